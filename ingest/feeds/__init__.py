@@ -1,0 +1,4 @@
+"""One module per canonical feed: what is special to its rows (checks, derived columns).
+
+No file formats (formats), no writing (landing).
+"""
