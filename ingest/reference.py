@@ -1,0 +1,355 @@
+"""Reference tables of a home: exchange rates, curves, default rates, prices, issuer facts.
+
+Reads HOME/reference/*.csv and SEC companyfacts JSON, checks every cell, and rewrites the raw.* reference tables whole.
+Terms and feeds are read elsewhere; nothing is converted, interpolated or filled here.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import polars as pl
+
+if TYPE_CHECKING:
+    import duckdb
+
+DEFAULT_ISSUER_ID = "nvidia"  # issuer_facts.csv names no issuer where all its rows are one issuer's
+
+
+class HomeFolder(Protocol):
+    """What this module needs of a home: its folder."""
+
+    @property
+    def path(self) -> Path:
+        """The home's folder."""
+
+
+@dataclass(frozen=True)
+class ReferenceProblem:
+    """One fault in a reference file; `line` counts from 1 with the header as line 1, and is 0 for the file itself."""
+
+    file: str
+    line: int
+    column: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One line, as a compiler would write it."""
+        return f"{self.file}:{self.line}: {self.column}: {self.message}. {self.remedy}"
+
+
+class ReferenceDataError(ValueError):
+    """Raised when a reference file cannot be used; holds every problem found, and prints them all."""
+
+    def __init__(self, problems: list[ReferenceProblem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a reference table: its type in the warehouse, how a cell is checked, and whether it may be empty."""
+
+    name: str
+    sql_type: str
+    check: Callable[[str], str | None]
+    optional: bool = False
+    default: str | None = None
+    source_names: tuple[str, ...] = field(default=())  # other heads under which the file may give it
+
+
+def check_text(_cell: str) -> str | None:
+    """Any text is good."""
+    return None
+
+
+def check_date(cell: str) -> str | None:
+    """An ISO date, or what is wrong with it."""
+    try:
+        date.fromisoformat(cell)
+    except ValueError:
+        return f"{cell!r} is no date of the form YYYY-MM-DD"
+    return None
+
+
+def check_integer(cell: str) -> str | None:
+    """A whole number, or what is wrong with it."""
+    try:
+        int(cell)
+    except ValueError:
+        return f"{cell!r} is no whole number"
+    return None
+
+
+def check_decimal(
+    precision: int, scale: int, low: Decimal | None = None, high: Decimal | None = None, *, above: bool = False
+) -> Callable[[str], str | None]:
+    """A checker of exact decimals that fit `precision` and `scale`, in [low, high]; `above` leaves out `low` itself."""
+
+    def check(cell: str) -> str | None:
+        try:
+            value = Decimal(cell)
+        except InvalidOperation:
+            return f"{cell!r} is no decimal number"
+        fault = None
+        if not value.is_finite():
+            fault = f"{cell!r} is not finite"
+        elif value != round(value, scale):
+            fault = f"{cell} has more than {scale} decimals, and rounding it would change it"
+        elif abs(value) >= Decimal(10) ** (precision - scale):
+            fault = f"{cell} is too large"
+        elif low is not None and (value < low or (above and value == low)):
+            fault = f"{cell} is not {'above' if above else 'at least'} {low}"
+        elif high is not None and value > high:
+            fault = f"{cell} is above {high}"
+        return fault
+
+    return check
+
+
+_ZERO, _ONE = Decimal(0), Decimal(1)
+_PRICE = check_decimal(18, 9, _ZERO, above=True)
+_FRACTION = check_decimal(18, 9, _ZERO, _ONE)
+
+
+@dataclass(frozen=True)
+class ReferenceTable:
+    """One raw reference table: its file, its columns in order, and the columns that make a row unique."""
+
+    table: str
+    file: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+
+TABLES = (
+    ReferenceTable(
+        "fx_rate",
+        "fx.csv",
+        (
+            Column("rate_date", "DATE", check_date),
+            Column("from_currency", "VARCHAR", check_text),
+            Column("to_currency", "VARCHAR", check_text),
+            Column("rate", "DECIMAL(18,9)", _PRICE),
+            Column("source", "VARCHAR", check_text),
+        ),
+        ("rate_date", "from_currency", "to_currency"),
+    ),
+    ReferenceTable(
+        "yield_curve",
+        "yield_curve.csv",
+        (
+            Column("curve_date", "DATE", check_date),
+            Column("tenor_years", "DECIMAL(9,6)", check_decimal(9, 6, _ZERO, above=True)),
+            Column("zero_rate", "DECIMAL(18,9)", check_decimal(18, 9, -_ONE, _ONE, above=True)),
+            Column("curve_id", "VARCHAR", check_text),
+            Column("source", "VARCHAR", check_text),
+        ),
+        ("curve_date", "tenor_years", "curve_id"),
+    ),
+    ReferenceTable(
+        "default_rate",
+        "default_rates.csv",
+        (
+            Column("agency", "VARCHAR", check_text),
+            Column("rating", "VARCHAR", check_text),
+            Column("horizon_years", "INTEGER", check_integer),
+            Column("cumulative_default_rate", "DECIMAL(18,9)", _FRACTION),
+            Column("withdrawn_rate", "DECIMAL(18,9)", _FRACTION),
+            Column("source", "VARCHAR", check_text),
+        ),
+        ("agency", "rating", "horizon_years"),
+    ),
+    ReferenceTable(
+        "gpu_price_index",
+        "gpu_price_index.csv",
+        (
+            Column("observed_date", "DATE", check_date),
+            Column("gpu_model", "VARCHAR", check_text),
+            Column("tenor", "VARCHAR", check_text),
+            Column("price_per_gpu_hour", "DECIMAL(18,9)", _PRICE),
+            Column("source", "VARCHAR", check_text),
+            Column("grade", "VARCHAR", check_text),
+        ),
+        ("observed_date", "gpu_model", "tenor", "source"),
+    ),
+    ReferenceTable(
+        "power_price",
+        "power_price.csv",
+        (
+            Column("price_date", "DATE", check_date),
+            Column("region", "VARCHAR", check_text),
+            Column("price_per_mwh", "DECIMAL(18,9)", check_decimal(18, 9)),  # wholesale prices do fall below zero
+            Column("currency_code", "VARCHAR", check_text),
+            Column("source", "VARCHAR", check_text),
+            Column("grade", "VARCHAR", check_text),
+        ),
+        ("price_date", "region"),
+    ),
+    ReferenceTable(
+        "issuer_fact",
+        "issuer_facts.csv",
+        (
+            Column("issuer_id", "VARCHAR", check_text, optional=True, default=DEFAULT_ISSUER_ID),
+            Column("fiscal_period_end", "DATE", check_date),
+            Column("fiscal_label", "VARCHAR", check_text, optional=True),
+            Column("item", "VARCHAR", check_text),
+            Column("value_text", "VARCHAR", check_text, source_names=("value_usd_m", "value")),
+            Column("value", "DECIMAL(38,9)", check_text),  # derived from value_text below
+            Column("unit", "VARCHAR", check_text),
+            Column("source", "VARCHAR", check_text),
+            Column("grade", "VARCHAR", check_text),
+        ),
+        ("issuer_id", "fiscal_period_end", "fiscal_label", "item", "source"),
+    ),
+)
+DERIVED_COLUMNS = frozenset({("issuer_fact", "value")})
+
+Row = dict[str, str | None]
+
+
+def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the raw reference tables where they are missing, empty."""
+    con.execute("CREATE SCHEMA IF NOT EXISTS raw")
+    for table in TABLES:
+        columns = ", ".join(f"{column.name} {column.sql_type}" for column in table.columns)
+        con.execute(f"CREATE TABLE IF NOT EXISTS raw.{table.table} ({columns})")
+
+
+def write_reference(con: duckdb.DuckDBPyConnection, home: HomeFolder) -> dict[str, int]:
+    """Rewrite every raw reference table from HOME/reference; row counts by table.
+
+    A file that is absent gives an empty table. Raises ReferenceDataError, naming file and line of every problem, before
+    anything is written.
+    """
+    folder = home.path / "reference"
+    problems: list[ReferenceProblem] = []
+    rows_by_table = {table.table: list(_read_table(folder / table.file, table, problems)) for table in TABLES}
+    filed, filed_problems = _read_companyfacts(folder)
+    problems += filed_problems
+    rows_by_table["issuer_fact"] += filed
+    if problems:
+        raise ReferenceDataError(problems)
+    create_reference_tables(con)
+    for table in TABLES:
+        _replace(con, table, rows_by_table[table.table])
+    return {f"raw.{name}": len(rows) for name, rows in rows_by_table.items()}
+
+
+def _replace(con: duckdb.DuckDBPyConnection, table: ReferenceTable, rows: list[Row]) -> None:
+    """Replace the rows in one transaction, sorted by all columns so that the same files give the same bytes."""
+    names = [column.name for column in table.columns]
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String))
+    selected = ", ".join(f"CAST({column.name} AS {column.sql_type})" for column in table.columns)
+    con.register("reference_rows", frame)
+    con.execute("BEGIN")
+    try:
+        con.execute(f"DELETE FROM raw.{table.table}")
+        con.execute(f"INSERT INTO raw.{table.table} SELECT {selected} FROM reference_rows ORDER BY ALL")
+        con.execute("COMMIT")
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    finally:
+        con.unregister("reference_rows")
+
+
+def _read_table(path: Path, table: ReferenceTable, problems: list[ReferenceProblem]) -> Iterator[Row]:
+    """The checked rows of one file as text cells; what is wrong goes to `problems`."""
+    if not path.exists():
+        return
+    expected = [column for column in table.columns if (table.table, column.name) not in DERIVED_COLUMNS]
+    seen: dict[tuple[str | None, ...], int] = {}
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        problems.append(ReferenceProblem(path.name, 0, "file", f"not UTF-8: {error}", "Save it as UTF-8."))
+        return
+    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    heads = {column.name: _head(column, reader.fieldnames or []) for column in expected}
+    for column in expected:
+        if heads[column.name] is None and not column.optional:
+            names = " or ".join((column.name, *column.source_names))
+            problems.append(ReferenceProblem(path.name, 1, column.name, "column missing", f"Add a column {names}."))
+    if any(heads[column.name] is None and not column.optional for column in expected):
+        return
+    try:
+        for cells in reader:
+            row = _checked_row(path, table, heads, cells, line=reader.line_num, problems=problems)
+            key = tuple(row[name] for name in table.key)
+            if key in seen:
+                problems.append(
+                    ReferenceProblem(
+                        path.name,
+                        reader.line_num,
+                        ", ".join(table.key),
+                        f"the same key as line {seen[key]}",
+                        "Keep one of the two.",
+                    )
+                )
+            seen.setdefault(key, reader.line_num)
+            yield row
+    except csv.Error as error:
+        problems.append(ReferenceProblem(path.name, reader.line_num, "line", str(error), "Mend the quotes."))
+
+
+def _head(column: Column, heads: Sequence[str]) -> str | None:
+    return next((name for name in (column.name, *column.source_names) if name in heads), None)
+
+
+def _checked_row(
+    path: Path,
+    table: ReferenceTable,
+    heads: dict[str, str | None],
+    cells: dict[str, str],
+    *,
+    line: int,
+    problems: list[ReferenceProblem],
+) -> Row:
+    row: Row = {}
+    if None in cells:
+        problems.append(ReferenceProblem(path.name, line, "line", "more cells than the header", "Quote the commas."))
+    for column in (column for column in table.columns if column.name in heads):
+        head = heads[column.name]
+        cell = (cells.get(head) or "").strip() if head is not None else ""
+        if not cell:
+            row[column.name] = column.default
+            if not column.optional:
+                problems.append(ReferenceProblem(path.name, line, column.name, "empty", "Give a value."))
+            continue
+        fault = column.check(cell)
+        if fault is not None:
+            problems.append(ReferenceProblem(path.name, line, column.name, fault, "Correct the cell."))
+        row[column.name] = cell
+    if table.table == "issuer_fact":
+        text = row["value_text"] or ""
+        row["value"] = text if check_decimal(38, 9)(text) is None else None  # lists such as 17|16 stay text
+    return row
+
+
+def _read_companyfacts(folder: Path) -> tuple[list[Row], list[ReferenceProblem]]:
+    """Issuer facts of SEC companyfacts JSON files, as the format's reader gives them."""
+    paths = sorted((*folder.glob("*.json"), *folder.glob("*.json.gz")))
+    if not paths:
+        return [], []
+    sec_companyfacts = importlib.import_module("ingest.formats.sec_companyfacts")  # only where such a file lies
+
+    rows: list[Row] = []
+    problems: list[ReferenceProblem] = []
+    for path in paths:
+        try:
+            frame = sec_companyfacts.read(path)
+        except ValueError as error:
+            problems.append(ReferenceProblem(path.name, 0, "file", str(error), "Fetch the file again."))
+            continue
+        names = [column.name for table in TABLES if table.table == "issuer_fact" for column in table.columns]
+        rows += frame.select(pl.col(name).cast(pl.String) for name in names).to_dicts()
+    return rows, problems
