@@ -1,0 +1,224 @@
+"""Opening files that strangers made: bounded sizes, gzip, zstd and zip, never a path of an archive.
+
+No format is known here; nothing is ever unpacked to disk.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, cast
+
+import pyarrow as pa
+
+from ingest.formats.errors import FormatError
+
+# A day of 100,000 GPUs as exposition text is about 40 MB a page, and a year of NEM12 for a thousand meters about 200
+# MB. Anything above this is split by its sender, or is a decompression bomb.
+MAX_TEXT_BYTES = 512 * 1024**2
+MAX_XML_BYTES = 64 * 1024**2
+MAX_ZIP_MEMBERS = 1000
+# Canonical CSV is read in blocks; the bound only stops bombs.
+MAX_STREAM_BYTES = 64 * 1024**3
+HEAD_BYTES = 64 * 1024
+_CHUNK_BYTES = 1024**2
+_BLOCK_BYTES = 32 * 1024**2
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+_PARQUET_MAGIC = b"PAR1"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The first bytes of a file after decompression, for telling its format.
+
+    Attributes:
+        path: the file.
+        text: up to 64 KiB as text without byte-order mark (empty for binary files).
+        kind: `text`, `parquet` or `binary`.
+        is_zip: whether `text` is the head of a zip's first member.
+        is_complete: whether `text` is the whole file.
+    """
+
+    path: Path
+    text: str
+    kind: str
+    is_zip: bool
+    is_complete: bool
+
+    @property
+    def lines(self) -> list[str]:
+        """Whole lines of the head; a last line that the cut may have torn is left out."""
+        lines = self.text.splitlines()
+        return lines if self.is_complete or not lines else lines[:-1]
+
+
+def decoded(path: Path, data: bytes, *, is_head: bool = False) -> str:
+    """UTF-8 with or without byte-order mark, or UTF-16 with one; a torn last character of a head is dropped."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding, errors="ignore" if is_head else "strict")
+    except UnicodeDecodeError as error:
+        raise FormatError(path, [f"byte {error.start} is no {encoding[:6].upper()} text"]) from error
+
+
+def _decompressed(raw: IO[bytes]) -> IO[bytes]:
+    magic = raw.read(4)
+    raw.seek(0)
+    if magic[:2] == _GZIP_MAGIC:
+        return cast("IO[bytes]", pa.CompressedInputStream(raw, "gzip"))
+    if magic == _ZSTD_MAGIC:
+        return cast("IO[bytes]", pa.CompressedInputStream(raw, "zstd"))
+    return raw
+
+
+def _read_at_most(path: Path, stream: IO[bytes], limit: int, *, what: str = "the file") -> bytes:
+    """All bytes of a stream, counted while they are read: a size that an archive declares is never trusted."""
+    parts: list[bytes] = []
+    total = 0
+    try:
+        while chunk := stream.read(_CHUNK_BYTES):
+            total += len(chunk)
+            if total > limit:
+                raise FormatError(path, [f"{what} holds more than {limit:,} bytes; split it"])
+            parts.append(bytes(chunk))
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise FormatError(path, [f"{what} cannot be decompressed: {error}"]) from error
+    return b"".join(parts)
+
+
+def _safe_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files of an archive in name order, or FormatError on anything an honest sender does not pack."""
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    if not infos:
+        raise FormatError(path, ["the zip is empty"])
+    if len(infos) > MAX_ZIP_MEMBERS:
+        raise FormatError(path, [f"the zip holds {len(infos)} files, more than {MAX_ZIP_MEMBERS}"])
+    for info in infos:
+        name = info.orig_filename
+        posix, windows = PurePosixPath(name), PureWindowsPath(name)
+        if posix.is_absolute() or windows.is_absolute() or windows.drive or ".." in {*posix.parts, *windows.parts}:
+            raise FormatError(path, [f"the zip holds a path that leaves its folder: {name!r}"])
+        if info.flag_bits & 0x1:
+            raise FormatError(path, [f"the zip's {name!r} is encrypted"])
+        if (info.external_attr >> 16) & 0o170000 == 0o120000:
+            raise FormatError(path, [f"the zip's {name!r} is a symbolic link"])
+    if len({info.filename for info in infos}) < len(infos):
+        raise FormatError(path, ["the zip holds one name twice"])
+    if sum(info.file_size for info in infos) > MAX_TEXT_BYTES:
+        raise FormatError(path, [f"the zip unpacks to more than {MAX_TEXT_BYTES:,} bytes; split it"])
+    return sorted(infos, key=lambda info: info.filename)
+
+
+def head(path: Path) -> Head:
+    """The beginning of a file, decompressed, for `recognise`.
+
+    Raises:
+        FormatError: no such bytes, an empty file, or an archive that is unsafe to open.
+    """
+    with path.open("rb") as raw:
+        magic = raw.read(4)
+        raw.seek(0)
+        if not magic:
+            raise FormatError(path, ["the file is empty"])
+        if magic == _PARQUET_MAGIC:
+            return Head(path, "", "parquet", is_zip=False, is_complete=False)
+        is_zip = magic in _ZIP_MAGICS
+        if is_zip:
+            try:
+                with zipfile.ZipFile(raw) as archive, archive.open(_safe_members(path, archive)[0]) as member:
+                    data = member.read(HEAD_BYTES + 1)
+            except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+                raise FormatError(path, [f"no readable zip: {error}"]) from error
+        else:
+            try:
+                data = bytes(_decompressed(raw).read(HEAD_BYTES + 1))
+            except OSError as error:
+                raise FormatError(path, [f"the file cannot be decompressed: {error}"]) from error
+    is_complete = len(data) <= HEAD_BYTES
+    if b"\x00" in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        return Head(path, "", "binary", is_zip=is_zip, is_complete=is_complete)
+    return Head(path, decoded(path, data, is_head=True), "text", is_zip=is_zip, is_complete=is_complete)
+
+
+def read_bytes(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes:
+    """All bytes of a plain, gzip or zstd file, at most `limit` after decompression, else FormatError."""
+    with path.open("rb") as raw:
+        return _read_at_most(path, _decompressed(raw), limit)
+
+
+def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
+    """As `read_bytes`, decoded (UTF-8, or UTF-16 with a byte-order mark) without byte-order mark."""
+    return decoded(path, read_bytes(path, limit))
+
+
+def texts(path: Path, limit: int = MAX_TEXT_BYTES) -> Iterator[tuple[str, str]]:
+    """(member name, text) of each file of a zip, or the one text of any other file under an empty name.
+
+    Raises:
+        FormatError: unsafe or unreadable archives, more than `limit` bytes in all, no text.
+    """
+    with path.open("rb") as raw:
+        if raw.read(4) not in _ZIP_MAGICS:
+            yield "", read_text(path, limit)
+            return
+        raw.seek(0)
+        left = limit
+        try:
+            with zipfile.ZipFile(raw) as archive:
+                for info in _safe_members(path, archive):
+                    with archive.open(info) as member:
+                        data = _read_at_most(path, member, left, what=f"the zip's {info.filename!r}")
+                    left -= len(data)
+                    yield info.filename, decoded(path, data)
+        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            raise FormatError(path, [f"no readable zip: {error}"]) from error
+
+
+def _end_of_records(data: bytes) -> int:
+    """The position after the last line end that stands outside quotes, 0 if there is none; linear in the size."""
+    end = data.rfind(b"\n") + 1
+    if data.count(b'"', 0, end) % 2 == 0:
+        return end
+    # An odd number: the last quote opens a cell that goes on, and the text before it is outside.
+    quote, is_outside = data.rfind(b'"', 0, end), True
+    while quote >= 0:
+        before = data.rfind(b'"', 0, quote)
+        line_end = data.rfind(b"\n", before + 1, quote)
+        if is_outside and line_end >= 0:
+            return line_end + 1
+        quote, is_outside = before, not is_outside
+    return 0
+
+
+def stream_blocks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[bytes]:
+    """Decompressed blocks of whole CSV records of a file of any size: a block ends after a line end outside quotes.
+
+    Raises:
+        FormatError: more than `limit` bytes in all, a record longer than a block, no readable compression.
+    """
+    rest = b""
+    total = 0
+    with path.open("rb") as raw:
+        stream = _decompressed(raw)
+        while True:
+            try:
+                chunk = bytes(stream.read(_BLOCK_BYTES))
+            except (OSError, EOFError) as error:
+                raise FormatError(path, [f"the file cannot be decompressed: {error}"]) from error
+            total += len(chunk)
+            if total > limit:
+                raise FormatError(path, [f"the file holds more than {limit:,} bytes; split it"])
+            if not chunk:
+                if rest:
+                    yield rest
+                return
+            data = rest + chunk
+            end = _end_of_records(data)
+            if not end and len(data) > 2 * _BLOCK_BYTES:
+                raise FormatError(path, [f"a row is longer than {_BLOCK_BYTES:,} bytes"])
+            if end:
+                yield data[:end]
+            rest = data[end:]
