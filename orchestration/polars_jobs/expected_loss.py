@@ -1,0 +1,447 @@
+"""Expected credit loss of what each contract owes at each close: exposures, ratings as known then, scenarios, both
+standards side by side.
+
+Exposure for accounting is what is billed and open plus what is accrued and unbilled; the future share that is not yet
+earned is economic exposure and stands elsewhere (CREDIT.md, 3.3). Trade items bear no financing component and fall
+due within months: their effective interest rate is 0. The engine is lifetime_ecl; the allowance over time is in
+allowance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.frames import Frames, known_at, local_date, make_frame, need, optional
+from orchestration.polars_jobs.lifetime_ecl import (
+    Array,
+    RatingCurve,
+    check_probability,
+    check_weights,
+    conditional_pd_for_periods,
+    curve_of,
+    ifrs9_stage,
+    lifetime_ecl,
+    survival,
+    twelve_month_ecl,
+    vasicek_shift,
+)
+from orchestration.polars_jobs.money import MONEY, ZERO, apportion, money_from_estimate
+from orchestration.polars_jobs.policies import CreditPolicy
+from orchestration.polars_jobs.receivables import Close, read_closes
+
+LOSS_SCHEMA: dict[str, Any] = {
+    "contract_id": pl.String,
+    "month": pl.Date,
+    "standard": pl.String,
+    "scenario": pl.String,
+    "stage": pl.Int32,
+    "horizon": pl.String,
+    "rating": pl.String,
+    "pd_fraction": pl.Float64,
+    "lgd_fraction": pl.Float64,
+    "exposure_amount": MONEY,
+    "expected_credit_loss_amount": MONEY,
+    "weight": pl.Float64,
+    "weighted_amount": MONEY,
+    "currency_code": pl.String,
+}
+
+DAYS_PER_YEAR = 365.0
+MONTHS_PER_YEAR = 12.0
+
+
+class Scenario(NamedTuple):
+    """One macro scenario: weight, systemic factor (positive good), factor on annual default probability, LGD in its
+    place (None: the policy's).
+    """
+
+    scenario_id: str
+    weight: float
+    factor: float
+    pd_multiple: float
+    lgd: float | None
+
+
+BASE = Scenario("base", 1.0, 0.0, 1.0, None)
+
+
+def macro_scenarios(table: pl.DataFrame | None) -> list[Scenario]:
+    """The weighted scenarios of ``raw.scenario`` (scenario_id, weight, driver, value), by id; one base case where
+    there are none. Weights must sum to 1.
+
+    Drivers read here: systematic_factor, pd_multiple, lgd_fraction; the others belong to the stress set. A scenario
+    without a weight is a stress, not a macro scenario.
+    """
+    if table is None or table.filter(pl.col("weight").is_not_null()).is_empty():
+        return [BASE]
+    scenarios: list[Scenario] = []
+    weighted = table.filter(pl.col("weight").is_not_null()).sort("scenario_id")
+    for (scenario_id,), rows in weighted.partition_by("scenario_id", as_dict=True, maintain_order=True).items():
+        drivers = {row["driver"]: float(row["value"]) for row in rows.iter_rows(named=True) if row["value"] is not None}
+        scenarios.append(
+            Scenario(
+                str(scenario_id),
+                float(rows["weight"][0]),
+                drivers.get("systematic_factor", 0.0),
+                drivers.get("pd_multiple", 1.0),
+                drivers.get("lgd_fraction"),
+            )
+        )
+    check_weights([scenario.weight for scenario in scenarios])
+    return scenarios
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What is known of an operator at a close: rating and agency, and whether it is insolvent."""
+
+    rating: str
+    agency: str | None
+    insolvent: bool
+
+
+def credit_at(close: Close, operator: Mapping[str, Any], events: pl.DataFrame | None, policy: CreditPolicy) -> Credit:
+    """Rating and solvency as known at the close: the operator's rating, replaced by rating_change events in order of
+    their own dates; no look-ahead (CREDIT.md, 4.16).
+
+    A rating_change's payload is {"rating": …, "rating_agency": … (optional)}. An operator without rating takes the
+    policy ``unrated_rating``.
+    """
+    rating, agency, insolvent = operator.get("rating"), operator.get("rating_agency"), False
+    if events is not None:
+        known = known_at(
+            events.filter(pl.col("contract_id") == close.contract_id), ["park_id", "event_id"], close.known_at
+        )
+        for row in known.sort("effective_at", "event_id").iter_rows(named=True):
+            if local_date(row["effective_at"], close.time_zone) > close.month_end_date:
+                continue
+            if row["kind"] == "insolvency":
+                insolvent = True
+            elif row["kind"] == "rating_change":
+                payload = json.loads(row["payload"] or "{}")
+                if "rating" not in payload:
+                    raise CreditInputError(f"rating_change {row['event_id']} names no rating")
+                rating, agency = payload["rating"], payload.get("rating_agency", agency)
+    if rating is None or rating.strip().upper() in {"", "NR", "WR"}:
+        rating = policy.text("unrated_rating")
+    elif rating.strip().upper() in {"D", "SD", "RD"}:
+        # A rating of default is default itself; the curve no longer matters.
+        rating, insolvent = policy.text("unrated_rating"), True
+    return Credit(rating, agency, insolvent)
+
+
+class Exposures(NamedTuple):
+    """Amounts (positive) and the days from the reporting date in which each is expected to be settled."""
+
+    amounts: list[Decimal]
+    days: list[int]
+
+    @property
+    def total(self) -> Decimal:
+        """Their sum: the exposure at the reporting date."""
+        return sum(self.amounts, ZERO)
+
+
+def exposures_at(
+    close: Close, items: pl.DataFrame, unbilled: Decimal, collection_days: int, past_due_days: int
+) -> Exposures:
+    """Open items (credits cut nobody's loss and are left out) and the unbilled accrual.
+
+    A billed item is settled by its due date, an overdue one within ``past_due_days``; the unbilled accrual
+    ``collection_days`` after the month's end (statement days + payment terms).
+    """
+    amounts: list[Decimal] = []
+    days: list[int] = []
+    for open_amount, due_date in (
+        items.filter(pl.col("open_amount") > ZERO).select("open_amount", "due_date").iter_rows()
+    ):
+        left = (due_date - close.month_end_date).days
+        amounts.append(open_amount)
+        days.append(left if left > 0 else past_due_days)
+    if unbilled > 0:
+        amounts.append(unbilled)
+        days.append(max(collection_days, 1))
+    return Exposures(amounts, days)
+
+
+def loss_given_default(base: float, exposure: Decimal, set_off: Decimal, collateral: Decimal, floor: float) -> float:
+    """LGD after enforceable set-off and collateral: base × max(0, exposure − set-off − collateral) ÷ exposure, not
+    below the floor (CREDIT.md, 3.3).
+    """
+    check_probability([base, floor], "loss given default")
+    if exposure <= 0:
+        return max(base, floor)
+    bare = max(ZERO, exposure - set_off - collateral)
+    return max(base * float(bare / exposure), floor)
+
+
+def scenario_hazards(curve: RatingCurve, ends: Array, scenarios: Sequence[Scenario], policy: CreditPolicy) -> Array:
+    """Conditional default probability (S, 1, T) of the periods ending at ``ends`` (years), shifted by each scenario
+    over the forecast and reverting to the unshifted curve.
+
+    The shift acts on annual probabilities, so that it does not depend on how the time is cut into periods.
+    """
+    lengths = np.diff(ends, prepend=0.0)
+    hazard = conditional_pd_for_periods(curve, ends)
+    annual = 1.0 - np.power(1.0 - hazard, 1.0 / lengths)
+    forecast = policy.number("reasonable_supportable_months") / MONTHS_PER_YEAR
+    way_back = (
+        policy.number("reversion_months") / MONTHS_PER_YEAR
+        if policy.choice("reversion", "straight_line", "immediate") == "straight_line"
+        else 0.0
+    )
+    after = np.maximum(ends - forecast, 0.0)
+    kept = np.where(after <= 0, 1.0, np.maximum(0.0, 1.0 - after / way_back) if way_back > 0 else 0.0)
+    out = np.empty((len(scenarios), 1, len(ends)))
+    for number, scenario in enumerate(scenarios):
+        # The neutral factor leaves the curve as it is: the tables are already averages over good and bad years.
+        shifted = (
+            vasicek_shift(annual, policy.number("asset_correlation"), scenario.factor) if scenario.factor else annual
+        )
+        shifted = check_probability(
+            shifted * scenario.pd_multiple, f"default probability under scenario {scenario.scenario_id}"
+        )
+        mixed = annual + kept * (shifted - annual)
+        out[number, 0] = 1.0 - np.power(1.0 - mixed, lengths)
+    return out
+
+
+def contract_loss(
+    close: Close,
+    exposures: Exposures,
+    *,
+    credit: Credit,
+    curve: RatingCurve,
+    origination: RatingCurve,
+    worst_days_past_due: int,
+    set_off: Decimal,
+    collateral: Decimal,
+    scenarios: Sequence[Scenario],
+    policy: CreditPolicy,
+    currency_code: str,
+) -> list[dict[str, Any]]:
+    """Rows of ``credit.fct_credit_loss_month`` of one contract and close, all scenarios, both standards as far as
+    they cover the receivable.
+    """
+    ends = np.array(sorted({days / DAYS_PER_YEAR for days in exposures.days} or {1.0 / DAYS_PER_YEAR}))
+    amounts = np.array([float(amount) for amount in exposures.amounts])
+    settled = np.array(exposures.days, dtype=np.float64) / DAYS_PER_YEAR
+    # What is settled by the end of a period was owed during it.
+    ead = np.array([amounts[settled >= end].sum() if len(amounts) else 0.0 for end in ends])
+    hazards = scenario_hazards(curve, ends, scenarios, policy)
+    now = float(1.0 - survival(conditional_pd_for_periods(curve, ends))[-1])
+    then = float(1.0 - survival(conditional_pd_for_periods(origination, ends))[-1])
+    stage = ifrs9_stage(
+        worst_days_past_due,
+        now,
+        then,
+        insolvent=credit.insolvent,
+        default_days=policy.integer("default_days_past_due"),
+        significant_days=policy.integer("sicr_days_past_due"),
+        pd_ratio=policy.number("significant_increase_pd_multiple"),
+    )
+    if stage == 3:
+        # Default has happened: certain, in the first period, on all that is owed.
+        hazards = np.zeros_like(hazards)
+        hazards[..., 0] = 1.0
+    floor = policy.number("lgd_floor_fraction")
+    lgd = np.array(
+        [
+            loss_given_default(
+                policy.number("loss_given_default") if s.lgd is None else s.lgd,
+                exposures.total,
+                set_off,
+                collateral,
+                floor,
+            )
+            for s in scenarios
+        ]
+    )
+    weights = [scenario.weight for scenario in scenarios]
+    rows: list[dict[str, Any]] = []
+    for standard in covered_standards(policy):
+        twelve = (
+            standard == "ifrs9" and policy.choice("ifrs9_approach", "simplified", "general") == "general" and stage == 1
+        )
+        if twelve:
+            result = twelve_month_ecl(
+                hazards, lgd[:, None, None], ead, eir=0.0, period_years=np.diff(ends, prepend=0.0), weights=weights
+            )
+            in_year = hazards[:, :, ends <= 1.0]
+        else:
+            result = lifetime_ecl(hazards, lgd[:, None, None], ead, eir=0.0, tau_years=ends, weights=weights)
+            in_year = hazards
+        total = money_from_estimate(float(result.weighted[0]))
+        parts = result.by_scenario[:, 0] * np.array(weights)
+        split = apportion(total, parts.tolist()) if parts.sum() > 0 else [ZERO] * len(weights)
+        for number, scenario in enumerate(scenarios):
+            rows.append(
+                {
+                    "contract_id": close.contract_id,
+                    "month": close.posting_month,
+                    "standard": standard,
+                    "scenario": scenario.scenario_id,
+                    "stage": stage if standard == "ifrs9" else None,
+                    "horizon": "twelve_month" if twelve else "lifetime",
+                    "rating": credit.rating,
+                    "pd_fraction": float(1.0 - survival(in_year[number, 0])[-1]) if in_year.shape[-1] else 0.0,
+                    "lgd_fraction": float(lgd[number]),
+                    "exposure_amount": exposures.total,
+                    "expected_credit_loss_amount": money_from_estimate(float(result.by_scenario[number, 0])),
+                    "weight": scenario.weight,
+                    "weighted_amount": split[number],
+                    "currency_code": currency_code,
+                }
+            )
+    return rows
+
+
+def covered_standards(policy: CreditPolicy) -> tuple[str, ...]:
+    """The standards whose loss model covers the receivable: CECL leaves out operating leases and derivatives, IFRS 9
+    only derivatives (CREDIT.md, findings 2 and 4).
+    """
+    allowed = ("asc606_receivable", "financing_receivable", "operating_lease", "derivative")
+    match policy.choice("receivable_accounting_class", *allowed):
+        case "derivative":
+            return ()
+        case "operating_lease":
+            return ("ifrs9",)
+        case _:
+            return ("cecl", "ifrs9")
+
+
+def collection_days(terms: pl.DataFrame | None, close: Close) -> int:
+    """Statement days + payment terms of the share terms in force at the close (the longest, where a contract has
+    several); 0 where there are none.
+    """
+    if terms is None:
+        return 0
+    known = terms.filter(
+        (pl.col("contract_id") == close.contract_id)
+        & (pl.col("valid_from") <= close.month_end_date)
+        & (pl.col("recorded_at") <= close.known_at)
+    )
+    if known.is_empty():
+        return 0
+    latest = known.filter(pl.col("valid_from") == pl.col("valid_from").max())
+    return int(
+        latest.select(
+            (pl.col("statement_due_days").fill_null(0) + pl.col("payment_terms_days").fill_null(0)).max()
+        ).item()
+    )
+
+
+def set_off_allowed(terms: pl.DataFrame | None, close: Close) -> bool:
+    """Whether claims may be set off against the share at the close: a scope other than none, and enforceable
+    (CREDIT.md, 3.7).
+    """
+    if terms is None:
+        return False
+    known = terms.filter(
+        (pl.col("contract_id") == close.contract_id)
+        & (pl.col("valid_from") <= close.month_end_date)
+        & (pl.col("recorded_at") <= close.known_at)
+    ).sort("valid_from", "recorded_at")
+    if known.is_empty():
+        return False
+    last = known.tail(1).row(0, named=True)
+    return (last["set_off_scope"] or "none") != "none" and bool(last["set_off_enforceable"])
+
+
+def pledged(collateral: pl.DataFrame | None, close: Close) -> Decimal:
+    """Collateral after haircut of a contract at the close: Σ pledged × (1 − haircut)."""
+    if collateral is None:
+        return ZERO
+    rows = collateral.filter(pl.col("contract_id") == close.contract_id)
+    for column, limit in (("valid_from", close.month_end_date), ("recorded_at", close.known_at)):
+        if column in rows.columns:
+            rows = rows.filter(pl.col(column) <= limit)
+    if "valid_from" in rows.columns and not rows.is_empty():
+        rows = rows.filter(pl.col("valid_from") == pl.col("valid_from").max())
+    return sum(
+        (
+            Decimal(amount) * (1 - Decimal(haircut or 0))
+            for amount, haircut in rows.select("pledged_amount", "haircut").iter_rows()
+            if amount is not None
+        ),
+        ZERO,
+    )
+
+
+def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, policy: CreditPolicy) -> pl.DataFrame:
+    """``credit.fct_credit_loss_month`` over all contracts and closes.
+
+    ``items``: ``credit.fct_receivable_item``; ``balance``: a trial balance that holds unbilled_share_receivable and
+    backstop_payable. Also reads ``intermediate.int_closes``, ``core.dim_contract``, ``core.dim_operator``,
+    ``raw.default_rate`` and, where given, ``staging.stg_credit_events``, ``raw.share_terms``, ``raw.backstop_terms``,
+    ``raw.collateral``, ``raw.scenario``.
+    """
+    table = need(
+        frames, "raw.default_rate", "agency", "rating", "horizon_years", "cumulative_default_rate", "withdrawn_rate"
+    )
+    operators = {
+        row["operator_id"]: row
+        for row in need(frames, "core.dim_operator", "operator_id", "rating").iter_rows(named=True)
+    }
+    contracts = {
+        row["contract_id"]: row
+        for row in need(frames, "core.dim_contract", "contract_id", "operator_id").iter_rows(named=True)
+    }
+    events = optional(frames, "staging.stg_credit_events")
+    share_terms, backstop_terms = optional(frames, "raw.share_terms"), optional(frames, "raw.backstop_terms")
+    collateral = optional(frames, "raw.collateral")
+    scenarios = macro_scenarios(optional(frames, "raw.scenario"))
+    by_key = items.partition_by(["contract_id", "as_of_month"], as_dict=True)
+    no_items = items.clear()
+    standing = {
+        (contract_id, account, month): amount
+        for contract_id, account, month, amount in balance.select(
+            "contract_id", "account", "posting_month", "closing_amount"
+        ).iter_rows()
+    }
+    rows: list[dict[str, Any]] = []
+    for close in read_closes(need(frames, "intermediate.int_closes", "contract_id", "posting_month")):
+        contract = contracts[close.contract_id]
+        operator = operators.get(contract["operator_id"], {})
+        credit = credit_at(close, operator, events, policy)
+        first = credit_at(close, operator, None, policy)
+        own = by_key.get((close.contract_id, close.posting_month), no_items)
+        unbilled = standing.get((close.contract_id, "unbilled_share_receivable", close.posting_month), ZERO)
+        payable = -standing.get((close.contract_id, "backstop_payable", close.posting_month), ZERO)
+        exposures = exposures_at(
+            close, own, unbilled, collection_days(share_terms, close), policy.integer("past_due_resolution_days")
+        )
+        late = own.filter(pl.col("open_amount") > ZERO)["days_past_due"].max()
+        rows.extend(
+            contract_loss(
+                close,
+                exposures,
+                credit=credit,
+                curve=curve_of(table, credit.agency, credit.rating),
+                origination=curve_of(table, first.agency, first.rating),
+                worst_days_past_due=int(late) if isinstance(late, int) else 0,
+                set_off=max(payable, ZERO) if set_off_allowed(backstop_terms, close) else ZERO,
+                collateral=pledged(collateral, close),
+                scenarios=scenarios,
+                policy=policy,
+                currency_code=contract["currency_code"],
+            )
+        )
+    return make_frame(rows, LOSS_SCHEMA, ["contract_id", "month", "standard", "scenario"])
+
+
+def closing_losses(losses: pl.DataFrame) -> pl.DataFrame:
+    """Σ weighted_amount by contract, month and standard: the closing allowance by the probability-of-default method."""
+    return (
+        losses.group_by("contract_id", "month", "standard")
+        .agg(expected_credit_loss_amount=pl.col("weighted_amount").sum().cast(MONEY))
+        .sort("contract_id", "month", "standard")
+    )

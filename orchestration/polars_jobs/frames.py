@@ -1,0 +1,101 @@
+"""Small helpers that every job shares: frames with a declared schema, months, and the latest version as known at a
+time.
+
+Nothing here knows what a receivable or a loss is.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+Frames: TypeAlias = Mapping[str, pl.DataFrame]
+Schema: TypeAlias = Mapping[str, Any]
+
+UTC_TIME = pl.Datetime("us", "UTC")
+
+
+def make_frame(rows: Iterable[Mapping[str, Any]], schema: Schema, sort_by: list[str] | None = None) -> pl.DataFrame:
+    """A frame with exactly the columns and types of ``schema``, also when there are no rows; sorted by ``sort_by`` so
+    that equal input gives equal bytes.
+    """
+    frame = pl.DataFrame(list(rows), schema=dict(schema), orient="row")
+    return frame.sort(sort_by, nulls_last=True) if sort_by else frame
+
+
+def need(frames: Frames, name: str, *columns: str) -> pl.DataFrame:
+    """The input frame ``name``; raises ``KeyError`` naming the table, or the columns that it lacks."""
+    if name not in frames:
+        raise KeyError(f"input table {name} is missing")
+    frame = frames[name]
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise KeyError(f"input table {name} lacks {', '.join(missing)}")
+    return frame
+
+
+def optional(frames: Frames, name: str) -> pl.DataFrame | None:
+    """The input frame ``name``, or None when it was not given or has no rows."""
+    frame = frames.get(name)
+    return None if frame is None or frame.is_empty() else frame
+
+
+def known_at(frame: pl.DataFrame, key: list[str], knowledge_at: datetime) -> pl.DataFrame:
+    """The version of each key that counts at ``knowledge_at``: recorded by then, greatest (recorded_at, version if
+    any, content_hash). READINGS.md, 6.
+    """
+    order = [column for column in ("recorded_at", "version", "content_hash") if column in frame.columns]
+    return (
+        frame.filter(pl.col("recorded_at") <= knowledge_at)
+        .sort([*key, *order])
+        .unique(subset=key, keep="last", maintain_order=True)
+    )
+
+
+def month_start(day: date) -> date:
+    """The first day of the day's month."""
+    return day.replace(day=1)
+
+
+def month_end(day: date) -> date:
+    """The last day of the day's month."""
+    return day.replace(day=monthrange(day.year, day.month)[1])
+
+
+def add_months(month: date, count: int) -> date:
+    """The first day of the month ``count`` months after the month of ``month`` (before it, if negative)."""
+    index = month.year * 12 + month.month - 1 + count
+    return date(index // 12, index % 12 + 1, 1)
+
+
+def months_between(start: date, end: date) -> int:
+    """Whole calendar months from the month of ``start`` to the month of ``end``; negative if it lies before."""
+    return (end.year - start.year) * 12 + end.month - start.month
+
+
+def days_in_month(month: date) -> int:
+    """Days of the calendar month, leap years included."""
+    return monthrange(month.year, month.month)[1]
+
+
+def local_date(instant: datetime, time_zone: str) -> date:
+    """The settlement-zone date of an instant (READINGS.md, 1)."""
+    return instant.astimezone(ZoneInfo(time_zone)).date()
+
+
+def month_hours(first: date, last: date, time_zone: str) -> float:
+    """Real hours of the days ``first`` to ``last`` (both included) in a zone: 23- and 25-hour days exist (DOMAIN.md,
+    3). Zero if ``last`` lies before.
+    """
+    if last < first:
+        return 0.0
+    zone = ZoneInfo(time_zone)
+    start = datetime(first.year, first.month, first.day, tzinfo=zone)
+    after = last + timedelta(days=1)
+    end = datetime(after.year, after.month, after.day, tzinfo=zone)
+    return (end.timestamp() - start.timestamp()) / 3600.0

@@ -1,0 +1,225 @@
+"""Double entry: what should stand at each close, less what is posted, becomes an entry of two lines; and the trial
+balance over all lines.
+
+Amounts are debit positive, credit negative. Closed months never change: an entry is a function of what should stand
+at the closes up to its own, so that a later close can only add entries (DOMAIN.md, 6; READINGS.md, 41). What an event
+is worth does not belong here.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from orchestration.polars_jobs.frames import UTC_TIME
+from orchestration.polars_jobs.money import MONEY
+
+JOURNAL_SCHEMA: dict[str, Any] = {
+    "entry_id": pl.String,
+    "line_no": pl.Int32,
+    "contract_id": pl.String,
+    "account": pl.String,
+    "event": pl.String,
+    "amount": MONEY,
+    "currency_code": pl.String,
+    "service_month": pl.Date,
+    "posting_month": pl.Date,
+    "posted_at": UTC_TIME,
+    "is_provisional": pl.Boolean,
+    "corrects_entry_id": pl.String,
+    "terms_version": pl.String,
+    "run_id": pl.String,
+}
+
+TRIAL_BALANCE_SCHEMA: dict[str, Any] = {
+    "contract_id": pl.String,
+    "account": pl.String,
+    "posting_month": pl.Date,
+    "currency_code": pl.String,
+    "opening_amount": MONEY,
+    "debit_amount": MONEY,
+    "credit_amount": MONEY,
+    "closing_amount": MONEY,
+}
+
+# event: (debit account, credit account)
+CREDIT_EVENTS = {
+    "apply_cash": ("unapplied_cash", "trade_receivable"),
+    "provision": ("credit_loss_expense", "allowance_for_credit_losses"),
+}
+
+_MONEY_ZERO = pl.lit(Decimal("0.00"), dtype=MONEY)
+
+
+def post_differences(
+    targets: pl.DataFrame, closes: pl.DataFrame, event: str, terms: pl.DataFrame | None = None, run_id: str = "adhoc"
+) -> pl.DataFrame:
+    """Journal lines of one event from the cumulative amounts that should stand at each close.
+
+    ``targets``: contract_id, service_month, posting_month (the close), currency_code, should_amount (cumulative,
+    debit side positive). A (contract, service month) that is missing at a close should stand at zero there.
+    ``closes``: contract_id, posting_month, known_at, is_provisional. ``terms``: contract_id, posting_month,
+    terms_version — optional. Returns frames of :data:`JOURNAL_SCHEMA`, two lines an entry, none where nothing
+    changed; a later entry for the same (contract, service month, event) names the first one as the entry that it
+    corrects. Raises ``KeyError`` for an unknown event.
+    """
+    if targets.is_empty():
+        return pl.DataFrame(schema=JOURNAL_SCHEMA)
+    keys = ["contract_id", "service_month", "currency_code"]
+    grid = (
+        targets.select(keys)
+        .unique()
+        .join(closes.select("contract_id", "posting_month", "known_at", "is_provisional"), on="contract_id")
+        .join(targets.select(*keys, "posting_month", "should_amount"), on=[*keys, "posting_month"], how="left")
+        .with_columns(pl.col("should_amount").fill_null(_MONEY_ZERO).cast(MONEY))
+        .sort(*keys, "posting_month")
+    )
+    posted = grid.with_columns(
+        amount=(
+            pl.col("should_amount")
+            - pl.col("should_amount").shift(1).over(keys, order_by="posting_month").fill_null(_MONEY_ZERO)
+        ).cast(MONEY)
+    ).filter(pl.col("amount") != _MONEY_ZERO)
+    if posted.is_empty():
+        return pl.DataFrame(schema=JOURNAL_SCHEMA)
+    return _name_entries(posted, event, terms, run_id)
+
+
+def post_amounts(
+    amounts: pl.DataFrame, event: str, terms: pl.DataFrame | None = None, run_id: str = "adhoc"
+) -> pl.DataFrame:
+    """Journal lines of one event whose amount at each close is its own: service month = posting month, no corrections.
+
+    ``amounts``: contract_id, posting_month, known_at, is_provisional, currency_code, amount (debit side positive);
+    ``terms``, result and errors as in :func:`post_differences`.
+    """
+    posted = amounts.filter(pl.col("amount") != _MONEY_ZERO).with_columns(service_month=pl.col("posting_month"))
+    if posted.is_empty():
+        return pl.DataFrame(schema=JOURNAL_SCHEMA)
+    return _name_entries(posted, event, terms, run_id)
+
+
+def _name_entries(posted: pl.DataFrame, event: str, terms: pl.DataFrame | None, run_id: str) -> pl.DataFrame:
+    """Name each posted amount, the entry that it corrects and its terms version, and write its two lines."""
+    keys = ["contract_id", "service_month", "currency_code"]
+    many_currencies = posted.select(
+        pl.struct("contract_id", "service_month", "posting_month").is_duplicated().any()
+    ).item()
+    suffix = pl.concat_str(pl.lit(":"), pl.col("currency_code")) if many_currencies else pl.lit("")
+    month = "%Y-%m"
+    entries = posted.with_columns(
+        entry_id=pl.concat_str(
+            "contract_id",
+            pl.lit(":"),
+            pl.col("service_month").dt.strftime(month),
+            pl.lit(f":{event}:"),
+            pl.col("posting_month").dt.strftime(month),
+            suffix,
+        ),
+        event=pl.lit(event),
+        run_id=pl.lit(run_id),
+        posted_at=pl.col("known_at"),
+    ).sort(*keys, "posting_month")
+    entries = entries.with_columns(first=pl.col("entry_id").first().over(keys, order_by="posting_month")).with_columns(
+        corrects_entry_id=pl.when(pl.col("first") != pl.col("entry_id")).then(pl.col("first")).otherwise(None)
+    )
+    if terms is None:
+        entries = entries.with_columns(terms_version=pl.lit(None, dtype=pl.String))
+    else:
+        entries = entries.join(terms, on=["contract_id", "posting_month"], how="left")
+    return two_lines(entries, *CREDIT_EVENTS[event])
+
+
+def two_lines(entries: pl.DataFrame, debit_account: str, credit_account: str) -> pl.DataFrame:
+    """Turn entries (one row each, ``amount`` on the debit side) into their two signed lines, sorted by posting month,
+    entry and line.
+    """
+    debit = entries.with_columns(line_no=pl.lit(1, dtype=pl.Int32), account=pl.lit(debit_account))
+    credit = entries.with_columns(
+        line_no=pl.lit(2, dtype=pl.Int32), account=pl.lit(credit_account), amount=(-pl.col("amount")).cast(MONEY)
+    )
+    lines = pl.concat([debit.select(list(JOURNAL_SCHEMA)), credit.select(list(JOURNAL_SCHEMA))])
+    # The warehouse may give its instants in another unit; the journal has one.
+    return lines.cast(pl.Schema(JOURNAL_SCHEMA)).sort("posting_month", "entry_id", "line_no")
+
+
+def union_lines(*parts: pl.DataFrame) -> pl.DataFrame:
+    """All journal lines in one frame of :data:`JOURNAL_SCHEMA`, in a fixed order. Raises ``ValueError`` if an
+    (entry_id, line_no) comes twice or an entry does not sum to zero.
+    """
+    lines = pl.concat([part.select(list(JOURNAL_SCHEMA)).cast(pl.Schema(JOURNAL_SCHEMA)) for part in parts])
+    if lines.select(pl.struct("entry_id", "line_no").is_duplicated().any()).item():
+        raise ValueError("a journal line comes twice: (entry_id, line_no) must be unique")
+    unbalanced = lines.group_by("entry_id", "currency_code").agg(pl.col("amount").sum()).filter(pl.col("amount") != 0)
+    if not unbalanced.is_empty():
+        raise ValueError(f"entries that do not sum to zero: {', '.join(sorted(unbalanced['entry_id'].to_list())[:5])}")
+    return lines.sort("posting_month", "entry_id", "line_no")
+
+
+def trial_balance(lines: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
+    """Opening, debit, credit and closing of each contract, account and posting month; one row for every month from
+    the contract's first close to its last.
+
+    ``lines``: at least contract_id, account, amount, currency_code, posting_month. ``closes``: contract_id,
+    posting_month. Debits and credits are positive magnitudes; opening and closing are debit positive; closing =
+    opening + debit − credit, and all closings of a contract and month sum to zero per currency.
+    """
+    if lines.is_empty():
+        return pl.DataFrame(schema=TRIAL_BALANCE_SCHEMA)
+    keys = ["contract_id", "account", "currency_code"]
+    months = pl.concat(
+        [closes.select("contract_id", "posting_month"), lines.select("contract_id", "posting_month")]
+    ).unique()
+    movement = lines.group_by(*keys, "posting_month").agg(
+        debit_amount=pl.col("amount").filter(pl.col("amount") > 0).sum(),
+        credit_amount=-pl.col("amount").filter(pl.col("amount") < 0).sum(),
+    )
+    first = lines.group_by(keys).agg(first_month=pl.col("posting_month").min())
+    grid = (
+        first.join(months, on="contract_id")
+        .filter(pl.col("posting_month") >= pl.col("first_month"))
+        .join(movement, on=[*keys, "posting_month"], how="left")
+        .with_columns(pl.col("debit_amount", "credit_amount").cast(MONEY).fill_null(_MONEY_ZERO))
+        .sort(*keys, "posting_month")
+        .with_columns(
+            closing_amount=(pl.col("debit_amount") - pl.col("credit_amount"))
+            .cum_sum()
+            .over(keys, order_by="posting_month")
+        )
+        .with_columns(opening_amount=pl.col("closing_amount") - pl.col("debit_amount") + pl.col("credit_amount"))
+    )
+    return (
+        grid.select(list(TRIAL_BALANCE_SCHEMA))
+        .cast(pl.Schema(TRIAL_BALANCE_SCHEMA))
+        .sort("contract_id", "posting_month", "account", "currency_code")
+    )
+
+
+def terms_in_force(lines: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
+    """The terms version that each contract's journal last named at or before each close: contract_id, posting_month,
+    terms_version.
+    """
+    named = (
+        lines.filter(pl.col("terms_version").is_not_null())
+        .sort("contract_id", "posting_month", "service_month", "entry_id", "line_no")
+        .unique(["contract_id", "posting_month"], keep="last", maintain_order=True)
+        .select("contract_id", "posting_month", "terms_version")
+        .sort("posting_month")
+    )
+    return (
+        closes.select("contract_id", "posting_month")
+        .sort("posting_month")
+        .join_asof(named, on="posting_month", by="contract_id", check_sortedness=False)
+        .sort("contract_id", "posting_month")
+    )
+
+
+def account_balances(balance: pl.DataFrame, account: str) -> pl.DataFrame:
+    """Closing amount (debit positive) of one account: contract_id, month, currency_code, closing_amount; out of a
+    trial balance.
+    """
+    return balance.filter(pl.col("account") == account).select(
+        "contract_id", pl.col("posting_month").alias("month"), "currency_code", "closing_amount"
+    )

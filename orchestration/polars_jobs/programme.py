@@ -1,0 +1,195 @@
+"""The credit jobs in table groups: named input frames in, named output frames out, so that whoever calls them only
+reads and writes.
+
+Order: issuer → receivables → collections → credit_loss → exposure (backstop_worth may come at any time after
+receivables). Each group takes all frames made so far; frames are named as the tables that they come from. Input
+columns beyond those of the documented tables are ignored. All instants are UTC, money is Decimal(18, 2).
+
+Inputs by group (name: columns read):
+
+- receivables: ``ledger.fct_receivable_document`` (item_id, contract_id, kind, service_month, posting_month,
+  invoice_date, due_date, original_amount, currency_code, is_provisional); ``intermediate.int_closes`` (contract_id,
+  time_zone, posting_month, month_end_date, known_at, is_provisional); ``staging.stg_payments`` (park_id, payment_id,
+  contract_id, direction, received_at, amount, currency_code, remittance_reference, funded_by_claim, recorded_at,
+  content_hash — every known version); ``staging.stg_credit_events`` (park_id, event_id, contract_id, kind,
+  effective_at, ends_at, amount, currency_code, payload, recorded_at, content_hash — every known version);
+  ``core.dim_contract`` (contract_id, currency_code, operator_id, park_id); ``ledger.fct_journal_lines`` (all columns
+  of the journal).
+- collections: what receivables gave, and ``raw.policy`` (policy, value_text).
+- credit_loss: what receivables gave; ``core.dim_operator`` (operator_id, rating, rating_agency, parent_id,
+  country_code); ``raw.default_rate``; optional ``raw.scenario``, ``raw.share_terms``, ``raw.backstop_terms``,
+  ``raw.collateral``, ``raw.policy``.
+- exposure: what credit_loss gave; ``issuer.fct_issuer_quarter``; optional ``backstop.fct_backstop_cap_month``,
+  ``core.dim_tranche``, ``raw.backstop_terms``.
+- issuer: ``raw.issuer_fact``; optional ``raw.vendor``.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from orchestration.polars_jobs.ageing import ageing, roll_rates
+from orchestration.polars_jobs.allowance import allowance_rollforward, tie_out_allowance
+from orchestration.polars_jobs.collections import collection_metrics
+from orchestration.polars_jobs.expected_loss import closing_losses, covered_standards, credit_loss
+from orchestration.polars_jobs.exposure import concentrations, equity_by_month, exposures, members
+from orchestration.polars_jobs.frames import Frames, need, optional
+from orchestration.polars_jobs.issuer import issuer_facts, issuer_quarters
+from orchestration.polars_jobs.journal import (
+    JOURNAL_SCHEMA,
+    post_amounts,
+    post_differences,
+    terms_in_force,
+    trial_balance,
+    union_lines,
+)
+from orchestration.polars_jobs.money import MONEY
+from orchestration.polars_jobs.policies import CreditPolicy, policy_from_frame
+from orchestration.polars_jobs.provision_matrix import forward_scalars, historical_rates, provision_matrix
+from orchestration.polars_jobs.receivables import sub_ledger, tie_out
+
+Outputs = dict[str, pl.DataFrame]
+
+
+def issuer_group(frames: Frames) -> Outputs:
+    """``issuer.fct_issuer_fact`` and ``issuer.fct_issuer_quarter``."""
+    return {
+        "issuer.fct_issuer_fact": issuer_facts(need(frames, "raw.issuer_fact")),
+        "issuer.fct_issuer_quarter": issuer_quarters(frames),
+    }
+
+
+def receivables_group(frames: Frames) -> Outputs:
+    """Items, cash applications, roll-forward, ageing, roll rates, and the apply_cash part of
+    ``credit.fct_credit_journal_lines``.
+
+    The roll-forward's control accounts come from the warehouse's lines and the apply_cash lines together:
+    closing_amount equals control_account_amount, unapplied_closing_amount its own.
+    """
+    lines = need(frames, "ledger.fct_journal_lines", *JOURNAL_SCHEMA)
+    closes = need(frames, "intermediate.int_closes")
+    tables = sub_ledger(frames)
+    applied = post_differences(
+        tables.applied_targets, closes, "apply_cash", terms_in_force(lines, closes), _run_id(lines)
+    )
+    balance = trial_balance(union_lines(lines, applied), closes)
+    rollforward = tie_out(tables.rollforward, balance)
+    return {
+        "credit.fct_receivable_item": tables.items,
+        "credit.fct_cash_application": tables.applications,
+        "credit.fct_receivable_rollforward_month": rollforward,
+        "credit.fct_ageing_month": ageing(tables.items, rollforward),
+        "credit.fct_roll_rate_month": roll_rates(tables.items),
+        "credit.fct_credit_journal_lines": applied,
+    }
+
+
+def collections_group(frames: Frames) -> Outputs:
+    """``credit.fct_collection_metrics_month``."""
+    return {
+        "credit.fct_collection_metrics_month": collection_metrics(
+            need(frames, "credit.fct_receivable_item"),
+            need(frames, "credit.fct_receivable_rollforward_month"),
+            _policy(frames),
+        )
+    }
+
+
+def credit_loss_group(frames: Frames) -> Outputs:
+    """Provision matrix, expected loss by scenario and standard, allowance roll-forward, all credit journal lines
+    (apply_cash and provision) and the trial balance over everything.
+    """
+    policy = _policy(frames)
+    lines = need(frames, "ledger.fct_journal_lines", *JOURNAL_SCHEMA)
+    closes = need(frames, "intermediate.int_closes")
+    items, aged = need(frames, "credit.fct_receivable_item"), need(frames, "credit.fct_ageing_month")
+    applied = need(frames, "credit.fct_credit_journal_lines").filter(pl.col("event") == "apply_cash")
+    before = trial_balance(union_lines(lines, applied), closes)
+    matrix = _matrix(items, aged, need(frames, "credit.fct_cash_application"), policy)
+    losses = credit_loss(frames, items, before, policy)
+    if policy.choice("allowance_method", "pd_lgd", "provision_matrix") == "pd_lgd":
+        expected = closing_losses(losses)
+    else:
+        total = matrix.group_by("contract_id", "month").agg(pl.col("expected_credit_loss_amount").sum().cast(MONEY))
+        standards = pl.DataFrame({"standard": list(covered_standards(policy))}, schema={"standard": pl.String})
+        expected = total.join(standards, how="cross")
+    standard = policy.choice("allowance_standard", "cecl", "ifrs9")
+    dated = closes.join(need(frames, "core.dim_contract").select("contract_id", "currency_code"), on="contract_id")
+    rollforward = allowance_rollforward(dated, expected, lines, standard)
+    amounts = (
+        rollforward.filter(pl.col("posted"))
+        .select(
+            "contract_id",
+            pl.col("month").alias("posting_month"),
+            "currency_code",
+            pl.col("provision_amount").alias("amount"),
+        )
+        .join(
+            closes.select("contract_id", "posting_month", "known_at", "is_provisional"),
+            on=["contract_id", "posting_month"],
+        )
+    )
+    provision = post_amounts(amounts, "provision", terms_in_force(lines, closes), _run_id(lines))
+    credit_lines = union_lines(applied, provision)
+    balance = trial_balance(union_lines(lines, credit_lines), closes)
+    return {
+        "credit.fct_provision_matrix_month": matrix,
+        "credit.fct_credit_loss_month": losses,
+        "credit.fct_allowance_rollforward_month": tie_out_allowance(rollforward, balance),
+        "credit.fct_credit_journal_lines": credit_lines,
+        "ledger.fct_trial_balance_month": balance,
+    }
+
+
+def exposure_group(frames: Frames) -> Outputs:
+    """``credit.fct_exposure_month`` and ``credit.fct_concentration_month``."""
+    balance = need(frames, "ledger.fct_trial_balance_month")
+    months = need(frames, "intermediate.int_closes")["posting_month"].unique().to_list()
+    equity = equity_by_month(optional(frames, "issuer.fct_issuer_quarter"), months)
+    by_contract = exposures(frames, balance, equity)
+    return {
+        "credit.fct_exposure_month": by_contract,
+        "credit.fct_concentration_month": concentrations(by_contract, members(frames), equity),
+    }
+
+
+GROUPS = {
+    "issuer": issuer_group,
+    "receivables": receivables_group,
+    "collections": collections_group,
+    "credit_loss": credit_loss_group,
+    "exposure": exposure_group,
+}
+
+
+def run_all(frames: Frames) -> Outputs:
+    """Every group in order, each seeing what the ones before gave; returns the outputs alone. Pure: the same frames
+    give the same outputs.
+    """
+    known: Outputs = dict(frames)
+    made: Outputs = {}
+    for group in GROUPS.values():
+        outputs = group(known)
+        known.update(outputs)
+        made.update(outputs)
+    return made
+
+
+def _policy(frames: Frames) -> CreditPolicy:
+    return policy_from_frame(optional(frames, "raw.policy"))
+
+
+def _run_id(lines: pl.DataFrame) -> str:
+    """The run of the warehouse's lines, so that both halves of the journal name the same one."""
+    found = lines["run_id"].drop_nulls()
+    return str(found[0]) if len(found) else "adhoc"
+
+
+def _matrix(items: pl.DataFrame, aged: pl.DataFrame, applications: pl.DataFrame, policy: CreditPolicy) -> pl.DataFrame:
+    given = policy.rates("provision_matrix_rates")
+    from_history = policy.choice("provision_matrix_source", "given", "history") == "history"
+    rates = {}
+    for month in aged["month"].unique().to_list():
+        own = historical_rates(items, applications, month) if from_history else None
+        rates[month] = (own, "history") if own is not None else (given, "given")
+    return provision_matrix(aged, rates, forward_scalars(policy))

@@ -1,0 +1,680 @@
+"""The receivable sub-ledger: items, cash application, write-offs and disputes, as known at each close.
+
+An item is a document posted to trade receivable (``ledger.fct_receivable_document``). For closing month C of a
+contract the events that count are documents posted up to C, and payments, write-offs and disputes whose own date (in
+the contract's zone) is not after the month's last day and whose ``recorded_at`` is not after the close K_C. They are
+played in order of their own dates, so that any order of arrival gives the same state and closed months never change
+(READINGS.md, 41; DOMAIN.md, 7). What cash or loss is worth, and the metrics over the items, do not belong here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from orchestration.polars_jobs.frames import Frames, known_at, local_date, make_frame, month_start, need, optional
+from orchestration.polars_jobs.money import MONEY, ZERO
+
+ITEM_SCHEMA: dict[str, Any] = {
+    "item_id": pl.String,
+    "as_of_month": pl.Date,
+    "contract_id": pl.String,
+    "kind": pl.String,
+    "service_month": pl.Date,
+    "posting_month": pl.Date,
+    "invoice_date": pl.Date,
+    "due_date": pl.Date,
+    "original_amount": MONEY,
+    "credited_amount": MONEY,
+    "applied_amount": MONEY,
+    "circular_applied_amount": MONEY,
+    "written_off_amount": MONEY,
+    "open_amount": MONEY,
+    "disputed": pl.Boolean,
+    "days_past_due": pl.Int32,
+    "currency_code": pl.String,
+    "is_provisional": pl.Boolean,
+}
+
+APPLICATION_SCHEMA: dict[str, Any] = {
+    "payment_id": pl.String,
+    "item_id": pl.String,
+    "sequence_no": pl.Int32,
+    "contract_id": pl.String,
+    "received_date": pl.Date,
+    "applied_date": pl.Date,
+    "applied_amount": MONEY,
+    "currency_code": pl.String,
+    "rule": pl.String,
+    "circular": pl.Boolean,
+}
+
+ROLLFORWARD_SCHEMA: dict[str, Any] = {
+    "contract_id": pl.String,
+    "month": pl.Date,
+    "opening_amount": MONEY,
+    "invoices_amount": MONEY,
+    "credit_notes_amount": MONEY,
+    "applied_amount": MONEY,
+    "set_off_amount": MONEY,
+    "write_offs_amount": MONEY,
+    "reinstated_amount": MONEY,
+    "fx_amount": MONEY,
+    "closing_amount": MONEY,
+    "control_account_amount": MONEY,
+    "receipts_amount": MONEY,
+    "refunded_amount": MONEY,
+    "unapplied_opening_amount": MONEY,
+    "unapplied_closing_amount": MONEY,
+    "unapplied_control_account_amount": MONEY,
+    "currency_code": pl.String,
+    "is_provisional": pl.Boolean,
+}
+
+_SERVICE_MONTH = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?!\d)")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One posted document: an invoice (amount > 0) or a credit note (amount < 0)."""
+
+    item_id: str
+    kind: str
+    service_month: date
+    posting_month: date
+    invoice_date: date
+    due_date: date
+    amount: Decimal
+    is_provisional: bool
+
+
+@dataclass(frozen=True)
+class Payment:
+    """One receipt as known at the close; a negative amount takes an earlier receipt back (a returned cheque)."""
+
+    payment_id: str
+    received_date: date
+    amount: Decimal
+    reference: str
+    circular: bool
+
+
+@dataclass(frozen=True)
+class WriteOff:
+    """One write-off as known at the close, aimed at an item, a service month, or the oldest items."""
+
+    event_id: str
+    effective_date: date
+    amount: Decimal
+    target: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Dispute:
+    """Opening or closing of a dispute over an item, a service month, or all that is invoiced."""
+
+    event_id: str
+    effective_date: date
+    opens: bool
+    target: tuple[str, str]
+    names: str
+
+
+Event = Document | Payment | WriteOff | Dispute
+
+
+def event_order(event: Event) -> tuple[date, int, str]:
+    """The order in which events are played: own date; disputes, invoices, credit notes, payments, write-offs; id."""
+    match event:
+        case Dispute():
+            return (event.effective_date, 0, event.event_id)
+        case Document():
+            return (event.invoice_date, 1 if event.amount >= 0 else 2, event.item_id)
+        case Payment():
+            return (event.received_date, 3, event.payment_id)
+        case WriteOff():
+            return (event.effective_date, 4, event.event_id)
+
+
+@dataclass
+class Item:
+    """A document's running state. open = original − credited − applied − written off; for a credit note credited is
+    what it has settled elsewhere (negative).
+    """
+
+    document: Document
+    credited: Decimal = ZERO
+    applied: Decimal = ZERO
+    circular_applied: Decimal = ZERO
+    written_off: Decimal = ZERO
+
+    @property
+    def open(self) -> Decimal:
+        """What is still owed (positive) or still to be credited (negative)."""
+        return self.document.amount - self.credited - self.applied - self.written_off
+
+
+@dataclass
+class Application:
+    """Cash laid on an item; negative where a receipt was taken back."""
+
+    payment: Payment
+    item_id: str
+    sequence_no: int
+    applied_date: date
+    amount: Decimal
+    rule: str
+
+
+@dataclass
+class SubLedger:
+    """The state of one contract in one currency, moved by :meth:`play`."""
+
+    items: dict[str, Item] = field(default_factory=dict)
+    unapplied: dict[str, tuple[Payment, Decimal]] = field(default_factory=dict)
+    applications: list[Application] = field(default_factory=list)
+    disputes: dict[str, Dispute] = field(default_factory=dict)
+    receipts: Decimal = ZERO
+    written_off: Decimal = ZERO
+
+    def play(self, event: Event) -> None:
+        """Move the state by one event; events must come in :func:`event_order`."""
+        match event:
+            case Document():
+                self.items[event.item_id] = Item(event)
+                self._settle_credits()
+                for payment, _ in sorted(self.unapplied.values(), key=lambda held: event_order(held[0])):
+                    self._apply(payment, event.invoice_date)
+            case Payment():
+                self.receipts += event.amount
+                self.unapplied[event.payment_id] = (event, event.amount)
+                if event.amount < 0:
+                    self._take_back(event)
+                else:
+                    self._apply(event, event.received_date)
+            case WriteOff():
+                self._write_off(event)
+            case Dispute():
+                self._dispute(event)
+
+    def is_disputed(self, item: Item) -> bool:
+        """Whether an open dispute covers the item."""
+        return any(_covers(dispute.target, item.document, dispute.effective_date) for dispute in self.disputes.values())
+
+    @property
+    def unapplied_amount(self) -> Decimal:
+        """Cash received that lies on no item."""
+        return sum((left for _, left in self.unapplied.values()), ZERO)
+
+    def _owed(self) -> list[Item]:
+        owed = [item for item in self.items.values() if item.open > 0]
+        return sorted(
+            owed, key=lambda item: (item.document.due_date, item.document.invoice_date, item.document.item_id)
+        )
+
+    def _settle_credits(self) -> None:
+        """Let open credit notes settle invoices of their own service month first, then the oldest undisputed ones;
+        the rest stays an open credit.
+        """
+        open_credits = sorted(
+            (item for item in self.items.values() if item.open < 0 and item.document.amount < 0),
+            key=lambda item: event_order(item.document),
+        )
+        for credit in open_credits:
+            owed = self._owed()
+            same_month = [item for item in owed if item.document.service_month == credit.document.service_month]
+            others = [
+                item
+                for item in owed
+                if item.document.service_month != credit.document.service_month and not self.is_disputed(item)
+            ]
+            for item in [*same_month, *others]:
+                amount = min(item.open, -credit.open)
+                if amount <= 0:
+                    break
+                item.credited += amount
+                credit.credited -= amount
+
+    def _candidates(self, payment: Payment) -> Iterator[tuple[str, list[Item]]]:
+        """The rules of DOMAIN.md, 7, in order, each with its items in order; lazily, because each rule sees what the
+        one before left.
+        """
+        yield "named_item", [item for item in self._owed() if _names(payment.reference, item.document)]
+        calm = [item for item in self._owed() if not self.is_disputed(item)]
+        stormy = [item for item in self._owed() if self.is_disputed(item)]
+        yield "exact_amount", [item for item in [*calm, *stormy] if item.open == self._left(payment)][:1]
+        yield "oldest_undisputed", calm
+        yield "disputed", stormy
+
+    def _left(self, payment: Payment) -> Decimal:
+        return self.unapplied[payment.payment_id][1] if payment.payment_id in self.unapplied else ZERO
+
+    def _apply(self, payment: Payment, applied_date: date) -> None:
+        for rule, items in self._candidates(payment):
+            for item in items:
+                amount = min(item.open, self._left(payment))
+                if amount > 0:
+                    self._lay(payment, item, amount, rule, applied_date)
+
+    def _lay(self, payment: Payment, item: Item, amount: Decimal, rule: str, applied_date: date) -> None:
+        item.applied += amount
+        if payment.circular:
+            item.circular_applied += amount
+        left = self._left(payment) - amount
+        if left == 0:
+            self.unapplied.pop(payment.payment_id, None)
+        else:
+            self.unapplied[payment.payment_id] = (payment, left)
+        number = 1 + sum(1 for application in self.applications if application.payment.payment_id == payment.payment_id)
+        self.applications.append(Application(payment, item.document.item_id, number, applied_date, amount, rule))
+
+    def _take_back(self, reversal: Payment) -> None:
+        """A negative receipt: first out of unapplied cash, then off the items, latest application first; only of the
+        payment that it names, if it names one.
+        """
+        known = {application.payment.payment_id for application in self.applications} | set(self.unapplied)
+        named = (
+            reversal.reference if reversal.reference in known and reversal.reference != reversal.payment_id else None
+        )
+        for payment, left in sorted(self.unapplied.values(), key=lambda held: event_order(held[0]), reverse=True):
+            if left > 0 and named in {None, payment.payment_id}:
+                self._net(payment, reversal, min(left, -self._left(reversal)))
+        net: dict[tuple[str, str], Decimal] = {}
+        for application in self.applications:
+            key = (application.payment.payment_id, application.item_id)
+            net[key] = net.get(key, ZERO) + application.amount
+        for application in reversed(self.applications.copy()):
+            key = (application.payment.payment_id, application.item_id)
+            amount = min(net[key], -self._left(reversal))
+            if amount > 0 and named in {None, application.payment.payment_id}:
+                net[key] -= amount
+                self._lay(
+                    application.payment, self.items[application.item_id], -amount, "reversal", reversal.received_date
+                )
+                self._net(application.payment, reversal, amount)
+
+    def _net(self, payment: Payment, reversal: Payment, amount: Decimal) -> None:
+        for held, change in ((payment, -amount), (reversal, amount)):
+            left = self._left(held) + change
+            if left == 0:
+                self.unapplied.pop(held.payment_id, None)
+            else:
+                self.unapplied[held.payment_id] = (held, left)
+
+    def _write_off(self, event: WriteOff) -> None:
+        self.written_off += event.amount
+        left = event.amount
+        owed = self._owed()
+        aimed = [item for item in owed if _covers(event.target, item.document, event.effective_date)]
+        for item in [*aimed, *(item for item in owed if item not in aimed)]:
+            amount = min(item.open, left)
+            if amount > 0:
+                item.written_off += amount
+                left -= amount
+        if left != 0:
+            # More written off than is open, or a write-off taken back: its own item keeps the sub-ledger equal to the
+            # control account, and in sight.
+            month = month_start(event.effective_date)
+            extra = Document(
+                f"write_off_excess:{event.event_id}",
+                "write_off_excess",
+                month,
+                month,
+                event.effective_date,
+                event.effective_date,
+                ZERO,
+                False,
+            )
+            self.items.setdefault(extra.item_id, Item(extra)).written_off += left
+
+    def _dispute(self, event: Dispute) -> None:
+        if event.opens:
+            self.disputes[event.event_id] = event
+            return
+        ended = [
+            opened.event_id
+            for opened in self.disputes.values()
+            if (opened.event_id == event.names if event.names else event.target in {opened.target, ("all", "")})
+        ]
+        for event_id in ended:
+            del self.disputes[event_id]
+
+
+def _covers(target: tuple[str, str], document: Document, on: date) -> bool:
+    kind, value = target
+    if kind == "item":
+        return document.item_id == value
+    if kind == "service_month":
+        return f"{document.service_month:%Y-%m}" == value
+    return document.invoice_date <= on
+
+
+def _names(reference: str, document: Document) -> bool:
+    """Whether a remittance reference names the document: its item id, or its service month as YYYY-MM where no item
+    id is given.
+    """
+    if not reference:
+        return False
+    if document.item_id in reference:
+        return True
+    if ":" in reference:
+        return False
+    return f"{document.service_month:%Y-%m}" in {"-".join(found) for found in _SERVICE_MONTH.findall(reference)}
+
+
+def payload_target(payload: str | None) -> tuple[tuple[str, str], str]:
+    """What a credit event's JSON payload aims at: (("item", id) | ("service_month", YYYY-MM) | ("all", "")), and the
+    event that it names or "".
+
+    Keys read: item_id, service_month, dispute_event_id. Raises ``ValueError`` for a payload that is no JSON object.
+    """
+    if payload is None or not payload.strip():
+        return ("all", ""), ""
+    parsed = json.loads(payload)
+    if not isinstance(parsed, dict):
+        raise ValueError(f"payload is no JSON object: {payload!r}")  # noqa: TRY004  the text is wrong, not its type
+    names = str(parsed.get("dispute_event_id") or "")
+    if parsed.get("item_id"):
+        return ("item", str(parsed["item_id"])), names
+    if parsed.get("service_month"):
+        return ("service_month", str(parsed["service_month"])[:7]), names
+    return ("all", ""), names
+
+
+@dataclass(frozen=True)
+class Close:
+    """One close of one contract: what is posted and known up to it."""
+
+    contract_id: str
+    time_zone: str
+    posting_month: date
+    month_end_date: date
+    known_at: datetime
+    is_provisional: bool
+
+
+def read_closes(frame: pl.DataFrame) -> list[Close]:
+    """The closes of ``intermediate.int_closes``, by contract and month."""
+    columns = ["contract_id", "time_zone", "posting_month", "month_end_date", "known_at", "is_provisional"]
+    return [Close(*row) for row in frame.select(columns).sort("contract_id", "posting_month").iter_rows()]
+
+
+def events_at(
+    close: Close, documents: Sequence[Document], payments: pl.DataFrame, events: pl.DataFrame, currency_code: str
+) -> list[Event]:
+    """The events of one contract that count at a close, in the order in which they are played.
+
+    ``payments`` and ``events``: all versions of the contract's rows; currency other than ``currency_code`` is left
+    out (cash in another currency is on no item of this one).
+    """
+    found: list[Event] = [document for document in documents if document.posting_month <= close.posting_month]
+    if not payments.is_empty():
+        for row in known_at(payments, ["park_id", "payment_id"], close.known_at).iter_rows(named=True):
+            day = local_date(row["received_at"], close.time_zone)
+            if row["direction"] == "received" and row["currency_code"] == currency_code and day <= close.month_end_date:
+                found.append(
+                    Payment(
+                        row["payment_id"],
+                        day,
+                        row["amount"],
+                        row["remittance_reference"] or "",
+                        bool(row["funded_by_claim"]),
+                    )
+                )
+    if not events.is_empty():
+        for row in known_at(events, ["park_id", "event_id"], close.known_at).iter_rows(named=True):
+            found.extend(_credit_event(row, close, currency_code))
+    return sorted(found, key=event_order)
+
+
+def _credit_event(row: dict[str, Any], close: Close, currency_code: str) -> Iterable[Event]:
+    day = local_date(row["effective_at"], close.time_zone)
+    if day > close.month_end_date:
+        return
+    if row["kind"] == "write_off":
+        if row["currency_code"] in {None, currency_code} and row["amount"] is not None:
+            yield WriteOff(row["event_id"], day, row["amount"], payload_target(row["payload"])[0])
+    elif row["kind"] in {"dispute_opened", "dispute_closed"}:
+        target, names = payload_target(row["payload"])
+        yield Dispute(row["event_id"], day, row["kind"] == "dispute_opened", target, names)
+        if row["kind"] == "dispute_opened" and row["ends_at"] is not None:
+            ends = local_date(row["ends_at"], close.time_zone)
+            if ends <= close.month_end_date:
+                yield Dispute(f"{row['event_id']}:end", ends, False, target, row["event_id"])
+
+
+def replay(closes: Sequence[Close], events_of: Sequence[list[Event]]) -> Iterator[tuple[Close, SubLedger]]:
+    """The sub-ledger of one contract at each of its closes, in order.
+
+    Where the events of a close begin with those of the close before, the state is carried on; where a late or
+    corrected fact changes the past, all is played again. Both give the same state. The yielded sub-ledger is moved on
+    afterwards: read it before taking the next.
+    """
+    ledger = SubLedger()
+    played: list[Event] = []
+    for close, events in zip(closes, events_of, strict=True):
+        if events[: len(played)] != played:
+            ledger, played = SubLedger(), []
+        for event in events[len(played) :]:
+            ledger.play(event)
+        played = events
+        yield close, ledger
+
+
+@dataclass
+class SubLedgerTables:
+    """What the sub-ledger gives: items and roll-forward by close, applications as last known, and the cumulative cash
+    applied that the journal posts.
+    """
+
+    items: pl.DataFrame
+    applications: pl.DataFrame
+    rollforward: pl.DataFrame
+    applied_targets: pl.DataFrame
+
+
+def sub_ledger(frames: Frames) -> SubLedgerTables:
+    """Run the sub-ledger of every contract over all its closes.
+
+    Reads ``ledger.fct_receivable_document``, ``intermediate.int_closes``, ``staging.stg_payments`` and
+    ``staging.stg_credit_events`` (all known versions, with recorded_at), ``core.dim_contract``. The roll-forward's
+    two control-account columns are null here: :func:`tie_out` fills them from the journal.
+    """
+    documents = need(
+        frames,
+        "ledger.fct_receivable_document",
+        "item_id",
+        "contract_id",
+        "posting_month",
+        "original_amount",
+        "due_date",
+    )
+    closes = read_closes(
+        need(frames, "intermediate.int_closes", "contract_id", "time_zone", "posting_month", "known_at")
+    )
+    contracts = need(frames, "core.dim_contract", "contract_id", "currency_code")
+    payments = optional(frames, "staging.stg_payments")
+    events = optional(frames, "staging.stg_credit_events")
+    items: list[dict[str, Any]] = []
+    applications: list[dict[str, Any]] = []
+    rollforward: list[dict[str, Any]] = []
+    targets: list[dict[str, Any]] = []
+    for contract_id, currency_code in contracts.select("contract_id", "currency_code").sort("contract_id").iter_rows():
+        own_closes = [close for close in closes if close.contract_id == contract_id]
+        own_documents = _documents(
+            documents.filter((pl.col("contract_id") == contract_id) & (pl.col("currency_code") == currency_code))
+        )
+        own_payments = payments.filter(pl.col("contract_id") == contract_id) if payments is not None else pl.DataFrame()
+        own_events = events.filter(pl.col("contract_id") == contract_id) if events is not None else pl.DataFrame()
+        lists = [events_at(close, own_documents, own_payments, own_events, currency_code) for close in own_closes]
+        before: dict[str, Decimal] = {}
+        for close, ledger in replay(own_closes, lists):
+            items.extend(_item_rows(ledger, close, currency_code))
+            targets.extend(_target_rows(ledger, close, currency_code))
+            now = _cumulative(ledger)
+            rollforward.append(_rollforward_row(before, now, close, currency_code))
+            before = now
+        if own_closes:
+            applications.extend(_application_rows(ledger, contract_id, currency_code))
+    target_schema = {
+        "contract_id": pl.String,
+        "service_month": pl.Date,
+        "posting_month": pl.Date,
+        "currency_code": pl.String,
+        "should_amount": MONEY,
+    }
+    return SubLedgerTables(
+        items=make_frame(items, ITEM_SCHEMA, ["contract_id", "as_of_month", "due_date", "item_id"]),
+        applications=make_frame(applications, APPLICATION_SCHEMA, ["contract_id", "payment_id", "sequence_no"]),
+        rollforward=make_frame(rollforward, ROLLFORWARD_SCHEMA, ["contract_id", "month"]),
+        applied_targets=make_frame(targets, target_schema, ["contract_id", "service_month", "posting_month"]),
+    )
+
+
+def _documents(frame: pl.DataFrame) -> list[Document]:
+    columns = [
+        "item_id",
+        "kind",
+        "service_month",
+        "posting_month",
+        "invoice_date",
+        "due_date",
+        "original_amount",
+        "is_provisional",
+    ]
+    return [Document(*row) for row in frame.select(columns).sort("item_id").iter_rows()]
+
+
+def _item_rows(ledger: SubLedger, close: Close, currency_code: str) -> Iterator[dict[str, Any]]:
+    for item in ledger.items.values():
+        document = item.document
+        yield {
+            "item_id": document.item_id
+            if document.kind != "write_off_excess"
+            else f"{close.contract_id}:{document.item_id}",
+            "as_of_month": close.posting_month,
+            "contract_id": close.contract_id,
+            "kind": document.kind,
+            "service_month": document.service_month,
+            "posting_month": document.posting_month,
+            "invoice_date": document.invoice_date,
+            "due_date": document.due_date,
+            "original_amount": document.amount,
+            "credited_amount": item.credited,
+            "applied_amount": item.applied,
+            "circular_applied_amount": item.circular_applied,
+            "written_off_amount": item.written_off,
+            "open_amount": item.open,
+            "disputed": item.open > 0 and ledger.is_disputed(item),
+            "days_past_due": (close.month_end_date - document.due_date).days,
+            "currency_code": currency_code,
+            "is_provisional": close.is_provisional,
+        }
+
+
+def _target_rows(ledger: SubLedger, close: Close, currency_code: str) -> Iterator[dict[str, Any]]:
+    by_month: dict[date, Decimal] = {}
+    for application in ledger.applications:
+        month = month_start(application.payment.received_date)
+        by_month[month] = by_month.get(month, ZERO) + application.amount
+    for month, amount in by_month.items():
+        yield {
+            "contract_id": close.contract_id,
+            "service_month": month,
+            "posting_month": close.posting_month,
+            "currency_code": currency_code,
+            "should_amount": amount,
+        }
+
+
+def _application_rows(ledger: SubLedger, contract_id: str, currency_code: str) -> Iterator[dict[str, Any]]:
+    for application in ledger.applications:
+        yield {
+            "payment_id": application.payment.payment_id,
+            "item_id": application.item_id,
+            "sequence_no": application.sequence_no,
+            "contract_id": contract_id,
+            "received_date": application.payment.received_date,
+            "applied_date": application.applied_date,
+            "applied_amount": application.amount,
+            "currency_code": currency_code,
+            "rule": application.rule,
+            "circular": application.payment.circular,
+        }
+
+
+def _cumulative(ledger: SubLedger) -> dict[str, Decimal]:
+    return {
+        "invoices": sum((item.document.amount for item in ledger.items.values() if item.document.amount > 0), ZERO),
+        "credit_notes": -sum(
+            (item.document.amount for item in ledger.items.values() if item.document.amount < 0), ZERO
+        ),
+        "applied": sum((item.applied for item in ledger.items.values()), ZERO),
+        "written_off": sum((item.written_off for item in ledger.items.values()), ZERO),
+        "receipts": ledger.receipts,
+        "closing": sum((item.open for item in ledger.items.values()), ZERO),
+        "unapplied": ledger.unapplied_amount,
+    }
+
+
+def _rollforward_row(
+    before: dict[str, Decimal], now: dict[str, Decimal], close: Close, currency_code: str
+) -> dict[str, Any]:
+    change = {name: value - before.get(name, ZERO) for name, value in now.items()}
+    return {
+        "contract_id": close.contract_id,
+        "month": close.posting_month,
+        "opening_amount": before.get("closing", ZERO),
+        "invoices_amount": change["invoices"],
+        "credit_notes_amount": change["credit_notes"],
+        "applied_amount": change["applied"],
+        # No event sets a claim off against the share, and items stand in the contract's own currency: both lines are
+        # there and nought.
+        "set_off_amount": ZERO,
+        "write_offs_amount": max(change["written_off"], ZERO),
+        "reinstated_amount": max(-change["written_off"], ZERO),
+        "fx_amount": ZERO,
+        "closing_amount": now["closing"],
+        "control_account_amount": None,
+        "receipts_amount": change["receipts"],
+        "refunded_amount": ZERO,
+        "unapplied_opening_amount": before.get("unapplied", ZERO),
+        "unapplied_closing_amount": now["unapplied"],
+        "unapplied_control_account_amount": None,
+        "currency_code": currency_code,
+        "is_provisional": close.is_provisional,
+    }
+
+
+def tie_out(rollforward: pl.DataFrame, balance: pl.DataFrame) -> pl.DataFrame:
+    """Fill the two control-account columns from the trial balance (trade_receivable debit positive, unapplied_cash
+    credit positive); months without a balance stand at zero.
+    """
+    zero = pl.lit(ZERO, dtype=MONEY)
+
+    def control(account: str, name: str, sign: int) -> pl.DataFrame:
+        rows = balance.filter(pl.col("account") == account)
+        return rows.select(
+            "contract_id",
+            pl.col("posting_month").alias("month"),
+            "currency_code",
+            (pl.col("closing_amount") * sign).cast(MONEY).alias(name),
+        )
+
+    keys = ["contract_id", "month", "currency_code"]
+    columns = rollforward.columns
+    return (
+        rollforward.drop("control_account_amount", "unapplied_control_account_amount")
+        .join(control("trade_receivable", "control_account_amount", 1), on=keys, how="left")
+        .join(control("unapplied_cash", "unapplied_control_account_amount", -1), on=keys, how="left")
+        .with_columns(pl.col("control_account_amount", "unapplied_control_account_amount").fill_null(zero))
+        .select(columns)
+        .sort("contract_id", "month")
+    )
