@@ -81,8 +81,8 @@ def _block_by_rows(text: str, names: list[str], first_line: int) -> pl.DataFrame
         wrong.append(None if is_whole else "".join(lines[start:before]).rstrip("\r\n"))
         numbers.append(first_line + start)
     frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
-    return frame.with_columns(
-        pl.Series("line_no", numbers, dtype=pl.Int64), pl.Series("line_text", wrong, dtype=pl.String)
+    return frame.select(
+        pl.Series("line_no", numbers, dtype=pl.Int64), *names, pl.Series("line_text", wrong, dtype=pl.String)
     )
 
 

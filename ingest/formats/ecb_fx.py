@@ -15,11 +15,11 @@ from ingest.formats.opening import texts
 
 SCHEMA = pl.Schema(
     {
-        "rate_date": pl.Date,
-        "from_currency": pl.String,
-        "to_currency": pl.String,
+        "rate_date": pl.Date(),
+        "from_currency": pl.String(),
+        "to_currency": pl.String(),
         "rate": pl.Decimal(18, 9),
-        "source": pl.String,
+        "source": pl.String(),
     }
 )
 

@@ -57,11 +57,11 @@ class Head:
 
 def decoded(path: Path, data: bytes, *, is_head: bool = False) -> str:
     """UTF-8 with or without byte-order mark, or UTF-16 with one; a torn last character of a head is dropped."""
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    name, encoding = ("UTF-16", "utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("UTF-8", "utf-8-sig")
     try:
         return data.decode(encoding, errors="ignore" if is_head else "strict")
     except UnicodeDecodeError as error:
-        raise FormatError(path, [f"byte {error.start} is no {encoding[:6].upper()} text"]) from error
+        raise FormatError(path, [f"byte {error.start} is no {name} text"]) from error
 
 
 def _decompressed(raw: IO[bytes]) -> IO[bytes]:

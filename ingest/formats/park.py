@@ -47,7 +47,10 @@ def local_zone(park: ParkClock, path: Path) -> ZoneInfo:
     if park.naive_timestamps != "park_zone":
         raise FormatError(
             path,
-            ["its times have no offset; if they follow the park's clock, say `naive_timestamps: park_zone` there"],
+            [
+                "its times have no offset",
+                "for the park's clock, say `naive_timestamps: park_zone` in the park file",
+            ],
         )
     return ZoneInfo(park.time_zone)
 

@@ -42,32 +42,32 @@ _YEAR_DAYS = range(350, 380)
 
 FACT_SCHEMA = pl.Schema(
     {
-        "taxonomy": pl.String,
-        "concept": pl.String,
-        "unit": pl.String,
-        "period_start": pl.Date,
-        "period_end": pl.Date,
+        "taxonomy": pl.String(),
+        "concept": pl.String(),
+        "unit": pl.String(),
+        "period_start": pl.Date(),
+        "period_end": pl.Date(),
         "value": pl.Decimal(38, 9),
-        "accession": pl.String,
-        "fiscal_year": pl.Int64,
-        "fiscal_period": pl.String,
-        "form": pl.String,
-        "filed_date": pl.Date,
+        "accession": pl.String(),
+        "fiscal_year": pl.Int64(),
+        "fiscal_period": pl.String(),
+        "form": pl.String(),
+        "filed_date": pl.Date(),
     }
 )
 ISSUER_SCHEMA = pl.Schema(
     {
-        "issuer_id": pl.String,
-        "fiscal_period_end": pl.Date,
-        "fiscal_label": pl.String,
-        "item": pl.String,
+        "issuer_id": pl.String(),
+        "fiscal_period_end": pl.Date(),
+        "fiscal_label": pl.String(),
+        "item": pl.String(),
         "value": pl.Decimal(38, 9),
-        "unit": pl.String,
-        "source": pl.String,
-        "grade": pl.String,
-        "filed_date": pl.Date,
-        "days_in_period": pl.Int64,
-        "is_latest": pl.Boolean,
+        "unit": pl.String(),
+        "source": pl.String(),
+        "grade": pl.String(),
+        "filed_date": pl.Date(),
+        "days_in_period": pl.Int64(),
+        "is_latest": pl.Boolean(),
     }
 )
 

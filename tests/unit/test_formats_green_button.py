@@ -1,0 +1,122 @@
+"""Green Button after NAESB REQ.21 ESPI: Atom entries that point to each other, codes for unit, flow and quality."""
+
+from pathlib import Path
+
+import pytest
+from formats_park import rows_of, write
+
+from ingest.formats.registry import FormatError, detect
+
+BASE = "https://dc.example/espi/1_1/resource"
+POINT = f"{BASE}/RetailCustomer/3/UsagePoint/1"
+
+
+def entry(own: str, related: list[str], content: str, updated: str = "2012-10-24T07:00:00Z", up: str = "") -> str:
+    links = [f'<link rel="self" href="{own}"/>', *(f'<link rel="related" href="{href}"/>' for href in related)]
+    links += [f'<link rel="up" href="{up}"/>'] if up else []
+    return f"<entry>{''.join(links)}<content>{content}</content><updated>{updated}</updated></entry>"
+
+
+def resource(name: str, body: str = "") -> str:
+    return f'<{name} xmlns="http://naesb.org/espi">{body}</{name}>'
+
+
+def reading_type(number: int, **codes: str) -> str:
+    body = "".join(f"<{name}>{code}</{name}>" for name, code in codes.items())
+    return entry(f"{BASE}/ReadingType/{number}", [], resource("ReadingType", body))
+
+
+def interval(start: str, value: str, duration: str = "3600", quality: str = "") -> str:
+    flag = f"<ReadingQuality><quality>{quality}</quality></ReadingQuality>" if quality else ""
+    period = f"<timePeriod><duration>{duration}</duration><start>{start}</start></timePeriod>"
+    return f"<IntervalReading>{flag}{period}<value>{value}</value></IntervalReading>"
+
+
+def meter(number: int, of_type: int, *intervals: str) -> str:
+    own = f"{POINT}/MeterReading/{number:02d}"
+    block = resource("IntervalBlock", "".join(intervals))
+    return entry(own, [f"{own}/IntervalBlock", f"{BASE}/ReadingType/{of_type}"], resource("MeterReading")) + entry(
+        f"{own}/IntervalBlock/1", [], block, up=f"{own}/IntervalBlock"
+    )
+
+
+def feed(*parts: str) -> str:
+    point = entry(POINT, [f"{POINT}/MeterReading"], resource("UsagePoint"))
+    return f'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom">{point}{"".join(parts)}</feed>'
+
+
+WH = {"accumulationBehaviour": "4", "flowDirection": "1", "powerOfTenMultiplier": "0", "uom": "72"}
+
+
+def test_watt_hours_of_an_interval_become_kilowatt_hours_of_the_usage_point(tmp_path: Path) -> None:
+    path = write(tmp_path, "g.xml", feed(reading_type(7, **WH), meter(1, 7, interval("1293868800", "450"))))
+    assert detect(path, "power_meter") == "green_button"
+    assert rows_of(path, "power_meter").to_dicts() == [
+        {
+            "meter_id": "RetailCustomer/3/UsagePoint/1",
+            "register": "01",
+            "role": "facility",
+            "interval_start_at": "2011-01-01T08:00:00Z",
+            "interval_end_at": "2011-01-01T09:00:00Z",
+            "energy_kwh": "0.450",
+            "quality": "actual",
+            "recorded_at": "2012-10-24T07:00:00Z",
+            "line_no": 1,
+        }
+    ]
+
+
+def test_two_meters_with_their_own_units_and_directions_are_kept_apart(tmp_path: Path) -> None:
+    text = feed(
+        reading_type(7, **WH | {"powerOfTenMultiplier": "3"}),
+        reading_type(8, **WH | {"flowDirection": "19"}),
+        meter(1, 7, interval("1293868800", "2")),
+        meter(2, 8, interval("1293868800", "500")),
+    )
+    frame = rows_of(write(tmp_path, "g.xml", text), "power_meter")
+    assert frame.select("register", "role", "energy_kwh").rows() == [
+        ("01", "facility", "2"),
+        ("02", "generation", "0.500"),
+    ]
+
+
+def test_a_fraction_of_a_second_is_kept(tmp_path: Path) -> None:
+    text = feed(reading_type(7, **WH), meter(1, 7, interval("1721154384.66136", "1")))
+    row = rows_of(write(tmp_path, "g.xml", text), "power_meter").row(0, named=True)
+    assert row["interval_start_at"] == "2024-07-16T18:26:24.661360Z"
+
+
+@pytest.mark.parametrize(
+    ("code", "quality"),
+    [("0", "actual"), ("19", "actual"), ("7", "substituted"), ("8", "estimated"), ("12", "estimated")],
+)
+def test_quality_codes_are_ours(tmp_path: Path, code: str, quality: str) -> None:
+    text = feed(reading_type(7, **WH), meter(1, 7, interval("1293868800", "1", quality=code)))
+    assert rows_of(write(tmp_path, "g.xml", text), "power_meter")["quality"].to_list() == [quality]
+
+
+def test_cells_that_are_no_numbers_stay_for_quarantine(tmp_path: Path) -> None:
+    text = feed(reading_type(7, **WH), meter(1, 7, interval("noon", "1"), interval("1293868800", "much")))
+    frame = rows_of(write(tmp_path, "g.xml", text), "power_meter")
+    assert frame["interval_start_at"].to_list() == ["noon", "2011-01-01T08:00:00Z"]
+    assert frame["energy_kwh"].to_list() == ["0.001", "much"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        (WH | {"uom": "169"}, "unit code 169"),
+        (WH | {"uom": "38"}, "unit code 38"),
+        (WH | {"accumulationBehaviour": "3"}, "cumulative registers"),
+    ],
+)
+def test_gas_power_and_register_states_are_no_interval_energy(tmp_path: Path, codes: dict[str, str], said: str) -> None:
+    path = write(tmp_path, "g.xml", feed(reading_type(7, **codes), meter(1, 7, interval("1293868800", "1"))))
+    with pytest.raises(FormatError, match=said):
+        rows_of(path, "power_meter")
+
+
+def test_xml_that_is_not_well_formed_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "g.xml", feed(reading_type(7, **WH))[:-20])
+    with pytest.raises(FormatError, match="no well-formed XML"):
+        rows_of(path, "power_meter")

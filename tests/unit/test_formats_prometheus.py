@@ -1,0 +1,223 @@
+"""Exposition pages and API answers: Prometheus' text format 0.0.4 and the metric lists of both exporters."""
+
+import json
+from pathlib import Path
+
+import pytest
+from formats_park import Park, rows_of, write
+
+from ingest.formats.registry import FormatError, detect
+
+STAMPED = "a-01_2026-10-01T000000Z.prom"
+NIL = "00000000-0000-0000-0000-000000000000"
+
+
+def dcgm(metric: str, value: str, *, host: str = "a-01", stamp: str = "", extra: str = "") -> str:
+    labels = f'gpu="0",UUID="GPU-{host}-0",device="nvidia0",modelName="NVIDIA GB300",Hostname="{host}"{extra}'
+    return f"{metric}{{{labels}}} {value}{' ' + stamp if stamp else ''}"
+
+
+def page(*lines: str) -> str:
+    return "\n".join(["# HELP DCGM_FI_DEV_GPU_UTIL", "# TYPE DCGM_FI_DEV_GPU_UTIL gauge", *lines])
+
+
+def test_two_gpus_on_two_hosts_of_one_page_are_two_rows_and_the_last_line_needs_no_newline(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        STAMPED,
+        page(
+            dcgm("DCGM_FI_DEV_GPU_UTIL", "97"),
+            dcgm("DCGM_FI_DEV_POWER_USAGE", "1187.250000"),
+            dcgm("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "5551899580"),
+            dcgm("DCGM_FI_DEV_FB_USED", "281344"),
+            dcgm("DCGM_FI_DEV_XID_ERRORS", "79"),
+            "# a comment",
+            dcgm("DCGM_FI_DEV_GPU_UTIL", "0", host="b-07"),
+            dcgm("DCGM_FI_DEV_POWER_USAGE", "8.969000", host="b-07"),
+        ),
+    )
+    assert detect(path, "gpu_telemetry") == "prometheus_text"
+    rows = rows_of(path, "gpu_telemetry").to_dicts()
+    assert rows == [
+        {
+            "gpu_id": "GPU-a-01-0",
+            "node_id": "a-01",
+            "gpu_model": "NVIDIA GB300",
+            "sampled_at": "2026-10-01T00:00:00Z",
+            "utilization_pct": "97",
+            "power_w": "1187.25",
+            "energy_mj": "5551899580",
+            "memory_used_mib": "281344",
+            "xid_code": "79",
+            "line_no": 3,
+        },
+        {
+            "gpu_id": "GPU-b-07-0",
+            "node_id": "b-07",
+            "gpu_model": "NVIDIA GB300",
+            "sampled_at": "2026-10-01T00:00:00Z",
+            "utilization_pct": "0",
+            "power_w": "8.969",
+            "energy_mj": None,
+            "memory_used_mib": None,
+            "xid_code": None,
+            "line_no": 9,
+        },
+    ]
+
+
+@pytest.mark.parametrize("blank", ["N/A", "[N/A]", "NaN", "9223372036854775792", "140737488355328", "2147483634"])
+def test_a_value_that_the_exporter_does_not_have_is_empty_and_not_a_number(tmp_path: Path, blank: str) -> None:
+    path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", blank), dcgm("DCGM_FI_DEV_POWER_USAGE", "700")))
+    row = rows_of(path, "gpu_telemetry").row(0, named=True)
+    assert row["utilization_pct"] is None
+    assert row["power_w"] == "700"
+
+
+def test_the_timestamp_of_a_sample_goes_before_the_name_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "5", stamp="1790812800123")) + "\n")
+    assert rows_of(path, "gpu_telemetry")["sampled_at"].to_list() == ["2026-10-01T00:00:00.123000Z"]
+
+
+def test_a_page_without_any_instant_is_refused_with_a_name_that_would_do(tmp_path: Path) -> None:
+    path = write(tmp_path, "metrics.prom", page(dcgm("DCGM_FI_DEV_GPU_UTIL", "5")))
+    with pytest.raises(FormatError, match=r"name it like `node1_2026-07-03T221045Z\.prom`"):
+        rows_of(path, "gpu_telemetry")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x_2026-07-03T22-10-45Z.prom",
+        "x-20260703T221045Z.txt",
+        "x.2026-07-03T22:10:45.123Z",
+        "x_2026-07-04T081045+1000.prom",
+        "x_2026-07-03 221045Z.txt",
+    ],
+)
+def test_an_iso_stamp_with_zone_in_the_name_dates_the_page_however_it_is_written(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, name, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "5")))
+    assert rows_of(path, "gpu_telemetry")["sampled_at"].to_list() == ["2026-07-03T22:10:45Z"]
+
+
+def test_a_stamp_without_zone_in_the_name_is_no_instant(tmp_path: Path) -> None:
+    path = write(tmp_path, "x_2026-07-03T221045.prom", page(dcgm("DCGM_FI_DEV_GPU_UTIL", "5")))
+    with pytest.raises(FormatError, match="no timestamps"):
+        rows_of(path, "gpu_telemetry")
+
+
+def test_the_other_exporter_gives_a_ratio_joules_and_bytes_and_its_model_on_another_line(tmp_path: Path) -> None:
+    lines = [
+        "# TYPE nvidia_smi_utilization_gpu_ratio gauge",
+        'nvidia_smi_utilization_gpu_ratio{uuid="u-1"} 0.29',
+        'nvidia_smi_power_draw_watts{uuid="u-1"} 627.4',
+        'nvidia_smi_energy_joules_total{uuid="u-1"} 5551899.58',
+        'nvidia_smi_memory_used_bytes{uuid="u-1"} 2.0780679168e+10',
+        'nvidia_smi_gpu_info{uuid="u-1",index="3",name="NVIDIA H200"} 1',
+    ]
+    row = rows_of(write(tmp_path, STAMPED, "\n".join(lines)), "gpu_telemetry").row(0, named=True)
+    assert row["utilization_pct"] == "29"
+    assert row["power_w"] == "627.4"
+    assert row["energy_mj"] == "5551899580"
+    assert row["memory_used_mib"] == "19818"
+    assert (row["gpu_id"], row["node_id"], row["gpu_model"]) == ("u-1", "a-01", "NVIDIA H200")
+
+
+def test_a_masked_uuid_is_no_identity_so_node_and_index_stand_in(tmp_path: Path) -> None:
+    lines = [
+        "# TYPE nvidia_smi_power_draw_watts gauge",
+        f'nvidia_smi_power_draw_watts{{uuid="{NIL}"}} 77.71',
+        f'nvidia_smi_gpu_info{{uuid="{NIL}",index="5",name="NVIDIA H200"}} 1',
+    ]
+    first = rows_of(write(tmp_path, STAMPED, "\n".join(lines)), "gpu_telemetry")
+    second = rows_of(write(tmp_path, STAMPED.replace("a-01", "a-02"), "\n".join(lines)), "gpu_telemetry")
+    assert first["gpu_id"].to_list() + second["gpu_id"].to_list() == ["a-01/5", "a-02/5"]
+
+
+def test_the_park_names_the_model_where_the_page_does_not(tmp_path: Path) -> None:
+    text = page('DCGM_FI_DEV_GPU_UTIL{gpu="0",UUID="GPU-1",Hostname="a-09"} 5')
+    assert rows_of(write(tmp_path, STAMPED, text), "gpu_telemetry")["gpu_model"].to_list() == ["GB300"]
+
+
+def test_one_reading_repeated_for_each_pod_is_one_sample(tmp_path: Path) -> None:
+    pods = [dcgm("DCGM_FI_DEV_GPU_UTIL", "41", extra=f',pod="p{i}"') for i in range(3)]
+    assert rows_of(write(tmp_path, STAMPED, page(*pods)), "gpu_telemetry")["utilization_pct"].to_list() == ["41"]
+
+
+def test_memory_of_mig_instances_adds_up_to_the_memory_of_the_gpu(tmp_path: Path) -> None:
+    parts = [dcgm("DCGM_FI_DEV_FB_USED", str(1000 * i), extra=f',GPU_I_ID="{i}"') for i in (1, 2)]
+    power = [dcgm("DCGM_FI_DEV_POWER_USAGE", "300", extra=f',GPU_I_ID="{i}"') for i in (1, 2)]
+    row = rows_of(write(tmp_path, STAMPED, page(*parts, *power)), "gpu_telemetry").row(0, named=True)
+    assert (row["memory_used_mib"], row["power_w"]) == ("3000", "300")
+
+
+def test_two_different_readings_of_one_gpu_at_one_instant_are_refused_with_their_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "41"), dcgm("DCGM_FI_DEV_GPU_UTIL", "42")))
+    with pytest.raises(FormatError, match="lines 3 and 4 give two values of DCGM_FI_DEV_GPU_UTIL"):
+        rows_of(path, "gpu_telemetry")
+
+
+def test_a_torn_line_is_refused_with_its_number(tmp_path: Path) -> None:
+    path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "41"), 'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUI'))
+    with pytest.raises(FormatError, match="line 4 is no exposition text"):
+        rows_of(path, "gpu_telemetry")
+
+
+def test_samples_without_labels_belong_to_no_gpu(tmp_path: Path) -> None:
+    path = write(tmp_path, STAMPED, page("DCGM_FI_DEV_GPU_UTIL 0", "DCGM_FI_DEV_FAN_SPEED 0"))
+    with pytest.raises(FormatError, match="carry no label of a GPU"):
+        rows_of(path, "gpu_telemetry")
+
+
+def test_a_stamp_in_seconds_is_no_instant_of_this_century(tmp_path: Path) -> None:
+    path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "5", stamp="1790812800")))
+    with pytest.raises(FormatError, match="no instant of this century"):
+        rows_of(path, "gpu_telemetry")
+
+
+RESULT = [
+    {
+        "metric": {"__name__": "DCGM_FI_DEV_GPU_UTIL", "UUID": "GPU-1", "Hostname": "a-01", "modelName": "GB300"},
+        "values": [[1790812800.123, "40"], [1790812860.123, "50"]],
+    },
+    {
+        "metric": {"__name__": "DCGM_FI_DEV_POWER_USAGE", "UUID": "GPU-1", "Hostname": "a-01", "modelName": "GB300"},
+        "values": [[1790812800.123, "1100.5"], [1790812860.123, "NaN"]],
+    },
+    {"metric": {"__name__": "up", "instance": "x"}, "values": [[1790812800.123, "1"]]},
+]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RESULT,
+        {"resultType": "matrix", "result": RESULT},
+        {"status": "success", "data": {"resultType": "matrix", "result": RESULT}},
+    ],
+)
+def test_metrics_of_one_instant_are_one_row_with_or_without_the_envelope(tmp_path: Path, answer: object) -> None:
+    path = write(tmp_path, "range.json", json.dumps(answer))
+    assert detect(path, "gpu_telemetry") == "prometheus_api"
+    frame = rows_of(path, "gpu_telemetry")
+    assert frame.select("sampled_at", "utilization_pct", "power_w", "line_no").rows() == [
+        ("2026-10-01T00:00:00.123000Z", "40", "1100.5", 1),
+        ("2026-10-01T00:01:00.123000Z", "50", None, 2),
+    ]
+
+
+def test_an_instant_query_is_read_as_one_point_a_series(tmp_path: Path) -> None:
+    one = {"metric": RESULT[0]["metric"], "value": [1790812800, "12"]}
+    path = write(tmp_path, "instant.json", json.dumps({"status": "success", "data": {"result": [one]}}))
+    assert rows_of(path, "gpu_telemetry")["utilization_pct"].to_list() == ["12"]
+
+
+def test_an_error_answer_says_what_the_api_said(tmp_path: Path) -> None:
+    answer = {"status": "error", "error": "query timed out", "data": {"result": [{"metric": {}, "values": []}]}}
+    with pytest.raises(FormatError, match="query timed out"):
+        rows_of(write(tmp_path, "error.json", json.dumps(answer)), "gpu_telemetry")
+
+
+def test_an_answer_without_gpu_metrics_names_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"\(metrics: up\)"):
+        rows_of(write(tmp_path, "up.json", json.dumps(RESULT[2:])), "gpu_telemetry", Park())
