@@ -1,0 +1,329 @@
+"""The first screen: what is owed, what may have to be bought, how sure that is, what moved, what breaks first.
+
+Each answer carries the SQL that gives the same figure from the published database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+import polars as pl
+
+from orchestration.publishing.formats import (
+    clean,
+    count_text,
+    join_words,
+    missing,
+    money,
+    month_text,
+    number,
+    percent,
+    sentence_case,
+    short_month_text,
+    to_decimal,
+    words,
+)
+from orchestration.publishing.page import Fact, plain
+from orchestration.publishing.sections import movements
+from orchestration.publishing.sections.backstop import CAPS, EXPOSURE, EXPOSURE_TERMS
+from orchestration.publishing.sections.record import grade_counts, latest_checks, open_alerts
+from orchestration.publishing.sections.risk import (
+    COVENANTS,
+    DISTRIBUTION,
+    covenant_rows,
+    draws,
+    quantile_column,
+    stress_rows,
+)
+from orchestration.publishing.sections.share import RATE_TERMS
+from orchestration.publishing.view import (
+    CannotCompute,
+    Evidence,
+    View,
+    contract_parks,
+    currencies,
+    evidence,
+    latest,
+    need,
+    optional,
+    pick,
+    provisional,
+    ratio,
+    total,
+    upto,
+    vendor_text,
+)
+
+EXPOSURES = "credit.fct_exposure_month"
+AGEING = "credit.fct_ageing_month"
+TERMS = "core.fct_contract_terms"
+
+
+@dataclass(frozen=True)
+class Value:
+    """One main figure of an answer, with the SQL that gives it."""
+
+    text: str
+    exact: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question of the first screen and its computed answer; `reason` says why there is none."""
+
+    question: str
+    measure: str
+    values: Sequence[Value] = ()
+    facts: Sequence[Fact] = ()
+    as_of: str = ""
+    evidence: Evidence | None = None
+    reason: str = ""
+    anchor: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The first screen: answers, movements and the SQL of the figures shown."""
+
+    answers: Sequence[Answer]
+    moves: Sequence[movements.Movement] = ()
+    moves_missing: Sequence[tuple[str, str]] = ()
+    queries: Sequence[tuple[str, str, str]] = field(default_factory=tuple)
+
+
+def headline(view: View) -> Headline:
+    """All five answers; what cannot be computed says so in its place."""
+    vendor = vendor_text(view)
+    asked: list[tuple[str, str, str, Callable[[View, str, str], Answer]]] = [
+        (f"What is {vendor} owed?", "receivable and accrued share", "receivables", _owed),
+        (f"What might {vendor} have to buy?", "maximum backstop exposure, undiscounted", "backstop", _might_buy),
+        ("How sure is that?", "of the terms in force are assumed, not public", "terms", _how_sure),
+        ("What breaks first?", "least covenant headroom", "stress", _breaks_first),
+    ]
+    answers = []
+    for question, measure, anchor, builder in asked:
+        try:
+            answers.append(builder(view, question, anchor))
+        except CannotCompute as reason:
+            answers.append(Answer(question, measure, reason=missing(str(reason)), anchor=anchor))
+    moves: list[movements.Movement] = []
+    lacking: list[tuple[str, str]] = []
+    for name, mover in (
+        ("Revenue share", movements.share_movements), ("Backstop claims", movements.claim_movements),
+        ("Trade receivables", movements.receivable_movements), ("Allowance (CECL)", movements.allowance_movements),
+        ("Maximum exposure", movements.exposure_movements),
+    ):  # fmt: skip
+        try:
+            moves.extend(mover(view))
+        except CannotCompute as reason:
+            lacking.append((name, missing(str(reason))))
+    queries = [
+        (f"{answer.question} {answer.measure}", value.text, value.sql)
+        for answer in answers
+        for value in answer.values
+        if value.sql
+    ]
+    return Headline(answers, moves, lacking, queries)
+
+
+def _sql(expression: str, table: str, month_column: str, month: date, also: str = "") -> str:
+    return f"select {expression} from {table} where {month_column} = date '{month.isoformat()}'{also}"
+
+
+def _and_currency(frame: pl.DataFrame, currency: str) -> str:
+    return f" and currency_code = '{currency}'" if "currency_code" in frame.columns else ""
+
+
+def _owed(view: View, question: str, anchor: str) -> Answer:
+    frame = need(view, EXPOSURES, "contract_id", "month")
+    receivable = pick(frame, EXPOSURES, "receivable_amount", "receivable")
+    unbilled = pick(frame, EXPOSURES, "unbilled_amount", "unbilled")
+    payable = pick(frame, EXPOSURES, "claims_payable_amount", "claims_payable")
+    net = pick(frame, EXPOSURES, "net_amount")
+    month, rows = latest(upto(view, frame, "month", EXPOSURES), "month")
+    values, facts = [], []
+    for currency, mine in currencies(view, rows):
+        owed = total(mine[receivable]) + total(mine[unbilled])
+        also = _and_currency(frame, currency)
+        values.append(
+            Value(
+                money(owed, currency), plain(owed), _sql(f"sum({receivable} + {unbilled})", EXPOSURES, "month", month, also)
+            )
+        )
+        facts += [
+            Fact("invoiced, unpaid", money(total(mine[receivable]), currency)),
+            Fact("accrued, not yet invoiced", money(total(mine[unbilled]), currency)),
+        ]
+        past = _past_due(view, month, currency)
+        if past is not None:
+            facts.append(Fact("past due", f"{money(past[0], currency)} ({percent(past[1])})", tone="bad" if past[0] else ""))
+        facts.append(Fact("owed the other way (claims)", money(total(mine[payable]), currency)))
+        enforceable = "netting_enforceable" in mine.columns and bool(mine["netting_enforceable"].any())
+        facts.append(Fact("net, where enforceable", money(total(mine[net]), currency), "" if enforceable else "no netting is enforceable"))
+    return Answer(
+        question, "receivable and accrued share", values, facts, _when(view, month),
+        evidence(view, "revenue_share", RATE_TERMS), anchor=anchor,
+    )  # fmt: skip
+
+
+def _past_due(view: View, month: date, currency: str) -> tuple[Decimal, Decimal] | None:
+    frame = optional(view, AGEING, "contract_id", "month", "bucket", "open_amount")
+    if frame is None:
+        return None
+    for code, rows in currencies(view, frame.filter(pl.col("month") == month)):
+        if code == currency:
+            overdue = total(rows.filter(pl.col("bucket").is_in(["1-30", "31-60", "61-90", "91-120", ">120"]))["open_amount"])
+            return overdue, ratio(overdue, total(rows["open_amount"])) or Decimal(0)
+    return None
+
+
+def _when(view: View, month: date) -> str:
+    """ "December 2027, provisional" where the books of a contract are still open."""
+    contracts = optional(view, "core.dim_contract", "contract_id")
+    if contracts is None:
+        return month_text(month)
+    states = {provisional(view, str(contract), month) for contract in contracts["contract_id"]}
+    return f"{month_text(month)}, provisional" if True in states else month_text(month)
+
+
+def _might_buy(view: View, question: str, anchor: str) -> Answer:
+    frame = need(view, EXPOSURE, "contract_id", "as_of_month", "vendor_fiscal_year", "max_exposure_amount")
+    month, rows = latest(upto(view, frame, "as_of_month", EXPOSURE), "as_of_month")
+    values, facts = [], []
+    for currency, mine in currencies(view, rows):
+        whole = total(mine["max_exposure_amount"])
+        values.append(
+            Value(
+                money(whole, currency), plain(whole),
+                _sql("sum(max_exposure_amount)", EXPOSURE, "as_of_month", month, _and_currency(frame, currency)),
+            )
+        )  # fmt: skip
+        years = [int(year) for year in mine["vendor_fiscal_year"].unique().sort()]
+        first = total(mine.filter(pl.col("vendor_fiscal_year") == years[0])["max_exposure_amount"])
+        facts.append(Fact(f"of it in FY{years[0] % 100:02d}", money(first, currency), f"ends FY{years[-1] % 100:02d}"))
+    caps = optional(view, CAPS, "contract_id", "service_month", "paid_to_date_amount", "lifetime_cap_left_amount")
+    if caps is not None:
+        here = caps.filter(pl.col("service_month") == month)
+        for currency, mine in currencies(view, here):
+            paid, left = total(mine["paid_to_date_amount"]), total(mine["lifetime_cap_left_amount"])
+            used = ratio(paid, paid + left)
+            facts.append(Fact("claims to date", money(paid, currency), f"{percent(used)} of the cap" if used is not None else ""))
+    facts += _expected(view)
+    return Answer(
+        question, "maximum backstop exposure, undiscounted, not netted", values, facts, month_text(month),
+        evidence(view, "backstop", EXPOSURE_TERMS), anchor=anchor,
+    )  # fmt: skip
+
+
+def _base_case(view: View) -> tuple[date, pl.DataFrame] | None:
+    try:
+        month, rows = draws(view)
+    except CannotCompute:
+        return None
+    cases = [str(one) for one in rows["correlation_case"].unique().sort()]
+    return month, rows.filter(pl.col("correlation_case") == ("base" if "base" in cases else cases[0]))
+
+
+def _expected(view: View) -> list[Fact]:
+    found = _base_case(view)
+    if found is None:
+        return [Fact("expected claims", missing(f"table {DISTRIBUTION} is not in this snapshot"))]
+    facts = []
+    for currency, mine in currencies(view, found[1]):
+        facts.append(Fact("expected claims, simulated", money(total(mine["expected_amount"]), currency), "sum of contracts"))
+        tail = quantile_column(mine, "es", "99")
+        if tail:
+            facts.append(Fact("in the worst 1 % of paths", money(total(mine[tail]), currency), "ES 99, contracts added"))
+    return facts
+
+
+def _how_sure(view: View, question: str, anchor: str) -> Answer:
+    counts = grade_counts(view)
+    whole = sum(counts.values())
+    weak = sum(count for grade, count in counts.items() if grade in {"assumed", "ungraded"})
+    facts = [Fact("filed or quoted (P)", f"{number(counts.get('P', 0))} of {number(whole)}")]
+    press = sum(count for grade, count in counts.items() if grade not in {"P", "assumed", "ungraded"})
+    facts.append(Fact("press, analyst, inferred", f"{number(press)} of {number(whole)}"))
+    found = _base_case(view)
+    if found is not None:
+        for _, mine in currencies(view, found[1]):
+            worst = max(
+                (value for row in mine.to_dicts() if (value := ratio(row["standard_error_amount"], row["expected_amount"])) is not None),
+                default=None,
+            )
+            if worst is not None:
+                facts.append(Fact("error of the simulation", f"±{percent(worst, 2)}", "largest standard error over expected"))
+        claims = [to_decimal(value) for value in found[1].to_dict(as_series=False).get("any_claim_probability", [])]
+        known = [value for value in claims if value is not None]
+        if known:
+            span = percent(known[0]) if len(set(known)) == 1 else f"{percent(min(known))} to {percent(max(known))}"
+            facts.append(Fact("chance of any claim", span, "by contract" if len(known) > 1 else ""))
+    try:
+        checks = latest_checks(view)
+        passed = int(checks["passed"].fill_null(value=False).sum())
+        facts.append(
+            Fact("checks passed", f"{number(passed)} of {number(checks.height)}", tone="" if passed == checks.height else "bad")
+        )
+    except CannotCompute as reason:
+        facts.append(Fact("checks passed", missing(str(reason))))
+    day = f"date '{view.as_of.isoformat()}'"
+    sql = (
+        f"select count(*) from {TERMS} where valid_from <= {day} and (valid_to is null or valid_to > {day}) "
+        "and coalesce(evidence_grade, 'assumed') = 'assumed'"
+    )
+    return Answer(
+        question, f"of {count_text(whole, 'term', 'terms')} in force are assumed, not public",
+        [Value(f"{number(weak)} of {number(whole)}", str(weak), sql)], facts, "", anchor=anchor,
+    )  # fmt: skip
+
+
+def _breaks_first(view: View, question: str, anchor: str) -> Answer:
+    month, rows = covenant_rows(view)
+    tested = [row for row in rows if row["relative"] is not None]
+    if not tested:
+        raise CannotCompute(f"no covenant of {COVENANTS} could be tested in {short_month_text(month)}")
+    first = tested[0]
+    parks = contract_parks(view)
+    name = f"{sentence_case(words(first['covenant_id']))}, {parks.get(first['contract_id'], clean(first['contract_id']))}"
+    broken = [row for row in tested if row["passed"] is False]
+    facts = [
+        Fact("value against threshold", f"{number(first['value'], 2)} against {number(first['threshold'], 2)}"),
+    ]
+    if first.get("consequence"):
+        facts.append(Fact("consequence", words(first["consequence"])))
+    facts.append(
+        Fact("covenants breached now", f"{number(len(broken))} of {number(len(tested))}", tone="bad" if broken else "")
+    )
+    facts += _breaking_scenarios(view)
+    try:
+        alerts = open_alerts(view)
+        facts.append(Fact("open alerts", number(alerts.height), tone="bad" if alerts.height else ""))
+    except CannotCompute as reason:
+        facts.append(Fact("open alerts", missing(str(reason))))
+    sql = (
+        f"select min(headroom / abs(threshold)) from {COVENANTS} where month = date '{month.isoformat()}'"
+    )
+    return Answer(
+        question, f"headroom of {name}",
+        [Value(percent(first["relative"], signed=True), plain(first["relative"]), sql)], facts, month_text(month),
+        evidence(view, "covenant", str(first["covenant_id"]), first["contract_id"]), anchor=anchor,
+        tone="bad" if broken else "",
+    )  # fmt: skip
+
+
+def _breaking_scenarios(view: View) -> list[Fact]:
+    try:
+        _, rows = stress_rows(view)
+    except CannotCompute as reason:
+        return [Fact("scenarios that break a covenant", missing(str(reason)))]
+    if "covenant_breached" not in rows.columns:
+        return []
+    whole = rows["scenario_id"].n_unique()
+    broken = [words(one) for one in rows.filter(pl.col("covenant_breached").fill_null(value=False))["scenario_id"].unique().sort()]
+    shown = join_words(broken[:2]) + (" …" if len(broken) > 2 else "")
+    return [Fact("scenarios that break one", f"{number(len(broken))} of {number(whole)}", shown)]

@@ -1,0 +1,432 @@
+"""Programme (parks, tranches, status) and capacity (installed, leased, busy, energy) of the monitor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from orchestration.publishing import charts
+from orchestration.publishing.formats import (
+    WHOLE,
+    Scale,
+    clean,
+    count_text,
+    join_words,
+    month_text,
+    number,
+    percent,
+    quantity,
+    quantity_scale,
+    short_day_text,
+    short_month_text,
+    unit_text,
+)
+from orchestration.publishing.page import (
+    Block,
+    Cell,
+    Column,
+    Drawing,
+    Drawings,
+    Prose,
+    Row,
+    Section,
+    Table,
+    absent,
+    build,
+    figure,
+    footed_column,
+    share_of,
+    text,
+)
+from orchestration.publishing.view import (
+    CHART_MONTHS,
+    TABLE_MONTHS,
+    View,
+    latest,
+    months_of,
+    need,
+    optional,
+    park_names,
+    ratio,
+    total,
+    upto,
+)
+
+CAPACITY = "metering.fct_capacity_day"
+POWER = "metering.fct_power_day"
+HOURS = ("installed_gpu_hours", "available_gpu_hours", "leased_gpu_hours", "busy_gpu_hours")
+
+
+def programme(view: View) -> Section:
+    """Who operates what, where, and which capacity is energised."""
+    return build(
+        view, "programme", "Programme", "Which parks and tranches stand behind these figures?",
+        [("the programme in one sentence", _programme_prose), ("parks", _parks), ("tranches", _tranches)],
+    )  # fmt: skip
+
+
+def _energised(row: dict[str, Any], view: View) -> bool:
+    day = row["energised_date"]
+    return day is not None and day <= view.as_of
+
+
+def _programme_prose(view: View) -> Sequence[Block]:
+    tranches = need(view, "core.dim_tranche", "tranche_id", "park_id", "gpu_count", "energised_date").to_dicts()
+    live = [row for row in tranches if _energised(row, view)]
+    parks = {row["park_id"] for row in tranches}
+    gpus, planned = (total(row["gpu_count"] for row in rows) for rows in (live, tranches))
+    models = sorted({clean(row["gpu_model"]) for row in live if row.get("gpu_model")})
+    sentence = (
+        f"{count_text(len(parks), 'park', 'parks')} with {count_text(len(tranches), 'tranche', 'tranches')}: "
+        f"{number(gpus)} of {number(planned)} GPUs are energised"
+        + (f" ({join_words(models)})" if models else "")
+        + f" on {short_day_text(view.as_of)}."
+    )
+    return [Prose([sentence])]
+
+
+def _parks(view: View) -> Sequence[Block]:
+    parks = need(view, "core.dim_park", "park_id", "park_name", "operator_id", "country_code", "time_zone").sort("park_id")
+    operators_frame = optional(view, "core.dim_operator", "operator_id", "operator_name")
+    operators = {row["operator_id"]: row for row in operators_frame.to_dicts()} if operators_frame is not None else {}
+    tranches = optional(view, "core.dim_tranche", "park_id", "gpu_count", "energised_date")
+    listed = tranches.to_dicts() if tranches is not None else []
+    rows_in = parks.to_dicts()
+    live_cells, live_total = footed_column(
+        [total(t["gpu_count"] for t in listed if t["park_id"] == row["park_id"] and _energised(t, view)) for row in rows_in],
+        WHOLE,
+    )
+    all_cells, all_total = footed_column(
+        [total(t["gpu_count"] for t in listed if t["park_id"] == row["park_id"]) for row in rows_in], WHOLE
+    )
+    has_power = "it_power_mw" in parks.columns
+    power_cells, power_total = footed_column(
+        [row.get("it_power_mw") for row in rows_in], Scale(Decimal(1), "", 1)
+    ) if has_power else ([absent("not published")] * len(rows_in), absent("not published"))
+    rows = []
+    for row, live, planned, power in zip(rows_in, live_cells, all_cells, power_cells, strict=True):
+        operator = operators.get(row["operator_id"], {})
+        rating = " ".join(clean(operator[key]) for key in ("rating", "rating_agency") if operator.get(key))
+        rows.append(
+            Row(
+                Cell(clean(row["park_name"] or row["park_id"])),
+                [
+                    text(clean(operator.get("operator_name") or row["operator_id"])),
+                    text(rating) if rating else absent("no rating"),
+                    text(clean(row["country_code"] or "")),
+                    text(clean(row["time_zone"] or "")),
+                    power,
+                    live,
+                    planned,
+                ],
+            )
+        )
+    rows.append(Row(Cell("Programme"), [Cell(""), Cell(""), Cell(""), Cell(""), power_total, live_total, all_total], "total"))
+    head = [
+        Column("Park", "text"), Column("Operator", "text"), Column("Rating", "text"), Column("Country", "text"),
+        Column("Clock", "text"), Column("IT power", unit="MW"), Column("GPUs energised"), Column("GPUs planned"),
+    ]  # fmt: skip
+    return [Table("Parks and operators", head, rows, "core.dim_park, core.dim_operator, core.dim_tranche")]
+
+
+def _tranches(view: View) -> Sequence[Block]:
+    name = "core.dim_tranche"
+    frame = need(view, name, "tranche_id", "contract_id", "park_id", "gpu_model", "gpu_count", "energised_date")
+    listed = frame.sort("park_id", "tranche_id").to_dicts()
+    counts, whole = footed_column([row["gpu_count"] for row in listed], WHOLE)
+    rows = []
+    for row, count in zip(listed, counts, strict=True):
+        live = _energised(row, view)
+        state = Cell("energised", tone="good") if live else Cell("planned", tone="quiet")
+        rows.append(
+            Row(
+                Cell(clean(row["tranche_id"]), kind="code"),
+                [
+                    Cell(clean(row["contract_id"]), kind="code") if row["contract_id"] else absent("no contract"),
+                    text(clean(row["gpu_model"] or "")),
+                    count,
+                    Cell(short_day_text(row["energised_date"])) if row["energised_date"] else absent("no date"),
+                    state,
+                ],
+            )
+        )
+    rows.append(Row(Cell("All tranches"), [Cell(""), Cell(""), whole, Cell(""), Cell("")], "total"))
+    head = [
+        Column("Tranche", "text"), Column("Contract", "text"), Column("GPU", "text"), Column("GPUs"),
+        Column("Energised", "text"), Column("Status", "text"),
+    ]  # fmt: skip
+    return [Table("Tranches and their state", head, rows, name, as_of=short_day_text(view.as_of))]
+
+
+def capacity(view: View) -> Section:
+    """Installed, available, leased and busy GPU-hours, occupancy beside utilisation, energy and PUE."""
+    return build(
+        view, "capacity", "Capacity and power", "How much is installed, how much of it is leased, how much of that is busy?",
+        [
+            ("capacity in sentences", _capacity_prose),
+            ("capacity and occupancy by month", _capacity_charts),
+            ("capacity by park", _capacity_table),
+            ("power and PUE by month", _power_charts),
+            ("power by park", _power_table),
+        ],
+    )  # fmt: skip
+
+
+def _capacity_months(view: View) -> pl.DataFrame:
+    """Sums by park and month, with occupancy and utilisation as ratios of the sums."""
+    frame = need(view, CAPACITY, "tranche_id", "service_date", "park_id", *HOURS)
+    summed = (
+        frame.filter(pl.col("service_date") <= view.as_of)
+        .with_columns(pl.col(column).cast(pl.Decimal(38, 6)) for column in HOURS)
+        .group_by("park_id", pl.col("service_date").dt.truncate("1mo").alias("month"))
+        .agg([pl.col(column).sum() for column in HOURS])
+        .sort("park_id", "month")
+    )
+    return upto(view, summed, "month", CAPACITY)
+
+
+def _capacity_prose(view: View) -> Sequence[Block]:
+    months = _capacity_months(view)
+    month, rows = latest(months, "month")
+    sums = {column: total(rows[column]) for column in HOURS}
+    occupancy = ratio(sums["leased_gpu_hours"], sums["available_gpu_hours"])
+    utilisation = ratio(sums["busy_gpu_hours"], sums["leased_gpu_hours"])
+    sentences = [
+        f"In {month_text(month)} {quantity(sums['installed_gpu_hours'], 'GPU-hours')} were installed and "
+        f"{quantity(sums['leased_gpu_hours'], 'GPU-hours')} leased: occupancy {percent(occupancy)}; "
+        f"leased GPUs were busy {percent(utilisation)} of the time."
+    ]
+    known = months_of(months, "month")
+    if len(known) > 1:
+        before = months.filter(pl.col("month") == known[-2])
+        was = ratio(total(before["leased_gpu_hours"]), total(before["available_gpu_hours"]))
+        if was is not None and occupancy is not None:
+            change = (occupancy - was) * 100
+            verb = "rose" if change > 0 else "fell"
+            sentences.append(
+                f"Occupancy {verb} by {number(abs(change), 1)} percentage points from {percent(was)} in "
+                f"{month_text(known[-2])}." if change else f"Occupancy was {percent(was)} in {month_text(known[-2])} too."
+            )
+    return [Prose(sentences)]
+
+
+def _points(rows: pl.DataFrame, column: str, divisor: Decimal = Decimal(1)) -> list[tuple[date, float | None]]:
+    return [
+        (row["month"], None if row[column] is None else float(Decimal(str(row[column])) / divisor)) for row in rows.to_dicts()
+    ]
+
+
+def _capacity_charts(view: View) -> Sequence[Block]:
+    months = _capacity_months(view)
+    keep = months_of(months, "month")[-CHART_MONTHS:]
+    months = months.filter(pl.col("month").is_in(keep))
+    names = park_names(view)
+    items = []
+    for index, (key, rows) in enumerate(months.group_by("park_id", maintain_order=True)):
+        park = names.get(str(key[0]), clean(key[0]))
+        scale = quantity_scale(rows["installed_gpu_hours"])
+        last = rows.to_dicts()[-1]
+        series = [
+            charts.Series(
+                word, _points(rows, f"{word}_gpu_hours", scale.divisor), token,
+                f"{word} {number(last[f'{word}_gpu_hours'], scale.digits, scale.divisor)}",
+            )
+            for word, token in (("installed", "slate"), ("leased", "blue"), ("busy", "teal"))
+        ]  # fmt: skip
+        unit = f"{unit_text('GPU-hours', scale)} a month"
+        description = (
+            f"{park}, {month_text(last['month'])}: installed {quantity(last['installed_gpu_hours'], 'GPU-hours')}, "
+            f"leased {quantity(last['leased_gpu_hours'], 'GPU-hours')}, busy {quantity(last['busy_gpu_hours'], 'GPU-hours')}."
+        )
+        items.append(
+            Drawing(
+                charts.lines(f"chart-capacity-{index}", f"Capacity, {park}", description, series, y_format=f",.{0 if scale.word == 'm' else 1}f"),
+                unit, CAPACITY,
+            )
+        )  # fmt: skip
+        shares = rows.with_columns(
+            occupancy=pl.col("leased_gpu_hours").cast(pl.Float64) / pl.col("available_gpu_hours").cast(pl.Float64),
+            utilisation=pl.col("busy_gpu_hours").cast(pl.Float64) / pl.col("leased_gpu_hours").cast(pl.Float64),
+        ).with_columns(pl.col("occupancy", "utilisation").fill_nan(None))
+        ends = shares.to_dicts()[-1]
+        top = max([1.0, *[value for value in [*shares["occupancy"], *shares["utilisation"]] if value is not None and value < 10]])
+        series = [
+            charts.Series("occupancy", _points(shares, "occupancy"), "blue", f"occupancy {percent(ends['occupancy'], 0)}"),
+            charts.Series(
+                "utilisation", _points(shares, "utilisation"), "teal", f"utilisation {percent(ends['utilisation'], 0)}", dashed=True
+            ),
+        ]
+        items.append(
+            Drawing(
+                charts.lines(
+                    f"chart-occupancy-{index}", f"Occupancy against utilisation, {park}",
+                    f"{park}, {month_text(ends['month'])}: occupancy {percent(ends['occupancy'])}, utilisation {percent(ends['utilisation'])}.",
+                    series, y_format=".0%", y_domain=(0.0, top),
+                ),
+                "leased ÷ available; busy ÷ leased", CAPACITY,
+            )
+        )  # fmt: skip
+    return [Drawings(items)]
+
+
+def _capacity_table(view: View) -> Sequence[Block]:
+    months = _capacity_months(view)
+    names = park_names(view)
+    month, rows = latest(months, "month")
+    listed = rows.to_dicts()
+    scale = quantity_scale(rows["installed_gpu_hours"])
+    by_column = {column: footed_column(rows[column].to_list(), scale) for column in HOURS}
+    out = []
+    for index, row in enumerate(listed):
+        out.append(
+            Row(
+                Cell(names.get(row["park_id"], clean(row["park_id"]))),
+                [
+                    *[by_column[column][0][index] for column in HOURS],
+                    share_of(ratio(row["leased_gpu_hours"], row["available_gpu_hours"]), reason="nothing available"),
+                    share_of(ratio(row["busy_gpu_hours"], row["leased_gpu_hours"]), reason="nothing leased"),
+                ],
+            )
+        )
+    sums = {column: total(rows[column]) for column in HOURS}
+    out.append(
+        Row(
+            Cell("Programme"),
+            [
+                *[by_column[column][1] for column in HOURS],
+                share_of(ratio(sums["leased_gpu_hours"], sums["available_gpu_hours"]), reason="nothing available"),
+                share_of(ratio(sums["busy_gpu_hours"], sums["leased_gpu_hours"]), reason="nothing leased"),
+            ],
+            "total",
+        )
+    )
+    head = [
+        Column("Park", "text"), Column("Installed"), Column("Available"), Column("Leased"), Column("Busy"),
+        Column("Occupancy", unit="leased ÷ available"), Column("Utilisation", unit="busy ÷ leased"),
+    ]  # fmt: skip
+    table = Table(
+        "Capacity by park", head, out, CAPACITY, unit=unit_text("GPU-hours", scale), as_of=month_text(month)
+    )
+    return [table, _capacity_history(months, names)]
+
+
+def _capacity_history(months: pl.DataFrame, names: dict[str, str]) -> Table:
+    """Month by month behind the charts, folded away on screen."""
+    keep = months_of(months, "month")[-TABLE_MONTHS:]
+    kept = months.filter(pl.col("month").is_in(keep)).sort("month", "park_id", descending=[True, False])
+    scale = quantity_scale(kept["installed_gpu_hours"])
+    rows = [
+        Row(
+            Cell(short_month_text(row["month"])),
+            [
+                Cell(names.get(row["park_id"], clean(row["park_id"]))),
+                *[figure(row[column], scale.digits, scale.divisor) for column in HOURS],
+                share_of(ratio(row["leased_gpu_hours"], row["available_gpu_hours"]), reason="nothing available"),
+                share_of(ratio(row["busy_gpu_hours"], row["leased_gpu_hours"]), reason="nothing leased"),
+            ],
+        )
+        for row in kept.to_dicts()
+    ]
+    head = [
+        Column("Month", "text"), Column("Park", "text"), Column("Installed"), Column("Available"), Column("Leased"),
+        Column("Busy"), Column("Occupancy"), Column("Utilisation"),
+    ]  # fmt: skip
+    return Table("Capacity, month by month", head, rows, CAPACITY, unit=unit_text("GPU-hours", scale), folded=True)
+
+
+def _power_months(view: View) -> pl.DataFrame:
+    frame = need(view, POWER, "park_id", "service_date", "facility_energy_kwh", "it_energy_kwh")
+    estimated = "estimated_energy_fraction" in frame.columns
+    summed = (
+        frame.filter(pl.col("service_date") <= view.as_of)
+        .with_columns(
+            facility=pl.col("facility_energy_kwh").cast(pl.Float64),
+            it=pl.col("it_energy_kwh").cast(pl.Float64),
+            estimated=(pl.col("estimated_energy_fraction").cast(pl.Float64) if estimated else pl.lit(None, pl.Float64))
+            * pl.col("facility_energy_kwh").cast(pl.Float64),
+        )
+        .group_by("park_id", pl.col("service_date").dt.truncate("1mo").alias("month"))
+        .agg(
+            # Days without a meter reading have no PUE, so both sides of the ratio leave them out.
+            pl.col("facility").sum(),
+            pl.col("it").sum(),
+            pl.col("estimated").sum(),
+            pl.col("it").filter(pl.col("facility").is_not_null()).sum().alias("it_metered"),
+            pl.col("facility").filter(pl.col("it").is_not_null()).sum().alias("facility_metered"),
+        )
+        .with_columns(
+            pue=pl.when(pl.col("it_metered") > 0).then(pl.col("facility_metered") / pl.col("it_metered")),
+            estimated=pl.when(pl.col("facility") > 0).then(pl.col("estimated") / pl.col("facility")) if estimated else pl.lit(None, pl.Float64),
+        )
+        .sort("park_id", "month")
+    )
+    return upto(view, summed, "month", POWER)
+
+
+def _power_charts(view: View) -> Sequence[Block]:
+    months = _power_months(view)
+    months = months.filter(pl.col("month").is_in(months_of(months, "month")[-CHART_MONTHS:]))
+    names = park_names(view)
+    items = []
+    for index, (key, rows) in enumerate(months.group_by("park_id", maintain_order=True)):
+        park = names.get(str(key[0]), clean(key[0]))
+        last = rows.to_dicts()[-1]
+        facility = number(last["facility"], 1, Decimal(10**6))
+        items.append(
+            Drawing(
+                charts.bars(
+                    f"chart-energy-{index}", f"Facility energy, {park}",
+                    f"{park} drew {facility} GWh in {month_text(last['month'])}.",
+                    _points(rows, "facility", Decimal(10**6)), y_format=",.0f" if (last["facility"] or 0) > 1e7 else ",.1f",
+                    last_text=f"{facility} GWh",
+                ),
+                "GWh a month", POWER,
+            )
+        )  # fmt: skip
+        values = [value for value in rows["pue"] if value is not None]
+        top = max([1.5, *[value for value in values if value < 5]])
+        items.append(
+            Drawing(
+                charts.lines(
+                    f"chart-pue-{index}", f"PUE, {park}",
+                    f"{park}: PUE {number(last['pue'], 2)} in {month_text(last['month'])}.",
+                    [charts.Series("PUE", _points(rows, "pue"), "blue", f"PUE {number(last['pue'], 2)}")],
+                    y_format=".1f", y_domain=(1.0, float(-(-top // 0.5) * 0.5)),
+                ),
+                "facility ÷ IT energy; 1.0 is the physical bound", POWER,
+            )
+        )  # fmt: skip
+    return [Drawings(items)]
+
+
+def _power_table(view: View) -> Sequence[Block]:
+    months = _power_months(view)
+    names = park_names(view)
+    month, rows = latest(months, "month")
+    gwh = Decimal(10**6)
+    scale = Scale(gwh, "GWh", 2)
+    facility, facility_all = footed_column(rows["facility"].to_list(), scale)
+    it_energy, it_all = footed_column(rows["it"].to_list(), scale)
+    out = [
+        Row(
+            Cell(names.get(row["park_id"], clean(row["park_id"]))),
+            [
+                facility[index],
+                it_energy[index],
+                figure(row["pue"], 3, reason="no IT energy metered"),
+                share_of(row["estimated"], reason="quality flags not published"),
+            ],
+        )
+        for index, row in enumerate(rows.to_dicts())
+    ]
+    whole = ratio(total(rows["facility_metered"]), total(rows["it_metered"]))
+    out.append(Row(Cell("Programme"), [facility_all, it_all, figure(whole, 3, reason="no IT energy metered"), Cell("")], "total"))
+    head = [
+        Column("Park", "text"), Column("Facility", unit="GWh"), Column("IT", unit="GWh"), Column("PUE"),
+        Column("Estimated", unit="share of energy"),
+    ]  # fmt: skip
+    return [Table("Energy and PUE by park", head, out, POWER, as_of=month_text(month))]

@@ -1,0 +1,388 @@
+"""Monte Carlo distribution of the backstop, concentration, stress, covenants and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from orchestration.publishing import charts
+from orchestration.publishing.formats import (
+    clean,
+    count_text,
+    join_words,
+    money,
+    money_scale,
+    month_text,
+    number,
+    percent,
+    sentence_case,
+    to_decimal,
+    unit_text,
+    words,
+)
+from orchestration.publishing.page import (
+    Block,
+    Cell,
+    Column,
+    Drawing,
+    Drawings,
+    Missing,
+    Prose,
+    Row,
+    Section,
+    Table,
+    build,
+    figure,
+    share_of,
+    text,
+)
+from orchestration.publishing.view import (
+    CHART_MONTHS,
+    CannotCompute,
+    View,
+    contract_parks,
+    currencies,
+    evidence,
+    last_months,
+    latest,
+    months_of,
+    need,
+    ratio,
+    total,
+    upto,
+)
+
+DISTRIBUTION = "credit.fct_backstop_distribution_month"
+CONCENTRATION = "credit.fct_concentration_month"
+STRESS = "credit.fct_stress_result"
+COVENANTS = "credit.fct_covenant_test_month"
+OPERATORS = "credit.fct_operator_economics_month"
+CASES = ("independent", "base", "stressed")
+QUANTILES = ("95", "99", "99_9")
+
+
+def distribution(view: View) -> Section:
+    """What claims may cost, as a distribution of paths."""
+    return build(
+        view, "distribution", "Distribution of backstop cost", "How much is expected, how bad can it get, and how exact is the simulation?",
+        [("the distribution in sentences", _prose), ("the distribution by correlation case", _strips), ("the distribution in figures", _table)],
+    )  # fmt: skip
+
+
+def quantile_column(frame: pl.DataFrame, stem: str, quantile: str) -> str | None:
+    """The column of a quantile, however its unit is written; None where it is not published."""
+    for name in (f"{stem}_{quantile}_amount", f"{stem}_{quantile}", f"{stem}_{quantile.replace('_', '')}_amount"):
+        if name in frame.columns:
+            return name
+    return None
+
+
+def draws(view: View) -> tuple[Any, pl.DataFrame]:
+    """The latest month of the distribution and its rows."""
+    frame = need(view, DISTRIBUTION, "contract_id", "month", "correlation_case", "expected_amount", "standard_error_amount")
+    return latest(upto(view, frame, "month", DISTRIBUTION), "month")
+
+
+def _cases(rows: pl.DataFrame) -> list[str]:
+    there = [str(one) for one in rows["correlation_case"].unique().sort()]
+    return [case for case in CASES if case in there] + [case for case in there if case not in CASES]
+
+
+def _prose(view: View) -> Sequence[Block]:
+    month, rows = draws(view)
+    sentences = []
+    parks = contract_parks(view)
+    case = "base" if "base" in _cases(rows) else _cases(rows)[0]
+    for currency, mine in currencies(view, rows.filter(pl.col("correlation_case") == case).sort("contract_id")):
+        for row in mine.to_dicts():
+            name = parks.get(row["contract_id"], clean(row["contract_id"]))
+            tail = quantile_column(mine, "es", "99")
+            said = (
+                f"{name}, {month_text(month)}, {words(case)} case: claims are expected to cost "
+                f"{money(row['expected_amount'], currency)} (standard error {money(row['standard_error_amount'], currency)}"
+            )
+            said += f", {number(row['path_count'])} paths)" if row.get("path_count") is not None else ")"
+            if row.get("any_claim_probability") is not None:
+                said += f"; at least one claim comes with a probability of {percent(row['any_claim_probability'])}"
+            if tail and row[tail] is not None:
+                said += f"; the worst 1 % of paths cost {money(row[tail], currency)} on average"
+            sentences.append(said + ".")
+    return [Prose(sentences)]
+
+
+def _strips(view: View) -> Sequence[Block]:
+    month, rows = draws(view)
+    parks = contract_parks(view)
+    items = []
+    index = 0
+    for currency, mine in currencies(view, rows.sort("contract_id")):
+        for contract in mine["contract_id"].unique().sort():
+            here = mine.filter(pl.col("contract_id") == contract)
+            marks_of = [("expected_amount", "expected", "blue", "circle")]
+            for quantile in QUANTILES:
+                for stem, label, token in (("var", "VaR", "ochre"), ("es", "ES", "red")):
+                    column = quantile_column(here, stem, quantile)
+                    if column and (stem == "es" or quantile == "99"):
+                        marks_of.append((column, f"{label} {quantile.replace('_', '.')}", token, "tick"))
+            scale = money_scale(value for column, *_ in marks_of for value in here[column])
+            strips = []
+            for case in _cases(here):
+                row = here.filter(pl.col("correlation_case") == case).to_dicts()[0]
+                marks = [
+                    charts.Mark(float(total([row[column]]) / scale.divisor), label, token, "circle" if shape == "circle" else "tick")
+                    for column, label, token, shape in marks_of
+                    if row[column] is not None
+                ]
+                strips.append(charts.Strip(f"{words(case)} correlation", marks))
+            name = parks.get(str(contract), clean(contract))
+            last = here.to_dicts()[-1]
+            items.append(
+                Drawing(
+                    charts.strips(
+                        f"chart-distribution-{index}", f"Cost of claims, {name}",
+                        f"{month_text(month)}: expected {money(last['expected_amount'], currency)}; marks show value at risk and "
+                        "expected shortfall for each correlation case.",
+                        strips, unit=unit_text(currency, scale),
+                    ),
+                    f"{unit_text(currency, scale)} over the rest of the term, {month_text(month)}", DISTRIBUTION,
+                    evidence=evidence(view, "backstop", r"committed|deductible|price|cap", str(contract)),
+                )
+            )  # fmt: skip
+            index += 1
+    return [Drawings(items, wide=True)]
+
+
+def _table(view: View) -> Sequence[Block]:
+    month, rows = draws(view)
+    blocks: list[Block] = []
+    for currency, mine in currencies(view, rows.sort("contract_id")):
+        scale = money_scale(mine["expected_amount"])
+        amounts = [("expected_amount", "Expected"), ("present_value_amount", "Present value"), ("standard_error_amount", "Standard error")]
+        for quantile in QUANTILES:
+            for stem, label in (("var", "VaR"), ("es", "ES")):
+                column = quantile_column(mine, stem, quantile)
+                if column:
+                    amounts.append((column, f"{label} {quantile.replace('_', '.')}"))
+        amounts.append(("joint_loss_amount", "Joint loss"))
+        amounts = [one for one in amounts if one[0] in mine.columns]
+        others = [
+            (column, label, kind)
+            for column, label, kind in (
+                ("any_claim_probability", "Any claim", "%"), ("break_even_occupancy_fraction", "Break-even occupancy", "%"),
+                ("wrong_way_multiplier", "Wrong-way", "×"), ("path_count", "Paths", "n"), ("seed", "Seed", "id"),
+            )
+            if column in mine.columns
+        ]  # fmt: skip
+        out = []
+        for contract in mine["contract_id"].unique().sort():
+            here = mine.filter(pl.col("contract_id") == contract)
+            for case in _cases(here):
+                row = here.filter(pl.col("correlation_case") == case).to_dicts()[0]
+                cells = [Cell(words(case))]
+                cells += [figure(row[column], 2 if column == "standard_error_amount" and scale.word == "m" else scale.digits, scale.divisor) for column, _ in amounts]
+                for column, _, kind in others:
+                    if kind == "%":
+                        cells.append(share_of(row[column], reason="not reached" if "break" in column else ""))
+                    elif kind == "id":
+                        cells.append(text(row[column]))
+                    else:
+                        cells.append(figure(row[column], 2 if kind == "×" else 0, reason="no default on any path"))
+                out.append(Row(Cell(clean(contract), kind="code"), cells))
+        head = [Column("Contract", "text"), Column("Correlation", "text"), *[Column(label) for _, label in amounts], *[Column(label) for _, label, _ in others]]
+        blocks.append(
+            Table(
+                "Expected cost, value at risk and expected shortfall", head, out, DISTRIBUTION, unit=unit_text(currency, scale),
+                as_of=month_text(month), notes=["Caps act on each path before averaging. ES is the mean of the worst paths beyond the VaR."],
+            )
+        )  # fmt: skip
+    return blocks
+
+
+def concentration(view: View) -> Section:
+    """How much of the exposure hangs on how few names."""
+    return build(
+        view, "concentration", "Concentration", "On how few names does the exposure hang?",
+        [("concentration by month", _concentration_charts), ("concentration by dimension", _concentration_table)],
+    )  # fmt: skip
+
+
+def _concentration_charts(view: View) -> Sequence[Block]:
+    frame = need(view, CONCENTRATION, "month", "dimension", "top_1_fraction")
+    frame = last_months(upto(view, frame, "month", CONCENTRATION), "month", CHART_MONTHS).sort("month")
+    items = []
+    for index, dimension in enumerate(frame["dimension"].unique().sort()):
+        here = frame.filter(pl.col("dimension") == dimension).unique("month", keep="first", maintain_order=True).to_dicts()
+        known = [row["top_1_fraction"] for row in here if row["top_1_fraction"] is not None]
+        if not known:
+            continue
+        items.append(
+            Drawing(
+                charts.lines(
+                    f"chart-concentration-{index}", f"Largest {words(dimension)}",
+                    f"Largest {words(dimension)}: {percent(known[-1])} of exposure in {month_text(here[-1]['month'])}.",
+                    [
+                        charts.Series(
+                            "top", [(row["month"], None if row["top_1_fraction"] is None else float(row["top_1_fraction"])) for row in here],
+                            "blue", percent(known[-1], 0),
+                        )
+                    ],
+                    y_format=".0%", y_domain=(0.0, 1.0), height=90,
+                ),
+                "part of exposure", CONCENTRATION,
+            )
+        )  # fmt: skip
+    if not items:
+        raise CannotCompute(f"table {CONCENTRATION} has no exposure up to {month_text(view.month)}")
+    return [Drawings(items)]
+
+
+def _concentration_table(view: View) -> Sequence[Block]:
+    columns = ("hhi", "effective_number", "top_1_fraction", "top_3_fraction", "exposure_to_equity_fraction")
+    frame = need(view, CONCENTRATION, "month", "dimension", *columns)
+    month, rows = latest(upto(view, frame, "month", CONCENTRATION), "month")
+    out = []
+    for row in rows.sort("dimension").to_dicts():
+        reason = clean(row.get("null_reason") or "no exposure")
+        out.append(
+            Row(
+                Cell(sentence_case(words(row["dimension"]))),
+                [
+                    figure(row["hhi"], reason=reason), figure(row["effective_number"], 2, reason=reason),
+                    share_of(row["top_1_fraction"], reason=reason), share_of(row["top_3_fraction"], reason=reason),
+                    share_of(row["exposure_to_equity_fraction"], 3, reason=clean(row.get("null_reason") or "no equity filed")),
+                ],
+            )
+        )  # fmt: skip
+    head = [
+        Column("Dimension", "text"), Column("HHI", unit="0 to 10,000"), Column("Effective number"), Column("Largest"),
+        Column("Largest three"), Column("Exposure to equity"),
+    ]  # fmt: skip
+    return [Table("Concentration of exposure", head, out, CONCENTRATION, as_of=month_text(month))]
+
+
+def stress(view: View) -> Section:
+    """Covenants, stress scenarios and the operators' means to pay."""
+    return build(
+        view, "stress", "Covenants and stress", "What breaks first, and what would break it?",
+        [("covenant headroom", _covenants), ("stress scenarios", _stress_table), ("operator economics", _operators)],
+    )  # fmt: skip
+
+
+def covenant_rows(view: View) -> tuple[Any, list[dict[str, Any]]]:
+    """The latest test of each covenant, the least headroom in proportion to its threshold first."""
+    frame = need(view, COVENANTS, "contract_id", "covenant_id", "month", "value", "threshold", "headroom", "passed")
+    month, rows = latest(upto(view, frame, "month", COVENANTS), "month")
+    listed = rows.to_dicts()
+    for row in listed:
+        threshold = to_decimal(row["threshold"])
+        row["relative"] = ratio(row["headroom"], abs(threshold)) if threshold is not None else None
+    return month, sorted(listed, key=lambda row: (row["relative"] is None, row["relative"] or Decimal(0), row["contract_id"], row["covenant_id"]))
+
+
+def _covenants(view: View) -> Sequence[Block]:
+    month, rows = covenant_rows(view)
+    out = []
+    for row in rows:
+        reason = clean(row.get("null_reason") or "not tested this month")
+        found = evidence(view, "covenant", clean(row["covenant_id"]), row["contract_id"])
+        state = {True: Cell("passed", tone="good"), False: Cell("breached", tone="bad"), None: Cell("not tested", tone="quiet")}[row["passed"]]
+        threshold = figure(row["threshold"], 3, reason="none")
+        out.append(
+            Row(
+                Cell(words(row["covenant_id"])),
+                [
+                    Cell(clean(row["contract_id"]), kind="code"), figure(row["value"], 3, reason=reason),
+                    Cell(threshold.text, threshold.kind, threshold.exact, threshold.reason, found.grade if found else ""),
+                    figure(row["headroom"], 3, reason=reason, signed=True), share_of(row["relative"], reason=reason, signed=True),
+                    state, text(words(row["consequence"])) if row.get("consequence") else Cell(""),
+                ],
+            )
+        )  # fmt: skip
+    head = [
+        Column("Covenant", "text"), Column("Contract", "text"), Column("Value"), Column("Threshold"), Column("Headroom"),
+        Column("Headroom", unit="of threshold"), Column("Test", "text"), Column("Consequence", "text"),
+    ]  # fmt: skip
+    return [Table("Covenants, least headroom first", head, out, COVENANTS, as_of=month_text(month))]
+
+
+def stress_rows(view: View) -> tuple[Any, pl.DataFrame]:
+    """The stress results of the latest month."""
+    frame = need(view, STRESS, "scenario_id", "contract_id", "month", "share_amount", "claim_amount", "expected_credit_loss_amount")
+    return latest(upto(view, frame, "month", STRESS), "month")
+
+
+def _stress_table(view: View) -> Sequence[Block]:
+    month, rows = stress_rows(view)
+    blocks: list[Block] = []
+    if "covenant_breached" in rows.columns:
+        broken = rows.filter(pl.col("covenant_breached").fill_null(value=False))
+        names = [words(one) for one in broken["scenario_id"].unique().sort()]
+        whole = rows["scenario_id"].n_unique()
+        if names:
+            blocks.append(Prose([f"{number(len(names))} of {count_text(whole, 'scenario', 'scenarios')} break a covenant: {join_words(names)}."]))
+        else:
+            blocks.append(Prose([f"None of {count_text(whole, 'scenario', 'scenarios')} breaks a covenant."]))
+    for currency, mine in currencies(view, rows.sort("scenario_id", "contract_id")):
+        scale = money_scale(value for column in ("share_amount", "claim_amount") for value in mine[column])
+        out = []
+        for row in mine.to_dicts():
+            broke = row.get("covenant_breached")
+            state = {True: Cell("breached", tone="bad"), False: Cell("kept", tone="good"), None: Cell("not tested", tone="quiet")}[broke]
+            out.append(
+                Row(
+                    Cell(sentence_case(words(row["scenario_id"]))),
+                    [
+                        Cell(clean(row["contract_id"]), kind="code"),
+                        *[figure(row[column], scale.digits, scale.divisor) for column in ("share_amount", "claim_amount", "expected_credit_loss_amount")],
+                        figure(row.get("dscr"), 2, reason="no debt service"), state,
+                    ],
+                )
+            )  # fmt: skip
+        head = [
+            Column("Scenario", "text"), Column("Contract", "text"), Column("Share"), Column("Claims"), Column("Expected credit loss"),
+            Column("DSCR"), Column("Covenants", "text"),
+        ]  # fmt: skip
+        blocks.append(Table("Stress scenarios", head, out, STRESS, unit=unit_text(currency, scale), as_of=month_text(month)))
+    return blocks
+
+
+def _operators(view: View) -> Sequence[Block]:
+    frame = need(view, OPERATORS, "operator_id", "park_id", "month")
+    month, rows = latest(upto(view, frame, "month", OPERATORS), "month")
+    amounts = [
+        (column, label)
+        for column, label in (
+            ("revenue_amount", "Revenue"), ("share_amount", "Share"), ("power_amount", "Power"), ("land_amount", "Land"),
+            ("operation_amount", "Operation"), ("cfads_amount", "CFADS"), ("debt_service_amount", "Debt service"),
+        )
+        if column in rows.columns
+    ]  # fmt: skip
+    ratios = [
+        (column, label, kind)
+        for column, label, kind in (
+            ("dscr", "DSCR", "x"), ("floor_case_dscr", "Floor-case DSCR", "x"), ("llcr", "LLCR", "x"), ("ltv_fraction", "LTV", "%"),
+            ("pledged_revenue_fraction", "Pledged revenue", "%"),
+        )
+        if column in rows.columns
+    ]  # fmt: skip
+    blocks: list[Block] = []
+    for currency, mine in currencies(view, rows.sort("operator_id", "park_id")):
+        scale = money_scale(value for column, _ in amounts for value in mine[column])
+        out = []
+        for row in mine.to_dicts():
+            cells = [figure(row[column], scale.digits, scale.divisor) for column, _ in amounts]
+            for column, _, kind in ratios:
+                reason = clean(row.get(f"{column}_null_reason") or row.get("null_reason") or "not computed")
+                cells.append(share_of(row[column], reason=reason) if kind == "%" else figure(row[column], 2, reason=reason))
+            out.append(Row(Cell(clean(row["operator_id"])), [Cell(clean(row["park_id"]), kind="code"), *cells]))
+        head = [Column("Operator", "text"), Column("Park", "text"), *[Column(label) for _, label in amounts], *[Column(label) for _, label, _ in ratios]]
+        blocks.append(
+            Table("What the operators earn and owe", head, out, OPERATORS, unit=unit_text(currency, scale), as_of=month_text(month))
+        )
+    return blocks
+
+
+__all__ = ["Missing", "concentration", "covenant_rows", "distribution", "draws", "months_of", "stress", "stress_rows"]

@@ -1,0 +1,248 @@
+"""What the sections of the monitor look at: the tables given, the month in question, names and evidence grades.
+
+Pure look-ups. A table or column that is not there raises `CannotCompute` with the reason that the page then shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from orchestration.publishing.formats import as_date, as_instant, clean, short_month_text, to_decimal
+
+# From best to weakest; a grade not listed here is taken as weaker than all of them.
+GRADES = {
+    "P": "filed or quoted by a party",
+    "S1": "press, analyst or summary of a filing",
+    "V": "data vendor's statement of a filing",
+    "I": "inferred from other figures",
+    "S2": "aggregator",
+    "assumed": "assumed here: not public",
+}
+CHART_MONTHS = 24
+TABLE_MONTHS = 13
+
+
+class CannotCompute(Exception):  # noqa: N818  the name is what the page says
+    """A block cannot be computed from the tables given; the message is the reason shown."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The tables by "<schema>.<table>", the manifest, and the clock that both were made under.
+
+    as_of: last day seen; month: its first day; known_at: knowledge time of the snapshot (UTC), None where not stated.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    manifest: Mapping[str, Any]
+    as_of: date
+    known_at: datetime | None
+
+    @property
+    def month(self) -> date:
+        """First day of the as-of month."""
+        return self.as_of.replace(day=1)
+
+
+def make_view(tables: Mapping[str, pl.DataFrame], manifest: Mapping[str, Any]) -> View:
+    """The view of a snapshot. as-of comes from the manifest, else from quality.fct_run, else from the last share month.
+
+    Raises CannotCompute when none of them gives a date: figures without a date are no figures.
+    """
+    as_of = as_date(manifest.get("as_of") or manifest.get("as_of_date"))
+    runs = tables.get("quality.fct_run")
+    if as_of is None and runs is not None and "as_of" in runs.columns and not runs.is_empty():
+        as_of = as_date(runs["as_of"].drop_nulls().max())
+    if as_of is None:
+        as_of = _last_month(tables)
+    if as_of is None:
+        raise CannotCompute("neither the manifest nor any table gives an as-of date")
+    known = manifest.get("known_at") or manifest.get("clock_at")
+    return View(tables, manifest, as_of, as_instant(known))
+
+
+def _last_month(tables: Mapping[str, pl.DataFrame]) -> date | None:
+    found = []
+    for frame in tables.values():
+        for column in ("service_month", "month", "as_of_month", "posting_month"):
+            if column in frame.columns and frame.schema[column] == pl.Date and frame[column].max() is not None:
+                found.append(as_date(frame[column].max()))
+    return max((day for day in found if day is not None), default=None)
+
+
+def need(view: View, name: str, *columns: str) -> pl.DataFrame:
+    """The table `name`, with at least one row and these columns; raises CannotCompute saying what is missing."""
+    frame = view.tables.get(name)
+    if frame is None:
+        raise CannotCompute(f"table {name} is not in this snapshot")
+    lacking = [column for column in columns if column not in frame.columns]
+    if lacking:
+        raise CannotCompute(f"table {name} has no column {', '.join(lacking)}")
+    if frame.is_empty():
+        raise CannotCompute(f"table {name} has no rows")
+    return frame
+
+
+def optional(view: View, name: str, *columns: str) -> pl.DataFrame | None:
+    """The table, or None where `need` would raise."""
+    try:
+        return need(view, name, *columns)
+    except CannotCompute:
+        return None
+
+
+def pick(frame: pl.DataFrame, name: str, *candidates: str) -> str:
+    """The first of the candidate columns that the frame has; raises CannotCompute naming the table otherwise."""
+    for column in candidates:
+        if column in frame.columns:
+            return column
+    raise CannotCompute(f"table {name} has no column {candidates[0]}")
+
+
+def upto(view: View, frame: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
+    """Rows up to the as-of month; raises CannotCompute when there are none."""
+    kept = frame.filter(pl.col(column) <= view.month)
+    if kept.is_empty():
+        raise CannotCompute(f"table {name} has no rows up to {short_month_text(view.month)}")
+    return kept
+
+
+def months_of(frame: pl.DataFrame, column: str) -> list[date]:
+    """The frame's months in order."""
+    return list(frame[column].drop_nulls().unique().sort())
+
+
+def last_months(frame: pl.DataFrame, column: str, count: int) -> pl.DataFrame:
+    """Rows of the last `count` months that the frame has."""
+    return frame.filter(pl.col(column).is_in(months_of(frame, column)[-count:]))
+
+
+def latest(frame: pl.DataFrame, column: str) -> tuple[date, pl.DataFrame]:
+    """The last month of the frame and its rows."""
+    month = months_of(frame, column)[-1]
+    return month, frame.filter(pl.col(column) == month)
+
+
+def total(values: Iterable[Any]) -> Decimal:
+    """The exact sum of the values that are there."""
+    return sum((exact for value in values if (exact := to_decimal(value)) is not None), Decimal(0))
+
+
+def ratio(part: Any, whole: Any) -> Decimal | None:
+    """part / whole; None where either is missing or the whole is zero."""
+    above, below = to_decimal(part), to_decimal(whole)
+    return None if above is None or not below else above / below
+
+
+def with_currency(view: View, frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with `currency_code`: its own, else its contract's, else empty text."""
+    if "currency_code" in frame.columns:
+        return frame.with_columns(pl.col("currency_code").fill_null("").cast(pl.String))
+    contracts = optional(view, "core.dim_contract", "contract_id", "currency_code")
+    if contracts is None or "contract_id" not in frame.columns:
+        return frame.with_columns(currency_code=pl.lit(""))
+    codes = contracts.select("contract_id", "currency_code").unique("contract_id", keep="first", maintain_order=True)
+    return frame.join(codes, on="contract_id", how="left", maintain_order="left").with_columns(
+        pl.col("currency_code").fill_null("").cast(pl.String)
+    )
+
+
+def currencies(view: View, frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """(currency, rows) for each currency in the frame: amounts of two currencies are never added."""
+    told = with_currency(view, frame)
+    for code in told["currency_code"].unique().sort():
+        yield clean(code), told.filter(pl.col("currency_code") == code)
+
+
+def contract_parks(view: View) -> dict[str, str]:
+    """Park name (or id) by contract id."""
+    contracts = optional(view, "core.dim_contract", "contract_id", "park_id")
+    if contracts is None:
+        return {}
+    names = park_names(view)
+    return {row["contract_id"]: names.get(row["park_id"], clean(row["park_id"])) for row in contracts.to_dicts()}
+
+
+def park_names(view: View) -> dict[str, str]:
+    """Park name by park id."""
+    parks = optional(view, "core.dim_park", "park_id", "park_name")
+    if parks is None:
+        return {}
+    return {row["park_id"]: clean(row["park_name"] or row["park_id"]) for row in parks.to_dicts()}
+
+
+def vendor_text(view: View) -> str:
+    """Who is owed and who guarantees: the vendors' names, their ids in capitals where no name is published."""
+    contracts = optional(view, "core.dim_contract", "vendor_id")
+    if contracts is None:
+        return "the vendor"
+    named = optional(view, "core.dim_vendor", "vendor_id", "vendor_name")
+    names = {row["vendor_id"]: row["vendor_name"] for row in named.to_dicts()} if named is not None else {}
+    vendors = [names.get(one) or clean(one).upper() for one in contracts["vendor_id"].drop_nulls().unique().sort()]
+    return clean(vendors[0]) if len(vendors) == 1 else "the vendors"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The weakest grade among the terms behind a figure, and which terms have it."""
+
+    grade: str
+    terms: tuple[str, ...]
+
+
+def grade_rank(grade: str) -> int:
+    """0 is best; unknown grades come last, as weak as can be."""
+    order = list(GRADES)
+    return order.index(grade) if grade in order else len(order)
+
+
+def terms_in_force(view: View) -> pl.DataFrame:
+    """Terms valid on the as-of day; raises CannotCompute without core.fct_contract_terms."""
+    name = "core.fct_contract_terms"
+    frame = need(view, name, "contract_id", "instrument", "term", "valid_from", "value_text", "evidence_grade")
+    kept = frame.filter(pl.col("valid_from") <= view.as_of)
+    if "valid_to" in frame.columns:
+        kept = kept.filter(pl.col("valid_to").is_null() | (pl.col("valid_to") > view.as_of))
+    if kept.is_empty():
+        raise CannotCompute(f"table {name} has no terms in force on {view.as_of.isoformat()}")
+    return kept.sort("contract_id", "instrument", "term", "valid_from")
+
+
+def evidence(view: View, instrument: str, pattern: str, contract_id: str | None = None) -> Evidence | None:
+    """The weakest grade of the instrument's terms whose name matches the pattern; None where no such term is published.
+
+    A term without a grade counts as "ungraded", weaker than assumed: nothing may pass as known by omission.
+    """
+    try:
+        terms = terms_in_force(view)
+    except CannotCompute:
+        return None
+    kept = [
+        row
+        for row in terms.to_dicts()
+        if str(row["instrument"]).startswith(instrument)
+        and re.search(pattern, str(row["term"]))
+        and (contract_id is None or row["contract_id"] == contract_id)
+    ]
+    if not kept:
+        return None
+    graded = [(clean(row["evidence_grade"] or "ungraded"), clean(row["term"])) for row in kept]
+    weakest = max((grade for grade, _ in graded), key=grade_rank)
+    return Evidence(weakest, tuple(dict.fromkeys(term for grade, term in graded if grade == weakest)))
+
+
+def provisional(view: View, contract_id: str, month: date) -> bool | None:
+    """Whether the month is still open for this contract; None where ledger.fct_period_close is not published."""
+    closes = optional(view, "ledger.fct_period_close", "contract_id", "posting_month")
+    if closes is None:
+        return None
+    if "is_provisional" in closes.columns:
+        closes = closes.filter(~pl.col("is_provisional").fill_null(value=False))
+    return closes.filter((pl.col("contract_id") == contract_id) & (pl.col("posting_month") == month)).is_empty()
