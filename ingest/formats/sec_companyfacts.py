@@ -35,6 +35,8 @@ ITEMS: dict[str, str] = {
     "Equity": "stockholders_equity",
 }
 _TAXONOMIES = ("us-gaap", "ifrs-full")
+# Central Index Key: issuer_id, for the makers of accelerators; any other filer is `cik-<number>`.
+ISSUER_IDS: dict[int, str] = {1045810: "nvidia", 2488: "amd", 50863: "intel"}
 
 # A quarter has 13 or 14 weeks or three months, a year 52 or 53 weeks or twelve months.
 _QUARTER_DAYS = range(80, 101)
@@ -72,6 +74,22 @@ ISSUER_SCHEMA = pl.Schema(
 )
 
 
+def _document(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path), parse_float=Decimal)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise FormatError(path, [f"no JSON: {error}"]) from error
+
+
+def _cik(path: Path) -> int:
+    """The filer's number; files of different years write it as a number or as ten digits."""
+    document = _document(path)
+    try:
+        return int(document["cik"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(path, ["not the shape of companyfacts: no cik"]) from error
+
+
 def read_companyfacts(path: Path) -> pl.DataFrame:
     """Every fact of a filer as filed, also repeated and restated ones.
 
@@ -83,10 +101,7 @@ def read_companyfacts(path: Path) -> pl.DataFrame:
     Raises:
         FormatError: no JSON, or not the shape of companyfacts.
     """
-    try:
-        document: Any = json.loads(read_text(path), parse_float=Decimal)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(path, [f"no JSON: {error}"]) from error
+    document = _document(path)
     rows: list[dict[str, object]] = []
     try:
         for taxonomy, concepts in document["facts"].items():
@@ -249,6 +264,27 @@ def issuer_facts(path: Path, issuer_id: str, *, with_superseded: bool = False) -
         ],
         schema=ISSUER_SCHEMA,
     ).sort("item", "fiscal_period_end", "filed_date")
+
+
+def read(path: Path, issuer_id: str | None = None) -> pl.DataFrame:
+    """Facts as the reference tables hold them: the value that counts of each item and period.
+
+    Args:
+        path: companyfacts JSON, plain or gzip.
+        issuer_id: as in the vendor's file; without it, by the filer's Central Index Key (ISSUER_IDS).
+
+    Returns:
+        issuer_id, fiscal_period_end, fiscal_label, item, value_text, value, unit, source, grade, filed_date.
+
+    Raises:
+        FormatError: see `issuer_facts`.
+    """
+    if issuer_id is None:
+        cik = _cik(path)
+        issuer_id = ISSUER_IDS.get(cik, f"cik-{cik}")
+    frame = issuer_facts(path, issuer_id)
+    text = pl.col("value").cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+    return frame.drop("days_in_period", "is_latest").with_columns(value_text=text)
 
 
 def days_sales_outstanding(facts: pl.DataFrame, period_end: date) -> Decimal:

@@ -13,6 +13,7 @@ from ingest.formats.errors import FormatError
 from ingest.formats.focus import charges, total
 from ingest.formats.registry import detect
 from ingest.formats.sec_companyfacts import days_sales_outstanding, issuer_facts, read_companyfacts
+from ingest.formats.sec_companyfacts import read as read_reference
 
 FOCUS = """\
 BilledCost,BillingCurrency,ChargeCategory,ChargePeriodStart,ChargePeriodEnd,ConsumedQuantity,ConsumedUnit,ResourceId,\
@@ -199,3 +200,12 @@ def test_a_filer_without_monetary_facts_is_refused(tmp_path: Path) -> None:
     text = json.dumps({"facts": {"dei": {"EntityCommonStockSharesOutstanding": {"units": {"shares": []}}}}})
     with pytest.raises(FormatError, match="no monetary facts"):
         issuer_facts(write(tmp_path, "facts.json", text), "issuer")
+
+
+def test_reference_rows_are_of_the_filer_that_the_file_names(tmp_path: Path) -> None:
+    path = facts(tmp_path, YEAR, BALANCE)
+    assert read_reference(path)["issuer_id"].unique().to_list() == ["cik-1"]
+    write(tmp_path, "facts.json", path.read_text().replace('"cik": 1,', '"cik": "0001045810",'))
+    frame = read_reference(path)
+    assert frame["issuer_id"].unique().to_list() == ["nvidia"]
+    assert frame.filter(frame["fiscal_label"] == "Q4 FY26")["value_text"].to_list() == ["38", "69"]
