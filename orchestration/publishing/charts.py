@@ -83,12 +83,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Bar:
-    """One category: its value, the text drawn beside it, its colour."""
+    """One category: its value, the text drawn beside it, its colour; `ticks` mark other values on the same line."""
 
     name: str
     value: float | None
     text: str
     token: str = "blue"
+    ticks: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,7 @@ def columns(ident: str, title: str, description: str, items: Sequence[Bar], *, h
 
 def rows(ident: str, title: str, description: str, items: Sequence[Bar], *, name_width: int = 120) -> Chart:
     """Lying bars from zero, names on the left, values at their ends; negative values go to the left of zero."""
-    values = [item.value or 0.0 for item in items] + [0.0]
+    values = [item.value or 0.0 for item in items] + [tick for item in items for tick in item.ticks] + [0.0]
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     plot = WIDTH - name_width - 12
@@ -308,7 +309,13 @@ def rows(ident: str, title: str, description: str, items: Sequence[Bar], *, name
         shapes.append({"a": min(zero, end), "b": max(zero, end), "y": y, "z": y + thick, "c": LIGHT[item.token]})
         texts.append((name_width - 8, y + thick / 2, item.name, LIGHT["ink"], "right", 400))
         left = (item.value or 0.0) < 0
-        texts.append((end - 5 if left else end + 5, y + thick / 2, item.text, LIGHT["ink"], "right" if left else "left", 600))
+        for tick in item.ticks:
+            x = zero + tick * factor
+            shapes.append({"a": x - 0.8, "b": x + 0.8, "y": y - 3, "z": y + thick + 3, "c": LIGHT["ink"]})
+        beside = max([end, *[zero + tick * factor for tick in item.ticks]])
+        texts.append(
+            (end - 5 if left else beside + 5, y + thick / 2, item.text, LIGHT["ink"], "right" if left else "left", 600)
+        )
     height = round(len(items) * step + 4)
     return _draw(ident, title, description, _pixels(shapes, texts, height, zero), height, left=0, right=0, top=2, bottom=2)
 
@@ -332,7 +339,7 @@ def waterfall(ident: str, title: str, description: str, steps: Sequence[Step], *
         token = "blue" if step.kind == "total" else ("red" if step.value < 0 else "teal")
         a, b = zero + min(start, end) * factor, zero + max(start, end) * factor
         shapes.append({"a": a, "b": max(b, a + 0.8), "y": y, "z": y + thick, "c": LIGHT[token]})
-        if index + 1 < len(steps):
+        if index + 1 < len(steps) and "change" in {step.kind, steps[index + 1].kind}:
             join = zero + end * factor
             shapes.append({"a": join - 0.4, "b": join + 0.4, "y": y, "z": y + pitch + thick, "c": LIGHT["axis"]})
         texts.append((name_width - 8, y + thick / 2, step.name, LIGHT["ink"], "right", 600 if step.kind == "total" else 400))
@@ -347,7 +354,7 @@ def strips(
     """Rows of marks on one common scale: the place of a value is the message."""
     values = [mark.value for item in items for mark in item.marks]
     low, high, ticks = axis_of([*values, 0.0], None)
-    width, pitch, top = WIDTH - 24.0, 58.0, 34.0
+    width, pitch, top = WIDTH - 24.0, 62.0, 38.0
     factor = width / ((high - low) or 1.0)
 
     def place(value: float) -> float:
@@ -360,7 +367,7 @@ def strips(
         shapes.append({"a": place(tick) - 0.4, "b": place(tick) + 0.4, "y": 18, "z": bottom, "c": LIGHT["grid"]})
     for index, item in enumerate(items):
         y = top + index * pitch
-        texts.append((8, y - 26, item.name, LIGHT["ink"], "left", 600))
+        texts.append((8, y - 29, item.name, LIGHT["ink"], "left", 600))
         if item.marks:
             spots = sorted(mark.value for mark in item.marks)
             shapes.append({"a": place(spots[0]), "b": place(spots[-1]), "y": y - 0.7, "z": y + 0.7, "c": LIGHT["axis"]})
@@ -486,11 +493,19 @@ def _tick_text(value: float, text_format: str) -> str:
 def _texts(items: Sequence[tuple[float, float, str, str, str, int]]) -> list[Any]:
     """Text marks at pixel places: (x, y, text, colour, align, weight)."""
     layers = []
-    for x, y, text, colour, align, weight in items:
+    for side in sorted({(align, weight) for *_, align, weight in items}):
+        values = [
+            {"x": x, "y": y, "t": text, "c": colour} for x, y, text, colour, *kind in items if tuple(kind) == side
+        ]
         layers.append(
-            alt.Chart(alt.Data(values=[{"t": text}]))
-            .mark_text(align=align, baseline="middle", fontSize=11, fontWeight=weight, color=colour, clip=False)
-            .encode(text="t:N", x=alt.value(x), y=alt.value(y))
+            alt.Chart(alt.Data(values=values))
+            .mark_text(align=side[0], baseline="middle", fontSize=11, fontWeight=side[1], clip=False)
+            .encode(
+                text="t:N",
+                x=alt.X("x:Q", scale=None, axis=None),
+                y=alt.Y("y:Q", scale=None, axis=None),
+                color=alt.Color("c:N", scale=None),
+            )
         )
     return layers
 
@@ -559,7 +574,7 @@ def _draw(
         )
         .configure(font="sans-serif", background="transparent", aria=False)
         .configure_view(stroke=None)
-        .to_dict()
+        .to_dict(validate=False)  # the shapes here are ours and tested; validation takes longer than the drawing
     )
     spec["width"], spec["height"] = WIDTH - left - right, height
     raw = vl_convert.vegalite_to_svg(spec)

@@ -71,12 +71,12 @@ def _page(view: View, first: Headline, sections: list[Section]) -> str:
     )
 
 
-def simulation_text(manifest: Mapping[str, Any]) -> str:
-    """What the banner says of the data: simulated, measured, or that the manifest does not say (never silence)."""
+def simulation_text(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """What the banner says of the data, and the home's own note: simulated, measured, or not stated (never silence)."""
     note = clean(manifest["simulation_note"]) if manifest.get("simulation_note") else ""
     state = manifest.get("is_simulated")
     if state is True:
-        return f"Simulation on public terms. {note}".strip()
+        return "Simulation on public terms.", note
     if state is False:
-        return f"Measured feeds, none simulated. {note}".strip()
-    return f"The manifest does not say whether feeds are measured or simulated. {note}".strip()
+        return "Measured feeds, none simulated.", note
+    return "The manifest does not say whether feeds are measured or simulated.", note

@@ -20,6 +20,7 @@ from orchestration.publishing.formats import (
     number,
     percent,
     to_decimal,
+    words,
 )
 from orchestration.publishing.view import CannotCompute, Evidence, View
 
@@ -84,11 +85,11 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Drawings:
-    """Charts side by side; `wide` asks for two in a row where three would fit."""
+    """Charts side by side, under a heading where they belong together."""
 
     block: ClassVar[str] = "drawings"
     items: Sequence[Drawing]
-    wide: bool = False
+    heading: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,9 @@ class Section:
         return not any(isinstance(block, Missing) for block in self.blocks)
 
 
+ZERO_CELL = Cell("–", "zero", exact="0")
+
+
 def build(view: View, ident: str, title: str, question: str, parts: Sequence[tuple[str, Builder]]) -> Section:
     """A section from its parts; a part that cannot be computed becomes the sentence that says why."""
     blocks: list[Block] = []
@@ -176,6 +180,8 @@ def figure(value: Any, digits: int = 0, scale: Decimal = Decimal(1), *, reason: 
     exact = to_decimal(value)
     if exact is None:
         return absent(reason or "not published")
+    if exact == 0:
+        return ZERO_CELL
     return Cell(number(exact, digits, scale, signed=signed), "number", exact=plain(exact))
 
 
@@ -194,7 +200,9 @@ def plain(value: Decimal) -> str:
 
 
 def shown_cell(shown: Decimal, exact: Decimal, digits: int) -> Cell:
-    """A cell whose rounding was decided with its neighbours'."""
+    """A cell whose rounding was decided with its neighbours'; exactly nothing is a dash, a rounded nothing is 0.0."""
+    if exact == 0 and shown == 0:
+        return ZERO_CELL
     return Cell(number(shown, digits), "number", exact=plain(exact))
 
 
@@ -221,10 +229,10 @@ def footed_grid(rows: Sequence[Sequence[Decimal]], scale: Scale) -> list[list[Ce
 
 
 def grade_note(found: Evidence | None) -> str:
-    """The line under a figure that rests on terms: the weakest grade and the terms that have it."""
+    """The terms behind a figure that have its weakest grade, in words."""
     if found is None:
         return ""
-    return f"{found.grade}: {', '.join(found.terms[:4])}{' …' if len(found.terms) > 4 else ''}"
+    return ", ".join(words(term) for term in found.terms[:4]) + (" …" if len(found.terms) > 4 else "")
 
 
 __all__ = [

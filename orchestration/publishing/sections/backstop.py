@@ -19,7 +19,6 @@ from orchestration.publishing.formats import (
     percent,
     quantity,
     quantity_scale,
-    sentence_case,
     short_day_text,
     short_month_text,
     to_decimal,
@@ -375,7 +374,7 @@ def _exposure_charts(view: View) -> Sequence[Block]:
                 evidence=evidence(view, "backstop", EXPOSURE_TERMS),
             )
         )  # fmt: skip
-    blocks: list[Block] = [Drawings(items, wide=True)]
+    blocks: list[Block] = [Drawings(items)]
     try:
         years_filed, whole_filed, grade, ended = issuer_commitments(view)
     except CannotCompute as reason:
@@ -407,36 +406,61 @@ def _exposure_charts(view: View) -> Sequence[Block]:
     return [*blocks, Prose(sentences)]
 
 
+def _filed_years(view: View) -> tuple[dict[int, tuple[Decimal, str]], int | None, Decimal | None, str, str]:
+    """What the issuer filed by fiscal year; the year that stands for "and later"; total, its grade, period end."""
+    try:
+        years, whole, grade, ended = issuer_commitments(view)
+    except CannotCompute:
+        return {}, None, None, "", ""
+    found = {2000 + int(label[2:4]): (value, told) for label, value, told in years}
+    last = next((2000 + int(label[2:4]) for label, _, _ in years if label.endswith("+")), None)
+    return found, last, whole, grade, ended
+
+
 def _exposure_table(view: View) -> Sequence[Block]:
+    filed, later, whole_filed, whole_grade, ended = _filed_years(view)
     blocks: list[Block] = []
     for currency, month, years, mine in _by_year(view):
+        beside = filed if currency == "USD" else {}
         contracts = mine["contract_id"].unique().sort().to_list()
-        looked_up = {(row["contract_id"], int(row["vendor_fiscal_year"])): row["max_exposure_amount"] for row in mine.to_dicts()}
-        values = [[total([looked_up.get((contract, year))]) for year in years] for contract in contracts]
+
+        def group(year: int, last: int | None = later if beside else None) -> int:
+            return last if last is not None and year > last else year
+
+        amounts: dict[tuple[str, int], Decimal] = {}
+        for row in mine.to_dicts():
+            key = (row["contract_id"], group(int(row["vendor_fiscal_year"])))
+            amounts[key] = amounts.get(key, Decimal(0)) + total([row["max_exposure_amount"]])
+        shown = sorted({group(year) for year in years} | set(beside))
         scale = money_scale(years.values())
-        grid = footed_grid(values, scale)
-        rows = [Row(Cell(clean(contract), kind="code"), grid[index]) for index, contract in enumerate(contracts)]
-        rows.append(Row(Cell("All contracts"), grid[-1], "total"))
-        head = [Column("Contract", "text"), *[Column(f"FY{year % 100:02d}") for year in years], Column("Total")]
+        grid = footed_grid([[amounts.get((contract, year), Decimal(0)) for contract in contracts] for year in shown], scale)
+        rows = []
+        for index, year in enumerate(shown):
+            label = f"FY{year % 100:02d}" + (" and later" if beside and year == later else "")
+            cells = list(grid[index])
+            if beside:
+                value, told = beside.get(year, (None, ""))
+                cell = figure(value, scale.digits if scale.word == "m" else 0, reason="not filed")
+                cells.append(Cell(cell.text, cell.kind, cell.exact, cell.reason, told))
+            rows.append(Row(Cell(label), cells))
+        last_row = list(grid[-1])
+        notes = ["Undiscounted, not netted for collateral or set-off; years are the vendor's fiscal years."]
+        if beside:
+            cell = figure(whole_filed, scale.digits if scale.word == "m" else 0, reason="no total filed")
+            last_row.append(Cell(cell.text, cell.kind, cell.exact, cell.reason, whole_grade))
+            if whole_filed is not None and total(value for value, _ in beside.values()) != whole_filed:
+                notes.append("The years as filed do not add up to the total as filed.")
+        rows.append(Row(Cell("Total"), last_row, "total"))
+        head = [Column("Fiscal year", "text"), *[Column(clean(contract)) for contract in contracts], Column("This book")]
+        if beside:
+            head.append(Column(f"{vendor_text(view)} as filed", unit=f"USD m, whole programme, {ended}"))
         blocks.append(
             Table(
-                "Maximum exposure by vendor fiscal year", head, rows, EXPOSURE, unit=unit_text(currency, scale), as_of=month,
-                evidence=evidence(view, "backstop", EXPOSURE_TERMS),
+                "Maximum exposure by vendor fiscal year", head, rows, f"{EXPOSURE}, {FACTS}" if beside else EXPOSURE,
+                unit=unit_text(currency, scale), as_of=month, notes=notes, evidence=evidence(view, "backstop", EXPOSURE_TERMS),
             )
         )  # fmt: skip
-    try:
-        years_filed, whole_filed, grade, ended = issuer_commitments(view)
-    except CannotCompute:
-        return blocks
-    rows = [Row(Cell(label), [figure(value), Cell(told)]) for label, value, told in years_filed]
-    if whole_filed is not None:
-        rows.append(Row(Cell("Total as filed"), [figure(whole_filed), Cell(grade)], "total"))
-    notes = []
-    if years_filed and whole_filed is not None and total(value for _, value, _ in years_filed) != whole_filed:
-        notes.append("The years as published do not add up to the total as filed.")
-    head = [Column("Fiscal year", "text"), Column("AI-cloud agreements"), Column("Grade", "text")]
-    title = f"{sentence_case(vendor_text(view))}'s own AI-cloud commitments"
-    return [*blocks, Table(title, head, rows, FACTS, unit="USD m", as_of=ended, notes=notes)]
+    return blocks
 
 
 __all__ = ["TABLE_MONTHS", "issuer_commitments", "section"]

@@ -206,7 +206,7 @@ def _buckets(frame: pl.DataFrame) -> list[str]:
 
 
 def _bucket_text(bucket: str) -> str:
-    return f"{clean(bucket)} days" if any(sign.isdigit() for sign in bucket) else words(bucket)
+    return f"{clean(bucket).replace('-', '–')} days" if any(sign.isdigit() for sign in bucket) else sentence_case(words(bucket))
 
 
 def _dso_chart(view: View) -> list[Drawing]:
@@ -334,7 +334,7 @@ def _issuer_table(view: View) -> Sequence[Block]:
                     row.get("receivables_turnover"), 2,
                     reason=clean(row.get("receivables_turnover_null_reason") or "no opening receivable"),
                 ),
-                figure(row.get("allowance"), reason="not found in the filings"),
+                figure(row.get("allowance"), reason="not in the issuer facts"),
                 figure(row.get("equity"), reason="not filed"),
             ],
         )
@@ -431,7 +431,7 @@ def _loss_charts(view: View) -> Sequence[Block]:
             )
         )  # fmt: skip
     trend = _allowance_chart(view)
-    return [Drawings([*items, *trend], wide=True)]
+    return [Drawings([*items, *trend])]
 
 
 def _allowance_chart(view: View) -> list[Drawing]:

@@ -95,6 +95,18 @@ class Headline:
     moves_missing: Sequence[tuple[str, str]] = ()
     queries: Sequence[tuple[str, str, str]] = field(default_factory=tuple)
 
+    @property
+    def same_months(self) -> bool:
+        """Whether all movements are between the same two months, so that the head of the table can name them."""
+        return len({(move.month_before, move.month) for move in self.moves}) == 1
+
+    @property
+    def months(self) -> tuple[str, str]:
+        """Heads of the two columns of movements."""
+        if not self.same_months:
+            return "Before", "Now"
+        return short_month_text(self.moves[0].month_before), short_month_text(self.moves[0].month)
+
 
 def headline(view: View) -> Headline:
     """All five answers; what cannot be computed says so in its place."""
@@ -277,7 +289,7 @@ def _how_sure(view: View, question: str, anchor: str) -> Answer:
         "and coalesce(evidence_grade, 'assumed') = 'assumed'"
     )
     return Answer(
-        question, f"of {count_text(whole, 'term', 'terms')} in force are assumed, not public",
+        question, "contract terms in force are assumed, not public",
         [Value(f"{number(weak)} of {number(whole)}", str(weak), sql)], facts, "", anchor=anchor,
     )  # fmt: skip
 

@@ -31,6 +31,7 @@ from orchestration.publishing.page import (
     Column,
     Drawing,
     Drawings,
+    Missing,
     Prose,
     Row,
     Section,
@@ -45,6 +46,7 @@ from orchestration.publishing.page import (
 from orchestration.publishing.view import (
     CHART_MONTHS,
     TABLE_MONTHS,
+    CannotCompute,
     View,
     latest,
     months_of,
@@ -168,9 +170,9 @@ def capacity(view: View) -> Section:
         view, "capacity", "Capacity and power", "How much is installed, how much of it is leased, how much of that is busy?",
         [
             ("capacity in sentences", _capacity_prose),
-            ("capacity and occupancy by month", _capacity_charts),
+            ("capacity, occupancy and PUE by month", _capacity_charts),
             ("capacity by park", _capacity_table),
-            ("power and PUE by month", _power_charts),
+            ("energy by month", _power_charts),
             ("power by park", _power_table),
         ],
     )  # fmt: skip
@@ -225,9 +227,15 @@ def _capacity_charts(view: View) -> Sequence[Block]:
     keep = months_of(months, "month")[-CHART_MONTHS:]
     months = months.filter(pl.col("month").is_in(keep))
     names = park_names(view)
-    items = []
+    blocks: list[Block] = []
+    try:
+        pues = _pue_charts(view)
+    except CannotCompute as reason:
+        pues = {}
+        blocks.append(Missing("PUE by month", str(reason)))
     for index, (key, rows) in enumerate(months.group_by("park_id", maintain_order=True)):
         park = names.get(str(key[0]), clean(key[0]))
+        items = []
         scale = quantity_scale(rows["installed_gpu_hours"])
         last = rows.to_dicts()[-1]
         series = [
@@ -244,7 +252,7 @@ def _capacity_charts(view: View) -> Sequence[Block]:
         )
         items.append(
             Drawing(
-                charts.lines(f"chart-capacity-{index}", f"Capacity, {park}", description, series, y_format=f",.{0 if scale.word == 'm' else 1}f"),
+                charts.lines(f"chart-capacity-{index}", "Capacity", description, series, y_format=f",.{0 if scale.word == 'm' else 1}f"),
                 unit, CAPACITY,
             )
         )  # fmt: skip
@@ -263,14 +271,17 @@ def _capacity_charts(view: View) -> Sequence[Block]:
         items.append(
             Drawing(
                 charts.lines(
-                    f"chart-occupancy-{index}", f"Occupancy against utilisation, {park}",
+                    f"chart-occupancy-{index}", "Occupancy against utilisation",
                     f"{park}, {month_text(ends['month'])}: occupancy {percent(ends['occupancy'])}, utilisation {percent(ends['utilisation'])}.",
                     series, y_format=".0%", y_domain=(0.0, top),
                 ),
                 "leased ÷ available; busy ÷ leased", CAPACITY,
             )
         )  # fmt: skip
-    return [Drawings(items)]
+        if str(key[0]) in pues:
+            items.append(pues[str(key[0])])
+        blocks.append(Drawings(items, park))
+    return blocks
 
 
 def _capacity_table(view: View) -> Sequence[Block]:
@@ -387,20 +398,28 @@ def _power_charts(view: View) -> Sequence[Block]:
                 "GWh a month", POWER,
             )
         )  # fmt: skip
-        values = [value for value in rows["pue"] if value is not None]
-        top = max([1.5, *[value for value in values if value < 5]])
-        items.append(
-            Drawing(
-                charts.lines(
-                    f"chart-pue-{index}", f"PUE, {park}",
-                    f"{park}: PUE {number(last['pue'], 2)} in {month_text(last['month'])}.",
-                    [charts.Series("PUE", _points(rows, "pue"), "blue", f"PUE {number(last['pue'], 2)}")],
-                    y_format=".1f", y_domain=(1.0, float(-(-top // 0.5) * 0.5)),
-                ),
-                "facility ÷ IT energy; 1.0 is the physical bound", POWER,
-            )
-        )  # fmt: skip
     return [Drawings(items)]
+
+
+def _pue_charts(view: View) -> dict[str, Drawing]:
+    """The PUE of each park by month."""
+    months = _power_months(view)
+    months = months.filter(pl.col("month").is_in(months_of(months, "month")[-CHART_MONTHS:]))
+    names = park_names(view)
+    found = {}
+    for index, (key, rows) in enumerate(months.group_by("park_id", maintain_order=True)):
+        park = names.get(str(key[0]), clean(key[0]))
+        last = rows.to_dicts()[-1]
+        top = max([1.5, *[value for value in rows["pue"] if value is not None and value < 5]])
+        found[str(key[0])] = Drawing(
+            charts.lines(
+                f"chart-pue-{index}", "PUE", f"{park}: PUE {number(last['pue'], 2)} in {month_text(last['month'])}.",
+                [charts.Series("PUE", _points(rows, "pue"), "blue", f"PUE {number(last['pue'], 2)}")],
+                y_format=".1f", y_domain=(1.0, float(-(-top // 0.5) * 0.5)),
+            ),
+            "facility ÷ IT energy; 1.0 is the physical bound", POWER,
+        )  # fmt: skip
+    return found
 
 
 def _power_table(view: View) -> Sequence[Block]:

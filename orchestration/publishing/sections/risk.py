@@ -68,7 +68,7 @@ def distribution(view: View) -> Section:
     """What claims may cost, as a distribution of paths."""
     return build(
         view, "distribution", "Distribution of backstop cost", "How much is expected, how bad can it get, and how exact is the simulation?",
-        [("the distribution in sentences", _prose), ("the distribution by correlation case", _strips), ("the distribution in figures", _table)],
+        [("the distribution in sentences", _prose), ("the distribution by correlation case", _bars), ("the distribution in figures", _table)],
     )  # fmt: skip
 
 
@@ -113,7 +113,18 @@ def _prose(view: View) -> Sequence[Block]:
     return [Prose(sentences)]
 
 
-def _strips(view: View) -> Sequence[Block]:
+def _measures(frame: pl.DataFrame) -> list[tuple[str, str]]:
+    """(column, label) of the amounts of a distribution that are published, least to greatest by their nature."""
+    found = [("expected_amount", "expected")]
+    for quantile in QUANTILES:
+        for stem, label in (("var", "VaR"), ("es", "ES")):
+            column = quantile_column(frame, stem, quantile)
+            if column:
+                found.append((column, f"{label} {quantile.replace('_', '.')}"))
+    return found
+
+
+def _bars(view: View) -> Sequence[Block]:
     month, rows = draws(view)
     parks = contract_parks(view)
     items = []
@@ -121,38 +132,40 @@ def _strips(view: View) -> Sequence[Block]:
     for currency, mine in currencies(view, rows.sort("contract_id")):
         for contract in mine["contract_id"].unique().sort():
             here = mine.filter(pl.col("contract_id") == contract)
-            marks_of = [("expected_amount", "expected", "blue", "circle")]
-            for quantile in QUANTILES:
-                for stem, label, token in (("var", "VaR", "ochre"), ("es", "ES", "red")):
-                    column = quantile_column(here, stem, quantile)
-                    if column and (stem == "es" or quantile == "99"):
-                        marks_of.append((column, f"{label} {quantile.replace('_', '.')}", token, "tick"))
-            scale = money_scale(value for column, *_ in marks_of for value in here[column])
-            strips = []
-            for case in _cases(here):
-                row = here.filter(pl.col("correlation_case") == case).to_dicts()[0]
-                marks = [
-                    charts.Mark(float(total([row[column]]) / scale.divisor), label, token, "circle" if shape == "circle" else "tick")
-                    for column, label, token, shape in marks_of
-                    if row[column] is not None
-                ]
-                strips.append(charts.Strip(f"{words(case)} correlation", marks))
+            measures = _measures(here)
+            scale = money_scale(value for column, _ in measures for value in here[column])
+            cases = _cases(here)
+            main = "base" if "base" in cases else cases[0]
+            by_case = {str(row["correlation_case"]): row for row in here.to_dicts()}
+            bars = []
+            for column, label in measures:
+                value = by_case[main][column]
+                others = [by_case[case][column] for case in cases if case != main and by_case[case][column] is not None]
+                token = "blue" if column == "expected_amount" else ("ochre" if label.startswith("VaR") else "red")
+                bars.append(
+                    charts.Bar(
+                        label, None if value is None else float(total([value]) / scale.divisor),
+                        number(value, 0 if scale.word == "m" and scale.digits == 1 else scale.digits, scale.divisor), token,
+                        [] if column == "expected_amount" else [float(total([other]) / scale.divisor) for other in others],
+                    )
+                )  # fmt: skip
             name = parks.get(str(contract), clean(contract))
-            last = here.to_dicts()[-1]
+            rest = join_words([words(case) for case in cases if case != main])
             items.append(
                 Drawing(
-                    charts.strips(
+                    charts.rows(
                         f"chart-distribution-{index}", f"Cost of claims, {name}",
-                        f"{month_text(month)}: expected {money(last['expected_amount'], currency)}; marks show value at risk and "
-                        "expected shortfall for each correlation case.",
-                        strips, unit=unit_text(currency, scale),
+                        f"{month_text(month)}, {words(main)} case, {unit_text(currency, scale)}: "
+                        + ", ".join(f"{bar.name} {bar.text}" for bar in bars) + ".",
+                        bars, name_width=72,
                     ),
-                    f"{unit_text(currency, scale)} over the rest of the term, {month_text(month)}", DISTRIBUTION,
-                    evidence=evidence(view, "backstop", r"committed|deductible|price|cap", str(contract)),
+                    f"{unit_text(currency, scale)} over the rest of the term; bar: {words(main)} correlation"
+                    + (f", lines: {rest}" if rest else ""),
+                    DISTRIBUTION, evidence=evidence(view, "backstop", r"committed|deductible|price|cap", str(contract)),
                 )
             )  # fmt: skip
             index += 1
-    return [Drawings(items, wide=True)]
+    return [Drawings(items)]
 
 
 def _table(view: View) -> Sequence[Block]:
@@ -160,44 +173,48 @@ def _table(view: View) -> Sequence[Block]:
     blocks: list[Block] = []
     for currency, mine in currencies(view, rows.sort("contract_id")):
         scale = money_scale(mine["expected_amount"])
-        amounts = [("expected_amount", "Expected"), ("present_value_amount", "Present value"), ("standard_error_amount", "Standard error")]
-        for quantile in QUANTILES:
-            for stem, label in (("var", "VaR"), ("es", "ES")):
-                column = quantile_column(mine, stem, quantile)
-                if column:
-                    amounts.append((column, f"{label} {quantile.replace('_', '.')}"))
-        amounts.append(("joint_loss_amount", "Joint loss"))
-        amounts = [one for one in amounts if one[0] in mine.columns]
+        measures = _measures(mine)
+        measures[1:1] = [("present_value_amount", "present value"), ("standard_error_amount", "standard error")]
+        measures.append(("joint_loss_amount", "joint loss with the receivable"))
+        measures = [one for one in measures if one[0] in mine.columns]
         others = [
             (column, label, kind)
             for column, label, kind in (
-                ("any_claim_probability", "Any claim", "%"), ("break_even_occupancy_fraction", "Break-even occupancy", "%"),
-                ("wrong_way_multiplier", "Wrong-way", "×"), ("path_count", "Paths", "n"), ("seed", "Seed", "id"),
+                ("any_claim_probability", "probability of any claim", "%"),
+                ("break_even_occupancy_fraction", "break-even occupancy", "%"),
+                ("wrong_way_multiplier", "wrong-way multiplier", "×"), ("path_count", "paths", "n"), ("seed", "seed", "id"),
             )
             if column in mine.columns
         ]  # fmt: skip
-        out = []
         for contract in mine["contract_id"].unique().sort():
             here = mine.filter(pl.col("contract_id") == contract)
-            for case in _cases(here):
-                row = here.filter(pl.col("correlation_case") == case).to_dicts()[0]
-                cells = [Cell(words(case))]
-                cells += [figure(row[column], 2 if column == "standard_error_amount" and scale.word == "m" else scale.digits, scale.divisor) for column, _ in amounts]
-                for column, _, kind in others:
+            cases = _cases(here)
+            by_case = {str(row["correlation_case"]): row for row in here.to_dicts()}
+            out = []
+            for column, label in measures:
+                digits = 2 if column == "standard_error_amount" and scale.word == "m" else scale.digits
+                cells = [figure(by_case[case][column], digits, scale.divisor) for case in cases]
+                out.append(Row(Cell(sentence_case(label)), cells))
+            for column, label, kind in others:
+                cells = []
+                for case in cases:
+                    value = by_case[case][column]
+                    reason = clean(by_case[case].get(f"{column}_null_reason") or "not reached on these paths")
                     if kind == "%":
-                        cells.append(share_of(row[column], reason="not reached" if "break" in column else ""))
+                        cells.append(share_of(value, reason=reason))
                     elif kind == "id":
-                        cells.append(text(row[column]))
+                        cells.append(text(value))
                     else:
-                        cells.append(figure(row[column], 2 if kind == "×" else 0, reason="no default on any path"))
-                out.append(Row(Cell(clean(contract), kind="code"), cells))
-        head = [Column("Contract", "text"), Column("Correlation", "text"), *[Column(label) for _, label in amounts], *[Column(label) for _, label, _ in others]]
-        blocks.append(
-            Table(
-                "Expected cost, value at risk and expected shortfall", head, out, DISTRIBUTION, unit=unit_text(currency, scale),
-                as_of=month_text(month), notes=["Caps act on each path before averaging. ES is the mean of the worst paths beyond the VaR."],
-            )
-        )  # fmt: skip
+                        cells.append(figure(value, 2 if kind == "×" else 0, reason=reason))
+                out.append(Row(Cell(sentence_case(label)), cells))
+            head = [Column("Measure", "text"), *[Column(sentence_case(words(case))) for case in cases]]
+            blocks.append(
+                Table(
+                    f"Distribution of claims by correlation case, {clean(contract)}", head, out, DISTRIBUTION,
+                    unit=unit_text(currency, scale), as_of=month_text(month),
+                    notes=["Caps act on each path before averaging. ES is the mean of the worst paths beyond the VaR."],
+                )
+            )  # fmt: skip
     return blocks
 
 
@@ -210,30 +227,36 @@ def concentration(view: View) -> Section:
 
 
 def _concentration_charts(view: View) -> Sequence[Block]:
-    frame = need(view, CONCENTRATION, "month", "dimension", "top_1_fraction")
+    frame = need(view, CONCENTRATION, "month", "dimension", "top_1_fraction", "hhi")
     frame = last_months(upto(view, frame, "month", CONCENTRATION), "month", CHART_MONTHS).sort("month")
     items = []
-    for index, dimension in enumerate(frame["dimension"].unique().sort()):
-        here = frame.filter(pl.col("dimension") == dimension).unique("month", keep="first", maintain_order=True).to_dicts()
-        known = [row["top_1_fraction"] for row in here if row["top_1_fraction"] is not None]
-        if not known:
-            continue
-        items.append(
-            Drawing(
-                charts.lines(
-                    f"chart-concentration-{index}", f"Largest {words(dimension)}",
-                    f"Largest {words(dimension)}: {percent(known[-1])} of exposure in {month_text(here[-1]['month'])}.",
-                    [
-                        charts.Series(
-                            "top", [(row["month"], None if row["top_1_fraction"] is None else float(row["top_1_fraction"])) for row in here],
-                            "blue", percent(known[-1], 0),
-                        )
-                    ],
-                    y_format=".0%", y_domain=(0.0, 1.0), height=90,
-                ),
-                "part of exposure", CONCENTRATION,
-            )
-        )  # fmt: skip
+    for index, (column, title, unit, text_format, domain) in enumerate(
+        (
+            ("top_1_fraction", "Largest name", "part of exposure, by dimension", ".0%", (0.0, 1.0)),
+            ("hhi", "Herfindahl–Hirschman index", "0 to 10,000, by dimension", ",.0f", (0.0, 10_000.0)),
+        )
+    ):
+        series, said = [], []
+        for token, dimension in zip(charts.SERIES_TOKENS, frame["dimension"].unique().sort(), strict=False):
+            here = frame.filter(pl.col("dimension") == dimension).unique("month", keep="first", maintain_order=True).to_dicts()
+            known = [row[column] for row in here if row[column] is not None]
+            if not known:
+                continue
+            shown = percent(known[-1], 0) if column == "top_1_fraction" else number(known[-1])
+            name = words(dimension)
+            points = [(row["month"], None if row[column] is None else float(row[column])) for row in here]
+            series.append(charts.Series(str(dimension), points, token, f"{name[:10]} {shown}"))
+            said.append(f"{name} {shown}")
+        if series:
+            items.append(
+                Drawing(
+                    charts.lines(
+                        f"chart-concentration-{index}", title, f"{month_text(months_of(frame, 'month')[-1])}: {', '.join(said)}.",
+                        series, y_format=text_format, y_domain=domain,
+                    ),
+                    unit, CONCENTRATION,
+                )
+            )  # fmt: skip
     if not items:
         raise CannotCompute(f"table {CONCENTRATION} has no exposure up to {month_text(view.month)}")
     return [Drawings(items)]

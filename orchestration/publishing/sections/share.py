@@ -29,6 +29,7 @@ from orchestration.publishing.page import (
     Column,
     Drawing,
     Drawings,
+    Missing,
     Prose,
     Row,
     Section,
@@ -69,9 +70,8 @@ def section(view: View) -> Section:
         view, "share", "Revenue share", "What do third-party tenants pay, and what part of it is the vendor's?",
         [
             ("the movement of the share", lambda seen: [Prose([one.sentence() for one in share_movements(seen)])]),
-            ("the waterfall from gross to share", _waterfalls),
+            ("share, take rate and waterfall by contract", _charts),
             ("the waterfall in figures", _waterfall_table),
-            ("share and take rate by month", _charts),
             ("share by contract", _contract_table),
             ("share by contract and month", _history),
         ],
@@ -109,12 +109,12 @@ def _month_components(view: View) -> tuple[date, dict[str, tuple[str, list[tuple
     return month, found
 
 
-def _waterfalls(view: View) -> Sequence[Block]:
+def _waterfalls(view: View) -> dict[str, Drawing]:
     month, by_contract = _month_components(view)
     shares = need(view, SHARE, "contract_id", "service_month", "share_amount", "invoiced_amount")
     here = {row["contract_id"]: row for row in shares.filter(pl.col("service_month") == month).to_dicts()}
     parks = contract_parks(view)
-    items = []
+    items: dict[str, Drawing] = {}
     for index, (contract, (currency, steps, foots)) in enumerate(by_contract.items()):
         share = here.get(contract)
         scale = money_scale([amount for _, amount in steps])
@@ -131,20 +131,18 @@ def _waterfalls(view: View) -> Sequence[Block]:
             if value is not None:
                 drawn.append(charts.Step(label, float(value / scale.divisor), number(value, scale.digits, scale.divisor), "total"))
         base = steps[-1][1]
-        title = f"Gross to invoiced, {parks.get(contract, clean(contract))}"
-        description = f"{month_text(month)}: gross {money(steps[0][1], currency)}, base {money(base, currency)}"
+        title = "From gross to invoiced"
+        description = f"{parks.get(contract, clean(contract))}, {month_text(month)}: gross {money(steps[0][1], currency)}, base {money(base, currency)}"
         if share:
             description += f", share {money(share['share_amount'], currency)}, invoiced {money(share['invoiced_amount'], currency)}"
-        items.append(
-            Drawing(
-                charts.waterfall(f"chart-waterfall-{index}", title, description + ".", drawn),
-                f"{unit_text(currency, scale)}, {month_text(month)}",
-                f"{BASE}, {SHARE}",
-                "" if foots else "The published components do not add up from gross to base.",
-                evidence(view, "revenue_share", RATE_TERMS, contract),
-            )
+        items[contract] = Drawing(
+            charts.waterfall(f"chart-waterfall-{index}", title, description + ".", drawn),
+            f"{unit_text(currency, scale)}, {month_text(month)}",
+            f"{BASE}, {SHARE}",
+            "" if foots else "The published components do not add up from gross to base.",
+            evidence(view, "revenue_share", RATE_TERMS, contract),
         )
-    return [Drawings(items)]
+    return items
 
 
 def short(label: str, limit: int = 21) -> str:
@@ -179,9 +177,16 @@ def _charts(view: View) -> Sequence[Block]:
     frame = need(view, SHARE, "contract_id", "service_month", "share_amount", "base_amount", "effective_rate")
     frame = last_months(upto(view, frame, "service_month", SHARE), "service_month", CHART_MONTHS).sort("service_month")
     parks = contract_parks(view)
-    items, number_of = [], 0
+    blocks: list[Block] = []
+    number_of = 0
+    try:
+        waterfalls = _waterfalls(view)
+    except CannotCompute as reason:
+        waterfalls = {}
+        blocks.append(Missing("the waterfall from gross to invoiced", str(reason)))
     for currency, mine in currencies(view, frame):
         for contract in mine["contract_id"].unique().sort():
+            items = []
             rows = mine.filter(pl.col("contract_id") == contract).to_dicts()
             scale = money_scale(row["share_amount"] for row in rows)
             last = rows[-1]
@@ -193,7 +198,7 @@ def _charts(view: View) -> Sequence[Block]:
             items.append(
                 Drawing(
                     charts.bars(
-                        f"chart-share-{number_of}", f"Share accrued, {name}",
+                        f"chart-share-{number_of}", "Share accrued",
                         f"{name}: share {money(last['share_amount'], currency)} in {month_text(last['service_month'])}.",
                         points, y_format=",.0f" if scale.word == "m" and scale.digits == 1 else ",.1f",
                         last_text=number(last["share_amount"], scale.digits, scale.divisor),
@@ -207,7 +212,7 @@ def _charts(view: View) -> Sequence[Block]:
             items.append(
                 Drawing(
                     charts.lines(
-                        f"chart-rate-{number_of}", f"Take rate, {name}",
+                        f"chart-rate-{number_of}", "Take rate",
                         f"{name}: effective rate {percent(last['effective_rate'])} in {month_text(last['service_month'])}.",
                         [charts.Series("rate", rates, "blue", f"rate {percent(last['effective_rate'])}")],
                         y_format=".0%", y_domain=(0.0, max(0.3, -(-highest // 0.1) * 0.1)),
@@ -217,7 +222,10 @@ def _charts(view: View) -> Sequence[Block]:
                 )
             )  # fmt: skip
             number_of += 1
-    return [Drawings(items)]
+            if str(contract) in waterfalls:
+                items.append(waterfalls[str(contract)])
+            blocks.append(Drawings(items, name))
+    return blocks
 
 
 LINES = (
