@@ -1,0 +1,101 @@
+"""Rejected rows: each with its file, line, rule, column and its own text. Nothing is dropped.
+
+Rows that only wait for something they refer to (a lease that lands later) are kept beside, typed, in
+`raw.<feed>_waiting`; when it comes, they leave the quarantine. So the outcome never depends on the order of landing.
+"""
+
+import csv
+import io
+import json
+from datetime import datetime
+
+import duckdb
+import polars as pl
+
+DDL = """
+CREATE TABLE IF NOT EXISTS raw.quarantined_row (
+    file_id VARCHAR NOT NULL,
+    line_no BIGINT NOT NULL,
+    park_id VARCHAR NOT NULL,
+    feed VARCHAR NOT NULL,
+    rule VARCHAR NOT NULL,
+    column_name VARCHAR,
+    row_text VARCHAR NOT NULL,
+    recorded_at TIMESTAMPTZ NOT NULL
+)
+"""
+
+SCHEMA: dict[str, pl.DataType] = {
+    "line_no": pl.Int64(),
+    "rule": pl.String(),
+    "column_name": pl.String(),
+    "row_text": pl.String(),
+}
+_HELPERS = {"line_no", "line_text", "source_line"}
+
+
+def row_texts(frame: pl.DataFrame, positions: list[int], format_name: str) -> list[str]:
+    """The text of rows of a file, for people to find and mend them.
+
+    Args:
+        frame: the file's cells as they were read.
+        positions: rows of the frame, from 0.
+        format_name: of a `csv` the cells are given as a CSV line in the file's order, of all else as a JSON object.
+
+    Returns:
+        One text a row; a row that was not whole gives its own line.
+    """
+    columns = [name for name in frame.columns if name not in _HELPERS]
+    texts: list[str] = []
+    for row in frame[positions].iter_rows(named=True):
+        if row.get("line_text") is not None:
+            texts.append(row["line_text"])
+        elif format_name == "csv":
+            line = io.StringIO()
+            csv.writer(line, lineterminator="").writerow([row[name] for name in columns])
+            texts.append(line.getvalue())
+        else:
+            cells = {name: row[name] for name in columns if row[name] is not None}
+            texts.append(json.dumps(cells, default=_plain, ensure_ascii=False))
+    return texts
+
+
+def _plain(cell: object) -> str:
+    return cell.isoformat().replace("+00:00", "Z") if isinstance(cell, datetime) else str(cell)
+
+
+def rejected_rows(frame: pl.DataFrame, bad: pl.DataFrame, format_name: str) -> pl.DataFrame:
+    """`bad` of a check with the rows' texts, in the columns of SCHEMA."""
+    if bad.is_empty():
+        return pl.DataFrame(schema=SCHEMA)
+    texts = row_texts(frame, bad["position"].to_list(), format_name)
+    return bad.with_columns(pl.Series("row_text", texts, dtype=pl.String)).select(*SCHEMA)
+
+
+def write(
+    con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, park_id: str, feed: str, file_id: str, at: datetime
+) -> None:
+    """Append rejected rows of one file.
+
+    Args:
+        con: a writing connection, in a transaction.
+        rows: columns of SCHEMA.
+        park_id, feed, file_id: where the rows came from.
+        at: landing time of the file.
+    """
+    if rows.is_empty():
+        return
+    con.register("rejected_rows", rows)
+    con.execute(
+        "INSERT INTO raw.quarantined_row (file_id, line_no, park_id, feed, rule, column_name, row_text, recorded_at) "
+        "SELECT ?, line_no, ?, ?, rule, column_name, row_text, ? FROM rejected_rows",
+        [file_id, park_id, feed, at],
+    )
+    con.unregister("rejected_rows")
+
+
+def forget(con: duckdb.DuckDBPyConnection, park_id: str, feed: str, file_id: str) -> None:
+    """Take the rows of a file away, before it is landed again."""
+    con.execute(
+        "DELETE FROM raw.quarantined_row WHERE park_id = ? AND feed = ? AND file_id = ?", [park_id, feed, file_id]
+    )
