@@ -141,8 +141,9 @@ RECORDED_AT = Column("recorded_at", "instant", "UTC", "when the sender knew the 
 # Instants outside are typing errors, and would make partitions of their own.
 FIRST_YEAR, LAST_YEAR = 2000, 2099
 
-# A GB300's board draws 1.4 kW and a Vera Rubin's below 2.3 kW; with a rack's fans and switches shared out and transients
-# of 1.4 times, a GPU stays below 4 kW. 5 kW is a unit error (W for mW) for all hardware announced by November 2026.
+# A GB300's board draws 1.4 kW and a Vera Rubin's below 2.3 kW; with a rack's fans and switches shared out and
+# transients of 1.4 times, a GPU stays below 4 kW. More than 5 kW is a unit error (mW for W) for all hardware announced
+# by November 2026.
 MAX_POWER_W = Decimal(5000)
 MAX_GPU_COUNT = Decimal(10_000_000)
 _ZERO, _ONE = Decimal(0), Decimal(1)

@@ -52,6 +52,7 @@ COLUMNS: dict[str, pl.DataType] = {
     "content_hash": pl.UInt64(),
     "file_id": pl.String(),
 }
+_HIVE = "hive_partitioning = true, hive_types = {'park_id': VARCHAR, 'service_date': DATE}"
 _SQL_TYPES = {
     pl.String(): "VARCHAR",
     pl.Datetime("us", "UTC"): "TIMESTAMPTZ",
@@ -79,7 +80,9 @@ def write_days(home: Path, feed: str, park_id: str, file_id: str, rows: pl.DataF
 
     Args:
         home: the home folder.
-        feed, park_id, file_id: where the rows belong.
+        feed: the feed.
+        park_id: the park.
+        file_id: the landed file.
         rows: columns of COLUMNS without file_id, and service_date.
 
     Returns:
@@ -94,7 +97,7 @@ def write_days(home: Path, feed: str, park_id: str, file_id: str, rows: pl.DataF
             ),
             file_id=pl.lit(file_id),
         )
-        .sort("service_date", "rank", "sampled_at", "recorded_at", "content_hash", "line_no")
+        .sort("service_date", "rank", "sampled_at", maintain_order=True)
         .with_columns(
             repeats=(pl.col("rank") == pl.col("rank").shift()) & (pl.col("sampled_at") == pl.col("sampled_at").shift())
         )
@@ -176,7 +179,7 @@ def recount(con: duckdb.DuckDBPyConnection, home: Path, feed: str, park_id: str,
             SELECT file_id, service_date, gpu_id, sampled_at,
                 row_number() OVER history AS place,
                 coalesce(content_hash = lag(content_hash) OVER history, false) AS is_duplicate
-            FROM read_parquet({files}, hive_partitioning = true, hive_types = {{'park_id': VARCHAR, 'service_date': DATE}})
+            FROM read_parquet({files}, {_HIVE})
             WINDOW history AS (
                 PARTITION BY gpu_id, sampled_at ORDER BY recorded_at, content_hash, file_id, line_no
             )
@@ -216,10 +219,7 @@ def create_view(con: duckdb.DuckDBPyConnection, feed: str, home: Path | None) ->
     )
     if home and paths:
         files = _literal_list(home.resolve(), (path for (path,) in paths))
-        body = (
-            f"SELECT {columns}, park_id, service_date FROM read_parquet({files}, hive_partitioning = true, "
-            "hive_types = {'park_id': VARCHAR, 'service_date': DATE})"
-        )
+        body = f"SELECT {columns}, park_id, service_date FROM read_parquet({files}, {_HIVE})"
     else:
         typed = ", ".join(f"NULL::{_SQL_TYPES[kind]} AS {name}" for name, kind in COLUMNS.items())
         body = f"SELECT {typed}, NULL::VARCHAR AS park_id, NULL::DATE AS service_date WHERE false"

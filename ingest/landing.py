@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -141,7 +142,7 @@ def reading_hash(home: Home, park_id: str, feed: str) -> str:
 def pending(con: duckdb.DuckDBPyConnection, home: Home) -> list[LandingFile]:
     """Files to be landed: new content, content under a new name, and files that must be read again.
 
-    A path with the size and time with which it was last seen is not hashed again, so this is cheap where nothing is new.
+    A path with the size and time with which it was last seen is not hashed again: cheap where nothing is new.
     """
     seen = {
         path: (size, mtime, park_id, feed, file_id)
@@ -227,7 +228,8 @@ def _stage(
     )
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE incoming AS WITH typed AS (SELECT {typed}, recorded_at, line_no FROM good_rows) "
-        f"SELECT * EXCLUDE (recorded_at, line_no), ?::VARCHAR AS park_id, coalesce(recorded_at, ?::TIMESTAMPTZ) AS recorded_at, "
+        "SELECT * EXCLUDE (recorded_at, line_no), ?::VARCHAR AS park_id, "
+        "coalesce(recorded_at, ?::TIMESTAMPTZ) AS recorded_at, "
         f"?::VARCHAR AS file_id, line_no, {_content_hash(contract)} AS content_hash FROM typed",
         [file.park_id, at, file.file_id],
     )
@@ -265,15 +267,13 @@ def _insert_document(
         con.execute(
             f"INSERT INTO raw.{contract.name}_waiting ({columns}) SELECT {columns} FROM parted WHERE rule IS NOT NULL"
         )
-        unknown = con.execute(
-            "SELECT line_no, rule, column_name FROM parted WHERE rule IS NOT NULL ORDER BY line_no"
-        ).pl()
+        unknown = con.sql("SELECT line_no, rule, column_name FROM parted WHERE rule IS NOT NULL ORDER BY line_no").pl()
         if not unknown.is_empty():
             texts = read.texts(unknown["line_no"].to_list())
             with_texts = unknown.with_columns(
                 pl.Series("row_text", [texts[number] for number in unknown["line_no"]], dtype=pl.String)
             )
-            quarantine.write(con, with_texts, file.park_id, file.feed, str(file.file_id), at)
+            quarantine.write(con, with_texts, file.key, at)
     _touch(con, contract, "incoming")
 
 
@@ -287,7 +287,7 @@ def _forget_document(con: duckdb.DuckDBPyConnection, contract: FeedContract, fil
     con.execute(f"DELETE FROM raw.{contract.name} WHERE {of_file}", values)
     if contract.references:
         con.execute(f"DELETE FROM raw.{contract.name}_waiting WHERE {of_file}", values)
-    quarantine.forget(con, file.park_id, file.feed, str(file.file_id))
+    quarantine.forget(con, file.key)
 
 
 def _recount_documents(con: duckdb.DuckDBPyConnection, contract: FeedContract, park_id: str) -> None:
@@ -333,7 +333,8 @@ def _write_counts(con: duckdb.DuckDBPyConnection, feed: str, park_id: str) -> No
     )
     con.execute(
         "UPDATE raw.landed_file SET quarantined_count = ("
-        "SELECT count(*) FROM raw.quarantined_row AS q WHERE q.park_id = landed_file.park_id AND q.feed = landed_file.feed "
+        "SELECT count(*) FROM raw.quarantined_row AS q "
+        "WHERE q.park_id = landed_file.park_id AND q.feed = landed_file.feed "
         "AND q.file_id = landed_file.file_id) WHERE park_id = ? AND feed = ?",
         [park_id, feed],
     )
@@ -416,19 +417,29 @@ def _land_documents(
             _write_manifest(con, home, file, outcome, at)
             _remember_paths(con, same)
             if isinstance(outcome, ReadFile):
-                quarantine.write(con, outcome.rejected, park_id, contract.name, str(file.file_id), at)
+                quarantine.write(con, outcome.rejected, file.key, at)
                 _insert_document(con, contract, file, outcome, at)
         _recount_documents(con, contract, park_id)
 
 
+def _read_ahead(files: list[LandingFile], park: Park | None) -> Iterator[ReadFile | Rejected]:
+    """Outcomes of files in order; while one is being written, the next one is read."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        coming = reader.submit(_outcome, files[0], park)
+        for following in files[1:]:
+            outcome = coming.result()
+            coming = reader.submit(_outcome, following, park)
+            yield outcome
+        yield coming.result()
+
+
 def _land_telemetry(
-    con: duckdb.DuckDBPyConnection, home: Home, contract: FeedContract, same: list[LandingFile]
+    con: duckdb.DuckDBPyConnection, home: Home, same: list[LandingFile], outcome: ReadFile | Rejected
 ) -> None:
     """Land one telemetry file: its lake files first, then everything that makes them count in one transaction."""
     file = same[0]
     park_id, feed, file_id = file.key
     at = _received_at(con, file, home.clock_at)
-    outcome = _outcome(file, home.parks.get(park_id))
     if not is_unchanged(file):
         return
     days = pl.DataFrame(schema=lake.CATALOGUE)
@@ -440,11 +451,11 @@ def _land_telemetry(
             "SELECT service_date, path FROM raw.lake_file WHERE feed = ? AND park_id = ? AND file_id = ?",
             [feed, park_id, file_id],
         ).fetchall()
-        quarantine.forget(con, park_id, feed, file_id)
+        quarantine.forget(con, file.key)
         _write_manifest(con, home, file, outcome, at)
         _remember_paths(con, same)
         if isinstance(outcome, ReadFile):
-            quarantine.write(con, outcome.rejected, park_id, feed, file_id, at)
+            quarantine.write(con, outcome.rejected, file.key, at)
         lake.catalogue(con, feed, park_id, file_id, days)
         touched = {*days["service_date"].to_list(), *(day for day, _ in before)}
         lake.recount(con, home.path, feed, park_id, touched)
@@ -485,9 +496,8 @@ def _resolve(con: duckdb.DuckDBPyConnection, contract: FeedContract) -> None:
         _touch(con, contract, "parted", "rule IS NULL")
         con.execute(f"INSERT INTO raw.{contract.name} ({columns}) SELECT {columns} FROM parted WHERE rule IS NULL")
         con.execute(
-            f"DELETE FROM {table} USING parted WHERE {contract.name}_waiting.park_id = parted.park_id "
-            f"AND {contract.name}_waiting.file_id = parted.file_id AND {contract.name}_waiting.line_no = parted.line_no "
-            "AND parted.rule IS NULL"
+            f"DELETE FROM {table} AS waiting USING parted WHERE waiting.park_id = parted.park_id "
+            "AND waiting.file_id = parted.file_id AND waiting.line_no = parted.line_no AND parted.rule IS NULL"
         )
         con.execute(
             f"DELETE FROM raw.quarantined_row USING parted WHERE {of_row} AND parted.rule IS NULL", [contract.name]
@@ -497,8 +507,8 @@ def _resolve(con: duckdb.DuckDBPyConnection, contract: FeedContract) -> None:
 
 def _manifest(con: duckdb.DuckDBPyConnection, keys: list[tuple[str, str, str]]) -> list[LandedFile]:
     rows = con.execute(
-        "SELECT file_id, park_id, feed, format, path, received_at, size_bytes, row_count, landed_count, duplicate_count, "
-        "superseded_count, quarantined_count, state, reason FROM raw.landed_file ORDER BY park_id, feed, path, file_id"
+        "SELECT file_id, park_id, feed, format, path, received_at, size_bytes, "
+        "row_count, landed_count, duplicate_count, superseded_count, quarantined_count, state, reason FROM raw.landed_file ORDER BY park_id, feed, path, file_id"
     ).fetchall()
     wanted = set(keys)
     made = [LandedFile(*row) for row in rows]
@@ -548,24 +558,35 @@ def land(
             report(same[0])
         else:
             groups[key[:2]].append(same)
-    for (_, feed), group in sorted(groups.items(), key=lambda item: (_feed_order(item[0][1]), item[0])):
-        contract = CONTRACTS.get(feed)
-        if contract is None or group[0][0].refusal is not None:
-            _refuse(con, home, group, report)
-        elif contract.in_lake:
-            for same in group:
-                _land_telemetry(con, home, contract, same)
-                report(same[0])
-        else:
-            _land_documents(con, home, contract, group, report)
+    for _, group in sorted(groups.items(), key=lambda item: (_feed_order(item[0][1]), item[0])):
+        _land_group(con, home, group, report)
     with _transaction(con):
         for contract in CONTRACTS.values():
             if contract.references:
                 _resolve(con, contract)
-        for contract in CONTRACTS.values():
             if contract.in_lake:
                 lake.create_view(con, contract.name, home.path)
     return _manifest(con, list(contents))
+
+
+def _land_group(
+    con: duckdb.DuckDBPyConnection, home: Home, group: list[list[LandingFile]], report: Callable[[LandingFile], None]
+) -> None:
+    """Land the new contents of one park and feed."""
+    first = group[0][0]
+    contract = CONTRACTS.get(first.feed)
+    if contract is None or any(same[0].refusal for same in group):
+        _refuse(con, home, [same for same in group if contract is None or same[0].refusal], report)
+        group = [same for same in group if contract is not None and not same[0].refusal]
+    if contract is None or not group:
+        return
+    if not contract.in_lake:
+        _land_documents(con, home, contract, group, report)
+        return
+    files = [same[0] for same in group]
+    for same, outcome in zip(group, _read_ahead(files, home.parks.get(first.park_id)), strict=True):
+        _land_telemetry(con, home, same, outcome)
+        report(same[0])
 
 
 def _feed_order(feed: str) -> int:

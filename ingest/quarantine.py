@@ -72,19 +72,18 @@ def rejected_rows(frame: pl.DataFrame, bad: pl.DataFrame, format_name: str) -> p
     return bad.with_columns(pl.Series("row_text", texts, dtype=pl.String)).select(*SCHEMA)
 
 
-def write(
-    con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, park_id: str, feed: str, file_id: str, at: datetime
-) -> None:
+def write(con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, key: tuple[str, str, str], at: datetime) -> None:
     """Append rejected rows of one file.
 
     Args:
         con: a writing connection, in a transaction.
         rows: columns of SCHEMA.
-        park_id, feed, file_id: where the rows came from.
+        key: park, feed and content of the file.
         at: landing time of the file.
     """
     if rows.is_empty():
         return
+    park_id, feed, file_id = key
     con.register("rejected_rows", rows)
     con.execute(
         "INSERT INTO raw.quarantined_row (file_id, line_no, park_id, feed, rule, column_name, row_text, recorded_at) "
@@ -94,8 +93,6 @@ def write(
     con.unregister("rejected_rows")
 
 
-def forget(con: duckdb.DuckDBPyConnection, park_id: str, feed: str, file_id: str) -> None:
+def forget(con: duckdb.DuckDBPyConnection, key: tuple[str, str, str]) -> None:
     """Take the rows of a file away, before it is landed again."""
-    con.execute(
-        "DELETE FROM raw.quarantined_row WHERE park_id = ? AND feed = ? AND file_id = ?", [park_id, feed, file_id]
-    )
+    con.execute("DELETE FROM raw.quarantined_row WHERE park_id = ? AND feed = ? AND file_id = ?", list(key))

@@ -258,6 +258,31 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 
+# What each table holds; the first sentence is its grain.
+TABLES: dict[str, str] = {
+    "home": "One row: the home's title, clock and reporting currency.",
+    "policy": "One row per policy, with the user's value or the default.",
+    "park": "One row per park.",
+    "operator": "One row per operator.",
+    "vendor": "One row per vendor, with its fiscal calendar.",
+    "tranche": "One row per tranche of GPUs; contract_id is null where no deal covers it.",
+    "park_economics": "One row per park whose costs are given.",
+    "park_debt": "One row per loan of a park.",
+    "contract": "One row per contract or deal; deals are not booked.",
+    "contract_version": "One row per contract, amendment and instrument that the amendment names.",
+    "share_terms": "One row per contract, share and amendment.",
+    "share_tier": "One row per contract, share, amendment and tier.",
+    "share_activation": "One row per contract, share, amendment and criterion.",
+    "backstop_terms": "One row per contract and amendment that names the backstop.",
+    "backstop_ramp": "One row per contract, amendment and step of the ramp; outside any step it is 1.",
+    "backstop_price": "One row per contract, amendment and step of the buy-back price.",
+    "token_advance": "One row per contract, amendment and advance.",
+    "covenant": "One row per contract, amendment and covenant.",
+    "collateral": "One row per contract, amendment and thing pledged.",
+    "contract_term": "One row per contract, instrument, term and amendment: every term as text, with its evidence.",
+    "scenario": "One row per scenario and driver.",
+}
+
 # What a term is worth as evidence where the file leaves it to the schema's default.
 _DEFAULT_GRADE, _DEFAULT_SOURCE = "assumed", "default reading of parkledger"
 _GRADES_FROM_WEAKEST = ("assumed", "S2", "S1", "P")
