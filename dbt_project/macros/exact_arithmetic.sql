@@ -1,0 +1,63 @@
+{#
+    Exact arithmetic on money and hours, as DuckDB scalar macros.
+
+    DuckDB's `/` on decimals gives DOUBLE, and a product of two wide decimals overflows, so amounts travel as DECIMAL(38, 18)
+    (20 digits before the point) and pass through the functions below only. None of them touches a binary float.
+
+    atto(x)                 x in units of 1e-18, as HUGEINT
+    from_atto(n)            back again, DECIMAL(38, 18)
+    rounded_quotient(a, b)  HUGEINT a / b to the nearest integer, halves away from zero
+    exact_product(a, rate)  DECIMAL(38, 18) a × DECIMAL(…, 9) rate, rounded at the 18th decimal
+    exact_quotient(a, n)    DECIMAL(38, 18) a ÷ whole number n, rounded at the 18th decimal
+    exact_ratio(a, b, c)    a × b ÷ c of three DECIMAL(38, 18), |a|, |b|, |c| < 1e12: long division in limbs of b, cut at the 18th decimal
+    settled(x)              x at 12 decimals, DECIMAL(38, 12): takes back the last digits of the divisions above, so that an exact half of a cent is
+                            a half again, and is the unrounded form in which amounts are published
+    rounded_money(x, d)     x to d decimals, half away from zero, once, as DECIMAL(18, 2); d is the currency's ISO 4217 minor unit, 0 to 2
+#}
+{% macro create_exact_arithmetic() %}
+create or replace macro main.atto(x) as (
+    cast(trunc(x) as hugeint) * 1000000000000000000::hugeint + cast((x - trunc(x)) * 1000000000000000000::decimal(19, 0) as hugeint)
+);
+create or replace macro main.from_atto(n) as (cast(n as decimal(38, 0)) * 0.000000000000000001::decimal(18, 18));
+create or replace macro main.rounded_quotient(a, b) as (
+    sign(a) * sign(b) * ((abs(a) // abs(b)) + case when abs(a) % abs(b) >= abs(b) - abs(a) % abs(b) then 1 else 0 end)
+);
+create or replace macro main.exact_product(a, rate) as (
+    cast(cast(trunc(cast(a as decimal(38, 18))) as decimal(20, 0)) * rate as decimal(38, 18))
+    + cast(cast(cast(a as decimal(38, 18)) - trunc(cast(a as decimal(38, 18))) as decimal(18, 18)) * rate as decimal(38, 18))
+);
+create or replace macro main.exact_quotient(a, n) as (
+    main.from_atto(main.rounded_quotient(main.atto(cast(a as decimal(38, 18))), cast(n as hugeint)))
+);
+create or replace macro main.exact_ratio(a, b, c) as (
+    main.from_atto(
+        sign(a) * sign(b) * sign(c)
+        * list_reduce(
+            list_transform(
+                [1000000000000000000000000000000, 1000000000000000000000000, 1000000000000000000, 1000000000000, 1000000, 1]::hugeint[],
+                lambda limb_unit: {
+                    'quotient': 0::hugeint,
+                    'remainder': (abs(main.atto(cast(b as decimal(38, 18)))) // limb_unit) % 1000000::hugeint
+                }
+            ),
+            lambda done, limb: {
+                'quotient': done.quotient * 1000000::hugeint
+                    + (done.remainder * 1000000::hugeint + abs(main.atto(cast(a as decimal(38, 18)))) * limb.remainder)
+                    // abs(main.atto(cast(c as decimal(38, 18)))),
+                'remainder': (done.remainder * 1000000::hugeint + abs(main.atto(cast(a as decimal(38, 18)))) * limb.remainder)
+                    % abs(main.atto(cast(c as decimal(38, 18))))
+            },
+            {'quotient': 0::hugeint, 'remainder': 0::hugeint}
+        ).quotient
+    )
+);
+create or replace macro main.settled(x) as (cast(x as decimal(38, 12)));
+create or replace macro main.rounded_money(x, d) as (
+    case d
+        when 2 then cast(round(main.settled(x), 2) as decimal(18, 2))
+        when 1 then cast(round(main.settled(x), 1) as decimal(18, 2))
+        when 0 then cast(round(main.settled(x), 0) as decimal(18, 2))
+        else cast(error('a currency with ' || d || ' decimals cannot be held in DECIMAL(18, 2)') as decimal(18, 2))
+    end
+)
+{% endmacro %}

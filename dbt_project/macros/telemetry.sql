@@ -1,0 +1,153 @@
+{#
+    The partitions of telemetry (park, service date) whose rows in int_gpu_hours__by_tranche_hour are out of date, with the files to read.
+
+    A partition is named by a fingerprint of all that its rows depend on: its files, the closes that fall between the first and the last
+    recorded_at in them (they split what was known), the park's sampling interval and the list of fatal XID codes. A partition is pending when
+    the relation that stands holds no row with its fingerprint.
+
+    Returns a list of dicts: park_id, service_date, fingerprint, is_clean, paths (list), interval_seconds, splits (list of instants as text).
+    Empty outside execution.
+#}
+{% macro pending_telemetry_partitions(standing) %}
+    {%- if not execute -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set query -%}
+with clock as (
+    select clock_at from {{ ref('stg_home') }}
+),
+partitions as (
+    select
+        files.park_id,
+        files.service_date,
+        list(files.path order by files.file_id) as paths,
+        string_agg(files.file_id, ',' order by files.file_id) as file_ids,
+        min(files.min_recorded_at) as min_recorded_at,
+        max(files.max_recorded_at) as max_recorded_at,
+        count(*) = 1 and not bool_or(files.has_duplicate_keys) as has_single_keys,
+        any_value(parks.telemetry_interval_seconds) as interval_seconds
+    from {{ ref('stg_lake_file') }} as files
+    inner join {{ ref('stg_park') }} as parks on files.park_id = parks.park_id
+    where files.feed = 'gpu_telemetry'
+    group by files.park_id, files.service_date
+),
+instants as (
+    select park_id, known_at from {{ ref('int_knowledge_points') }}
+    union
+    select parks.park_id, clock.clock_at from {{ ref('stg_park') }} as parks cross join clock
+),
+splits as (
+    select
+        partitions.park_id,
+        partitions.service_date,
+        list(cast(instants.known_at as varchar) order by instants.known_at) as splits
+    from partitions
+    inner join instants
+        on
+            partitions.park_id = instants.park_id
+            and partitions.min_recorded_at <= instants.known_at
+            and partitions.max_recorded_at > instants.known_at
+    group by partitions.park_id, partitions.service_date
+),
+wanted as (
+    select
+        partitions.*,
+        coalesce(splits.splits, []) as splits,
+        md5(concat_ws(
+            '|', partitions.file_ids, array_to_string(coalesce(splits.splits, []), ','), partitions.interval_seconds,
+            (select value_text from {{ ref('stg_policy') }} where policy = 'fatal_xid_codes')
+        )) as fingerprint
+    from partitions
+    left join splits on partitions.park_id = splits.park_id and partitions.service_date = splits.service_date
+)
+select
+    wanted.park_id,
+    cast(wanted.service_date as varchar),
+    wanted.fingerprint,
+    wanted.has_single_keys and len(wanted.splits) = 0 as is_clean,
+    wanted.interval_seconds,
+    to_json(wanted.paths),
+    to_json(wanted.splits)
+from wanted
+{%- if standing %}
+anti join (select distinct park_id, service_date, partition_fingerprint from {{ standing }}) as done
+    on wanted.park_id = done.park_id and wanted.service_date = done.service_date and wanted.fingerprint = done.partition_fingerprint
+{%- endif %}
+order by wanted.park_id, wanted.service_date
+    {%- endset -%}
+    {%- set partitions = [] -%}
+    {%- for row in run_query(query).rows -%}
+        {%- do partitions.append({
+            'park_id': row[0], 'service_date': row[1], 'fingerprint': row[2], 'is_clean': row[3], 'interval_seconds': row[4],
+            'paths': fromjson(row[5]), 'splits': fromjson(row[6])
+        }) -%}
+    {%- endfor -%}
+    {{ return(partitions) }}
+{% endmacro %}
+
+{# The folder of the warehouse file is the home; paths in the catalogue are relative to it. #}
+{% macro home_folder() -%}
+    {%- set warehouse = env_var('PARKLEDGER_WAREHOUSE') -%}
+    {{ warehouse.rsplit('/', 1)[0] if '/' in warehouse else '.' }}
+{%- endmacro %}
+
+{# read_parquet over the files of the given partitions, by explicit paths. #}
+{% macro read_telemetry(partitions) -%}
+read_parquet(
+        [
+            {%- for partition in partitions %}{% set last_partition = loop.last %}
+            {%- for path in partition.paths %}
+            '{{ home_folder() }}/{{ path | replace("'", "''") }}'{{ ',' if not (loop.last and last_partition) }}
+            {%- endfor %}
+            {%- endfor %}
+        ],
+        hive_partitioning = true,
+        hive_types = {'park_id': varchar, 'service_date': date}
+    )
+{%- endmacro %}
+
+{# The aggregates of one GPU and hour that gpu_hours_of_tranches() reads. #}
+{% macro gpu_hour_aggregates() -%}
+count(*) as sample_count,
+        sum(gpu_count) as gpu_sum,
+        sum(utilization_milli_pct * gpu_count::bigint) as utilization_sum,
+        sum(gpu_count) filter (where utilization_milli_pct is not null) as utilization_gpu_sum,
+        sum(power_milliwatt * gpu_count) as power_sum,
+        sum(gpu_count) filter (where power_milliwatt is not null) as power_gpu_sum,
+        bool_or(xid_code in (select code from fatal_codes)) as has_fatal_xid
+{%- endmacro %}
+
+{#
+    From GPU-hours to tranche-hours, in whole numbers:
+    observed seconds = min(3600, samples × interval) × GPUs; busy = mean utilisation × observed seconds, in units of 1e-5 second
+    (milli-percent × second); energy = mean power × observed seconds, in millijoule; each GPU-hour is divided once, to the nearest unit.
+    GPU counts in thousandths, since a rack may be read with a changing count within the hour.
+#}
+{% macro gpu_hours_of_tranches(relation, known_from) -%}
+select
+        {{ relation }}.park_id,
+        {{ relation }}.service_date,
+        {{ relation }}.tranche_id,
+        {{ relation }}.interval_start_at,
+        {{ known_from }} as known_from_at,
+        any_value(pending.fingerprint) as partition_fingerprint,
+        cast(sum(sample_count) as bigint) as sample_count,
+        cast(sum(main.rounded_quotient(gpu_sum * 1000::hugeint, sample_count::hugeint)) as hugeint) as sampled_milli_gpus,
+        cast(sum(main.rounded_quotient(
+            gpu_sum * 1000::hugeint * least(3600, sample_count * pending.interval_seconds), sample_count::hugeint
+        )) as hugeint) as observed_gpu_milliseconds,
+        cast(sum(main.rounded_quotient(
+            utilization_sum * gpu_sum * least(3600, sample_count * pending.interval_seconds)::hugeint,
+            (utilization_gpu_sum * sample_count)::hugeint
+        )) as hugeint) as busy_milli_pct_seconds,
+        cast(sum(main.rounded_quotient(
+            power_sum * gpu_sum * least(3600, sample_count * pending.interval_seconds)::hugeint,
+            (power_gpu_sum * sample_count)::hugeint
+        )) as hugeint) as energy_millijoule,
+        coalesce(cast(sum(main.rounded_quotient(gpu_sum * 1000::hugeint, sample_count::hugeint)) filter (where has_fatal_xid) as hugeint), 0)
+            as fatal_milli_gpus
+    from {{ relation }}
+    inner join pending
+        on {{ relation }}.park_id = pending.park_id and {{ relation }}.service_date = pending.service_date
+    group by all
+{%- endmacro %}

@@ -1,0 +1,68 @@
+-- Whole days of one service month of a tranche under the same backstop terms, as known at each point.
+with months as (
+    select
+        terms.*,
+        cast(unnest(generate_series(
+            date_trunc('month', terms.from_date), least(terms.posting_month, date_trunc('month', terms.to_date)), interval 1 month
+        )) as date) as service_month
+    from {{ ref('int_terms_in_force') }} as terms
+    where terms.instrument = 'backstop'
+),
+
+tranche_months as (
+    select
+        months.* exclude (from_date, to_date),
+        tranches.tranche_id,
+        tranches.gpu_count,
+        tranches.energised_date,
+        backstop_terms.* exclude (contract_id, amendment_id, valid_from, recorded_at, expiry_date),
+        coalesce(backstop_terms.expiry_date, months.contract_end_date) as backstop_expiry_date,
+        greatest(months.from_date, months.service_month, tranches.energised_date) as from_date,
+        least(months.to_date, last_day(months.service_month)) as to_date
+    from months
+    inner join {{ ref('stg_backstop_terms') }} as backstop_terms
+        on months.contract_id = backstop_terms.contract_id and months.amendment_id = backstop_terms.amendment_id
+    inner join {{ ref('stg_tranche') }} as tranches on months.contract_id = tranches.contract_id
+    -- Energised later than the longstop: no backstop at all.
+    where
+        tranches.energised_date is not null
+        and (
+            backstop_terms.longstop_days is null
+            or tranches.energised_date <= coalesce(tranches.planned_date, tranches.energised_date) + backstop_terms.longstop_days
+        )
+),
+
+segments as (
+    select
+        tranche_months.*,
+        contracts.currency_code,
+        contracts.minor_unit_digits,
+        to_date - from_date + 1 as days_in_force,
+        day(last_day(service_month)) as days_in_month,
+        date_diff('month', date_trunc('month', tranche_months.service_commencement_date), service_month) + 1 as contract_month,
+        date_diff('month', date_trunc('month', tranche_months.energised_date), service_month) + 1 as tranche_month,
+        timezone(time_zone, cast(from_date as timestamp)) as from_at,
+        timezone(time_zone, cast(to_date + 1 as timestamp)) as to_at
+    from tranche_months
+    inner join {{ ref('stg_contract') }} as contracts on tranche_months.contract_id = contracts.contract_id
+    where from_date <= to_date
+)
+
+select
+    segments.*,
+    cast(row_number() over (
+        partition by segments.contract_id, segments.point_no, segments.tranche_id, segments.service_month order by segments.from_date
+    ) as integer) as segment_no,
+    coalesce(ramps.fraction, 1) as ramp_fraction,
+    prices.price_per_gpu_hour as buyback_price_per_gpu_hour
+from segments
+left join {{ ref('stg_backstop_ramp') }} as ramps
+    on
+        segments.contract_id = ramps.contract_id
+        and segments.amendment_id = ramps.amendment_id
+        and segments.tranche_month between ramps.from_month and ramps.to_month
+left join {{ ref('stg_backstop_price') }} as prices
+    on
+        segments.contract_id = prices.contract_id
+        and segments.amendment_id = prices.amendment_id
+        and segments.contract_month between prices.from_month and coalesce(prices.to_month, segments.contract_month)

@@ -1,0 +1,108 @@
+-- What happens to leases on single days, as known at each instant: metered use, adjustments of the bill, tenants' receipts.
+with parks as (
+    select
+        park_id,
+        time_zone
+    from {{ ref('stg_park') }}
+),
+
+instants as (
+    select distinct
+        park_id,
+        known_at
+    from {{ ref('int_knowledge_points') }}
+    union
+    select
+        parks.park_id,
+        stg_home.clock_at as known_at
+    from parks
+    cross join {{ ref('stg_home') }} as stg_home
+),
+
+-- An interval of use belongs to the day and to the version in which it starts.
+metered_use as (
+    select
+        leases.park_id,
+        leases.known_at,
+        leases.lease_id,
+        leases.version,
+        'metered_use' as component,
+        cast(timezone(parks.time_zone, usage_rows.interval_start_at) as date) as service_date,
+        usage_rows.gpu_hours,
+        cast(null as decimal(18, 2)) as amount,
+        cast(null as varchar) as currency_code
+    from {{ ref('int_lease_intervals') }} as leases
+    inner join parks on leases.park_id = parks.park_id
+    inner join {{ ref('stg_lease_usage') }} as usage_rows
+        on
+            leases.park_id = usage_rows.park_id
+            and leases.lease_id = usage_rows.lease_id
+            and leases.holds_from_at <= usage_rows.interval_start_at
+            and leases.holds_until_at > usage_rows.interval_start_at
+            and {{ known_at('usage_rows', 'leases.known_at') }}
+),
+
+dated_amounts as (
+    select
+        adjustments.park_id,
+        adjustments.adjustment_id as entry_id,
+        adjustments.lease_id,
+        adjustments.kind as component,
+        adjustments.service_date,
+        adjustments.amount,
+        adjustments.currency_code,
+        adjustments.known_from_at,
+        adjustments.known_until_at
+    from {{ ref('stg_lease_adjustments') }} as adjustments
+    union all
+    select
+        receipts.park_id,
+        receipts.payment_id as entry_id,
+        receipts.lease_id,
+        'cash_collected' as component,
+        cast(timezone(parks.time_zone, receipts.received_at) as date) as service_date,
+        receipts.amount,
+        receipts.currency_code,
+        receipts.known_from_at,
+        receipts.known_until_at
+    from {{ ref('stg_payments') }} as receipts
+    inner join parks on receipts.park_id = parks.park_id
+    where receipts.direction = 'tenant_received'
+),
+
+-- An amount belongs to the version in force at the end of its day; after the lease to its last version, before it to its first.
+attributed_amounts as (
+    select
+        instants.park_id,
+        instants.known_at,
+        leases.lease_id,
+        leases.version,
+        amounts.component,
+        amounts.service_date,
+        cast(null as decimal(18, 6)) as gpu_hours,
+        amounts.amount,
+        amounts.currency_code
+    from instants
+    inner join parks on instants.park_id = parks.park_id
+    inner join dated_amounts as amounts
+        on instants.park_id = amounts.park_id and {{ known_at('amounts', 'instants.known_at') }}
+    inner join {{ ref('int_lease_intervals') }} as leases
+        on
+            instants.park_id = leases.park_id
+            and instants.known_at = leases.known_at
+            and amounts.lease_id = leases.lease_id
+    qualify row_number() over (
+        partition by instants.park_id, instants.known_at, amounts.component, amounts.entry_id
+        order by
+            leases.holds_from_at < timezone(parks.time_zone, cast(amounts.service_date + 1 as timestamp)) desc,
+            case
+                when leases.holds_from_at < timezone(parks.time_zone, cast(amounts.service_date + 1 as timestamp))
+                    then -epoch_us(leases.holds_from_at)
+                else epoch_us(leases.holds_from_at)
+            end
+    ) = 1
+)
+
+select * from metered_use
+union all by name
+select * from attributed_amounts

@@ -1,0 +1,13 @@
+select
+    tranche_id,
+    park_id,
+    service_date,
+    state_at,
+    {% for column in [
+        'declared_maintenance', 'declared_fault', 'declared_curtailment', 'declared_delivery', 'undeclared_fault', 'undeclared_no_sample',
+        'maintenance', 'fault', 'no_sample'
+    ] -%}
+    cast(sum({{ column }}) as hugeint) as {{ column }}{{ ',' if not loop.last }}
+    {% endfor %}
+from {{ ref('int_outages__by_tranche_hour') }}
+group by tranche_id, park_id, service_date, state_at

@@ -1,0 +1,171 @@
+-- The base of each segment, one after the other: a negative one may be carried into the next.
+with recursive
+revenue as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        sum(measured_amount + excluded_amount) as revenue_amount,
+        sum(gpu_hours) as gpu_hours
+    from {{ ref('int_share_revenue') }}
+    group by contract_id, point_no, share_id, service_month, segment_no
+),
+
+tiers as (
+    select
+        contract_id,
+        share_id,
+        amendment_id,
+        list({
+            'axis': axis,
+            'from_month': from_month, 'to_month': to_month,
+            'from_date': from_date, 'to_date': to_date,
+            'from_value': from_value, 'to_value': to_value,
+            'rate': rate
+        } order by tier_no) as tiers
+    from {{ ref('stg_share_tier') }}
+    group by contract_id, share_id, amendment_id
+),
+
+inputs as (
+    select
+        segments.contract_id,
+        segments.point_no,
+        segments.share_id,
+        segments.service_month,
+        segments.segment_no,
+        segments.sequence_no,
+        segments.share_basis,
+        segments.negative_base = 'carry_forward' and segments.share_basis in ('pct_of_base', 'greater_of_min_or_pct') as carries_forward,
+        coalesce(revenue.revenue_amount, 0::decimal(38, 18)) as revenue_amount,
+        coalesce(revenue.gpu_hours, 0::decimal(38, 18)) as gpu_hours,
+        case segments.share_basis
+            when 'pct_above_floor' then main.exact_product(coalesce(revenue.gpu_hours, 0), coalesce(segments.floor_price_per_gpu_hour, 0))
+            else 0
+        end as floor_amount,
+        {{ prorated('segments.breakpoint_amount', 'segments') }} as breakpoint_amount,
+        case when segments.minimum_period = 'month' then {{ prorated('segments.minimum_amount', 'segments') }} end as minimum_amount,
+        tiers.tiers,
+        -- The rate that makes a natural breakpoint of the minimum, where it does not hang on what went before.
+        list_filter(
+            tiers.tiers,
+            lambda tier:
+            (tier.axis = 'contract_month' and segments.contract_month >= coalesce(tier.from_month, 1)
+                and segments.contract_month <= coalesce(tier.to_month, segments.contract_month))
+            or (tier.axis = 'date' and segments.from_date >= coalesce(tier.from_date, segments.from_date) and segments.from_date <= coalesce(tier.to_date, segments.from_date))
+        )[1].rate as dated_rate
+    from {{ ref('int_share_segments') }} as segments
+    left join revenue
+        on
+            segments.contract_id = revenue.contract_id
+            and segments.point_no = revenue.point_no
+            and segments.share_id = revenue.share_id
+            and segments.service_month = revenue.service_month
+            and segments.segment_no = revenue.segment_no
+    left join tiers
+        on
+            segments.contract_id = tiers.contract_id
+            and segments.share_id = tiers.share_id
+            and segments.amendment_id = tiers.amendment_id
+),
+
+started as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        0 as sequence_no,
+        cast(null as date) as service_month,
+        0 as segment_no,
+        0::decimal(38, 18) as revenue_amount,
+        0::decimal(38, 18) as gpu_hours,
+        0::decimal(38, 18) as floor_amount,
+        0::decimal(38, 18) as breakpoint_amount,
+        0::decimal(38, 18) as carried_in_amount,
+        0::decimal(38, 18) as carried_out_amount,
+        0::decimal(38, 18) as base_amount,
+        0::decimal(38, 18) as cumulative_base_before_amount,
+        0::decimal(38, 18) as cumulative_base_after_amount
+    from inputs
+    where sequence_no = 1
+),
+
+steps as (
+    select * from started
+    union all
+    select
+        contract_id,
+        point_no,
+        share_id,
+        sequence_no,
+        service_month,
+        segment_no,
+        revenue_amount,
+        gpu_hours,
+        floor_amount,
+        breakpoint_amount,
+        carried_in_amount,
+        case when carries_forward and uncarried_base_amount < 0 then uncarried_base_amount else 0 end as carried_out_amount,
+        case when carries_forward then greatest(0, uncarried_base_amount) else uncarried_base_amount end as base_amount,
+        cumulative_base_before_amount,
+        cumulative_base_before_amount
+        + case when carries_forward then greatest(0, uncarried_base_amount) else uncarried_base_amount end as cumulative_base_after_amount
+    from (
+        select
+            *,
+            cast(case share_basis
+                when 'pct_above_floor' then greatest(0, revenue_amount + carried_in_amount - floor_amount)
+                when 'pct_above_breakpoint' then greatest(0, revenue_amount + carried_in_amount - breakpoint_amount)
+                else revenue_amount + carried_in_amount
+            end as decimal(38, 18)) as uncarried_base_amount
+        from (
+            select
+                inputs.contract_id,
+                inputs.point_no,
+                inputs.share_id,
+                inputs.sequence_no,
+                inputs.service_month,
+                inputs.segment_no,
+                inputs.share_basis,
+                inputs.carries_forward,
+                inputs.revenue_amount,
+                inputs.gpu_hours,
+                cast(inputs.floor_amount as decimal(38, 18)) as floor_amount,
+                steps.carried_out_amount as carried_in_amount,
+                steps.cumulative_base_after_amount as cumulative_base_before_amount,
+                cast(case
+                    when inputs.share_basis != 'pct_above_breakpoint' then 0
+                    when inputs.breakpoint_amount is not null then inputs.breakpoint_amount
+                    when inputs.minimum_amount is null then 0
+                    else
+                        main.exact_ratio(
+                            inputs.minimum_amount,
+                            1,
+                            coalesce(
+                                inputs.dated_rate,
+                                list_filter(
+                                    inputs.tiers,
+                                    lambda tier:
+                                    tier.axis = 'cumulative_base'
+                                    and steps.cumulative_base_after_amount >= coalesce(tier.from_value, 0)
+                                    and steps.cumulative_base_after_amount < coalesce(tier.to_value, steps.cumulative_base_after_amount + 1)
+                                )[1].rate,
+                                inputs.tiers[1].rate
+                            )
+                        )
+                end as decimal(38, 18)) as breakpoint_amount
+            from steps
+            inner join inputs
+                on
+                    steps.contract_id = inputs.contract_id
+                    and steps.point_no = inputs.point_no
+                    and steps.share_id = inputs.share_id
+                    and steps.sequence_no + 1 = inputs.sequence_no
+        ) as drawn
+    ) as computed
+)
+
+select * from steps
+where sequence_no > 0

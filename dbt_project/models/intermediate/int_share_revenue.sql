@@ -1,0 +1,59 @@
+-- The components in the contract's currency, with what each adds to the base by its measure and takes out of it by its exclusions.
+with translated as (
+    select
+        components.* exclude (component_amount, component_currency_code),
+        segments.base_measure,
+        segments.exclusions,
+        {{ translated('components.component_amount') }} as component_amount,
+        {{ translated('components.price_per_gpu_hour') }} as translated_price_per_gpu_hour
+    from {{ ref('int_share_components') }} as components
+    inner join {{ ref('int_share_segments') }} as segments
+        on
+            components.contract_id = segments.contract_id
+            and components.point_no = segments.point_no
+            and components.share_id = segments.share_id
+            and components.service_month = segments.service_month
+            and components.segment_no = segments.segment_no
+    left join {{ ref('int_fx_rates') }} as fx
+        on
+            components.contract_id = fx.contract_id
+            and components.point_no = fx.point_no
+            and components.share_id = fx.share_id
+            and components.service_month = fx.service_month
+            and components.segment_no = fx.segment_no
+            and components.component_currency_code = fx.from_currency
+),
+
+signed as (
+    select
+        *,
+        case
+            when base_measure = 'cash_collected' then component = 'cash_collected'
+            when component in ('gross', 'sales_tax', 'power_passthrough', 'other_revenue') then true
+            when component in ('credit', 'refund', 'sla_penalty') then base_measure = 'net_billed'
+            else false
+        end as is_measured,
+        case component
+            when 'sales_tax' then list_contains(exclusions, 'sales_tax')
+            when 'power_passthrough' then list_contains(exclusions, 'power_passthrough')
+            when 'other_revenue' then list_contains(exclusions, 'other_revenue')
+            when 'sla_penalty' then list_contains(exclusions, 'sla_penalties')
+            when 'credit' then list_contains(exclusions, 'credits_refunds')
+            when 'refund' then list_contains(exclusions, 'credits_refunds')
+            when 'bad_debt' then list_contains(exclusions, 'bad_debt')
+            else false
+        end as is_named
+    from translated
+)
+
+select
+    * exclude (is_measured, is_named, exclusions),
+    case when is_measured then component_amount else 0 end as measured_amount,
+    -- A billed kind that is named leaves the base; a reduction that is named is deducted, unless the measure has done so or is cash.
+    case
+        when not coalesce(is_named, false) then 0
+        when component in ('sales_tax', 'power_passthrough', 'other_revenue') then -component_amount
+        when base_measure = 'cash_collected' or is_measured then 0
+        else component_amount
+    end as excluded_amount
+from signed

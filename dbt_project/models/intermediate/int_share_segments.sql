@@ -1,0 +1,46 @@
+-- Whole days of one service month under the same terms, per block of the share, as known at each point.
+with months as (
+    select
+        terms.*,
+        cast(unnest(generate_series(
+            date_trunc('month', terms.from_date), least(terms.posting_month, date_trunc('month', terms.to_date)), interval 1 month
+        )) as date) as service_month
+    from {{ ref('int_terms_in_force') }} as terms
+    where terms.instrument = 'revenue_share'
+),
+
+segments as (
+    select
+        months.* exclude (from_date, to_date),
+        greatest(months.from_date, months.service_month) as from_date,
+        least(months.to_date, last_day(months.service_month)) as to_date,
+        day(last_day(months.service_month)) as days_in_month,
+        date_diff('month', date_trunc('month', months.service_commencement_date), months.service_month) + 1 as contract_month
+    from months
+),
+
+blocks as (
+    select
+        segments.*,
+        share_terms.* exclude (contract_id, amendment_id, valid_from, recorded_at),
+        segments.to_date - segments.from_date + 1 as days_in_force
+    from segments
+    inner join {{ ref('stg_share_terms') }} as share_terms
+        on segments.contract_id = share_terms.contract_id and segments.amendment_id = share_terms.amendment_id
+)
+
+select
+    blocks.* exclude (true_up_frequency, minimum_creditable, true_up_carry_forward, declining, late_rate),
+    contracts.currency_code,
+    contracts.minor_unit_digits,
+    cast(row_number() over (
+        partition by blocks.contract_id, blocks.point_no, blocks.share_id, blocks.service_month order by blocks.from_date
+    ) as integer) as segment_no,
+    cast(row_number() over (
+        partition by blocks.contract_id, blocks.point_no, blocks.share_id order by blocks.from_date
+    ) as integer) as sequence_no,
+    timezone(blocks.time_zone, cast(blocks.from_date as timestamp)) as from_at,
+    timezone(blocks.time_zone, cast(blocks.to_date + 1 as timestamp)) as to_at,
+    last_day(blocks.service_month) + blocks.statement_due_days as contractual_invoice_date
+from blocks
+inner join {{ ref('stg_contract') }} as contracts on blocks.contract_id = contracts.contract_id

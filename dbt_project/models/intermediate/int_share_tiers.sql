@@ -1,0 +1,316 @@
+-- The base of each segment laid over the tiers, and what each slice earns. Slices of one axis add up to the base.
+with segments as (
+    select
+        segments.contract_id,
+        segments.point_no,
+        segments.share_id,
+        segments.service_month,
+        segments.segment_no,
+        segments.amendment_id,
+        segments.contract_month,
+        segments.combine,
+        bases.revenue_amount,
+        bases.base_amount,
+        bases.cumulative_base_before_amount,
+        bases.cumulative_base_after_amount,
+        -- A cliff looks at the whole month.
+        last_value(bases.cumulative_base_after_amount) over month_window as month_cumulative_base_amount,
+        sum(bases.base_amount) over month_window as month_base_amount,
+        sum(bases.gpu_hours) over month_window as month_gpu_hours
+    from {{ ref('int_share_segments') }} as segments
+    inner join {{ ref('int_share_bases') }} as bases
+        on
+            segments.contract_id = bases.contract_id
+            and segments.point_no = bases.point_no
+            and segments.share_id = bases.share_id
+            and segments.service_month = bases.service_month
+            and segments.segment_no = bases.segment_no
+    window month_window as (
+        partition by segments.contract_id, segments.point_no, segments.share_id, segments.service_month
+        order by segments.segment_no rows between unbounded preceding and unbounded following
+    )
+),
+
+tiers as (
+    select
+        *,
+        coalesce(from_month, 1) as first_month,
+        coalesce(to_month, 2147483647) as last_month,
+        -- Below the first bound the first tier holds.
+        row_number() over tier_order = 1 as is_first,
+        row_number() over (partition by contract_id, share_id, amendment_id order by axis) = 1 as is_first_axis_row,
+        dense_rank() over (partition by contract_id, share_id, amendment_id order by axis) as axis_no
+    from {{ ref('stg_share_tier') }}
+    window tier_order as (
+        partition by contract_id, share_id, amendment_id, axis order by coalesce(from_value, 0), coalesce(from_date, date '0001-01-01'), tier_no
+    )
+),
+
+segment_tiers as (
+    select
+        segments.*,
+        tiers.axis,
+        tiers.axis_no,
+        tiers.tier_no,
+        tiers.rate,
+        tiers.application,
+        tiers.is_first,
+        tiers.first_month,
+        tiers.last_month,
+        tiers.from_value,
+        tiers.to_value
+    from segments
+    inner join tiers
+        on
+            segments.contract_id = tiers.contract_id
+            and segments.share_id = tiers.share_id
+            and segments.amendment_id = tiers.amendment_id
+),
+
+-- Months: one rate for the whole segment.
+month_slices as (
+    select
+        *,
+        base_amount as slice_amount
+    from segment_tiers
+    where axis = 'contract_month' and contract_month between first_month and last_month
+),
+
+-- Dates: the rate of each day. After a floor or breakpoint the base lies over the days as the revenue does.
+date_revenue as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        date_tier_no,
+        sum(measured_amount + excluded_amount) as tier_revenue_amount
+    from {{ ref('int_share_revenue') }}
+    where date_tier_no is not null
+    group by contract_id, point_no, share_id, service_month, segment_no, date_tier_no
+),
+
+first_date_tiers as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        arg_min(date_tier_no, from_date) as first_tier_no
+    from {{ ref('int_share_slices') }}
+    where date_tier_no is not null
+    group by contract_id, point_no, share_id, service_month, segment_no
+),
+
+date_slices as (
+    select
+        segment_tiers.*,
+        case
+            when segment_tiers.base_amount = segment_tiers.revenue_amount then coalesce(date_revenue.tier_revenue_amount, 0)
+            when segment_tiers.revenue_amount != 0
+                then main.exact_ratio(
+                    segment_tiers.base_amount, coalesce(date_revenue.tier_revenue_amount, 0), segment_tiers.revenue_amount
+                )
+            when segment_tiers.tier_no = first_date_tiers.first_tier_no then segment_tiers.base_amount
+            else 0
+        end as slice_amount
+    from segment_tiers
+    left join date_revenue
+        on
+            segment_tiers.contract_id = date_revenue.contract_id
+            and segment_tiers.point_no = date_revenue.point_no
+            and segment_tiers.share_id = date_revenue.share_id
+            and segment_tiers.service_month = date_revenue.service_month
+            and segment_tiers.segment_no = date_revenue.segment_no
+            and segment_tiers.tier_no = date_revenue.date_tier_no
+    left join first_date_tiers
+        on
+            segment_tiers.contract_id = first_date_tiers.contract_id
+            and segment_tiers.point_no = first_date_tiers.point_no
+            and segment_tiers.share_id = first_date_tiers.share_id
+            and segment_tiers.service_month = first_date_tiers.service_month
+            and segment_tiers.segment_no = first_date_tiers.segment_no
+    where segment_tiers.axis = 'date'
+),
+
+-- Cumulative base, marginal: what lies between the cumulative before and after; a negative base unwinds the last slices first.
+cumulative_slices as (
+    select
+        *,
+        sign(base_amount) * greatest(
+            0,
+            least(
+                greatest(cumulative_base_before_amount, cumulative_base_after_amount),
+                coalesce(to_value, greatest(cumulative_base_before_amount, cumulative_base_after_amount))
+            )
+            - greatest(
+                least(cumulative_base_before_amount, cumulative_base_after_amount),
+                case when is_first then least(cumulative_base_before_amount, cumulative_base_after_amount) else from_value end
+            )
+        ) as slice_amount
+    from segment_tiers
+    where axis = 'cumulative_base' and application = 'marginal'
+),
+
+cumulative_cliffs as (
+    select
+        *,
+        base_amount as slice_amount
+    from segment_tiers
+    where
+        axis = 'cumulative_base'
+        and application = 'cliff'
+        and (is_first or month_cumulative_base_amount >= from_value)
+        and (to_value is null or month_cumulative_base_amount < to_value)
+),
+
+-- Prices, marginal: hours times the part of each lease's price inside the tier, scaled to the base so that adjustments follow.
+price_bands as (
+    select
+        segment_tiers.contract_id,
+        segment_tiers.point_no,
+        segment_tiers.share_id,
+        segment_tiers.service_month,
+        segment_tiers.segment_no,
+        segment_tiers.tier_no,
+        sum(main.exact_ratio(
+            revenue.gpu_hours,
+            greatest(
+                0,
+                least(
+                    revenue.translated_price_per_gpu_hour, coalesce(segment_tiers.to_value, revenue.translated_price_per_gpu_hour)
+                ) - case when segment_tiers.is_first then 0 else segment_tiers.from_value end
+            ),
+            1
+        )) as band_amount
+    from segment_tiers
+    inner join {{ ref('int_share_revenue') }} as revenue
+        on
+            segment_tiers.contract_id = revenue.contract_id
+            and segment_tiers.point_no = revenue.point_no
+            and segment_tiers.share_id = revenue.share_id
+            and segment_tiers.service_month = revenue.service_month
+            and segment_tiers.segment_no = revenue.segment_no
+    where segment_tiers.axis = 'price_per_gpu_hour' and segment_tiers.application = 'marginal' and revenue.component = 'gross'
+    group by all
+),
+
+price_slices as (
+    select
+        segment_tiers.*,
+        case
+            when coalesce(totals.total_amount, 0) != 0
+                then main.exact_ratio(segment_tiers.base_amount, coalesce(price_bands.band_amount, 0), totals.total_amount)
+            when segment_tiers.is_first then segment_tiers.base_amount
+            else 0
+        end as slice_amount
+    from segment_tiers
+    left join price_bands
+        on
+            segment_tiers.contract_id = price_bands.contract_id
+            and segment_tiers.point_no = price_bands.point_no
+            and segment_tiers.share_id = price_bands.share_id
+            and segment_tiers.service_month = price_bands.service_month
+            and segment_tiers.segment_no = price_bands.segment_no
+            and segment_tiers.tier_no = price_bands.tier_no
+    left join (
+        select
+            contract_id,
+            point_no,
+            share_id,
+            service_month,
+            segment_no,
+            sum(band_amount) as total_amount
+        from price_bands
+        group by contract_id, point_no, share_id, service_month, segment_no
+    ) as totals
+        on
+            segment_tiers.contract_id = totals.contract_id
+            and segment_tiers.point_no = totals.point_no
+            and segment_tiers.share_id = totals.share_id
+            and segment_tiers.service_month = totals.service_month
+            and segment_tiers.segment_no = totals.segment_no
+    where segment_tiers.axis = 'price_per_gpu_hour' and segment_tiers.application = 'marginal'
+),
+
+price_cliffs as (
+    select
+        *,
+        base_amount as slice_amount
+    from segment_tiers
+    where
+        axis = 'price_per_gpu_hour'
+        and application = 'cliff'
+        and case
+            when month_gpu_hours = 0 then is_first
+            else
+                (is_first or month_base_amount >= main.exact_ratio(month_gpu_hours, from_value, 1))
+                and (to_value is null or month_base_amount < main.exact_ratio(month_gpu_hours, to_value, 1))
+        end
+),
+
+axis_slices as (
+    select * from month_slices
+    union all by name
+    select * from date_slices
+    union all by name
+    select * from cumulative_slices
+    union all by name
+    select * from cumulative_cliffs
+    union all by name
+    select * from price_slices
+    union all by name
+    select * from price_cliffs
+),
+
+-- Two axes: the slices of one are cut by the other in proportion, and each cut takes the smaller or the larger rate.
+cuts as (
+    select
+        first_axis.contract_id,
+        first_axis.point_no,
+        first_axis.share_id,
+        first_axis.service_month,
+        first_axis.segment_no,
+        case
+            when second_axis.tier_no is null then first_axis.tier_no
+            when first_axis.combine = 'min' and second_axis.rate < first_axis.rate then second_axis.tier_no
+            when first_axis.combine = 'max' and second_axis.rate > first_axis.rate then second_axis.tier_no
+            else first_axis.tier_no
+        end as tier_no,
+        case
+            when second_axis.tier_no is null then first_axis.rate
+            when first_axis.combine = 'min' then least(first_axis.rate, second_axis.rate)
+            else greatest(first_axis.rate, second_axis.rate)
+        end as rate,
+        cast(case
+            when second_axis.tier_no is null then first_axis.slice_amount
+            when first_axis.base_amount = 0 then 0
+            else main.exact_ratio(first_axis.slice_amount, second_axis.slice_amount, first_axis.base_amount)
+        end as decimal(38, 18)) as slice_amount
+    from axis_slices as first_axis
+    left join axis_slices as second_axis
+        on
+            first_axis.contract_id = second_axis.contract_id
+            and first_axis.point_no = second_axis.point_no
+            and first_axis.share_id = second_axis.share_id
+            and first_axis.service_month = second_axis.service_month
+            and first_axis.segment_no = second_axis.segment_no
+            and second_axis.axis_no = 2
+    where first_axis.axis_no = 1
+)
+
+select
+    contract_id,
+    point_no,
+    share_id,
+    service_month,
+    segment_no,
+    tier_no,
+    rate,
+    sum(slice_amount) as slice_amount,
+    sum(main.exact_product(slice_amount, rate)) as share_amount
+from cuts
+where slice_amount != 0
+group by contract_id, point_no, share_id, service_month, segment_no, tier_no, rate

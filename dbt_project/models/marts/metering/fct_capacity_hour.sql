@@ -1,0 +1,64 @@
+with clock_states as (
+    select
+        states.tranche_id,
+        states.service_date,
+        states.state_at
+    from {{ ref('int_outage_states') }} as states
+    inner join {{ ref('stg_home') }} as stg_home on states.known_at = stg_home.clock_at
+),
+
+hours as (
+    select outages.*
+    from {{ ref('int_outages__by_tranche_hour') }} as outages
+    inner join clock_states
+        on
+            outages.tranche_id = clock_states.tranche_id
+            and outages.service_date = clock_states.service_date
+            and outages.state_at = clock_states.state_at
+),
+
+clock_leases as (
+    select leases.*
+    from {{ ref('int_lease_intervals') }} as leases
+    inner join {{ ref('stg_home') }} as stg_home on leases.known_at = stg_home.clock_at
+    where leases.is_billing
+),
+
+-- Whole hours of a lease are found by their number; leases start and end within an hour at most twice.
+leased as (
+    select
+        hours.tranche_id,
+        hours.interval_start_at,
+        cast(sum({{ gpu_microseconds_of_overlap(
+            'clock_leases.gpu_count', 'hours.interval_start_at', "hours.interval_start_at + interval 1 hour",
+            'clock_leases.holds_from_at', 'clock_leases.holds_until_at'
+        ) }}) as hugeint) as leased
+    from hours
+    inner join clock_leases
+        on
+            hours.tranche_id = clock_leases.tranche_id
+            and hours.interval_start_at < clock_leases.holds_until_at
+            and hours.interval_start_at + interval 1 hour > clock_leases.holds_from_at
+    group by hours.tranche_id, hours.interval_start_at
+)
+
+select
+    hours.tranche_id,
+    hours.interval_start_at,
+    hours.park_id,
+    hours.service_date,
+    {{ as_hours('hours.installed') }} as installed_gpu_hours,
+    {{ as_hours('hours.no_sample') }} as no_sample_gpu_hours,
+    {{ as_hours('hours.fault') }} as fault_gpu_hours,
+    {{ as_hours('hours.maintenance') }} as maintenance_gpu_hours,
+    {{ as_hours('least(hours.installed, hours.declared_curtailment)') }} as curtailment_gpu_hours,
+    {{ as_hours('hours.installed') }} - {{ as_hours('hours.no_sample') }} - {{ as_hours('hours.fault') }}
+    - {{ as_hours('hours.maintenance') }} as available_gpu_hours,
+    {{ as_hours('coalesce(leased.leased, 0)') }} as leased_gpu_hours,
+    {{ as_hours('hours.busy_milli_pct_seconds * 10') }} as busy_gpu_hours,
+    cast(main.exact_quotient(hours.energy_millijoule, 3600000000) as decimal(28, 9)) as it_energy_kwh,
+    cast(
+        least(1, main.exact_ratio(hours.observed_gpu_milliseconds, 1000, nullif(hours.installed, 0))) as decimal(18, 9)
+    ) as coverage_fraction
+from hours
+left join leased on hours.tranche_id = leased.tranche_id and hours.interval_start_at = leased.interval_start_at

@@ -1,0 +1,129 @@
+with clock_points as (
+    select
+        contract_id,
+        point_no,
+        currency_code
+    from {{ ref('int_knowledge_points') }}
+    where is_clock
+),
+
+revenue as (
+    select
+        revenue.contract_id,
+        revenue.share_id,
+        revenue.service_month,
+        revenue.component,
+        sum(revenue.measured_amount) as measured_amount,
+        sum(revenue.excluded_amount) as excluded_amount
+    from {{ ref('int_share_revenue') }} as revenue
+    inner join clock_points on revenue.contract_id = clock_points.contract_id and revenue.point_no = clock_points.point_no
+    group by revenue.contract_id, revenue.share_id, revenue.service_month, revenue.component
+),
+
+bases as (
+    select
+        bases.contract_id,
+        bases.share_id,
+        bases.service_month,
+        sum(bases.base_amount) as base_amount,
+        -- A carry from one segment to the next within the month leaves nothing here.
+        sum(bases.carried_in_amount) as carried_in_amount,
+        sum(bases.carried_out_amount) as carried_out_amount,
+        sum(case when segments.share_basis = 'pct_above_floor' then bases.base_amount - bases.revenue_amount - bases.carried_in_amount else 0 end)
+            as floor_amount,
+        sum(
+            case when segments.share_basis = 'pct_above_breakpoint' then bases.base_amount - bases.revenue_amount - bases.carried_in_amount else 0 end
+        ) as breakpoint_amount
+    from {{ ref('int_share_bases') }} as bases
+    inner join clock_points on bases.contract_id = clock_points.contract_id and bases.point_no = clock_points.point_no
+    inner join {{ ref('int_share_segments') }} as segments
+        on
+            bases.contract_id = segments.contract_id
+            and bases.point_no = segments.point_no
+            and bases.share_id = segments.share_id
+            and bases.service_month = segments.service_month
+            and bases.segment_no = segments.segment_no
+    group by bases.contract_id, bases.share_id, bases.service_month
+),
+
+-- gross always has a row; the others where there is something to say.
+components as (
+    select
+        contract_id,
+        share_id,
+        service_month,
+        component,
+        measured_amount as amount
+    from revenue
+    where measured_amount != 0 and component != 'gross'
+    union all
+    select
+        bases.contract_id,
+        bases.share_id,
+        bases.service_month,
+        'gross' as component,
+        coalesce(revenue.measured_amount, 0) as amount
+    from bases
+    left join revenue
+        on
+            bases.contract_id = revenue.contract_id
+            and bases.share_id = revenue.share_id
+            and bases.service_month = revenue.service_month
+            and revenue.component = 'gross'
+    union all
+    select
+        contract_id,
+        share_id,
+        service_month,
+        'excluded_' || component as component,
+        excluded_amount as amount
+    from revenue
+    where excluded_amount != 0
+    union all
+    select
+        contract_id,
+        share_id,
+        service_month,
+        'floor_deduction' as component,
+        floor_amount as amount
+    from bases
+    where floor_amount != 0
+    union all
+    select
+        contract_id,
+        share_id,
+        service_month,
+        'breakpoint_deduction' as component,
+        breakpoint_amount as amount
+    from bases
+    where breakpoint_amount != 0
+    union all
+    select
+        contract_id,
+        share_id,
+        service_month,
+        'carried_forward' as component,
+        carried_in_amount - carried_out_amount as amount
+    from bases
+    where carried_in_amount != carried_out_amount
+    union all
+    select
+        contract_id,
+        share_id,
+        service_month,
+        'base' as component,
+        base_amount as amount
+    from bases
+)
+
+-- Several blocks have a base each: their rows add up, component by component.
+select
+    components.contract_id,
+    components.service_month,
+    components.component,
+    main.settled(sum(components.amount)) as amount,
+    any_value(clock_points.currency_code) as currency_code,
+    cast(count(distinct components.share_id) as integer) as block_count
+from components
+inner join clock_points on components.contract_id = clock_points.contract_id
+group by components.contract_id, components.service_month, components.component

@@ -1,0 +1,34 @@
+with blocks as (
+    select
+        months.*,
+        points.known_at
+    from {{ ref('int_share_months') }} as months
+    inner join {{ ref('int_knowledge_points') }} as points
+        on months.contract_id = points.contract_id and months.point_no = points.point_no
+    where points.is_clock
+)
+
+select
+    contract_id,
+    service_month,
+    main.settled(sum(base_amount)) as base_amount,
+    case
+        when sum(base_amount) = 0 then null
+        else cast(main.exact_ratio(sum(unrounded_share_amount), 1, sum(base_amount)) as decimal(18, 9))
+    end as effective_rate,
+    main.settled(sum(tier_share_amount)) as share_before_limits_amount,
+    main.settled(sum(minimum_amount)) as minimum_amount,
+    main.settled(sum(top_up_amount)) as minimum_top_up_amount,
+    main.settled(sum(cap_reduction_amount)) as cap_reduction_amount,
+    cast(1 as decimal(9, 6)) as activation_fraction,
+    cast(0 as decimal(18, 2)) as recouped_amount,
+    cast(sum(share_amount) as decimal(18, 2)) as share_amount,
+    cast(sum(invoiced_amount) as decimal(18, 2)) as invoiced_amount,
+    cast(
+        sum(sum(share_amount)) over (partition by contract_id order by service_month) as decimal(18, 2)
+    ) as cumulative_share_amount,
+    any_value(currency_code) as currency_code,
+    max(amendment_id) as terms_version,
+    cast(count(*) as integer) as block_count
+from blocks
+group by contract_id, service_month

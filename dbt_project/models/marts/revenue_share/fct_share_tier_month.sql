@@ -1,0 +1,50 @@
+-- Tiers of several blocks are numbered one block after the other, so that tier_no names one rate table row of the contract.
+with clock_tiers as (
+    select tiers.*
+    from {{ ref('int_share_tiers') }} as tiers
+    inner join {{ ref('int_knowledge_points') }} as points
+        on tiers.contract_id = points.contract_id and tiers.point_no = points.point_no
+    where points.is_clock
+),
+
+block_sizes as (
+    select
+        contract_id,
+        share_id,
+        max(tier_no) as largest_tier_no
+    from {{ ref('stg_share_tier') }}
+    group by contract_id, share_id
+),
+
+block_offsets as (
+    select
+        contract_id,
+        share_id,
+        coalesce(
+            sum(largest_tier_no) over (
+                partition by contract_id order by share_id rows between unbounded preceding and 1 preceding
+            ), 0
+        ) as tier_offset
+    from block_sizes
+)
+
+select
+    clock_tiers.contract_id,
+    clock_tiers.service_month,
+    cast(block_offsets.tier_offset + clock_tiers.tier_no as integer) as tier_no,
+    clock_tiers.share_id,
+    cast(clock_tiers.tier_no as integer) as block_tier_no,
+    main.settled(sum(clock_tiers.slice_amount)) as base_amount,
+    -- An amendment in the month may give one tier two rates: then their mean, weighted by base.
+    case
+        when min(clock_tiers.rate) = max(clock_tiers.rate) then min(clock_tiers.rate)
+        when sum(clock_tiers.slice_amount) = 0 then null
+        else cast(main.exact_ratio(sum(clock_tiers.share_amount), 1, sum(clock_tiers.slice_amount)) as decimal(18, 9))
+    end as rate,
+    main.settled(sum(clock_tiers.share_amount)) as share_amount,
+    any_value(points.currency_code) as currency_code
+from clock_tiers
+inner join block_offsets on clock_tiers.contract_id = block_offsets.contract_id and clock_tiers.share_id = block_offsets.share_id
+inner join {{ ref('int_knowledge_points') }} as points
+    on clock_tiers.contract_id = points.contract_id and clock_tiers.point_no = points.point_no
+group by clock_tiers.contract_id, clock_tiers.service_month, block_offsets.tier_offset, clock_tiers.tier_no, clock_tiers.share_id

@@ -1,0 +1,7 @@
+select
+    rate_date,
+    from_currency,
+    to_currency,
+    rate,
+    source
+from {{ source('raw', 'fx_rate') }}

@@ -1,0 +1,4 @@
+select
+    policy,
+    value_text
+from {{ source('raw', 'policy') }}
