@@ -149,7 +149,7 @@ def test_alibaba_duty_cycle_and_memory(source: Path) -> None:
     memory = folder / "pod_gpu_memory_used_bytes_first4h.csv"
     values = decimals(wide_csv.trace(memory), "value")
     assert len(values) == 28_841
-    # the README's mean is a running sum of binary floats, 24,049,562,360.318523; that of the decimals as written differs
+    # the README's mean is a running sum of binary floats (…318523); that of the decimals as written differs
     assert round(sum(values) / len(values), 6) == Decimal("24049562360.318670")
     floats = 0.0
     for value in values:
