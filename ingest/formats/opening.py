@@ -216,6 +216,8 @@ def stream_blocks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[bytes]:
                     yield rest
                 return
             data = rest + chunk
+            if total == len(chunk) and data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                raise FormatError(path, ["it is UTF-16 text; save it as UTF-8"])
             end = _end_of_records(data)
             if not end and len(data) > 2 * _BLOCK_BYTES:
                 raise FormatError(path, [f"a row is longer than {_BLOCK_BYTES:,} bytes"])

@@ -114,6 +114,12 @@ def test_utf_16_with_its_mark_is_text(tmp_path: Path) -> None:
     assert rows_of(path, "power_meter").height == 0
 
 
+def test_canonical_csv_in_utf_16_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = write(tmp_path, "p.csv", "payment_id,note\np1,x\n".encode("utf-16"))
+    with pytest.raises(FormatError, match="save it as UTF-8"):
+        rows_of(path, "payments")
+
+
 @pytest.mark.parametrize(
     "doctype",
     [
