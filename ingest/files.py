@@ -2,7 +2,8 @@
 
 Rules: files are looked for under `landing/<park_id>/<feed>/`, at any depth. Names that begin with a dot or end in
 .part, .tmp, .partial, .crdownload or ~ are still being written and left alone, and so is README.md; where the home's
-clock is today's, so is a file younger than SETTLE_SECONDS. Links, devices and files outside a feed's folder are refused.
+clock is today's, so is a file younger than SETTLE_SECONDS. Links, devices and files outside a feed's folder are
+refused.
 """
 
 import hashlib

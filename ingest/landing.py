@@ -508,7 +508,8 @@ def _resolve(con: duckdb.DuckDBPyConnection, contract: FeedContract) -> None:
 def _manifest(con: duckdb.DuckDBPyConnection, keys: list[tuple[str, str, str]]) -> list[LandedFile]:
     rows = con.execute(
         "SELECT file_id, park_id, feed, format, path, received_at, size_bytes, "
-        "row_count, landed_count, duplicate_count, superseded_count, quarantined_count, state, reason FROM raw.landed_file ORDER BY park_id, feed, path, file_id"
+        "row_count, landed_count, duplicate_count, superseded_count, quarantined_count, state, reason "
+        "FROM raw.landed_file ORDER BY park_id, feed, path, file_id"
     ).fetchall()
     wanted = set(keys)
     made = [LandedFile(*row) for row in rows]

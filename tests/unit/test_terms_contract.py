@@ -1,0 +1,167 @@
+"""Checks across the fields of a contract: tiers, prices, versions, and terms that are not computed yet."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_home import CONTRACT_ID, make_home
+
+from ingest.terms.computed import COMPUTED, NOT_COMPUTED_YET, features
+from ingest.terms.home import load_home
+
+TIERS = """\
+        - {tier_no: 1, axis: contract_month, from: 1, to: 24, rate: "0.25", application: marginal}
+        - {tier_no: 2, axis: contract_month, from: 25, to: null, rate: "0.20", application: marginal}
+"""
+
+
+def with_tiers(*tiers: str) -> Callable[[str], str]:
+    lines = "".join(f"        - {{tier_no: {number}, {tier}}}\n" for number, tier in enumerate(tiers, start=1))
+    return lambda text: text.replace(TIERS, lines)
+
+
+def messages(tmp_path: Path, contract: Callable[[str], str]) -> list[str]:
+    home = load_home(make_home(tmp_path, contract=contract))
+    return [f"{p.key}: {p.message}" for p in home.problems if p.file.startswith("contracts/")]
+
+
+@pytest.mark.parametrize(
+    ("tiers", "says"),
+    [
+        (
+            ("axis: contract_month, from: 1, to: 24, rate: 0.2", "axis: contract_month, from: 26, rate: 0.1"),
+            "leaves a gap",
+        ),
+        (("axis: contract_month, from: 1, to: 24, rate: 0.2", "axis: contract_month, from: 24, rate: 0.1"), "overlaps"),
+        (("axis: contract_month, from: 1, to: 24, rate: 0.2",), "do not reach to 72"),
+        (("axis: contract_month, from: 2, rate: 0.2",), "no tier covers 1"),
+        (("axis: contract_month, from: 9, to: 3, rate: 0.2",), "ends before it begins"),
+        (("axis: contract_month, from: 1.5, rate: 0.2",), "whole month"),
+        (("axis: contract_month, from: 2027-01-01, rate: 0.2",), "should be a number"),
+        (("axis: date, from: 1, rate: 0.2",), "should be a date"),
+        (
+            ("axis: date, to: 2028-12-31, rate: 0.2", "axis: date, from: 2028-12-31, rate: 0.1"),
+            "overlaps",
+        ),
+        (("axis: date, from: 2027-01-02, rate: 0.2",), "no tier covers 2027-01-01"),
+        (("axis: cumulative_base, from: 0, to: 100, rate: 0.2", "axis: cumulative_base, from: 101, rate: 0.1"), "gap"),
+        (("axis: cumulative_base, from: 0, to: 100, rate: 0.2",), "without end"),
+        (("axis: occupancy, from: 0, rate: 0.2, application: marginal",), "no marginal slices"),
+        (("axis: contract_month, from: 1, rate: 0.1", "axis: price_per_gpu_hour, from: 0, rate: 0.2"), "need combine"),
+        (
+            ("axis: contract_month, from: 1, to: 24, rate: 0.1", "axis: contract_month, from: 25, rate: 0.2"),
+            "declining",
+        ),
+    ],
+)
+def test_tiers_cover_their_axis_once_and_do_as_they_say(tmp_path: Path, tiers: tuple[str, ...], says: str) -> None:
+    found = messages(tmp_path, with_tiers(*tiers))
+    assert any(says in message for message in found), found
+
+
+@pytest.mark.parametrize(
+    "tiers",
+    [
+        ("axis: contract_month, from: 1, to: 72, rate: 0.2",),
+        ("axis: date, to: 2028-12-31, rate: 0.2", "axis: date, from: 2029-01-01, rate: 0.1"),
+        ("axis: calendar_date, rate: 0.2",),
+    ],
+)
+def test_tiers_that_cover_the_term_are_accepted(tmp_path: Path, tiers: tuple[str, ...]) -> None:
+    assert messages(tmp_path, with_tiers(*tiers)) == []
+
+
+def replaced(before: str, after: str) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        assert before in text
+        return text.replace(before, after, 1)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("share_basis: pct_of_base ", "share_basis: pct_above_floor ", "needs a floor price"),
+        ("share_basis: pct_of_base ", "floor_price_per_gpu_hour: 2\n      share_basis: pct_of_base ", "uses no floor"),
+        ("share_basis: pct_of_base ", "share_basis: greater_of_min_or_pct ", "needs a minimum"),
+        ("to_month: 3, fraction", "to_month: 0, fraction", "greater than or equal to 1"),
+        (
+            'ramp: [{from_month: 1, to_month: 3, fraction: "0.50"}]',
+            "ramp: [{from_month: 1, to_month: 3, fraction: 0.5}, {from_month: 3, to_month: 4, fraction: 0.6}]",
+            "overlaps",
+        ),
+        ("to_month: null, price", "to_month: 60, price", "months 61 to 72 have no price"),
+        ("scope: none, enforceable: false", "scope: none, enforceable: true", "cannot be enforceable"),
+        ("expiry_date: 2032-12-31", "expiry_date: 2026-12-31", "before service_commencement_date"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(tmp_path: Path, before: str, after: str, says: str) -> None:
+    found = messages(tmp_path, replaced(before, after))
+    assert any(says in message for message in found), found
+
+
+AMENDMENT = """\
+  - amendment_id: second
+    valid_from: {valid_from}
+    recorded_at: {recorded_at}
+    covenants:
+      - {{covenant_id: ltv, metric: ltv, operator: "<=", threshold: "0.8", test_frequency: year, consequence: sweep}}
+"""
+
+
+def test_two_versions_of_an_instrument_from_one_day_need_different_times_of_knowledge(tmp_path: Path) -> None:
+    def amended(recorded_at: str) -> Callable[[str], str]:
+        return lambda text: text + AMENDMENT.format(valid_from="2027-01-01", recorded_at=recorded_at)
+
+    found = messages(tmp_path / "a", amended("2026-12-01T00:00:00Z"))
+    assert any("same day" in message for message in found)
+    assert messages(tmp_path / "b", amended("2027-03-01T00:00:00Z")) == []
+
+
+def test_a_version_whose_end_overlaps_the_next_one_is_refused(tmp_path: Path) -> None:
+    def with_end(day: str) -> Callable[[str], str]:
+        return lambda text: (
+            text.replace("    valid_from: 2027-01-01\n", f"    valid_from: 2027-01-01\n    valid_to: {day}\n").replace(
+                "    revenue_share:\n", "    revenue_share:\n", 1
+            )
+            + AMENDMENT.format(valid_from="2028-01-01", recorded_at="2027-11-01T00:00:00Z")
+        )
+
+    found = messages(tmp_path / "a", with_end("2028-02-01"))
+    assert any("covenants overlaps the next version" in message for message in found)
+
+
+def test_a_list_of_shares_needs_names_that_differ(tmp_path: Path) -> None:
+    def doubled(text: str) -> str:
+        head, rest = text.split("    revenue_share:\n")
+        block, tail = rest.split("    backstop:\n")
+        lines = block.splitlines()
+        item = "\n".join(["      - " + lines[0].strip(), *("  " + line for line in lines[1:])])
+        return f"{head}    revenue_share:\n{item}\n{item}\n    backstop:\n{tail}"
+
+    assert any("share_id share stands twice" in message for message in messages(tmp_path, doubled))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "feature"),
+    [
+        ("base_measure: net_billed ", "base_measure: ebitda ", "base_measure.ebitda"),
+        ("negative_base: credit_note", "negative_base: credit_note\n      reserve_pct: 0.1", "reserve_pct"),
+        ("    backstop:\n", "    backstop:\n      first_loss_band: 0.2\n", "first_loss_band"),
+        ("event: energised", "event: COD", "effective_condition.COD"),
+    ],
+)
+def test_a_term_that_the_ledger_does_not_compute_is_never_ignored(
+    tmp_path: Path, before: str, after: str, feature: str
+) -> None:
+    assert feature in NOT_COMPUTED_YET
+    found = messages(tmp_path, replaced(before, after))
+    assert [message.split(": ", 1)[1] for message in found] == [f"{feature} is not computed yet"]
+
+
+def test_every_feature_is_either_computed_or_not_yet(tmp_path: Path) -> None:
+    assert not COMPUTED & NOT_COMPUTED_YET
+    home = load_home(make_home(tmp_path))
+    used = {name for name, _ in features(home.contracts[CONTRACT_ID])}
+    assert used <= COMPUTED
