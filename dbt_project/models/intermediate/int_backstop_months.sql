@@ -1,0 +1,173 @@
+-- Claims of a contract month after month under its caps, as known at each point. Caps bind the contract's tranches together.
+with recursive
+tranche_months as (
+    select
+        contract_id,
+        point_no,
+        tranche_id,
+        service_month,
+        sum(claim_before_caps_amount) as claim_before_caps_amount,
+        sum(third_party_sale_amount) as third_party_sale_amount
+    from {{ ref('int_backstop_hours') }}
+    group by contract_id, point_no, tranche_id, service_month
+),
+
+-- The caps in force on the month's last day with the backstop in force.
+month_terms as (
+    select
+        contract_id,
+        point_no,
+        service_month,
+        contract_month,
+        currency_code,
+        minor_unit_digits,
+        amendment_id,
+        period_cap_amount,
+        period_cap_period,
+        lifetime_cap_amount,
+        lifetime_cap_reduces_with,
+        service_commencement_date,
+        backstop_expiry_date
+    from {{ ref('int_backstop_segments') }}
+    qualify row_number() over (
+        partition by contract_id, point_no, service_month order by to_date desc, tranche_id
+    ) = 1
+),
+
+months as (
+    select
+        month_terms.*,
+        sums.before_caps_amount,
+        sums.rounded_amount,
+        case month_terms.period_cap_period
+            when 'month' then month_terms.service_month
+            when 'quarter' then cast(date_trunc('quarter', month_terms.service_month) as date)
+            when 'year'
+                then cast(
+                    date_trunc('month', month_terms.service_commencement_date)
+                    + to_years(cast((month_terms.contract_month - 1) // 12 as integer)) as date
+                )
+        end as period_from_date,
+        -- What time and third-party sales have taken off the lifetime cap by the month's end, the month itself included.
+        case
+            when list_contains(month_terms.lifetime_cap_reduces_with, 'time')
+                then main.exact_quotient(
+                    cast(month_terms.lifetime_cap_amount as decimal(38, 18))
+                    * (
+                        least(last_day(month_terms.service_month), month_terms.backstop_expiry_date)
+                        - month_terms.service_commencement_date + 1
+                    ),
+                    month_terms.backstop_expiry_date - month_terms.service_commencement_date + 1
+                )
+            else 0
+        end
+        + case
+            when list_contains(month_terms.lifetime_cap_reduces_with, 'third_party_sale')
+                then
+                    sum(sums.third_party_sale_amount) over (
+                        partition by month_terms.contract_id, month_terms.point_no order by month_terms.service_month
+                    )
+            else 0
+        end as lifetime_reduction_amount,
+        cast(row_number() over (
+            partition by month_terms.contract_id, month_terms.point_no order by month_terms.service_month
+        ) as integer) as month_no
+    from month_terms
+    inner join (
+        select
+            tranche_months.contract_id,
+            tranche_months.point_no,
+            tranche_months.service_month,
+            sum(tranche_months.claim_before_caps_amount) as before_caps_amount,
+            sum(main.rounded_money(tranche_months.claim_before_caps_amount, contracts.minor_unit_digits)) as rounded_amount,
+            sum(tranche_months.third_party_sale_amount) as third_party_sale_amount
+        from tranche_months
+        inner join {{ ref('stg_contract') }} as contracts on tranche_months.contract_id = contracts.contract_id
+        group by tranche_months.contract_id, tranche_months.point_no, tranche_months.service_month
+    ) as sums
+        on
+            month_terms.contract_id = sums.contract_id
+            and month_terms.point_no = sums.point_no
+            and month_terms.service_month = sums.service_month
+),
+
+steps as (
+    select
+        contract_id,
+        point_no,
+        0 as month_no,
+        cast(null as date) as service_month,
+        cast(null as date) as period_from_date,
+        0::decimal(38, 2) as period_claim_amount,
+        0::decimal(38, 2) as cumulative_claim_amount,
+        0::decimal(38, 2) as claim_amount,
+        0::decimal(38, 2) as room_amount,
+        0::decimal(38, 18) as lifetime_cap_left_amount
+    from months
+    where month_no = 1
+    union all
+    select
+        contract_id,
+        point_no,
+        month_no,
+        service_month,
+        period_from_date,
+        cast(period_before_amount + claim_amount as decimal(38, 2)) as period_claim_amount,
+        cast(cumulative_before_amount + claim_amount as decimal(38, 2)) as cumulative_claim_amount,
+        claim_amount,
+        room_amount,
+        cast(lifetime_room_amount - claim_amount as decimal(38, 18)) as lifetime_cap_left_amount
+    from (
+        select
+            *,
+            cast(least(rounded_amount, room_amount) as decimal(38, 2)) as claim_amount
+        from (
+            select
+                *,
+                -- Never above a cap: what a falling cap leaves is cut to the minor unit.
+                cast(case minor_unit_digits
+                    when 0 then floor(least(period_room_amount, lifetime_room_amount))
+                    when 1 then floor(least(period_room_amount, lifetime_room_amount) * 10) * 0.1
+                    else floor(least(period_room_amount, lifetime_room_amount) * 100) * 0.01
+                end as decimal(38, 2)) as room_amount
+            from (
+                select
+                    *,
+                    cast({{ room_under('period_cap_amount', 'period_before_amount') }} as decimal(38, 12)) as period_room_amount,
+                    cast(
+                        {{ room_under('lifetime_cap_amount', '(cumulative_before_amount + lifetime_reduction_amount)') }} as decimal(38, 12)
+                    ) as lifetime_room_amount
+                from (
+                    select
+                        months.*,
+                        case when steps.period_from_date = months.period_from_date then steps.period_claim_amount else 0 end
+                            as period_before_amount,
+                        steps.cumulative_claim_amount as cumulative_before_amount
+                    from steps
+                    inner join months
+                        on
+                            steps.contract_id = months.contract_id
+                            and steps.point_no = months.point_no
+                            and steps.month_no + 1 = months.month_no
+                ) as drawn
+            ) as roomed
+        ) as cut
+    ) as claimed
+)
+
+select
+    months.contract_id,
+    months.point_no,
+    months.service_month,
+    months.amendment_id,
+    months.currency_code,
+    months.minor_unit_digits,
+    months.before_caps_amount,
+    cast(months.rounded_amount as decimal(18, 2)) as rounded_amount,
+    cast(steps.claim_amount as decimal(18, 2)) as claim_amount,
+    months.rounded_amount > steps.claim_amount as is_capped,
+    cast(steps.cumulative_claim_amount as decimal(18, 2)) as cumulative_claim_amount,
+    main.settled(steps.lifetime_cap_left_amount) as lifetime_cap_left_amount
+from months
+inner join steps
+    on months.contract_id = steps.contract_id and months.point_no = steps.point_no and months.month_no = steps.month_no

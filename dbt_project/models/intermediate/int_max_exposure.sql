@@ -1,0 +1,353 @@
+-- What may still be claimed after each ended month, on the terms, events and delivery schedule known at the month's end: committed less
+-- deductible hours of every day to come, at the buy-back price, earliest days first under their period's cap.
+with clock_points as (
+    select *
+    from {{ ref('int_knowledge_points') }}
+    where is_clock
+),
+
+as_of_months as (
+    select
+        closes.contract_id,
+        closes.park_id,
+        closes.time_zone,
+        closes.posting_month as as_of_month,
+        closes.month_end_date,
+        closes.ended_at
+    from {{ ref('int_closes') }} as closes
+),
+
+-- Terms known at the month's end.
+known_versions as (
+    select
+        as_of_months.*,
+        versions.amendment_id,
+        versions.valid_from
+    from as_of_months
+    inner join {{ ref('stg_contract_version') }} as versions
+        on as_of_months.contract_id = versions.contract_id and as_of_months.ended_at >= versions.recorded_at
+    where versions.instrument = 'backstop'
+    qualify row_number() over (
+        partition by as_of_months.contract_id, as_of_months.as_of_month, versions.valid_from
+        order by versions.recorded_at desc, versions.amendment_id desc
+    ) = 1
+),
+
+endings as (
+    select
+        as_of_months.contract_id,
+        as_of_months.as_of_month,
+        min(cast(timezone(as_of_months.time_zone, events.effective_at) as date)) filter (where events.kind = 'insolvency')
+            as insolvency_date,
+        min(cast(timezone(as_of_months.time_zone, events.effective_at) as date)) filter (where events.kind = 'termination')
+            as termination_date
+    from as_of_months
+    inner join {{ ref('stg_credit_events') }} as events
+        on
+            (as_of_months.contract_id = events.contract_id or (events.contract_id is null and as_of_months.park_id = events.park_id))
+            and {{ known_at('events', 'as_of_months.ended_at') }}
+    where events.kind in ('insolvency', 'termination')
+    group by as_of_months.contract_id, as_of_months.as_of_month
+),
+
+future_versions as (
+    select
+        known_versions.*,
+        contracts.service_commencement_date,
+        contracts.minor_unit_digits,
+        backstop_terms.* exclude (contract_id, amendment_id, valid_from, recorded_at, expiry_date),
+        greatest(known_versions.valid_from, known_versions.month_end_date + 1, contracts.service_commencement_date) as from_date,
+        least(
+            lead(known_versions.valid_from) over (
+                partition by known_versions.contract_id, known_versions.as_of_month order by known_versions.valid_from
+            ) - 1,
+            contracts.expiry_date,
+            backstop_terms.expiry_date,
+            endings.termination_date - 1,
+            case when backstop_terms.survives_operator_insolvency then null else endings.insolvency_date - 1 end
+        ) as to_date
+    from known_versions
+    inner join {{ ref('stg_contract') }} as contracts on known_versions.contract_id = contracts.contract_id
+    left join {{ ref('stg_backstop_terms') }} as backstop_terms
+        on known_versions.contract_id = backstop_terms.contract_id and known_versions.amendment_id = backstop_terms.amendment_id
+    left join endings
+        on known_versions.contract_id = endings.contract_id and known_versions.as_of_month = endings.as_of_month
+),
+
+-- A tranche not energised by the month's end is taken as planned, and tomorrow where that day has passed.
+scheduled as (
+    select
+        future_versions.*,
+        tranches.tranche_id,
+        tranches.gpu_count,
+        case
+            when tranches.energised_date <= future_versions.month_end_date then tranches.energised_date
+            else greatest(tranches.planned_date, future_versions.month_end_date + 1)
+        end as starts_date,
+        tranches.planned_date
+    from future_versions
+    inner join {{ ref('stg_tranche') }} as tranches on future_versions.contract_id = tranches.contract_id
+    where future_versions.committed_fraction is not null
+),
+
+pieces as (
+    select
+        scheduled.* exclude (from_date, to_date),
+        calendar.month as service_month,
+        calendar.vendor_fiscal_year,
+        min(calendar.calendar_date) as from_date,
+        max(calendar.calendar_date) as to_date
+    from scheduled
+    inner join {{ ref('stg_contract') }} as contracts on scheduled.contract_id = contracts.contract_id
+    inner join {{ ref('int_vendor_calendar') }} as calendar
+        on
+            contracts.vendor_id = calendar.vendor_id
+            and calendar.calendar_date between greatest(scheduled.from_date, scheduled.starts_date) and scheduled.to_date
+    where
+        scheduled.longstop_days is null
+        or scheduled.starts_date <= coalesce(scheduled.planned_date, scheduled.starts_date) + scheduled.longstop_days
+    group by all
+),
+
+-- Capacity withdrawn by what was known then, day by day.
+withdrawal_events as (
+    select
+        pieces.contract_id,
+        pieces.as_of_month,
+        pieces.tranche_id,
+        pieces.amendment_id,
+        pieces.from_date,
+        pieces.to_date,
+        pieces.time_zone,
+        pieces.gpu_count as tranche_gpu_count,
+        events.event_id,
+        events.kind,
+        events.gpu_count,
+        {{ withdrawal_acts_at('events', 'pieces') }} as acts_at_local
+    from pieces
+    inner join {{ ref('stg_credit_events') }} as events
+        on
+            pieces.park_id = events.park_id
+            and (pieces.tranche_id = events.tranche_id or (events.tranche_id is null and pieces.contract_id = events.contract_id))
+            and {{ known_at('events', 'pieces.ended_at') }}
+    where events.kind in ('withdrawal', 'recall')
+),
+
+withdrawal_days as (
+    select
+        contract_id,
+        as_of_month,
+        tranche_id,
+        amendment_id,
+        from_date,
+        time_zone,
+        tranche_gpu_count,
+        cast(unnest(generate_series(from_date, to_date, interval 1 day)) as date) as service_date,
+        list(
+            {'is_recall': kind = 'recall', 'gpu_count': gpu_count, 'acts_date': {{ first_day_from('acts_at_local') }}}
+            order by acts_at_local, event_id
+        ) as steps
+    from withdrawal_events
+    group by contract_id, as_of_month, tranche_id, amendment_id, from_date, to_date, time_zone, tranche_gpu_count
+),
+
+withdrawn as (
+    select
+        contract_id,
+        as_of_month,
+        tranche_id,
+        amendment_id,
+        from_date,
+        sum(
+            cast({{ withdrawn_gpu_count('steps', 'tranche_gpu_count', 'service_date') }} as hugeint) * (
+                epoch_us(timezone(time_zone, cast(service_date + 1 as timestamp)))
+                - epoch_us(timezone(time_zone, cast(service_date as timestamp)))
+            )
+        ) as withdrawn_gpu_microseconds
+    from withdrawal_days
+    group by contract_id, as_of_month, tranche_id, amendment_id, from_date
+),
+
+piece_hours as (
+    select
+        pieces.*,
+        pieces.to_date - pieces.from_date + 1 as days_in_force,
+        day(last_day(pieces.service_month)) as days_in_month,
+        main.exact_product(
+            main.exact_product(
+                main.exact_quotient(
+                    cast(pieces.gpu_count as hugeint) * (
+                        epoch_us(timezone(pieces.time_zone, cast(pieces.to_date + 1 as timestamp)))
+                        - epoch_us(timezone(pieces.time_zone, cast(pieces.from_date as timestamp)))
+                    ) - coalesce(withdrawn.withdrawn_gpu_microseconds, 0),
+                    3600000000
+                ),
+                pieces.committed_fraction
+            ),
+            coalesce(ramps.fraction, 1)
+        ) as committed_gpu_hours,
+        prices.price_per_gpu_hour
+    from pieces
+    left join withdrawn
+        on
+            pieces.contract_id = withdrawn.contract_id
+            and pieces.as_of_month = withdrawn.as_of_month
+            and pieces.tranche_id = withdrawn.tranche_id
+            and pieces.amendment_id = withdrawn.amendment_id
+            and pieces.from_date = withdrawn.from_date
+    left join {{ ref('stg_backstop_ramp') }} as ramps
+        on
+            pieces.contract_id = ramps.contract_id
+            and pieces.amendment_id = ramps.amendment_id
+            and date_diff('month', date_trunc('month', pieces.starts_date), pieces.service_month) + 1
+            between ramps.from_month and ramps.to_month
+    left join {{ ref('stg_backstop_price') }} as prices
+        on
+            pieces.contract_id = prices.contract_id
+            and pieces.amendment_id = prices.amendment_id
+            and date_diff('month', date_trunc('month', pieces.service_commencement_date), pieces.service_month) + 1
+            between prices.from_month and coalesce(prices.to_month, 2147483647)
+),
+
+piece_amounts as (
+    select
+        contract_id,
+        as_of_month,
+        service_month,
+        vendor_fiscal_year,
+        period_cap_period,
+        period_cap_amount,
+        service_commencement_date,
+        to_date,
+        main.exact_product(
+            greatest(0, committed_gpu_hours - coalesce(
+                greatest(
+                    {{ prorated('piece_hours.deductible_gpu_hours', 'piece_hours') }},
+                    main.exact_product(committed_gpu_hours, deductible_fraction)
+                ), 0
+            )),
+            price_per_gpu_hour
+        ) as amount
+    from piece_hours
+),
+
+-- Under one cap together: the days of one period, earliest first. The cap is the one in force on the period's last day.
+period_amounts as (
+    select
+        contract_id,
+        as_of_month,
+        vendor_fiscal_year,
+        case period_cap_period
+            when 'quarter' then cast(date_trunc('quarter', service_month) as date)
+            when 'year'
+                then cast(
+                    date_trunc('month', service_commencement_date)
+                    + to_years(cast(
+                        date_diff('month', date_trunc('month', service_commencement_date), service_month) // 12 as integer
+                    )) as date
+                )
+            else service_month
+        end as period_from_date,
+        sum(amount) as amount,
+        arg_max_null(period_cap_amount, to_date) as cap_amount,
+        max(to_date) as last_date
+    from piece_amounts
+    group by contract_id, as_of_month, vendor_fiscal_year, period_from_date
+),
+
+-- What the period's months up to the as-of month have claimed has used some of its cap.
+period_claims as (
+    select
+        period_amounts.contract_id,
+        period_amounts.as_of_month,
+        period_amounts.period_from_date,
+        sum(months.claim_amount) as claimed_amount
+    from (select distinct contract_id, as_of_month, period_from_date from period_amounts) as period_amounts
+    inner join clock_points on period_amounts.contract_id = clock_points.contract_id
+    inner join {{ ref('int_backstop_months') }} as months
+        on
+            clock_points.contract_id = months.contract_id
+            and clock_points.point_no = months.point_no
+            and months.service_month between period_amounts.period_from_date and period_amounts.as_of_month
+    group by period_amounts.contract_id, period_amounts.as_of_month, period_amounts.period_from_date
+),
+
+period_runs as (
+    select
+        period_amounts.*,
+        case
+            when last_value(period_amounts.cap_amount) over whole_period is not null
+                then greatest(0, last_value(period_amounts.cap_amount) over whole_period - coalesce(period_claims.claimed_amount, 0))
+        end as room_amount,
+        sum(period_amounts.amount) over (
+            partition by period_amounts.contract_id, period_amounts.as_of_month, period_amounts.period_from_date
+            order by period_amounts.vendor_fiscal_year
+        ) as running_amount
+    from period_amounts
+    left join period_claims
+        on
+            period_amounts.contract_id = period_claims.contract_id
+            and period_amounts.as_of_month = period_claims.as_of_month
+            and period_amounts.period_from_date = period_claims.period_from_date
+    window whole_period as (
+        partition by period_amounts.contract_id, period_amounts.as_of_month, period_amounts.period_from_date
+        order by period_amounts.last_date rows between unbounded preceding and unbounded following
+    )
+),
+
+fiscal_years as (
+    select
+        contract_id,
+        as_of_month,
+        vendor_fiscal_year,
+        sum(least(running_amount, room_amount) - least(running_amount - amount, room_amount)) as amount
+    from period_runs
+    group by contract_id, as_of_month, vendor_fiscal_year
+),
+
+-- The lifetime cap that is left is used up in the order of time. Where no claim was ever possible it is still whole.
+lifetime_left as (
+    select
+        as_of_months.contract_id,
+        as_of_months.as_of_month,
+        arg_max_null(months.lifetime_cap_left_amount, months.service_month) as claimed_cap_left_amount,
+        count(months.service_month) as month_count
+    from as_of_months
+    inner join clock_points on as_of_months.contract_id = clock_points.contract_id
+    left join {{ ref('int_backstop_months') }} as months
+        on
+            clock_points.contract_id = months.contract_id
+            and clock_points.point_no = months.point_no
+            and as_of_months.as_of_month >= months.service_month
+    group by as_of_months.contract_id, as_of_months.as_of_month
+),
+
+known_caps as (
+    select
+        contract_id,
+        as_of_month,
+        arg_max_null(lifetime_cap_amount, valid_from) as lifetime_cap_amount
+    from future_versions
+    group by contract_id, as_of_month
+),
+
+runs as (
+    select
+        fiscal_years.*,
+        case when lifetime_left.month_count > 0 then lifetime_left.claimed_cap_left_amount else known_caps.lifetime_cap_amount end as cap_left_amount,
+        sum(fiscal_years.amount) over (
+            partition by fiscal_years.contract_id, fiscal_years.as_of_month order by fiscal_years.vendor_fiscal_year
+        ) as running_amount
+    from fiscal_years
+    inner join lifetime_left
+        on fiscal_years.contract_id = lifetime_left.contract_id and fiscal_years.as_of_month = lifetime_left.as_of_month
+    inner join known_caps
+        on fiscal_years.contract_id = known_caps.contract_id and fiscal_years.as_of_month = known_caps.as_of_month
+)
+
+select
+    contract_id,
+    as_of_month,
+    vendor_fiscal_year,
+    cast(least(running_amount, cap_left_amount) - least(running_amount - amount, cap_left_amount) as decimal(38, 18)) as max_exposure_amount
+from runs

@@ -1,0 +1,84 @@
+with tranche_months as (
+    select
+        hours.contract_id,
+        hours.tranche_id,
+        hours.service_month,
+        {% for column in [
+            'installed', 'excluded_raw', 'excluded', 'committed', 'third_party', 'vendor_use', 'unsold', 'deductible', 'claim'
+        ] -%}
+        sum(hours.{{ column }}_gpu_hours) as {{ column }}_gpu_hours,
+        {% endfor -%}
+        sum(hours.claim_before_caps_amount) as claim_before_caps_amount,
+        min(hours.buyback_price_per_gpu_hour) as lowest_price,
+        max(hours.buyback_price_per_gpu_hour) as highest_price,
+        sum(hours.to_date - hours.from_date + 1) as days_in_force
+    from {{ ref('int_backstop_hours') }} as hours
+    inner join {{ ref('int_knowledge_points') }} as points
+        on hours.contract_id = points.contract_id and hours.point_no = points.point_no
+    where points.is_clock
+    group by hours.contract_id, hours.tranche_id, hours.service_month
+),
+
+with_months as (
+    select
+        tranche_months.*,
+        months.currency_code,
+        months.minor_unit_digits,
+        months.amendment_id,
+        months.is_capped,
+        months.claim_amount as contract_claim_amount,
+        months.before_caps_amount as contract_before_caps_amount
+    from tranche_months
+    inner join {{ ref('int_backstop_months') }} as months
+        on tranche_months.contract_id = months.contract_id and tranche_months.service_month = months.service_month
+    inner join {{ ref('int_knowledge_points') }} as points
+        on months.contract_id = points.contract_id and months.point_no = points.point_no
+    where points.is_clock
+),
+
+capped_claims as (
+    select *
+    from with_months
+    where is_capped
+),
+
+capped as (
+    {{ largest_remainder(
+        'capped_claims', 'contract_id, service_month', 'contract_claim_amount', 'claim_before_caps_amount', 'minor_unit_digits', 'tranche_id'
+    ) }}
+),
+
+claims as (
+    select * from capped
+    union all by name
+    select
+        *,
+        main.rounded_money(claim_before_caps_amount, minor_unit_digits) as part_amount
+    from with_months
+    where not is_capped
+)
+
+select
+    tranche_id,
+    service_month,
+    contract_id,
+    cast(days_in_force as integer) as days_in_force,
+    {% for column in [
+        'installed', 'excluded_raw', 'excluded', 'committed', 'third_party', 'vendor_use', 'unsold', 'deductible', 'claim'
+    ] -%}
+    cast({{ column }}_gpu_hours as decimal(28, 9)) as {{ column }}_gpu_hours,
+    {% endfor -%}
+    cast(case
+        when is_capped then main.exact_ratio(claim_gpu_hours, contract_claim_amount, contract_before_caps_amount) else claim_gpu_hours
+    end as decimal(28, 9)) as bought_back_gpu_hours,
+    -- An amendment in the month may change the price: then the mean that the claim pays.
+    case
+        when lowest_price = highest_price then lowest_price
+        when claim_gpu_hours = 0 then null
+        else cast(main.exact_ratio(claim_before_caps_amount, 1, claim_gpu_hours) as decimal(18, 9))
+    end as buyback_price_per_gpu_hour,
+    main.settled(claim_before_caps_amount) as claim_before_caps_amount,
+    part_amount as claim_amount,
+    currency_code,
+    amendment_id as terms_version
+from claims

@@ -1,0 +1,43 @@
+with invoice_dates as (
+    select
+        contract_id,
+        point_no,
+        service_month,
+        max(contractual_invoice_date) as contractual_invoice_date,
+        max(payment_terms_days) as payment_terms_days
+    from {{ ref('int_share_months') }}
+    group by contract_id, point_no, service_month
+),
+
+documents as (
+    select
+        entries.*,
+        invoice_dates.payment_terms_days,
+        -- A correction is dated on the last day of the month that posts it, never before the first document.
+        case
+            when entries.corrects_entry_id is null then coalesce(invoice_dates.contractual_invoice_date, entries.month_end_date)
+            else greatest(invoice_dates.contractual_invoice_date, entries.month_end_date)
+        end as invoice_date
+    from {{ ref('int_journal_entries') }} as entries
+    left join invoice_dates
+        on
+            entries.contract_id = invoice_dates.contract_id
+            and entries.point_no = invoice_dates.point_no
+            and entries.service_month = invoice_dates.service_month
+    where entries.event_family = 'invoice_share'
+)
+
+select
+    entry_id as item_id,
+    contract_id,
+    case event when 'credit_note' then 'credit_note' else 'invoice' end as kind,
+    service_month,
+    posting_month,
+    posted_at,
+    invoice_date,
+    cast(invoice_date + coalesce(payment_terms_days, 0) as date) as due_date,
+    amount as original_amount,
+    currency_code,
+    is_provisional,
+    corrects_entry_id as corrects_item_id
+from documents
