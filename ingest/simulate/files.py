@@ -1,0 +1,46 @@
+"""Writing of simulated files: under a temporary name first, then renamed, with the same bytes on every run."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from ingest.simulate import days
+
+
+def cell(value: object) -> str:
+    """A cell as every reader takes it: instants with Z, dates in ISO form, plain decimals, true and false, empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return days.iso(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return str(value)
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]], *, is_gzip: bool = False) -> bytes:
+    """A CSV file; a gzip one carries neither name nor time, so that its bytes depend on the rows alone."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([cell(value) for value in row] for row in rows)
+    plain = text.getvalue().encode("utf-8")
+    return gzip.compress(plain, compresslevel=6, mtime=0) if is_gzip else plain
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put a file in place at once: readers see all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = path.with_name(f".{path.name}.tmp")
+    hidden.write_bytes(content)
+    hidden.replace(path)

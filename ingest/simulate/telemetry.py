@@ -1,0 +1,199 @@
+"""Rack-level telemetry of one park and month: utilisation and power by rack and sample, written as one Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.signal import lfilter
+
+from ingest.simulate import days
+from ingest.simulate.book import LeaseVersion, billing, rack_ranges, windows
+from ingest.simulate.outages import Grid, Outage
+from ingest.simulate.plan import RACK_GPU_COUNT, ParkPlan, TranchePlan
+from ingest.simulate.profiles import Profile
+from ingest.simulate.seeds import generator
+
+IDLE_PCT = 0.4  # background processes of a rack that nobody leases
+RAMP_HOURS = 14 * 24  # a new lease reaches its level within two weeks; assumed
+FIRST_LEVEL = 0.3
+POWER_NOISE = 0.02
+ROW_GROUP_ROWS = 1 << 20
+
+COLUMNS = (
+    "gpu_id",
+    "node_id",
+    "gpu_model",
+    "sampled_at",
+    "utilization_pct",
+    "power_w",
+    "gpu_count",
+    "xid_code",
+    "recorded_at",
+)
+
+Deci = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class TrancheMonth:
+    """Samples × racks of one tranche and month.
+
+    `sampled_at`: epoch seconds by sample; `hour`: the grid's hour of each sample; `utilization`: tenths of a per cent;
+    `power`: watts a GPU; `outage`: by hour × rack.
+    """
+
+    tranche: TranchePlan
+    grid: Grid
+    sampled_at: npt.NDArray[np.int64]
+    hour: npt.NDArray[np.int64]
+    utilization: Deci
+    power: Deci
+    outage: Outage
+
+    def it_power_w(self) -> npt.NDArray[np.float64]:
+        """Watts of all racks by hour, those without a sample included: a gap in telemetry is no gap in consumption."""
+        counts = np.array(self.tranche.rack_gpu_counts(), dtype=np.float64)
+        by_sample = self.power @ counts
+        return np.asarray(by_sample.reshape(len(self.grid.hour_at), -1).mean(axis=1))
+
+
+def leased_levels(
+    park: ParkPlan, tranche: TranchePlan, leases: list[LeaseVersion], grid: Grid, profile: Profile
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(racks × leases: part of the rack's GPUs; leases × hours: utilisation as a fraction) of the leases of a tranche."""
+    placed = rack_ranges(tranche, leases)
+    held = windows([row for row in leases if row.tranche_id == tranche.tranche_id])
+    counts = np.array(tranche.rack_gpu_counts(), dtype=np.float32)
+    first_gpu = np.arange(tranche.rack_count, dtype=np.float32) * RACK_GPU_COUNT
+    parts = np.zeros((tranche.rack_count, len(placed)), dtype=np.float32)
+    levels = np.zeros((len(placed), len(grid.hour_at)), dtype=np.float32)
+    for number, (lease_id, (low, high)) in enumerate(sorted(placed.items())):
+        overlap = np.minimum(first_gpu + counts, high) - np.maximum(first_gpu, low)
+        parts[:, number] = np.clip(overlap, 0, None) / counts
+        live = [window for window in held[lease_id] if billing(window)]
+        version = live[0].version
+        since = (grid.hour_at - live[0].start_at.timestamp()) / 3600
+        active = (since >= 0) & (grid.hour_at < live[-1].end_at.timestamp())
+        week = profile.week_utilization if version.workload != "inference" else profile.week_occupancy
+        ramp = np.clip(FIRST_LEVEL + (1 - FIRST_LEVEL) * since / RAMP_HOURS, FIRST_LEVEL, 1)
+        # Half of the weekly swing: a whole rack follows the week less than the traces' few GPUs do.
+        swing = (1 + week[grid.hour_of_week]) / 2
+        levels[number] = active * profile.level_fraction[version.workload] * ramp * swing
+    return parts, levels
+
+
+def make_tranche_month(
+    seed: int,
+    park: ParkPlan,
+    tranche: TranchePlan,
+    leases: list[LeaseVersion],
+    grid: Grid,
+    outage: Outage,
+    *,
+    profile: Profile,
+) -> TrancheMonth:
+    """Utilisation and power of every rack and sample of a month.
+
+    A rack is the mean of its GPUs: spreads of one GPU shrink with the root of their number. Its noise keeps its own level
+    over the months and follows the hour before within a month.
+    """
+    per_hour = 3600 // park.telemetry_interval_seconds
+    hour = np.repeat(np.arange(len(grid.hour_at)), per_hour)
+    sampled_at = grid.hour_at[hour] + np.tile(np.arange(per_hour) * park.telemetry_interval_seconds, len(grid.hour_at))
+    parts, levels = leased_levels(park, tranche, leases, grid, profile)
+    expected = (parts @ levels).T  # hours × racks
+    gpus = np.sqrt(np.array(tranche.rack_gpu_counts(), dtype=np.float32))
+    own = generator(seed, park.park_id, "rack", tranche.tranche_id).standard_normal(tranche.rack_count, np.float32)
+    draw = generator(seed, park.park_id, "gpu_telemetry", tranche.tranche_id, grid.month)
+    keep = np.float32(profile.persistence)
+    shocks = draw.standard_normal(expected.shape, np.float32)
+    shocks[1:] *= np.sqrt(1 - keep**2)
+    noise = lfilter(np.array([1], np.float32), np.array([1, -keep], np.float32), shocks, axis=0)
+    relative = 1 + own * np.float32(profile.rack_fraction) / gpus + noise * np.float32(profile.noise_fraction) / gpus
+    percent = np.clip(expected * relative * 100 + IDLE_PCT, 0, 100)
+    percent[outage.idle] = 0
+    if per_hour > 1:
+        percent = np.clip(percent[hour] * (1 + draw.normal(0, 0.02, (len(hour), 1)).astype(np.float32)), 0, 100)
+    utilization = np.rint(percent * 10).astype(np.int16)
+    rated_w = profile.rated_w.get(tranche.gpu_model, profile.rated_w["other"])
+    curve = np.interp(np.arange(1001) / 10, np.arange(101), profile.power_fraction).astype(np.float32) * rated_w
+    shake = draw.standard_normal(utilization.shape, np.float32) * np.float32(POWER_NOISE) / gpus + 1
+    power = np.rint(curve[utilization] * shake).astype(np.int16)
+    return TrancheMonth(tranche, grid, sampled_at, hour, utilization, power, outage)
+
+
+def delivered_at(park: ParkPlan, day: date) -> datetime:
+    """When the telemetry of a day arrives: 02:00 of the next day of the park's clock."""
+    return days.local_instant(park.zone, day + timedelta(days=1), 2)
+
+
+def telemetry_table(
+    park: ParkPlan,
+    made: TrancheMonth,
+    keep: Callable[[date], bool],
+    *,
+    recorded_at: datetime | None = None,
+    racks: slice = slice(None),
+) -> pa.Table:
+    """Rows of the days that `keep` takes, by sample then rack; `recorded_at` replaces the usual delivery."""
+    wanted = np.array([keep(day) for day in made.grid.days])
+    samples = np.flatnonzero(wanted[made.grid.day_index[made.hour]])
+    all_racks = np.arange(made.tranche.rack_count)[racks]
+    present = ~made.outage.silent[made.hour[samples]][:, all_racks]
+    at, rack = np.nonzero(present)
+    sample, rack = samples[at], all_racks[rack]
+    names = pa.array(made.tranche.node_ids(), pa.string())
+    nodes = pa.DictionaryArray.from_arrays(pa.array(rack, pa.int32()), names)
+    models = pa.DictionaryArray.from_arrays(np.zeros(len(rack), np.int8), pa.array([made.tranche.gpu_model]))
+    usual = np.array([int(delivered_at(park, day).timestamp()) for day in made.grid.days])
+    known = (
+        usual[made.grid.day_index]
+        if recorded_at is None
+        else np.full(len(made.grid.hour_at), int(recorded_at.timestamp()))
+    )
+    xid = made.outage.xid[made.hour[sample], rack]
+    return pa.table(
+        {
+            "gpu_id": nodes,
+            "node_id": nodes,
+            "gpu_model": models,
+            "sampled_at": _instants(made.sampled_at[sample]),
+            "utilization_pct": (np.arange(1001) / 10)[made.utilization[sample, rack]],
+            "power_w": pa.array(made.power[sample, rack].astype(np.float64)),
+            "gpu_count": pa.array(np.array(made.tranche.rack_gpu_counts(), np.int32)[rack]),
+            "xid_code": pa.array(xid, mask=xid == 0),
+            "recorded_at": _instants(known[made.hour[sample]]),
+        }
+    )
+
+
+def _instants(seconds: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.array(seconds * 1000, pa.timestamp("ms", "UTC"))
+
+
+def write_parquet(path: Path, tables: Iterable[pa.Table]) -> int:
+    """Write the tables after one another into one zstd Parquet file, atomically; rows written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = path.with_name(f".{path.name}.tmp")
+    options = {"compression": "zstd", "compression_level": 1, "store_schema": False}
+    writer: pq.ParquetWriter | None = None
+    count = 0
+    try:
+        for table in tables:
+            if writer is None:
+                writer = pq.ParquetWriter(hidden, table.schema, **options)
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            count += table.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is not None:
+        hidden.replace(path)
+    return count
