@@ -88,7 +88,7 @@ DEFAULTS: Mapping[str, Default] = {
     "discount_rate": Default("0.05", "assumed", "effective rate where no curve is given"),
     # the backstop's simulation
     "path_count": Default("10000", "assumed", "at the latest month; the standard error is stored beside each figure"),
-    "earlier_path_fraction": Default("0.1", "assumed", "part of the path count used at earlier months"),
+    "earlier_path_fraction": Default("0.05", "assumed", "part of the path count used at earlier months"),
     "path_seed": Default("20260701", "assumed", "joined with contract and month by a stable hash"),
     "occupancy_persistence": Default(
         "0.90", "assumed", "monthly AR(1) on the logit of re-letting occupancy (ORACLES.md, D4)"

@@ -1,8 +1,8 @@
 """The credit jobs in table groups: named input frames in, named output frames out, so that whoever calls them only
 reads and writes.
 
-Order: issuer → receivables → collections → credit_loss → exposure (backstop_worth may come at any time after
-receivables). Each group takes all frames made so far; frames are named as the tables that they come from. Input
+Order: issuer → receivables → collections → credit_loss → backstop_worth → exposure. Each group takes all frames made
+so far; frames are named as the tables that they come from. Input
 columns beyond those of the documented tables are ignored. All instants are UTC, money is Decimal(18, 2).
 
 Inputs by group (name: columns read):
@@ -19,6 +19,15 @@ Inputs by group (name: columns read):
 - credit_loss: what receivables gave; ``core.dim_operator`` (operator_id, rating, rating_agency, parent_id,
   country_code); ``raw.default_rate``; optional ``raw.scenario``, ``raw.share_terms``, ``raw.backstop_terms``,
   ``raw.collateral``, ``raw.policy``.
+- backstop_worth: ``intermediate.int_closes``, ``core.dim_contract`` (expiry_date, accounting_class),
+  ``core.dim_operator``, ``core.dim_tranche`` (tranche_id, contract_id, gpu_model, gpu_count, energised_date),
+  ``raw.backstop_terms``, ``raw.backstop_price``, ``raw.backstop_ramp``, ``raw.default_rate``; optional
+  ``staging.stg_leases`` (every known version; else ``core.dim_lease``), ``staging.stg_credit_events``,
+  ``raw.contract`` (service_commencement_date), ``raw.tranche`` (planned_date), ``metering.fct_capacity_day``
+  (tranche_id, service_date, available_gpu_hours, leased_gpu_hours), ``backstop.fct_backstop_month``,
+  ``backstop.fct_backstop_cap_month``, ``revenue_share.fct_share_month`` (effective_rate), ``raw.share_terms``,
+  ``raw.share_tier``, ``raw.yield_curve``, ``raw.gpu_price_index``, ``raw.collateral``,
+  ``ledger.fct_trial_balance_month``, ``raw.policy``.
 - exposure: what credit_loss gave; ``issuer.fct_issuer_quarter``; optional ``backstop.fct_backstop_cap_month``,
   ``core.dim_tranche``, ``raw.backstop_terms``.
 - issuer: ``raw.issuer_fact``; optional ``raw.vendor``.
@@ -30,6 +39,8 @@ import polars as pl
 
 from orchestration.polars_jobs.ageing import ageing, roll_rates
 from orchestration.polars_jobs.allowance import allowance_rollforward, tie_out_allowance
+from orchestration.polars_jobs.backstop_liability import liabilities
+from orchestration.polars_jobs.backstop_worth import distribution, valuations
 from orchestration.polars_jobs.collections import collection_metrics
 from orchestration.polars_jobs.expected_loss import closing_losses, covered_standards, credit_loss
 from orchestration.polars_jobs.exposure import concentrations, equity_by_month, exposures, members
@@ -141,6 +152,18 @@ def credit_loss_group(frames: Frames) -> Outputs:
     }
 
 
+def backstop_worth_group(frames: Frames) -> Outputs:
+    """``credit.fct_backstop_distribution_month`` and ``credit.fct_backstop_liability_month``; empty where no contract
+    has backstop terms.
+    """
+    policy = _policy(frames)
+    made = valuations(frames, policy)
+    return {
+        "credit.fct_backstop_distribution_month": distribution(made),
+        "credit.fct_backstop_liability_month": liabilities(frames, made, policy),
+    }
+
+
 def exposure_group(frames: Frames) -> Outputs:
     """``credit.fct_exposure_month`` and ``credit.fct_concentration_month``."""
     balance = need(frames, "ledger.fct_trial_balance_month")
@@ -158,6 +181,7 @@ GROUPS = {
     "receivables": receivables_group,
     "collections": collections_group,
     "credit_loss": credit_loss_group,
+    "backstop_worth": backstop_worth_group,
     "exposure": exposure_group,
 }
 

@@ -1,13 +1,14 @@
 """A small hand-written home of input frames for the credit jobs, named and typed as the warehouse's tables.
 
-`home(...)` builds the journal lines that the warehouse would hold for its documents, receipts, accruals, write-offs and claims, by the same rule of differences at closes.
+`home(...)` builds the journal lines that the warehouse would hold for its documents, receipts, accruals, write-offs and
+claims, by the same rule of differences at closes.
 """
 
 from __future__ import annotations
 
 from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal as D
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -16,21 +17,52 @@ from orchestration.polars_jobs.frames import add_months, month_end
 from orchestration.polars_jobs.journal import JOURNAL_SCHEMA
 from orchestration.polars_jobs.money import MONEY
 
+D = Decimal
 CONTRACT = "sharon-nvda-2026"
 UTC_TIME = pl.Datetime("us", "UTC")
 
 PAYMENT_SCHEMA = {
-    "park_id": pl.String, "payment_id": pl.String, "contract_id": pl.String, "direction": pl.String, "received_at": UTC_TIME, "amount": MONEY, "currency_code": pl.String,
-    "remittance_reference": pl.String, "funded_by_claim": pl.Boolean, "lease_id": pl.String, "recorded_at": UTC_TIME, "content_hash": pl.String,
-}  # fmt: skip
+    "park_id": pl.String,
+    "payment_id": pl.String,
+    "contract_id": pl.String,
+    "direction": pl.String,
+    "received_at": UTC_TIME,
+    "amount": MONEY,
+    "currency_code": pl.String,
+    "remittance_reference": pl.String,
+    "funded_by_claim": pl.Boolean,
+    "lease_id": pl.String,
+    "recorded_at": UTC_TIME,
+    "content_hash": pl.String,
+}
 EVENT_SCHEMA = {
-    "park_id": pl.String, "event_id": pl.String, "contract_id": pl.String, "tranche_id": pl.String, "kind": pl.String, "effective_at": UTC_TIME, "ends_at": UTC_TIME,
-    "gpu_count": pl.Int32, "amount": MONEY, "currency_code": pl.String, "payload": pl.String, "recorded_at": UTC_TIME, "content_hash": pl.String,
-}  # fmt: skip
+    "park_id": pl.String,
+    "event_id": pl.String,
+    "contract_id": pl.String,
+    "tranche_id": pl.String,
+    "kind": pl.String,
+    "effective_at": UTC_TIME,
+    "ends_at": UTC_TIME,
+    "gpu_count": pl.Int32,
+    "amount": MONEY,
+    "currency_code": pl.String,
+    "payload": pl.String,
+    "recorded_at": UTC_TIME,
+    "content_hash": pl.String,
+}
 DOCUMENT_SCHEMA = {
-    "item_id": pl.String, "contract_id": pl.String, "kind": pl.String, "service_month": pl.Date, "posting_month": pl.Date, "posted_at": UTC_TIME, "invoice_date": pl.Date,
-    "due_date": pl.Date, "original_amount": MONEY, "currency_code": pl.String, "is_provisional": pl.Boolean,
-}  # fmt: skip
+    "item_id": pl.String,
+    "contract_id": pl.String,
+    "kind": pl.String,
+    "service_month": pl.Date,
+    "posting_month": pl.Date,
+    "posted_at": UTC_TIME,
+    "invoice_date": pl.Date,
+    "due_date": pl.Date,
+    "original_amount": MONEY,
+    "currency_code": pl.String,
+    "is_provisional": pl.Boolean,
+}
 
 
 def at(day: date, hour: int = 12) -> datetime:
@@ -70,30 +102,80 @@ def invoice(
     contract_id: str = CONTRACT,
     **over: Any,
 ) -> dict[str, Any]:
-    """A document of a service month: dated 15 days after its end, posted in the month of that date; a negative amount is a credit note."""
+    """A document dated 15 days after its service month, posted in the month of that date; negative is a credit note."""
     invoice_date = over.pop("invoice_date", month_end(service_month) + timedelta(days=15))
     posting = posted or invoice_date.replace(day=1)
     kind = "invoice" if D(amount) > 0 else "credit_note"
     event = "invoice_share" if D(amount) > 0 else "credit_note"
     return {
-        "item_id": f"{contract_id}:{service_month:%Y-%m}:{event}:{posting:%Y-%m}", "contract_id": contract_id, "kind": kind, "service_month": service_month,
-        "posting_month": posting, "posted_at": close_time(posting), "invoice_date": invoice_date, "due_date": invoice_date + timedelta(days=due_days),
-        "original_amount": D(amount), "currency_code": "USD", "is_provisional": False, **over,
-    }  # fmt: skip
+        "item_id": f"{contract_id}:{service_month:%Y-%m}:{event}:{posting:%Y-%m}",
+        "contract_id": contract_id,
+        "kind": kind,
+        "service_month": service_month,
+        "posting_month": posting,
+        "posted_at": close_time(posting),
+        "invoice_date": invoice_date,
+        "due_date": invoice_date + timedelta(days=due_days),
+        "original_amount": D(amount),
+        "currency_code": "USD",
+        "is_provisional": False,
+        **over,
+    }
 
 
-def payment(payment_id: str, day: date, amount: str, reference: str = "", *, recorded: datetime | None = None, circular: bool = False, contract_id: str = CONTRACT, direction: str = "received") -> dict[str, Any]:  # fmt: skip
+def payment(
+    payment_id: str,
+    day: date,
+    amount: str,
+    reference: str = "",
+    *,
+    recorded: datetime | None = None,
+    circular: bool = False,
+    contract_id: str = CONTRACT,
+    direction: str = "received",
+) -> dict[str, Any]:
     return {
-        "park_id": "sharon-au-1", "payment_id": payment_id, "contract_id": contract_id, "direction": direction, "received_at": at(day), "amount": D(amount), "currency_code": "USD",
-        "remittance_reference": reference, "funded_by_claim": circular, "lease_id": None, "recorded_at": recorded or at(day, 18), "content_hash": f"{payment_id}{amount}",
-    }  # fmt: skip
+        "park_id": "sharon-au-1",
+        "payment_id": payment_id,
+        "contract_id": contract_id,
+        "direction": direction,
+        "received_at": at(day),
+        "amount": D(amount),
+        "currency_code": "USD",
+        "remittance_reference": reference,
+        "funded_by_claim": circular,
+        "lease_id": None,
+        "recorded_at": recorded or at(day, 18),
+        "content_hash": f"{payment_id}{amount}",
+    }
 
 
-def event(event_id: str, kind: str, day: date, *, amount: str | None = None, payload: str | None = None, recorded: datetime | None = None, ends: date | None = None, contract_id: str = CONTRACT) -> dict[str, Any]:  # fmt: skip
+def event(
+    event_id: str,
+    kind: str,
+    day: date,
+    *,
+    amount: str | None = None,
+    payload: str | None = None,
+    recorded: datetime | None = None,
+    ends: date | None = None,
+    contract_id: str = CONTRACT,
+) -> dict[str, Any]:
     return {
-        "park_id": "sharon-au-1", "event_id": event_id, "contract_id": contract_id, "tranche_id": None, "kind": kind, "effective_at": at(day), "ends_at": at(ends) if ends else None,
-        "gpu_count": None, "amount": None if amount is None else D(amount), "currency_code": "USD", "payload": payload, "recorded_at": recorded or at(day, 18), "content_hash": event_id,
-    }  # fmt: skip
+        "park_id": "sharon-au-1",
+        "event_id": event_id,
+        "contract_id": contract_id,
+        "tranche_id": None,
+        "kind": kind,
+        "effective_at": at(day),
+        "ends_at": at(ends) if ends else None,
+        "gpu_count": None,
+        "amount": None if amount is None else D(amount),
+        "currency_code": "USD",
+        "payload": payload,
+        "recorded_at": recorded or at(day, 18),
+        "content_hash": event_id,
+    }
 
 
 def _versions(rows: list[dict[str, Any]], key: str, known_at: datetime) -> list[dict[str, Any]]:
@@ -104,20 +186,21 @@ def _versions(rows: list[dict[str, Any]], key: str, known_at: datetime) -> list[
     return list(latest.values())
 
 
-def journal(
+def journal(  # noqa: PLR0912  one branch per event
     documents: list[dict[str, Any]],
     payments: list[dict[str, Any]],
     events: list[dict[str, Any]],
     close_frame: pl.DataFrame,
+    *,
     accruals: dict[date, str] | None = None,
     claims: dict[date, str] | None = None,
 ) -> pl.DataFrame:
     """The warehouse's lines by the rule of the design: per event and close, what should stand less what is posted."""
     lines: list[dict[str, Any]] = []
 
-    def post(close: dict[str, Any], kind: str, service_month: date, debit: str, credit: str, amount: D) -> None:
+    def post(close: dict[str, Any], kind: str, service_month: date, accounts: tuple[str, str], amount: D) -> None:
         entry = f"{close['contract_id']}:{service_month:%Y-%m}:{kind}:{close['posting_month']:%Y-%m}"
-        for number, (account, signed) in enumerate(((debit, amount), (credit, -amount)), start=1):
+        for number, (account, signed) in enumerate(zip(accounts, (amount, -amount), strict=True), start=1):
             lines.append(
                 {
                     "entry_id": entry,
@@ -134,7 +217,7 @@ def journal(
                     "corrects_entry_id": None,
                     "terms_version": "original",
                     "run_id": "test",
-                }  # fmt: skip
+                }
             )
 
     standing: dict[tuple[str, str, date], D] = {}
@@ -147,8 +230,7 @@ def journal(
                     close,
                     name,
                     document["service_month"],
-                    "trade_receivable",
-                    "unbilled_share_receivable",
+                    ("trade_receivable", "unbilled_share_receivable"),
                     document["original_amount"],
                 )
         should: dict[tuple[str, str, date], D] = {}
@@ -180,13 +262,13 @@ def journal(
         for key in sorted(set(should) | {key for key in standing if key[0] == own}, key=str):
             change = should.get(key, D(0)) - standing.get(key, D(0))
             if change:
-                post(close, key[1], key[2], *accounts[key[1]], change)
+                post(close, key[1], key[2], accounts[key[1]], change)
                 standing[key] = should.get(key, D(0))
     return pl.DataFrame(lines, schema=JOURNAL_SCHEMA)
 
 
 def default_rates() -> pl.DataFrame:
-    """S&P averages 1981-2016 with withdrawn ratings for B and CCC/C (ORACLES.md, O13); withdrawals beyond the first year are taken at zero where O13 does not give them."""
+    """S&P averages 1981-2016 for B and CCC/C (ORACLES.md, O13); withdrawals of later years held at the first's."""
     table = {
         "B": {1: ("0.0376", "0.1206"), 2: ("0.0856", "0.1206"), 3: ("0.1278", "0.1206"), 5: ("0.1925", "0.1206")},
         "CCC/C": {1: ("0.2678", "0.1539"), 2: ("0.3553", "0.1539"), 3: ("0.4068", "0.1539"), 5: ("0.4696", "0.1539")},
@@ -224,7 +306,7 @@ def home(
         "intermediate.int_closes": close_frame,
         "staging.stg_payments": pl.DataFrame(payments, schema=PAYMENT_SCHEMA),
         "staging.stg_credit_events": pl.DataFrame(events, schema=EVENT_SCHEMA),
-        "ledger.fct_journal_lines": journal(documents, payments, events, close_frame, accruals, claims),
+        "ledger.fct_journal_lines": journal(documents, payments, events, close_frame, accruals=accruals, claims=claims),
         "core.dim_contract": pl.DataFrame(
             [
                 {
@@ -236,7 +318,7 @@ def home(
                     "expiry_date": date(2032, 9, 30),
                     "accounting_class": "purchase_commitment_disclosure",
                 }
-            ]  # fmt: skip
+            ]
         ),
         "core.dim_operator": pl.DataFrame(
             [
@@ -248,7 +330,7 @@ def home(
                     "rating": "B",
                     "rating_agency": "SP",
                 }
-            ]  # fmt: skip
+            ]
         ),
         "raw.default_rate": default_rates(),
         "raw.policy": pl.DataFrame(
@@ -268,10 +350,83 @@ def home(
                     "source": "s",
                     "grade": "V",
                 }
-            ]  # fmt: skip
+            ]
         ),
     }
 
 
 def month_list(first: date, count: int) -> list[date]:
     return [add_months(first, number) for number in range(count)]
+
+
+def backstop(frames: dict[str, pl.DataFrame], **terms: Any) -> dict[str, pl.DataFrame]:
+    """The home with a tranche of 2,000 GPUs and a backstop on it; terms of the shipped example unless given."""
+    row = {
+        "contract_id": CONTRACT,
+        "amendment_id": "original",
+        "valid_from": date(2026, 10, 1),
+        "recorded_at": datetime(2026, 6, 12, tzinfo=UTC),
+        "settlement_type": "unsold_hours_x_price",
+        "committed_fraction": D("0.85"),
+        "longstop_days": 180,
+        "deductible_gpu_hours": None,
+        "deductible_fraction": D("0.05"),
+        "period_cap_amount": None,
+        "period_cap_period": "month",
+        "lifetime_cap_amount": D("4880000000.00"),
+        "lifetime_cap_reduces_with": ["payment"],
+        "buyer_own_use_reduces": True,
+        "claim_notice_days": 20,
+        "claim_payment_days": 45,
+        "set_off_scope": "none",
+        "set_off_enforceable": False,
+        "resale_allowed": True,
+        "survives_operator_insolvency": False,
+        "expiry_date": date(2032, 9, 30),
+        "accounting_class": "purchase_commitment_disclosure",
+        **terms,
+    }
+    key = {"contract_id": CONTRACT, "amendment_id": "original"}
+    return {
+        **frames,
+        "raw.backstop_terms": pl.DataFrame([row], schema_overrides={"deductible_gpu_hours": pl.Decimal(18, 6)}),
+        "raw.backstop_price": pl.DataFrame([{**key, "from_month": 1, "to_month": 72, "price_per_gpu_hour": D("2.33")}]),
+        "raw.backstop_ramp": pl.DataFrame([{**key, "from_month": 1, "to_month": 3, "fraction": D("0.50")}]),
+        "core.dim_tranche": pl.DataFrame(
+            [
+                {
+                    "tranche_id": "sharon-au-1-a",
+                    "contract_id": CONTRACT,
+                    "park_id": "sharon-au-1",
+                    "gpu_model": "GB300",
+                    "gpu_count": 2000,
+                    "energised_date": date(2026, 10, 1),
+                }
+            ]
+        ),
+        "raw.contract": pl.DataFrame([{"contract_id": CONTRACT, "service_commencement_date": date(2026, 10, 1)}]),
+    }
+
+
+def lease(lease_id: str, gpus: int, first: date, last: date, price: str = "2.50", **over: Any) -> dict[str, Any]:
+    """One version of a third-party lease from the start of a day to the start of another, UTC."""
+    return {
+        "park_id": "sharon-au-1",
+        "lease_id": lease_id,
+        "version": 1,
+        "tenant_id": f"tenant-{lease_id}",
+        "contract_id": CONTRACT,
+        "tranche_id": "sharon-au-1-a",
+        "gpu_model": "GB300",
+        "gpu_count": gpus,
+        "starts_at": at(first, 0),
+        "ends_at": at(last, 0),
+        "price_per_gpu_hour": D(price),
+        "currency_code": "USD",
+        "customer_type": "third_party",
+        "pricing": "reserved",
+        "status": "active",
+        "recorded_at": at(first, 0) - timedelta(days=30),
+        "content_hash": lease_id,
+        **over,
+    }
