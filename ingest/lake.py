@@ -150,14 +150,16 @@ def _literal_list(home: Path, paths: Iterable[str]) -> str:
     return "[" + ", ".join("'" + str(home / path).replace("'", "''") + "'" for path in paths) + "]"
 
 
-def recount(con: duckdb.DuckDBPyConnection, home: Path, feed: str, park_id: str, days: Iterable[date]) -> None:
+def recount(con: duckdb.DuckDBPyConnection, home: Path, feed: str, park_id: str, days: set[date]) -> None:
     """Landed, duplicate and superseded rows of every lake file of some days, as a function of the files alone.
 
     A row that repeats what its key already says is a duplicate; of the others the last one (by recorded_at, content)
     is landed, those before it are superseded. Days of one file without repeated keys need no look at their rows.
     """
+    if not days:
+        return
     con.execute("CREATE OR REPLACE TEMP TABLE touched_day (service_date DATE)")
-    con.executemany("INSERT INTO touched_day VALUES (?)", [[day] for day in sorted(set(days))])
+    con.executemany("INSERT INTO touched_day VALUES (?)", [[day] for day in sorted(days)])
     con.execute(
         "UPDATE raw.lake_file SET landed_count = row_count, duplicate_count = 0, superseded_count = 0 "
         "WHERE feed = ? AND park_id = ? AND service_date IN (FROM touched_day)",

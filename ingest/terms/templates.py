@@ -1,7 +1,7 @@
 """The files of an empty home, with commented examples. No logic.
 
-Examples end in `.yaml.txt`, so that nothing of them counts until the user copies one to `.yaml`; a test reads them as if
-that had been done.
+Examples end in `.yaml.txt`, so that nothing of them counts until the user copies one to `.yaml`; a test reads them
+as if that had been done.
 """
 
 HOME = """\
@@ -47,7 +47,7 @@ economics:                         # optional
   land_per_month: "1000000"
   operation_per_gpu_month: "100"
   debt:
-    - {lender: My Bank, principal: "100000000", rate: "0.08", floating: true, amortisation: linear, maturity: 2032-12-31}
+    - {lender: Bank, principal: "100000000", rate: "0.08", floating: true, amortisation: linear, maturity: 2032-12-31}
 evidence:                          # P filed or quoted, S1 press or analyst, S2 aggregator, assumed
   it_power_mw: {grade: assumed, source: "an example"}
 """
@@ -99,7 +99,7 @@ versions:
       survives_operator_insolvency: false
       accounting_class: purchase_commitment_disclosure
     covenants:
-      - {covenant_id: dscr, metric: dscr, operator: ">=", threshold: "1.30", test_frequency: quarter, consequence: lockup}
+      - {covenant_id: dscr, metric: dscr, operator: ">=", threshold: "1.3", test_frequency: quarter, consequence: sweep}
     evidence:
       revenue_share: {grade: assumed, source: "an example"}
       backstop: {grade: assumed, source: "an example"}
@@ -120,7 +120,8 @@ default_days_past_due: 90
 """
 
 SCENARIO = """\
-# Copy to <scenario_id>.yaml. With a weight: a macro scenario of expected credit loss (weights sum to 1). Without: a stress.
+# Copy to <scenario_id>.yaml. With a weight it is a macro scenario of expected credit loss (weights sum to 1), without
+# one a stress.
 scenario_id: my-slump
 scenario_name: Prices fall by a third
 drivers:
@@ -130,8 +131,9 @@ drivers:
 LANDING = """\
 # Landing
 
-Drop files under `<park_id>/<feed>/`, with any name, in any order, any number of times. Feeds: gpu_telemetry, power_meter,
-leases, lease_usage, lease_assignments, lease_adjustments, payments, credit_events. Nothing in here is ever changed.
+Drop files under `<park_id>/<feed>/`, with any name, in any order, any number of times. Feeds:
+gpu_telemetry, power_meter, leases, lease_usage, lease_assignments, lease_adjustments,
+payments, credit_events. Nothing in here is ever changed.
 
 Files that are still being written should end in `.part` or `.tmp`, or begin with a dot, until they are renamed.
 """
@@ -139,8 +141,8 @@ Files that are still being written should end in `.part` or `.tmp`, or begin wit
 REFERENCE = """\
 # Reference
 
-Optional tables: fx.csv, yield_curve.csv, default_rates.csv, gpu_price_index.csv, power_price.csv, issuer_facts.csv, and SEC
-companyfacts JSON as it comes.
+Optional tables: fx.csv, yield_curve.csv, default_rates.csv, gpu_price_index.csv, power_price.csv, issuer_facts.csv, and
+SEC companyfacts JSON as it comes.
 """
 
 # Path in the home and content.
@@ -150,7 +152,7 @@ FILES: dict[str, str] = {
     "contracts/example.yaml.txt": CONTRACT,
     "deals/example.yaml.txt": CONTRACT.replace("my-contract-1", "my-deal-1").replace(
         "# Copy to <contract_id>.yaml. One file a contract; amendments are further versions, never edits.",
-        "# Copy to <contract_id>.yaml. Written like a contract, never booked: compared with the others on the same park.",
+        "# Copy to <contract_id>.yaml. Written like a contract, never booked: for comparison on the same park.",
     ),
     "vendors/example.yaml.txt": VENDOR,
     "policies/example.yaml.txt": POLICY,

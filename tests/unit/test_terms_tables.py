@@ -55,7 +55,8 @@ def test_a_later_version_replaces_only_the_instruments_that_it_names(tmp_path: P
 def test_bounds_stand_in_the_columns_of_their_axis(tmp_path: Path) -> None:
     con = written(make_home(tmp_path, contract=lambda text: text + AMENDMENT))
     assert con.execute(
-        "SELECT axis, from_month, to_month, from_date, to_date, from_value FROM raw.share_tier ORDER BY amendment_id DESC, tier_no"
+        "SELECT axis, from_month, to_month, from_date, to_date, from_value FROM raw.share_tier "
+        "ORDER BY amendment_id DESC, tier_no"
     ).fetchall() == [
         ("contract_month", 1, 24, None, None, None),
         ("contract_month", 25, None, None, None, None),
@@ -72,9 +73,9 @@ def test_every_term_carries_its_grade_and_defaults_are_assumed(tmp_path: Path) -
     )
     assert graded["tiers.1.rate"] == "assumed: an example"
     assert con.execute(
-        "SELECT value_text, evidence_grade, source FROM raw.contract_term WHERE term = 'covenants.dscr.threshold' "
-        "OR (instrument = 'covenants' AND term = 'dscr.threshold')"
-    ).fetchall() == [("1.30", None, None)]
+        "SELECT value_text, evidence_grade, source FROM raw.contract_term WHERE instrument = 'covenants' "
+        "AND term = 'dscr.threshold'"
+    ).fetchall() == [("1.3", None, None)]
 
 
 def test_policies_are_rows_with_their_defaults(tmp_path: Path) -> None:
