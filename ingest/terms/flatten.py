@@ -6,7 +6,7 @@ For fct_contract_terms and for the check that every value is graded.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -44,10 +44,10 @@ def value_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, Decimal):
         return format(value, "f")
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, date):
-        return value.isoformat()
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, dict):
+        return json.dumps({key: value_text(item) for key, item in value.items()})
     if isinstance(value, list):
         return json.dumps([value_text(item) if not isinstance(item, int | str) else item for item in value])
     return str(value)

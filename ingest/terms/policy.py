@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ingest.terms.scalars import Days, Fraction, Model, PositiveMoney, Rate
+from ingest.terms.scalars import Days, Fraction, Model, Price, Rate, Text
 
 # XID codes after which a GPU does no work until it is reset or replaced (NVIDIA's XID catalogue): 48 double-bit ECC,
 # 62 and 69 internal halts, 74 NVLink error, 79 fallen off the bus, 94 and 95 ECC contained and uncontained,
@@ -16,26 +16,60 @@ from ingest.terms.scalars import Days, Fraction, Model, PositiveMoney, Rate
 FATAL_XID_CODES = [48, 62, 69, 74, 79, 94, 95, 119, 120, 136, 140]
 
 
+# The rates of IFRS 9 Illustrative Example 12, until the programme has a history of its own.
+_MATRIX_RATES = {
+    "current": Decimal("0.003"),
+    "1-30": Decimal("0.016"),
+    "31-60": Decimal("0.036"),
+    "61-90": Decimal("0.066"),
+    "91-120": Decimal("0.106"),
+    ">120": Decimal("0.106"),
+}
+
+
 class Policies(Model):
-    """Every policy with its default."""
+    """Every policy with its default. The credit jobs document the sources of theirs beside the same defaults."""
 
     close_after_days: Days = Field(
         10, description="a month closes at the end of this day after its last, in the park's zone"
     )
     fatal_xid_codes: list[int] = Field(
-        FATAL_XID_CODES, description="XID codes that take a GPU out of supply in their hour"
+        default_factory=lambda: list(FATAL_XID_CODES),
+        description="XID codes that take a GPU out of supply in their hour",
     )
     dso_window_days: Annotated[int, Field(ge=1, le=3660)] = Field(90, description="days of sales behind DSO")
     cei_months: Annotated[int, Field(ge=1, le=60)] = Field(1, description="N of the collection effectiveness index")
     turnover_average: Literal["opening_closing", "thirteen_point"] = Field(
         "opening_closing", description="mean of the receivable in the turnover ratio"
     )
-    default_days_past_due: Annotated[int, Field(ge=1)] = Field(90, description="days past due that count as default")
+    dso_net_of_unapplied: bool = Field(True, description="DSO on the receivable net of unapplied cash")
+    countback_month_limit: Annotated[int, Field(ge=1, le=600)] = Field(
+        24, description="months that count-back DSO looks back at most"
+    )
+    provision_matrix_source: Literal["given", "history"] = Field(
+        "given", description="rates of the matrix: those given, or from payment history"
+    )
+    provision_matrix_rates: dict[Text, Fraction] = Field(
+        default_factory=lambda: dict(_MATRIX_RATES), description="loss rate of each ageing bucket"
+    )
+    forward_scalar: Rate = Field(Decimal(1), description="factor on historical loss rates")
     cecl_expedient_2025_05: bool = Field(
-        True, description="ASU 2025-05: no forecast on current trade receivables (forward-looking scalar 1)"
+        True, description="ASU 2025-05: no forecast on current trade receivables (scalar 1)"
     )
     allowance_standard: Literal["cecl", "ifrs9"] = Field("cecl", description="the standard whose allowance is posted")
-    probable_threshold: Fraction = Field(Decimal("0.75"), description="probability that ASC 450 reads as probable")
+    allowance_method: Literal["pd_lgd", "provision_matrix"] = Field(
+        "pd_lgd", description="how the posted allowance is measured"
+    )
+    receivable_accounting_class: Literal[
+        "asc606_receivable", "financing_receivable", "operating_lease", "derivative"
+    ] = Field("asc606_receivable", description="what the share's receivable is in the books")
+    ifrs9_approach: Literal["simplified", "general"] = Field("simplified", description="IFRS 9 5.5.15, or stages")
+    loss_given_default: Fraction = Field(Decimal("0.60"), description="LGD before set-off and collateral")
+    lgd_floor_fraction: Fraction = Field(Decimal(0), description="LGD after collateral is never below this")
+    default_days_past_due: Annotated[int, Field(ge=1)] = Field(90, description="days past due that count as default")
+    sicr_days_past_due: Annotated[int, Field(ge=1)] = Field(
+        30, description="days past due that count as a significant increase of risk"
+    )
     significant_increase_pd_multiple: Rate = Field(
         Decimal(2), description="IFRS 9 stage 2: lifetime PD now over lifetime PD at inception"
     )
@@ -46,15 +80,48 @@ class Policies(Model):
         "straight_line", description="way back to the long-run mean"
     )
     reversion_months: Annotated[int, Field(ge=0, le=600)] = Field(12, description="months of a straight-line reversion")
-    loss_given_default: Fraction = Field(Decimal("0.60"), description="LGD before set-off and collateral")
-    discount_rate: Rate = Field(Decimal("0.05"), description="effective rate where no curve is given")
     asset_correlation: Fraction = Field(
         Decimal("0.20"), description="loading of operators and tenants on the one factor, squared"
     )
     stressed_asset_correlation: Fraction = Field(Decimal("0.50"), description="the same in the stressed case")
-    path_count: Annotated[int, Field(ge=100, le=10_000_000)] = Field(10_000, description="Monte Carlo paths")
+    unrated_rating: Text = Field("CCC/C", description="rating taken for an operator without one")
+    past_due_resolution_days: Annotated[int, Field(ge=1)] = Field(
+        90, description="an overdue item is settled or in default within so many days"
+    )
+    discount_rate: Rate = Field(Decimal("0.05"), description="effective rate where no curve is given")
+    path_count: Annotated[int, Field(ge=100, le=10_000_000)] = Field(
+        10_000, description="Monte Carlo paths at the latest month"
+    )
+    earlier_path_fraction: Fraction = Field(
+        Decimal("0.05"), description="part of the path count used at earlier months"
+    )
     path_seed: Annotated[int, Field(ge=0)] = Field(20260701, description="seed of the Monte Carlo paths")
-    materiality_amount: PositiveMoney = Field(Decimal(0), description="differences up to this are not alerted")
+    occupancy_persistence: Fraction = Field(
+        Decimal("0.90"), description="monthly AR(1) on the logit of re-letting occupancy"
+    )
+    occupancy_mean_fraction: Fraction = Field(Decimal("0.80"), description="long-run re-letting occupancy")
+    occupancy_shock: Price = Field(Decimal("0.35"), description="monthly standard deviation on the logit")
+    renewal_probability: Fraction = Field(
+        Decimal("0.50"), description="a lease that rolls off is renewed at the market's price"
+    )
+    price_reversion_per_year: Price = Field(Decimal("1.0"), description="mean reversion of the logarithm of price")
+    price_volatility: Price = Field(Decimal("0.45"), description="annual volatility of prices")
+    price_jump_probability_per_year: Fraction = Field(Decimal("0.50"), description="release of a next generation")
+    price_jump_fraction: Annotated[Rate, Field(gt=-1)] = Field(
+        Decimal("-0.15"), description="change of the price at a release"
+    )
+    tenant_default_probability_per_year: Fraction = Field(Decimal("0.05"), description="default of a tenant")
+    resale_recovery_fraction: Fraction = Field(
+        Decimal("0.25"), description="part of bought-back hours that the vendor can sell on"
+    )
+    probable_threshold: Fraction = Field(Decimal("0.75"), description="probability that ASC 450 reads as probable")
+    asc460_release: Literal["straight_line", "risk_release"] = Field(
+        "straight_line", description="release of the stand-ready liability"
+    )
+    ias37_population: Literal["large", "single"] = Field("large", description="expected value, or most likely outcome")
+    risk_margin_cost_of_capital: Fraction = Field(
+        Decimal("0.06"), description="cost of capital on ES 99 less expected, for fair value"
+    )
 
 
 DEFAULTS = Policies()

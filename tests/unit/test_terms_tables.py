@@ -1,16 +1,18 @@
 """Terms as tables."""
 
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import duckdb
 from small_home import CONTRACT_ID, make_home
 
+from ingest.terms.flatten import value_text
 from ingest.terms.home import load_home
 from ingest.terms.policy import Policies
 from ingest.terms.scalars import minor_unit_digits
 from ingest.terms.tables import COLUMNS, TABLES, write_terms
+from orchestration.polars_jobs.policies import DEFAULTS
 
 AMENDMENT = """\
   - amendment_id: lower-floor
@@ -84,6 +86,16 @@ def test_policies_are_rows_with_their_defaults(tmp_path: Path) -> None:
     assert set(rows) == set(Policies.model_fields)
     assert (rows["close_after_days"], rows["cecl_expedient_2025_05"]) == ("10", "true")
     assert rows["fatal_xid_codes"].startswith("[48, ")
+
+
+def test_the_credit_jobs_and_the_terms_agree_on_every_default() -> None:
+    own = Policies()
+    for key, default in DEFAULTS.items():
+        text = value_text(getattr(own, key))
+        try:
+            assert Decimal(text) == Decimal(default.value_text), key
+        except InvalidOperation:
+            assert text == default.value_text, key
 
 
 def test_a_tranche_whose_contract_was_left_out_goes_on_without_a_deal(tmp_path: Path) -> None:
