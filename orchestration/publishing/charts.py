@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
 from xml.etree import ElementTree as ET
 
 import altair as alt
@@ -26,24 +27,24 @@ LIGHT = {
     "muted": "#59636e",
     "axis": "#98a2ad",
     "grid": "#e3e6ea",
-    "blue": "#12559f",
-    "red": "#c4461f",
-    "teal": "#23917b",
-    "ochre": "#b07d12",
-    "plum": "#7d3f78",
-    "slate": "#8492a2",
+    "blue": "#133994",
+    "red": "#9e3424",
+    "teal": "#14a272",
+    "ochre": "#c28218",
+    "plum": "#59325d",
+    "slate": "#808da9",
 }
 DARK = {
     "ink": "#eceff2",
     "muted": "#a5b0bb",
     "axis": "#6c7884",
     "grid": "#2c343c",
-    "blue": "#78b0f2",
-    "red": "#f4875c",
-    "teal": "#4fc4ac",
-    "ochre": "#e3b64e",
-    "plum": "#cf93c8",
-    "slate": "#7f8d9b",
+    "blue": "#628eec",
+    "red": "#de5e4a",
+    "teal": "#2ae1a4",
+    "ochre": "#e39d1e",
+    "plum": "#e7b0e8",
+    "slate": "#757c8a",
 }
 SERIES_TOKENS = ("blue", "red", "teal", "ochre", "plum", "slate")
 
@@ -61,6 +62,12 @@ _MONTH_LABEL = (
 )
 
 
+Align: TypeAlias = Literal["left", "right", "center"]
+Weight: TypeAlias = Literal[400, 600]
+# x, y (pixels), text, colour, align, weight
+Text: TypeAlias = tuple[float, float, str, str, Align, Weight]
+
+
 @dataclass(frozen=True)
 class Chart:
     """A drawing: `svg` is safe markup, `title` and `description` stand inside it for screen readers."""
@@ -76,7 +83,7 @@ class Series:
 
     name: str
     points: Sequence[tuple[date, float | None]]
-    token: str
+    colour: str
     label: str
     dashed: bool = False
 
@@ -88,7 +95,7 @@ class Bar:
     name: str
     value: float | None
     text: str
-    token: str = "blue"
+    colour: str = "blue"
     ticks: Sequence[float] = ()
 
 
@@ -108,7 +115,7 @@ class Mark:
 
     value: float
     text: str
-    token: str
+    colour: str
     shape: Literal["circle", "tick", "diamond"] = "circle"
 
 
@@ -131,6 +138,7 @@ def lines(
     height: int = 130,
 ) -> Chart:
     """Lines by month with their names at their ends."""
+    sets = _Datasets()
     values = [value for one in series for _, value in one.points if value is not None]
     low, high, ticks = axis_of(values, y_domain)
     months = sorted({month for one in series for month, _ in one.points})
@@ -140,8 +148,8 @@ def lines(
         for month, value in one.points
     ]
     names = [one.name for one in series]
-    colours = [LIGHT[one.token] for one in series]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    colours = [LIGHT[one.colour] for one in series]
+    base = alt.Chart(sets.named(rows)).encode(
         x=_month_axis(months),
         y=alt.Y("y:Q", scale=alt.Scale(domain=[low, high]), axis=_value_axis(ticks, y_format)),
         color=alt.Color("s:N", scale=alt.Scale(domain=names, range=colours), legend=None),
@@ -159,7 +167,7 @@ def lines(
             ends.append({"x": month.isoformat(), "y": value, "s": one.name})
             labels.append((one, value))
     dots = (
-        alt.Chart(alt.Data(values=ends))
+        alt.Chart(sets.named(ends))
         .mark_circle(size=26, opacity=1)
         .encode(
             x="x:O",
@@ -169,13 +177,8 @@ def lines(
     )
     span = (high - low) or 1.0
     positions = spread([(high - value) / span * height for _, value in labels], LABEL_GAP, height)
-    text = _texts(
-        [
-            (WIDTH - 44 - LABEL_WIDTH + 7, position, one.label, LIGHT[one.token], "left", 600)
-            for (one, _), position in zip(labels, positions, strict=True)
-        ]
-    )
-    return _draw(ident, title, description, alt.layer(drawn, dots, *text), height, left=44, right=LABEL_WIDTH)
+    text = _end_labels(sets, [(one.label, one.colour, spot) for (one, _), spot in zip(labels, positions, strict=True)])
+    return _draw(sets, ident, title, description, alt.layer(drawn, dots, *text), height, left=44, right=LABEL_WIDTH)
 
 
 def bars(
@@ -186,20 +189,21 @@ def bars(
     *,
     y_format: str = ",.0f",
     last_text: str = "",
-    token: str = "blue",
+    colour: str = "blue",
     height: int = 130,
 ) -> Chart:
     """Bars by month, the last one in colour with its value written above it."""
+    sets = _Datasets()
     values = [value for _, value in points if value is not None]
     low, high, ticks = axis_of([*values, 0.0], None)
     last = points[-1][0].isoformat() if points else ""
     rows = [
-        {"x": month.isoformat(), "y": value, "c": LIGHT[token] if month.isoformat() == last else LIGHT["slate"]}
+        {"x": month.isoformat(), "y": value, "c": LIGHT[colour] if month.isoformat() == last else LIGHT["slate"]}
         for month, value in points
     ]
     scale = alt.Scale(domain=[low, high])
     drawn = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(sets.named(rows))
         .mark_bar()
         .encode(
             x=_month_axis([month for month, _ in points], padding=0.28),
@@ -210,11 +214,11 @@ def bars(
     layers: list[Any] = [drawn]
     if last_text and points and points[-1][1] is not None:
         layers.append(
-            alt.Chart(alt.Data(values=[{"x": last, "y": max(points[-1][1], 0.0), "t": last_text}]))
-            .mark_text(align="right", baseline="bottom", dy=-3, dx=8, fontSize=11, fontWeight=600, color=LIGHT[token])
+            alt.Chart(sets.named([{"x": last, "y": max(points[-1][1], 0.0), "t": last_text}]))
+            .mark_text(align="right", baseline="bottom", dy=-3, dx=8, fontSize=11, fontWeight=600, color=LIGHT[colour])
             .encode(x="x:O", y=alt.Y("y:Q", scale=scale), text="t:N")
         )
-    return _draw(ident, title, description, alt.layer(*layers), height, left=44, right=12, top=20)
+    return _draw(sets, ident, title, description, alt.layer(*layers), height, left=44, right=12, top=20)
 
 
 def stacked(
@@ -227,6 +231,7 @@ def stacked(
     height: int = 170,
 ) -> Chart:
     """Stacked bars by month, first series at the bottom, names beside the last bar."""
+    sets = _Datasets()
     months = sorted({month for one in series for month, _ in one.points})
     looked_up = [dict(one.points) for one in series]
     rows: list[dict[str, Any]] = []
@@ -246,7 +251,7 @@ def stacked(
         highest, lowest = max(highest, up), min(lowest, down)
     low, high, ticks = axis_of([lowest, highest, 0.0], None)
     drawn = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(sets.named(rows))
         .mark_bar()
         .encode(
             x=_month_axis(months, padding=0.18),
@@ -254,33 +259,34 @@ def stacked(
             y2="b:Q",
             color=alt.Color(
                 "s:N",
-                scale=alt.Scale(domain=[one.name for one in series], range=[LIGHT[one.token] for one in series]),
+                scale=alt.Scale(domain=[one.name for one in series], range=[LIGHT[one.colour] for one in series]),
                 legend=None,
             ),
         )
     )
     span = (high - low) or 1.0
     positions = spread([(high - middle) / span * height for middle in last_middles], LABEL_GAP, height)
-    text = _texts(
-        [
-            (WIDTH - 44 - LABEL_WIDTH + 5, position, one.label, LIGHT[one.token], "left", 600)
-            for one, position in zip(series, positions, strict=True)
-        ]
-    )
-    return _draw(ident, title, description, alt.layer(drawn, *text), height, left=44, right=LABEL_WIDTH)
+    text = _end_labels(sets, [(one.label, one.colour, spot) for one, spot in zip(series, positions, strict=True)])
+    return _draw(sets, ident, title, description, alt.layer(drawn, *text), height, left=44, right=LABEL_WIDTH)
 
 
 def columns(ident: str, title: str, description: str, items: Sequence[Bar], *, height: int = 140) -> Chart:
     """A few upright bars, each with its value above and its name below; no axis is needed then."""
+    sets = _Datasets()
     top = max([item.value or 0.0 for item in items] + [0.0]) or 1.0
-    rows = [{"x": item.name, "y": item.value or 0.0, "c": LIGHT[item.token], "t": item.text} for item in items]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    rows = [{"x": item.name, "y": item.value or 0.0, "c": LIGHT[item.colour], "t": item.text} for item in items]
+    base = alt.Chart(sets.named(rows)).encode(
         x=alt.X(
             "x:O",
             sort=None,
             scale=alt.Scale(paddingInner=0.3, paddingOuter=0.15),
             axis=alt.Axis(
-                title=None, labelAngle=0, ticks=False, domainColor=LIGHT["axis"], labelColor=LIGHT["muted"], labelPadding=5
+                title=None,
+                labelAngle=0,
+                ticks=False,
+                domainColor=LIGHT["axis"],
+                labelColor=LIGHT["muted"],
+                labelPadding=5,
             ),
         ),
         y=alt.Y("y:Q", scale=alt.Scale(domain=[0, top]), axis=None),
@@ -289,11 +295,12 @@ def columns(ident: str, title: str, description: str, items: Sequence[Bar], *, h
     text = base.mark_text(baseline="bottom", dy=-4, fontSize=11, fontWeight=600).encode(
         text="t:N", color=alt.value(LIGHT["ink"])
     )
-    return _draw(ident, title, description, drawn + text, height, left=4, right=4, top=20, bottom=24)
+    return _draw(sets, ident, title, description, drawn + text, height, left=4, right=4, top=20, bottom=24)
 
 
 def rows(ident: str, title: str, description: str, items: Sequence[Bar], *, name_width: int = 120) -> Chart:
     """Lying bars from zero, names on the left, values at their ends; negative values go to the left of zero."""
+    sets = _Datasets()
     values = [item.value or 0.0 for item in items] + [tick for item in items for tick in item.ticks] + [0.0]
     low, high = min(values), max(values)
     span = (high - low) or 1.0
@@ -302,26 +309,43 @@ def rows(ident: str, title: str, description: str, items: Sequence[Bar], *, name
     factor = (plot - room * (2 if low < 0 else 1)) / span
     zero = name_width + (room - low * factor if low < 0 else 0.0)
     step, thick = 23.0, 13.0
-    shapes, texts = [], []
+    # Beside ticks a value at the bar's end would be read as a tick's, so the values stand in a column of their own.
+    ticked = any(item.ticks for item in items)
+    shapes: list[dict[str, Any]] = []
+    texts: list[Text] = []
     for index, item in enumerate(items):
         y = index * step + 6
         end = zero + (item.value or 0.0) * factor
-        shapes.append({"a": min(zero, end), "b": max(zero, end), "y": y, "z": y + thick, "c": LIGHT[item.token]})
+        shapes.append({"a": min(zero, end), "b": max(zero, end), "y": y, "z": y + thick, "c": LIGHT[item.colour]})
         texts.append((name_width - 8, y + thick / 2, item.name, LIGHT["ink"], "right", 400))
         left = (item.value or 0.0) < 0
         for tick in item.ticks:
             x = zero + tick * factor
             shapes.append({"a": x - 0.8, "b": x + 0.8, "y": y - 3, "z": y + thick + 3, "c": LIGHT["ink"]})
-        beside = max([end, *[zero + tick * factor for tick in item.ticks]])
-        texts.append(
-            (end - 5 if left else beside + 5, y + thick / 2, item.text, LIGHT["ink"], "right" if left else "left", 600)
-        )
+        if ticked:
+            texts.append((WIDTH - 6.0, y + thick / 2, item.text, LIGHT["ink"], "right", 600))
+        else:
+            texts.append(
+                (end - 5 if left else end + 5, y + thick / 2, item.text, LIGHT["ink"], "right" if left else "left", 600)
+            )
     height = round(len(items) * step + 4)
-    return _draw(ident, title, description, _pixels(shapes, texts, height, zero), height, left=0, right=0, top=2, bottom=2)
+    return _draw(
+        sets,
+        ident,
+        title,
+        description,
+        _pixels(sets, shapes, texts, height, zero),
+        height,
+        left=0,
+        right=0,
+        top=2,
+        bottom=2,
+    )
 
 
 def waterfall(ident: str, title: str, description: str, steps: Sequence[Step], *, name_width: int = 128) -> Chart:
     """A lying waterfall: totals from zero, changes from the running total, a hairline joining them."""
+    sets = _Datasets()
     running, spans = 0.0, []
     for step in steps:
         start, end = (0.0, step.value) if step.kind == "total" else (running, running + step.value)
@@ -333,25 +357,40 @@ def waterfall(ident: str, title: str, description: str, steps: Sequence[Step], *
     factor = (WIDTH - name_width - room - (room if low < 0 else 0.0)) / ((high - low) or 1.0)
     zero = name_width + (room if low < 0 else 0.0) - low * factor
     pitch, thick = 23.0, 13.0
-    shapes, texts = [], []
+    shapes: list[dict[str, Any]] = []
+    texts: list[Text] = []
     for index, (step, (start, end)) in enumerate(zip(steps, spans, strict=True)):
         y = index * pitch + 6
-        token = "blue" if step.kind == "total" else ("red" if step.value < 0 else "teal")
+        colour = "blue" if step.kind == "total" else ("red" if step.value < 0 else "teal")
         a, b = zero + min(start, end) * factor, zero + max(start, end) * factor
-        shapes.append({"a": a, "b": max(b, a + 0.8), "y": y, "z": y + thick, "c": LIGHT[token]})
+        shapes.append({"a": a, "b": max(b, a + 0.8), "y": y, "z": y + thick, "c": LIGHT[colour]})
         if index + 1 < len(steps) and "change" in {step.kind, steps[index + 1].kind}:
             join = zero + end * factor
             shapes.append({"a": join - 0.4, "b": join + 0.4, "y": y, "z": y + pitch + thick, "c": LIGHT["axis"]})
-        texts.append((name_width - 8, y + thick / 2, step.name, LIGHT["ink"], "right", 600 if step.kind == "total" else 400))
+        texts.append(
+            (name_width - 8, y + thick / 2, step.name, LIGHT["ink"], "right", 600 if step.kind == "total" else 400)
+        )
         texts.append((b + 5, y + thick / 2, step.text, LIGHT["ink"], "left", 600 if step.kind == "total" else 400))
     height = round(len(steps) * pitch + 4)
-    return _draw(ident, title, description, _pixels(shapes, texts, height, zero), height, left=0, right=0, top=2, bottom=2)
+    return _draw(
+        sets,
+        ident,
+        title,
+        description,
+        _pixels(sets, shapes, texts, height, zero),
+        height,
+        left=0,
+        right=0,
+        top=2,
+        bottom=2,
+    )
 
 
 def strips(
     ident: str, title: str, description: str, items: Sequence[Strip], *, axis_format: str = ",.0f", unit: str = ""
 ) -> Chart:
     """Rows of marks on one common scale: the place of a value is the message."""
+    sets = _Datasets()
     values = [mark.value for item in items for mark in item.marks]
     low, high, ticks = axis_of([*values, 0.0], None)
     width, pitch, top = WIDTH - 24.0, 62.0, 38.0
@@ -361,10 +400,11 @@ def strips(
         return 8 + (value - low) * factor
 
     shapes: list[dict[str, Any]] = []
-    texts: list[tuple[float, float, str, str, str, int]] = []
+    texts: list[Text] = []
     bottom = top + pitch * (len(items) - 1) + 16
-    for tick in ticks:
-        shapes.append({"a": place(tick) - 0.4, "b": place(tick) + 0.4, "y": 18, "z": bottom, "c": LIGHT["grid"]})
+    shapes += [
+        {"a": place(tick) - 0.4, "b": place(tick) + 0.4, "y": 18, "z": bottom, "c": LIGHT["grid"]} for tick in ticks
+    ]
     for index, item in enumerate(items):
         y = top + index * pitch
         texts.append((8, y - 29, item.name, LIGHT["ink"], "left", 600))
@@ -375,7 +415,7 @@ def strips(
         for mark in sorted(item.marks, key=lambda one: one.value):
             x = place(mark.value)
             half, tall = {"circle": (4.0, 4.0), "tick": (1.3, 8.0), "diamond": (3.0, 6.0)}[mark.shape]
-            shapes.append({"a": x - half, "b": x + half, "y": y - tall, "z": y + tall, "c": LIGHT[mark.token]})
+            shapes.append({"a": x - half, "b": x + half, "y": y - tall, "z": y + tall, "c": LIGHT[mark.colour]})
             if mark.text:
                 half_text = len(mark.text) * 2.9
                 centre = min(max(x, 8 + half_text), WIDTH - 8 - half_text)
@@ -385,9 +425,29 @@ def strips(
     base = bottom + 12
     texts += [(place(tick), base, _tick_text(tick, axis_format), LIGHT["muted"], "center", 400) for tick in ticks[:-1]]
     if ticks:
-        texts.append((place(ticks[-1]), base, f"{_tick_text(ticks[-1], axis_format)} {unit}".strip(), LIGHT["muted"], "right", 400))
+        texts.append(
+            (
+                place(ticks[-1]),
+                base,
+                f"{_tick_text(ticks[-1], axis_format)} {unit}".strip(),
+                LIGHT["muted"],
+                "right",
+                400,
+            )
+        )
     height = round(base + 8)
-    return _draw(ident, title, description, _pixels(shapes, texts, height, None), height, left=0, right=0, top=2, bottom=2)
+    return _draw(
+        sets,
+        ident,
+        title,
+        description,
+        _pixels(sets, shapes, texts, height, None),
+        height,
+        left=0,
+        right=0,
+        top=2,
+        bottom=2,
+    )
 
 
 def sparkline(values: Sequence[float | None], description: str) -> Markup:
@@ -399,7 +459,8 @@ def sparkline(values: Sequence[float | None], description: str) -> Markup:
     span = (high - low) or 1.0
     step = 80 / max(len(values) - 1, 1)
     spots = [
-        None if value is None else (2 + index * step, 16 - (value - low) / span * 14) for index, value in enumerate(values)
+        None if value is None else (2 + index * step, 16 - (value - low) / span * 14)
+        for index, value in enumerate(values)
     ]
     path, pen = "", "M"
     for spot in spots:
@@ -411,7 +472,8 @@ def sparkline(values: Sequence[float | None], description: str) -> Markup:
     end = next(spot for spot in reversed(spots) if spot is not None)
     return Markup(
         '<svg class="spark" viewBox="0 0 84 18" role="img" aria-label="{}">'
-        '<path d="{}" fill="none" stroke="{}" stroke-width="1.2"/><circle cx="{:.1f}" cy="{:.1f}" r="1.8" fill="{}"/></svg>'
+        '<path d="{}" fill="none" stroke="{}" stroke-width="1.2"/>'
+        '<circle cx="{:.1f}" cy="{:.1f}" r="1.8" fill="{}"/></svg>'
     ).format(description, path, LIGHT["slate"], end[0], end[1], LIGHT["blue"])
 
 
@@ -435,13 +497,23 @@ def spread(positions: Sequence[float], gap: float, height: float) -> list[float]
     """Label heights moved apart to at least `gap`, in their order, kept within [0, height] while that is possible."""
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     placed = list(positions)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         placed[after] = max(placed[after], placed[before] + gap)
     limit = height
     for index in reversed(order):
         placed[index] = min(placed[index], limit)
         limit = placed[index] - gap
     return placed
+
+
+class _Datasets(dict[str, list[dict[str, Any]]]):
+    """The rows of one drawing by name: altair copies what stands in a chart at each step, a name is cheap to copy."""
+
+    def named(self, rows_in: Sequence[dict[str, Any]]) -> alt.NamedData:
+        """Keep the rows under a new name and refer to them by it."""
+        name = f"d{len(self)}"
+        self[name] = list(rows_in)
+        return alt.NamedData(name=name)
 
 
 def _month_axis(months: Sequence[date], padding: float | None = None) -> alt.X:
@@ -490,28 +562,31 @@ def _tick_text(value: float, text_format: str) -> str:
     return f"{value:,.{int(digits.group(1)) if digits else 0}f}".replace("-", "−")
 
 
-def _texts(items: Sequence[tuple[float, float, str, str, str, int]]) -> list[Any]:
-    """Text marks at pixel places: (x, y, text, colour, align, weight)."""
-    layers = []
-    for side in sorted({(align, weight) for *_, align, weight in items}):
-        values = [
-            {"x": x, "y": y, "t": text, "c": colour} for x, y, text, colour, *kind in items if tuple(kind) == side
-        ]
-        layers.append(
-            alt.Chart(alt.Data(values=values))
-            .mark_text(align=side[0], baseline="middle", fontSize=11, fontWeight=side[1], clip=False)
-            .encode(
-                text="t:N",
-                x=alt.X("x:Q", scale=None, axis=None),
-                y=alt.Y("y:Q", scale=None, axis=None),
-                color=alt.Color("c:N", scale=None),
-            )
-        )
-    return layers
+def _end_labels(sets: _Datasets, items: Sequence[tuple[str, str, float]]) -> list[Any]:
+    """Names beside the last month from (text, colour, height): a swatch in the colour, the text in legible ink."""
+    left = WIDTH - 44 - LABEL_WIDTH + 6
+    rows_in = [{"a": left, "b": left + 3, "y": y - 5, "z": y + 4, "c": LIGHT[colour]} for _, colour, y in items]
+    words = [{"a": left + 7, "y": y, "t": label} for label, _, y in items]
+    place = {"x": alt.X("a:Q", scale=None, axis=None), "y": alt.Y("y:Q", scale=None, axis=None)}
+    swatches = (
+        alt.Chart(sets.named(rows_in))
+        .mark_rect()
+        .encode(**place, x2="b:Q", y2="z:Q", color=alt.Color("c:N", scale=None))
+    )
+    texts = (
+        alt.Chart(sets.named(words))
+        .mark_text(align="left", baseline="middle", fontSize=11, fontWeight=600, color=LIGHT["ink"])
+        .encode(**place, text="t:N")
+    )
+    return [swatches, texts]
 
 
 def _pixels(
-    shapes: Sequence[dict[str, Any]], texts: Sequence[tuple[float, float, str, str, str, int]], height: int, zero: float | None
+    sets: _Datasets,
+    shapes: Sequence[dict[str, Any]],
+    texts: Sequence[Text],
+    height: int,
+    zero: float | None,
 ) -> Any:
     """Rectangles and texts placed in pixels; `zero` draws a hairline down the chart."""
     across = alt.Scale(domain=[0, WIDTH], nice=False, zero=False)
@@ -520,7 +595,7 @@ def _pixels(
     if zero is not None:
         shown.append({"a": zero - 0.5, "b": zero + 0.5, "y": 0, "z": height, "c": LIGHT["axis"]})
     boxes = (
-        alt.Chart(alt.Data(values=shown))
+        alt.Chart(sets.named(shown))
         .mark_rect()
         .encode(
             x=alt.X("a:Q", scale=across, axis=None),
@@ -531,8 +606,10 @@ def _pixels(
         )
     )
     layers: list[Any] = [boxes]
-    for align in ("left", "right", "center"):
-        for weight in (400, 600):
+    sides: tuple[Align, ...] = ("left", "right", "center")
+    weights: tuple[Weight, ...] = (400, 600)
+    for align in sides:
+        for weight in weights:
             values = [
                 {"x": x, "y": y, "t": text, "c": colour}
                 for x, y, text, colour, side, heavy in texts
@@ -540,7 +617,7 @@ def _pixels(
             ]
             if values:
                 layers.append(
-                    alt.Chart(alt.Data(values=values))
+                    alt.Chart(sets.named(values))
                     .mark_text(align=align, baseline="middle", fontSize=11, fontWeight=weight)
                     .encode(
                         x=alt.X("x:Q", scale=across, axis=None),
@@ -552,7 +629,8 @@ def _pixels(
     return alt.layer(*layers)
 
 
-def _draw(
+def _draw(  # noqa: PLR0917  the first three are those of every drawing
+    sets: _Datasets,
     ident: str,
     title: str,
     description: str,
@@ -576,6 +654,7 @@ def _draw(
         .configure_view(stroke=None)
         .to_dict(validate=False)  # the shapes here are ours and tested; validation takes longer than the drawing
     )
+    spec["datasets"] = dict(sets)
     spec["width"], spec["height"] = WIDTH - left - right, height
     raw = vl_convert.vegalite_to_svg(spec)
     return Chart(_strip(raw, ident, title, description), title, description)
@@ -589,7 +668,16 @@ def _strip(raw: str, ident: str, title: str, description: str) -> Markup:
     return Markup(
         '<svg viewBox="{}" role="img" aria-labelledby="{}-title {}-desc" focusable="false">'
         '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>'
-    ).format(view_box, ident, ident, ident, title, ident, description, Markup(body))
+    ).format(
+        view_box,
+        ident,
+        ident,
+        ident,
+        title,
+        ident,
+        description,
+        Markup(body),  # noqa: S704  built from the allow-list below, every text and attribute escaped
+    )
 
 
 def _markup(element: ET.Element) -> str:

@@ -26,10 +26,32 @@ MAX_NAME_LENGTH = 90
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _UPPER = frozenset(
     {
-        "ad", "asc", "cecl", "cfads", "dscr", "dso", "ead", "ecl", "es", "fx", "gpu", "hhi", "ias", "ifrs", "it", "lgd",
-        "llcr", "ltv", "pd", "pue", "pv", "sla", "var", "walt",
+        "ad",
+        "asc",
+        "cecl",
+        "cfads",
+        "dscr",
+        "dso",
+        "ead",
+        "ecl",
+        "es",
+        "fx",
+        "gpu",
+        "hhi",
+        "ias",
+        "ifrs",
+        "it",
+        "lgd",
+        "llcr",
+        "ltv",
+        "pd",
+        "pue",
+        "pv",
+        "sla",
+        "var",
+        "walt",
     }
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +130,7 @@ def _scale(values: Iterable[Any], small_digits: int) -> Scale:
 
 
 def unit_text(unit: str, scale: Scale) -> str:
-    """ "USD" in millions gives "USD m"; "GPU-hours" gives "m GPU-hours"."""
+    """Gives "USD" in millions gives "USD m"; "GPU-hours" gives "m GPU-hours"."""
     if not scale.word:
         return unit
     return f"{unit} {scale.word}" if re.fullmatch(r"[A-Z]{3}", unit) else f"{scale.word} {unit}"
@@ -137,27 +159,31 @@ def quantity(value: Any, unit: str, *, signed: bool = False) -> str:
 
 
 def day_text(value: Any) -> str:
-    """ "31 December 2027" from a date; "n/a" from null."""
+    """Gives "31 December 2027" from a date; "n/a" from null."""
     return MISSING if value is None else str(format_date(value, format="d MMMM y", locale=LOCALE))
 
 
 def short_day_text(value: Any) -> str:
-    """ "31 Dec 2027" from a date; "n/a" from null."""
-    return MISSING if value is None else str(format_date(value, format="d MMM y", locale=LOCALE)).replace("Sept", "Sep")
+    """Gives "31 Dec 2027" from a date, in one piece; "n/a" from null."""
+    shown = (
+        MISSING if value is None else str(format_date(value, format="d MMM y", locale=LOCALE)).replace("Sept", "Sep")
+    )
+    return shown.replace(" ", "\u00a0")
 
 
 def month_text(value: Any) -> str:
-    """ "December 2027" from any day of the month."""
+    """Gives "December 2027" from any day of the month."""
     return MISSING if value is None else str(format_date(value, format="MMMM y", locale=LOCALE))
 
 
 def short_month_text(value: Any) -> str:
-    """ "Dec 2027" from any day of the month."""
-    return MISSING if value is None else str(format_date(value, format="MMM y", locale=LOCALE)).replace("Sept", "Sep")
+    """Gives "Dec 2027" from any day of the month, in one piece."""
+    shown = MISSING if value is None else str(format_date(value, format="MMM y", locale=LOCALE)).replace("Sept", "Sep")
+    return shown.replace(" ", "\u00a0")
 
 
 def instant_text(value: datetime | None) -> str:
-    """ "1 January 2028, 00:00 UTC" from an instant with a zone."""
+    """Gives "1 January 2028, 00:00 UTC" from an instant with a zone."""
     if value is None:
         return MISSING
     return str(format_datetime(value.astimezone(UTC), format="d MMMM y, HH:mm", locale=LOCALE)) + " UTC"
@@ -182,14 +208,14 @@ def as_instant(value: Any) -> datetime | None:
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
-def clean(value: Any) -> str:
-    """A name from outside, fit to stand in a line: no controls, no direction overrides, one line, at most 90 signs.
+def clean(value: Any, limit: int = MAX_NAME_LENGTH) -> str:
+    """A text from outside, fit to stand in a line: no controls, no direction overrides, one line, `limit` signs.
 
     What is taken out leaves a visible replacement sign. Escaping for HTML is the template's work, not done here.
     """
     text = "".join("\ufffd" if unicodedata.category(sign) in _UNSAFE_CATEGORIES else sign for sign in str(value))
     text = re.sub(r"\s+", " ", text).strip()
-    return text if len(text) <= MAX_NAME_LENGTH else text[: MAX_NAME_LENGTH - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def words(identifier: Any) -> str:
@@ -204,14 +230,14 @@ def sentence_case(text: str) -> str:
 
 
 def join_words(items: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Gives "a", "a and b", "a, b and c"."""
     if len(items) <= 1:
         return "".join(items)
     return ", ".join(items[:-1]) + " and " + items[-1]
 
 
 def count_text(count: int, one: str, many: str) -> str:
-    """ "1 file", "12 files"."""
+    """Gives "1 file", "12 files"."""
     return f"{number(count)} {one if count == 1 else many}"
 
 
@@ -278,5 +304,5 @@ def foot_grid(rows: Sequence[Sequence[Decimal]], scale: Scale) -> list[list[Deci
     solved = linprog(cost, A_eq=equations, b_eq=wanted, bounds=bounds, method="highs")
     if not solved.success:
         raise ArithmeticError(f"no rounding of this grid adds up: {solved.message}")
-    chosen = [round(value) for value in solved.x]
+    chosen = [round(value) for value in (solved.x if solved.x is not None else [])]
     return [[floors[i][j] + step * chosen[place(i, j)] for j in range(width + 1)] for i in range(count + 1)]

@@ -1,8 +1,8 @@
 """The investor monitor: one self-contained HTML page from the published tables.
 
-Pure: frames and a manifest in, text out. No clock, no file of the home, no network; the page it makes needs none either.
-Everything that came from a landing file is escaped by the templates (autoescape) and, where it stands in a drawing, by
-the drawing itself.
+Pure: frames and a manifest in, text out. No clock, no file of the home, no network; the page needs none either.
+Everything that came from a landing file is escaped by the templates (autoescape) and, where it stands in a drawing,
+by the drawing itself.
 """
 
 from __future__ import annotations
@@ -22,9 +22,19 @@ from orchestration.publishing.sections.headline import Answer, Headline, headlin
 from orchestration.publishing.view import GRADES, CannotCompute, View, make_view, vendor_text
 
 SECTIONS: tuple[Callable[[View], Section], ...] = (
-    operations.programme, operations.capacity, share.section, backstop.section, credit.receivables, credit.credit_loss,
-    risk.distribution, risk.concentration, risk.stress, record.quality, record.metrics, record.terms,
-)  # fmt: skip
+    operations.programme,
+    operations.capacity,
+    share.section,
+    backstop.section,
+    credit.receivables,
+    credit.credit_loss,
+    risk.distribution,
+    risk.concentration,
+    risk.stress,
+    record.quality,
+    record.metrics,
+    record.terms,
+)
 
 
 def render_monitor(tables: dict[str, pl.DataFrame], manifest: dict[str, Any]) -> str:
@@ -32,7 +42,7 @@ def render_monitor(tables: dict[str, pl.DataFrame], manifest: dict[str, Any]) ->
 
     tables: published frames by "<schema>.<table>" with the columns of PUBLISHED.md; any may be missing, and what rests
     on a missing one says so. manifest: run_id, as_of (ISO date), known_at (ISO instant), is_simulated, simulation_note,
-    title, versions, tables; all optional. Money is in the currency of its row, hours are GPU-hours, months are first days.
+    title, versions, tables; all optional. Money is in the currency of its row, hours are GPU-hours, months first days.
     """
     try:
         view = make_view(tables, manifest)

@@ -71,6 +71,14 @@ class Table:
     folded: bool = False
     evidence: Evidence | None = None
 
+    @property
+    def graded_columns(self) -> list[bool]:
+        """Which columns of numbers show grades: their cells keep room for one, so that the figures stay aligned."""
+        return [
+            column.kind == "number" and any(row.cells[index].grade for row in self.rows if index < len(row.cells))
+            for index, column in enumerate(self.columns[1:])
+        ]
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -94,7 +102,7 @@ class Drawings:
 
 @dataclass(frozen=True)
 class Fact:
-    """One figure with its name, as a line of a short list: value, unit in the value, what it means, where it is from."""
+    """One figure with its name, as a line of a short list: value with unit, what it means, where it is from."""
 
     name: str
     value: str
@@ -236,7 +244,28 @@ def grade_note(found: Evidence | None) -> str:
 
 
 __all__ = [
-    "MISSING", "Block", "Builder", "Cell", "Column", "Drawing", "Drawings", "Fact", "Facts", "Missing", "Prose", "Row",
-    "Section", "Table", "absent", "build", "figure", "footed_column", "footed_grid", "grade_note", "plain", "share_of",
-    "shown_cell", "text",
-]  # fmt: skip
+    "MISSING",
+    "Block",
+    "Builder",
+    "Cell",
+    "Column",
+    "Drawing",
+    "Drawings",
+    "Fact",
+    "Facts",
+    "Missing",
+    "Prose",
+    "Row",
+    "Section",
+    "Table",
+    "absent",
+    "build",
+    "figure",
+    "footed_column",
+    "footed_grid",
+    "grade_note",
+    "plain",
+    "share_of",
+    "shown_cell",
+    "text",
+]

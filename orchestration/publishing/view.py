@@ -73,7 +73,7 @@ def _last_month(tables: Mapping[str, pl.DataFrame]) -> date | None:
     for frame in tables.values():
         for column in ("service_month", "month", "as_of_month", "posting_month"):
             if column in frame.columns and frame.schema[column] == pl.Date and frame[column].max() is not None:
-                found.append(as_date(frame[column].max()))
+                found.append(as_date(frame[column].max()))  # noqa: PERF401  two loops and a condition read better so
     return max((day for day in found if day is not None), default=None)
 
 
@@ -136,7 +136,7 @@ def total(values: Iterable[Any]) -> Decimal:
 
 
 def ratio(part: Any, whole: Any) -> Decimal | None:
-    """part / whole; None where either is missing or the whole is zero."""
+    """Part / whole; None where either is missing or the whole is zero."""
     above, below = to_decimal(part), to_decimal(whole)
     return None if above is None or not below else above / below
 

@@ -269,7 +269,9 @@ def _credit(share: pl.DataFrame) -> dict[str, pl.DataFrame]:
                 continue
             invoiced = shares.get((contract, MONTHS[index - 1]), Decimal(0)) if index else Decimal(0)
             paid_back = MONTHS[index - 3] if index >= 3 else None
-            applied = cents(shares.get((contract, paid_back), Decimal(0)) * Decimal("0.97")) if paid_back else Decimal(0)
+            applied = (
+                cents(shares.get((contract, paid_back), Decimal(0)) * Decimal("0.97")) if paid_back else Decimal(0)
+            )
             note = cents(invoiced / 900)
             written_off = Decimal("41250.00") if month == date(2027, 11, 1) else Decimal(0)
             start = opening[contract]
@@ -295,7 +297,9 @@ def _credit(share: pl.DataFrame) -> dict[str, pl.DataFrame]:
                     "unapplied_amount": Decimal("1500.00") if bucket == "current" and closing else Decimal(0),
                     "currency_code": "USD",
                 })  # fmt: skip
-                loss_rate = [Decimal(x) for x in ("0.004", "0.018", "0.06", "0.14", "0.3", "0.6")][BUCKETS.index(bucket)]
+                loss_rate = [Decimal(x) for x in ("0.004", "0.018", "0.06", "0.14", "0.3", "0.6")][
+                    BUCKETS.index(bucket)
+                ]
                 matrix.append({
                     **key, "bucket": bucket, "open_amount": buckets[bucket], "loss_rate": loss_rate,
                     "forward_scalar": Decimal("1.1"), "expected_credit_loss_amount":
@@ -320,7 +324,11 @@ def _credit(share: pl.DataFrame) -> dict[str, pl.DataFrame]:
             })  # fmt: skip
             for standard in ("cecl", "ifrs9"):
                 total = Decimal(0)
-                for scenario, weight, pd in (("base", "0.5", "0.043"), ("down", "0.35", "0.091"), ("up", "0.15", "0.021")):
+                for scenario, weight, pd in (
+                    ("base", "0.5", "0.043"),
+                    ("down", "0.35", "0.091"),
+                    ("up", "0.15", "0.021"),
+                ):
                     for horizon, part in (("lifetime", "1"), ("twelve_month", "0.8")):
                         if standard == "cecl" and horizon == "twelve_month":
                             continue
@@ -374,10 +382,13 @@ def _credit(share: pl.DataFrame) -> dict[str, pl.DataFrame]:
              "consequence": consequence}
             for i, month in enumerate(MONTHS)
             for contract in PRICE
-            for covenant, value, threshold, consequence in (("dscr", 1.52, 1.30, "lockup"), ("min_occupancy", 0.86, 0.60, "sweep"))
+            for covenant, value, threshold, consequence in (
+                ("dscr", 1.52, 1.30, "lockup"), ("min_occupancy", 0.86, 0.60, "sweep"),
+            )
         ]),
         "credit.fct_stress_result": pl.DataFrame([
-            {"scenario_id": scenario, "contract_id": contract, "month": MONTHS[-1], "share_amount": Decimal("31000000.00"),
+            {"scenario_id": scenario, "contract_id": contract, "month": MONTHS[-1],
+             "share_amount": Decimal("31000000.00"),
              "claim_amount": cents(Decimal("5200000") * Decimal(factor)), "expected_credit_loss_amount":
                 cents(Decimal("1400000") * Decimal(factor)), "dscr": round(1.4 - 0.06 * float(factor), 4),
              "covenant_breached": float(factor) > 2, "currency_code": "USD"}
@@ -482,7 +493,8 @@ def _monitor() -> dict[str, pl.DataFrame]:
             values.append({
                 "metric": key, "entity_level": "programme", "entity_id": "programme", "month": month,
                 "value": (0.7 + index * 0.01 if unit == "fraction" else 31.0 - index) if known else None,
-                "null_reason": None if known else "no lease book", "evidence_grade": "assumed" if key == "take_rate" else "P",
+                "null_reason": None if known else "no lease book",
+                "evidence_grade": "assumed" if key == "take_rate" else "P",
             })  # fmt: skip
     return {
         "monitor.dim_metric": pl.DataFrame(

@@ -81,18 +81,24 @@ USES = (
 def section(view: View) -> Section:
     """What the vendor had to buy, and the most that it might still have to."""
     return build(
-        view, "backstop", "Backstop", "What did the vendor have to buy, and what might it still have to?",
+        view,
+        "backstop",
+        "Backstop",
+        "What did the vendor have to buy, and what might it still have to?",
         [
             ("the movement of claims", lambda seen: [Prose([one.sentence() for one in claim_movements(seen)])]),
             ("capacity by use and claims by month", _charts),
             ("from unsold hours to claims", _tranche_table),
             ("claims by month", _history),
             ("use of the caps", _caps),
-            ("the movement of the exposure", lambda seen: [Prose([one.sentence() for one in exposure_movements(seen)])]),
+            (
+                "the movement of the exposure",
+                lambda seen: [Prose([one.sentence() for one in exposure_movements(seen)])],
+            ),
             ("maximum exposure beside the issuer's commitments", _exposure_charts),
             ("maximum exposure by fiscal year", _exposure_table),
         ],
-    )  # fmt: skip
+    )
 
 
 def _charts(view: View) -> Sequence[Block]:
@@ -111,25 +117,31 @@ def _balance_chart(view: View) -> list[Drawing]:
     others = [name for name in summed["use"].unique().sort() if name not in {use[0] for use in USES}]
     listed += [(str(name), words(name), "slate") for name in others]
     series, said = [], []
-    for use, label, token in listed:
+    for use, label, colour in listed:
         values = {row["service_month"]: row["gpu_hours"] for row in summed.filter(pl.col("use") == use).to_dicts()}
         now = total([values.get(months[-1])])
         series.append(
             charts.Series(
-                use, [(month, float(total([values.get(month)]) / scale.divisor)) for month in months], token,
+                use,
+                [(month, float(total([values.get(month)]) / scale.divisor)) for month in months],
+                colour,
                 f"{label} {number(now, 1, scale.divisor)}",
             )
-        )  # fmt: skip
+        )
         said.append(f"{label} {quantity(now, 'GPU-hours')}")
     return [
         Drawing(
             charts.stacked(
-                "chart-balance", "Where installed GPU-hours went", f"{month_text(months[-1])}: {', '.join(said)}.", series
+                "chart-balance",
+                "Where installed GPU-hours went",
+                f"{month_text(months[-1])}: {', '.join(said)}.",
+                series,
             ),
-            f"{unit_text('GPU-hours', scale)} a month; the layers add up to installed", BALANCE,
+            f"{unit_text('GPU-hours', scale)} a month; the layers add up to installed",
+            BALANCE,
             evidence=evidence(view, "backstop", HOURS_TERMS),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _hours_chart(view: View) -> list[Drawing]:
@@ -140,22 +152,31 @@ def _hours_chart(view: View) -> list[Drawing]:
     sums = {column: total(rows[column]) for column in columns}
     scale = quantity_scale(sums.values())
     bars = [
-        charts.Bar(label, float(sums[column] / scale.divisor), number(sums[column], scale.digits, scale.divisor), token)
-        for column, label, token in (
-            ("committed_gpu_hours", "committed", "slate"), ("unsold_gpu_hours", "unsold", "slate"),
-            ("deductible_gpu_hours", "deductible", "ochre"), ("claim_gpu_hours", "claimed", "red"),
+        charts.Bar(
+            label, float(sums[column] / scale.divisor), number(sums[column], scale.digits, scale.divisor), colour
         )
-    ]  # fmt: skip
+        for column, label, colour in (
+            ("committed_gpu_hours", "committed", "slate"),
+            ("unsold_gpu_hours", "unsold", "slate"),
+            ("deductible_gpu_hours", "deductible", "ochre"),
+            ("claim_gpu_hours", "claimed", "red"),
+        )
+    ]
     said = ", ".join(f"{bar.name} {bar.text}" for bar in bars)
     return [
         Drawing(
             charts.rows(
-                "chart-hours", "From committed to claimed hours",
-                f"{month_text(month)}, {unit_text('GPU-hours', scale)}: {said}.", bars, name_width=84,
+                "chart-hours",
+                "From committed to claimed hours",
+                f"{month_text(month)}, {unit_text('GPU-hours', scale)}: {said}.",
+                bars,
+                name_width=84,
             ),
-            f"{unit_text('GPU-hours', scale)}, {month_text(month)}", name, evidence=evidence(view, "backstop", HOURS_TERMS),
+            f"{unit_text('GPU-hours', scale)}, {month_text(month)}",
+            name,
+            evidence=evidence(view, "backstop", HOURS_TERMS),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _claims_chart(view: View) -> list[Drawing]:
@@ -169,29 +190,48 @@ def _claims_chart(view: View) -> list[Drawing]:
         items.append(
             Drawing(
                 charts.bars(
-                    f"chart-claims-{index}", "Backstop claims",
+                    f"chart-claims-{index}",
+                    "Backstop claims",
                     f"Claims of {money(last['claim_amount'], currency)} in {month_text(last['service_month'])}.",
-                    [(row["service_month"], float(total([row["claim_amount"]]) / scale.divisor)) for row in summed.to_dicts()],
-                    last_text=number(last["claim_amount"], scale.digits, scale.divisor), token="red", height=170,
+                    [
+                        (row["service_month"], float(total([row["claim_amount"]]) / scale.divisor))
+                        for row in summed.to_dicts()
+                    ],
+                    last_text=number(last["claim_amount"], scale.digits, scale.divisor),
+                    colour="red",
+                    height=170,
                 ),
-                f"{unit_text(currency, scale)} a month", MONTH, evidence=evidence(view, "backstop", CLAIM_TERMS),
+                f"{unit_text(currency, scale)} a month",
+                MONTH,
+                evidence=evidence(view, "backstop", CLAIM_TERMS),
             )
-        )  # fmt: skip
+        )
     return items
 
 
 HOUR_COLUMNS = (
-    ("installed_gpu_hours", "Installed"), ("committed_gpu_hours", "Committed"), ("excluded_gpu_hours", "Excluded"),
-    ("third_party_gpu_hours", "Third party"), ("vendor_use_gpu_hours", "Vendor use"), ("unsold_gpu_hours", "Unsold"),
-    ("deductible_gpu_hours", "Deductible"), ("claim_gpu_hours", "Claim hours"),
-)  # fmt: skip
+    ("installed_gpu_hours", "Installed"),
+    ("committed_gpu_hours", "Committed"),
+    ("excluded_gpu_hours", "Excluded"),
+    ("third_party_gpu_hours", "Third party"),
+    ("vendor_use_gpu_hours", "Vendor use"),
+    ("unsold_gpu_hours", "Unsold"),
+    ("deductible_gpu_hours", "Deductible"),
+    ("claim_gpu_hours", "Claim hours"),
+)
 
 
 def _tranche_table(view: View) -> Sequence[Block]:
     frame = need(
-        view, MONTH, "tranche_id", "service_month", "contract_id", "buyback_price_per_gpu_hour", "claim_amount",
+        view,
+        MONTH,
+        "tranche_id",
+        "service_month",
+        "contract_id",
+        "buyback_price_per_gpu_hour",
+        "claim_amount",
         *[column for column, _ in HOUR_COLUMNS],
-    )  # fmt: skip
+    )
     month, rows = latest(upto(view, frame, "service_month", MONTH), "service_month")
     blocks: list[Block] = []
     for currency, mine in currencies(view, rows.sort("contract_id", "tranche_id")):
@@ -216,7 +256,9 @@ def _tranche_table(view: View) -> Sequence[Block]:
                 )
             )
         out.append(
-            Row(Cell("All tranches"), [*[cells[column][1] for column, _ in HOUR_COLUMNS], Cell(""), claims_all], "total")
+            Row(
+                Cell("All tranches"), [*[cells[column][1] for column, _ in HOUR_COLUMNS], Cell(""), claims_all], "total"
+            )
         )
         head = [
             Column("Tranche", "text"),
@@ -226,15 +268,26 @@ def _tranche_table(view: View) -> Sequence[Block]:
         ]
         blocks.append(
             Table(
-                "From unsold hours to claims, by tranche", head, out, MONTH, unit=unit_text("GPU-hours", scale),
-                as_of=month_text(month), evidence=evidence(view, "backstop", CLAIM_TERMS),
+                "From unsold hours to claims, by tranche",
+                head,
+                out,
+                MONTH,
+                unit=unit_text("GPU-hours", scale),
+                as_of=month_text(month),
+                evidence=evidence(view, "backstop", CLAIM_TERMS),
             )
-        )  # fmt: skip
+        )
     return blocks
 
 
 def _history(view: View) -> Sequence[Block]:
-    columns = ("committed_gpu_hours", "third_party_gpu_hours", "unsold_gpu_hours", "deductible_gpu_hours", "claim_gpu_hours")
+    columns = (
+        "committed_gpu_hours",
+        "third_party_gpu_hours",
+        "unsold_gpu_hours",
+        "deductible_gpu_hours",
+        "claim_gpu_hours",
+    )
     frame = need(view, MONTH, "service_month", "contract_id", "claim_amount", *columns)
     frame = last_months(upto(view, frame, "service_month", MONTH), "service_month", TABLE_MONTHS)
     blocks: list[Block] = []
@@ -257,9 +310,15 @@ def _history(view: View) -> Sequence[Block]:
             for row in summed.to_dicts()
         ]
         head = [
-            Column("Month", "text"), Column("Contract", "text"), Column("Committed"), Column("Third party"), Column("Unsold"),
-            Column("Deductible"), Column("Claim hours"), Column("Claim", unit=unit_text(currency, cash)),
-        ]  # fmt: skip
+            Column("Month", "text"),
+            Column("Contract", "text"),
+            Column("Committed"),
+            Column("Third party"),
+            Column("Unsold"),
+            Column("Deductible"),
+            Column("Claim hours"),
+            Column("Claim", unit=unit_text(currency, cash)),
+        ]
         blocks.append(
             Table("Claims, month by month", head, rows, MONTH, unit=unit_text("GPU-hours", scale), folded=True)
         )
@@ -267,7 +326,15 @@ def _history(view: View) -> Sequence[Block]:
 
 
 def _caps(view: View) -> Sequence[Block]:
-    frame = need(view, CAPS, "contract_id", "service_month", "paid_to_date_amount", "lifetime_cap_left_amount", "max_exposure_amount")
+    frame = need(
+        view,
+        CAPS,
+        "contract_id",
+        "service_month",
+        "paid_to_date_amount",
+        "lifetime_cap_left_amount",
+        "max_exposure_amount",
+    )
     month, rows = latest(upto(view, frame, "service_month", CAPS), "service_month")
     blocks: list[Block] = []
     for currency, mine in currencies(view, rows.sort("contract_id")):
@@ -294,25 +361,36 @@ def _caps(view: View) -> Sequence[Block]:
         out.append(
             Row(
                 Cell("All contracts"),
-                [*[cells[column][1] for column in columns], share_of(ratio(paid, paid + left), 2, reason="no lifetime cap")],
+                [
+                    *[cells[column][1] for column in columns],
+                    share_of(ratio(paid, paid + left), 2, reason="no lifetime cap"),
+                ],
                 "total",
             )
         )
         head = [
-            Column("Contract", "text"), Column("Claims to date"), Column("Lifetime cap left"), Column("Maximum exposure"),
+            Column("Contract", "text"),
+            Column("Claims to date"),
+            Column("Lifetime cap left"),
+            Column("Maximum exposure"),
             Column("Cap used", unit="claims ÷ (claims + left)"),
-        ]  # fmt: skip
+        ]
         blocks.append(
             Table(
-                "Use of the lifetime cap", head, out, CAPS, unit=unit_text(currency, scale), as_of=month_text(month),
+                "Use of the lifetime cap",
+                head,
+                out,
+                CAPS,
+                unit=unit_text(currency, scale),
+                as_of=month_text(month),
                 notes=["Maximum exposure is undiscounted and not netted for collateral or set-off."],
             )
-        )  # fmt: skip
+        )
     return blocks
 
 
 def issuer_commitments(view: View) -> tuple[list[tuple[str, Decimal, str]], Decimal | None, str, str]:
-    """The issuer's AI-cloud commitments as filed: (fiscal year label, USD m, grade) in order, total, its grade, period end.
+    """The issuer's AI-cloud commitments as filed: (fiscal year, USD m, grade) in order, total, its grade, period end.
 
     Yearly items are named ai_cloud_agreements_<period>; raises CannotCompute when the issuer facts hold neither.
     """
@@ -347,8 +425,10 @@ def _by_year(view: View) -> list[tuple[str, str, dict[int, Decimal], pl.DataFram
     month, rows = latest(upto(view, frame, "as_of_month", EXPOSURE), "as_of_month")
     found = []
     for currency, mine in currencies(view, rows.sort("contract_id", "vendor_fiscal_year")):
-        years = {int(year): total(mine.filter(pl.col("vendor_fiscal_year") == year)["max_exposure_amount"])
-                 for year in mine["vendor_fiscal_year"].unique().sort()}  # fmt: skip
+        years = {
+            int(year): total(mine.filter(pl.col("vendor_fiscal_year") == year)["max_exposure_amount"])
+            for year in mine["vendor_fiscal_year"].unique().sort()
+        }
         found.append((currency, month_text(month), years, mine))
     return found
 
@@ -358,22 +438,27 @@ def _exposure_charts(view: View) -> Sequence[Block]:
     for index, (currency, month, years, _) in enumerate(_by_year(view)):
         scale = Scale(Decimal(1_000_000), "m", 0) if max(years.values()) >= 10_000_000 else money_scale(years.values())
         bars = [
-            charts.Bar(f"FY{year % 100:02d}", float(amount / scale.divisor), number(amount, scale.digits, scale.divisor), "red")
+            charts.Bar(
+                f"FY{year % 100:02d}", float(amount / scale.divisor), number(amount, scale.digits, scale.divisor), "red"
+            )
             for year, amount in years.items()
         ]
         whole = total(years.values())
         items.append(
             Drawing(
                 charts.columns(
-                    f"chart-exposure-{index}", "Maximum exposure, parks in this book",
+                    f"chart-exposure-{index}",
+                    "Maximum exposure, parks in this book",
                     f"{month}: {money(whole, currency)} in all, by fiscal year of {vendor_text(view)}: "
-                    + ", ".join(f"{bar.name} {bar.text}" for bar in bars) + ".",
+                    + ", ".join(f"{bar.name} {bar.text}" for bar in bars)
+                    + ".",
                     bars,
                 ),
-                f"{unit_text(currency, scale)} by vendor fiscal year, {month}; sum {money(whole, currency)}", EXPOSURE,
+                f"{unit_text(currency, scale)} by vendor fiscal year, {month}; sum {money(whole, currency)}",
+                EXPOSURE,
                 evidence=evidence(view, "backstop", EXPOSURE_TERMS),
             )
-        )  # fmt: skip
+        )
     blocks: list[Block] = [Drawings(items)]
     try:
         years_filed, whole_filed, grade, ended = issuer_commitments(view)
@@ -385,19 +470,25 @@ def _exposure_charts(view: View) -> Sequence[Block]:
         items.append(
             Drawing(
                 charts.columns(
-                    "chart-issuer", f"AI-cloud agreements as {vendor_text(view)} reports them",
-                    f"Period ended {ended}, USD m: " + ", ".join(f"{bar.name} {bar.text}" for bar in bars) + ".", bars,
+                    "chart-issuer",
+                    f"AI-cloud agreements as {vendor_text(view)} reports them",
+                    f"Period ended {ended}, USD m: " + ", ".join(f"{bar.name} {bar.text}" for bar in bars) + ".",
+                    bars,
                 ),
-                f"USD m by fiscal year, whole programme, period ended {ended}", FACTS, f"Grade {', '.join(grades)}.",
+                f"USD m by fiscal year, whole programme, period ended {ended}",
+                FACTS,
+                f"Grade {', '.join(grades)}.",
             )
-        )  # fmt: skip
+        )
     sentences = []
     if whole_filed is not None:
         sentences.append(
-            f"{vendor_text(view)} reported USD {number(whole_filed)}m of AI-cloud agreements for the period ended {ended} "
-            f"(grade {grade}): the whole programme, of which the parks in this book are a part."
+            f"{vendor_text(view)} reported USD {number(whole_filed)}m of AI-cloud agreements for the period ended "
+            f"{ended} (grade {grade}): the whole programme, of which the parks in this book are a part."
         )
-        own = total(amount for currency, _, years, _ in _by_year(view) if currency == "USD" for amount in years.values())
+        own = total(
+            amount for currency, _, years, _ in _by_year(view) if currency == "USD" for amount in years.values()
+        )
         part = ratio(own / 1_000_000, whole_filed)
         if own and part is not None:
             sentences.append(f"The maximum exposure computed here is {percent(part)} of that figure.")
@@ -433,7 +524,9 @@ def _exposure_table(view: View) -> Sequence[Block]:
             amounts[key] = amounts.get(key, Decimal(0)) + total([row["max_exposure_amount"]])
         shown = sorted({group(year) for year in years} | set(beside))
         scale = money_scale(years.values())
-        grid = footed_grid([[amounts.get((contract, year), Decimal(0)) for contract in contracts] for year in shown], scale)
+        grid = footed_grid(
+            [[amounts.get((contract, year), Decimal(0)) for contract in contracts] for year in shown], scale
+        )
         rows = []
         for index, year in enumerate(shown):
             label = f"FY{year % 100:02d}" + (" and later" if beside and year == later else "")
@@ -451,15 +544,25 @@ def _exposure_table(view: View) -> Sequence[Block]:
             if whole_filed is not None and total(value for value, _ in beside.values()) != whole_filed:
                 notes.append("The years as filed do not add up to the total as filed.")
         rows.append(Row(Cell("Total"), last_row, "total"))
-        head = [Column("Fiscal year", "text"), *[Column(clean(contract)) for contract in contracts], Column("This book")]
+        head = [
+            Column("Fiscal year", "text"),
+            *[Column(clean(contract)) for contract in contracts],
+            Column("This book"),
+        ]
         if beside:
             head.append(Column(f"{vendor_text(view)} as filed", unit=f"USD m, whole programme, {ended}"))
         blocks.append(
             Table(
-                "Maximum exposure by vendor fiscal year", head, rows, f"{EXPOSURE}, {FACTS}" if beside else EXPOSURE,
-                unit=unit_text(currency, scale), as_of=month, notes=notes, evidence=evidence(view, "backstop", EXPOSURE_TERMS),
+                "Maximum exposure by vendor fiscal year",
+                head,
+                rows,
+                f"{EXPOSURE}, {FACTS}" if beside else EXPOSURE,
+                unit=unit_text(currency, scale),
+                as_of=month,
+                notes=notes,
+                evidence=evidence(view, "backstop", EXPOSURE_TERMS),
             )
-        )  # fmt: skip
+        )
     return blocks
 
 

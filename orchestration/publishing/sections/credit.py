@@ -78,26 +78,40 @@ HORIZONS = {"lifetime": "lifetime", "twelve_month": "12-month"}
 def receivables(view: View) -> Section:
     """What is invoiced and open, how old it is, and how fast it is paid."""
     return build(
-        view, "receivables", "Receivables", "What is invoiced and unpaid, how old is it, and how fast does it turn into cash?",
+        view,
+        "receivables",
+        "Receivables",
+        "What is invoiced and unpaid, how old is it, and how fast does it turn into cash?",
         [
-            ("the movement of receivables", lambda seen: [Prose([one.sentence() for one in receivable_movements(seen)])]),
+            (
+                "the movement of receivables",
+                lambda seen: [Prose([one.sentence() for one in receivable_movements(seen)])],
+            ),
             ("the roll-forward of receivables", _rollforward),
             ("receivables, ageing and days outstanding", _receivable_charts),
             ("ageing", _ageing_table),
             ("collection metrics", _metrics_table),
             ("the issuer's own ratios", _issuer_table),
         ],
-    )  # fmt: skip
+    )
 
 
 def _signed_lines(row: Mapping[str, Any], lines: Mapping[str, tuple[str, int]]) -> list[Decimal]:
     return [sign * (to_decimal(row[column]) or Decimal(0)) for column, (_, sign) in lines.items() if column in row]
 
 
-def roll_table(
-    rows: Sequence[dict[str, Any]], lines: Mapping[str, tuple[str, int]], heads: Sequence[Cell], whole: str,
-    caption: str, source: str, currency: str, as_of: str, first: str, notes: Sequence[str] = (),
-) -> Table:  # fmt: skip
+def roll_table(  # noqa: PLR0917  a table is its words
+    rows: Sequence[dict[str, Any]],
+    lines: Mapping[str, tuple[str, int]],
+    heads: Sequence[Cell],
+    whole: str,
+    caption: str,
+    source: str,
+    currency: str,
+    as_of: str,
+    first: str,
+    notes: Sequence[str] = (),
+) -> Table:
     """A roll-forward: opening and signed movements across, closing as their sum, contracts down, everything footing.
 
     Where opening and movements do not lead to the published closing, a note says by how much.
@@ -119,8 +133,11 @@ def roll_table(
     out.append(Row(Cell(whole), grid[-1], "total"))
     shown = [label for column, (label, _) in lines.items() if rows and column in rows[0]]
     head_row = [
-        Column(first, "text"), Column("Opening"), *[Column(sentence_case(label)) for label in shown], Column("Closing"),
-    ]  # fmt: skip
+        Column(first, "text"),
+        Column("Opening"),
+        *[Column(sentence_case(label)) for label in shown],
+        Column("Closing"),
+    ]
     return Table(caption, head_row, out, source, unit=unit_text(currency, scale), as_of=as_of, notes=told)
 
 
@@ -139,10 +156,18 @@ def _rollforward(view: View) -> Sequence[Block]:
             )
         blocks.append(
             roll_table(
-                mine.to_dicts(), ROLLFORWARD_LINES, [Cell(clean(one), kind="code") for one in mine["contract_id"]],
-                "All contracts", "Roll-forward of trade receivables", ROLL, currency, month_text(month), "Contract", notes,
+                mine.to_dicts(),
+                ROLLFORWARD_LINES,
+                [Cell(clean(one), kind="code") for one in mine["contract_id"]],
+                "All contracts",
+                "Roll-forward of trade receivables",
+                ROLL,
+                currency,
+                month_text(month),
+                "Contract",
+                notes,
             )
-        )  # fmt: skip
+        )
     return blocks
 
 
@@ -157,14 +182,16 @@ def _receivable_charts(view: View) -> Sequence[Block]:
         items.append(
             Drawing(
                 charts.bars(
-                    f"chart-receivable-{index}", "Trade receivables at month end",
+                    f"chart-receivable-{index}",
+                    "Trade receivables at month end",
                     f"{money(last['closing_amount'], currency)} at the end of {month_text(last['month'])}.",
                     [(row["month"], float(total([row["closing_amount"]]) / scale.divisor)) for row in summed],
                     last_text=number(last["closing_amount"], scale.digits, scale.divisor),
                 ),
-                unit_text(currency, scale), ROLL,
+                unit_text(currency, scale),
+                ROLL,
             )
-        )  # fmt: skip
+        )
     blocks: list[Block] = []
     for builder in (_ageing_chart, _dso_chart):
         try:
@@ -183,20 +210,26 @@ def _ageing_chart(view: View) -> list[Drawing]:
         scale = money_scale(sums.values())
         bars = [
             charts.Bar(
-                _bucket_text(bucket), float(amount / scale.divisor), number(amount, scale.digits, scale.divisor),
+                _bucket_text(bucket),
+                float(amount / scale.divisor),
+                number(amount, scale.digits, scale.divisor),
                 "blue" if bucket == "current" else "red",
             )
             for bucket, amount in sums.items()
-        ]  # fmt: skip
+        ]
         items.append(
             Drawing(
                 charts.rows(
-                    f"chart-ageing-{index}", "Open items by days past due",
-                    f"{month_text(month)}: " + ", ".join(f"{bar.name} {bar.text}" for bar in bars) + ".", bars, name_width=92,
+                    f"chart-ageing-{index}",
+                    "Open items by days past due",
+                    f"{month_text(month)}: " + ", ".join(f"{bar.name} {bar.text}" for bar in bars) + ".",
+                    bars,
+                    name_width=92,
                 ),
-                f"{unit_text(currency, scale)}, {month_text(month)}", AGEING,
+                f"{unit_text(currency, scale)}, {month_text(month)}",
+                AGEING,
             )
-        )  # fmt: skip
+        )
     return items
 
 
@@ -206,7 +239,11 @@ def _buckets(frame: pl.DataFrame) -> list[str]:
 
 
 def _bucket_text(bucket: str) -> str:
-    return f"{clean(bucket).replace('-', '–')} days" if any(sign.isdigit() for sign in bucket) else sentence_case(words(bucket))
+    return (
+        f"{clean(bucket).replace('-', '–')} days"
+        if any(sign.isdigit() for sign in bucket)
+        else sentence_case(words(bucket))
+    )
 
 
 def _dso_chart(view: View) -> list[Drawing]:
@@ -221,16 +258,18 @@ def _dso_chart(view: View) -> list[Drawing]:
         known = [value for value in values.values() if value is not None]
         if not known:
             continue
-        token = next(tokens, None)
-        if token is None:
+        colour = next(tokens, None)
+        if colour is None:
             break
         name = parks.get(str(contract), clean(contract)).split(" ")[0]
         series.append(
             charts.Series(
-                str(contract), [(month, None if values.get(month) is None else float(values[month])) for month in months],
-                token, f"{name[:9]} {number(known[-1])}",
+                str(contract),
+                [(month, None if values.get(month) is None else float(values[month])) for month in months],
+                colour,
+                f"{name[:9]} {number(known[-1])}",
             )
-        )  # fmt: skip
+        )
     quarters = view.tables.get(QUARTER)
     if quarters is not None and {"fiscal_period_end", "dso_days"} <= set(quarters.columns):
         filed = quarters.filter(pl.col("dso_days").is_not_null() & (pl.col("fiscal_period_end") <= view.as_of))
@@ -240,21 +279,28 @@ def _dso_chart(view: View) -> list[Drawing]:
             # A level, since the issuer's quarters end before most of these months: the label names the quarter.
             series.append(
                 charts.Series(
-                    "filed", [(month, level) for month in months], "slate",
-                    f"{vendor_text(view)[:8]} {number(level)}", dashed=True,
+                    "filed",
+                    [(month, level) for month in months],
+                    "slate",
+                    f"{vendor_text(view)[:8]} {number(level)}",
+                    dashed=True,
                 )
-            )  # fmt: skip
+            )
     if not series:
         raise CannotCompute(f"table {METRICS} has no days outstanding yet")
     return [
         Drawing(
             charts.lines(
-                "chart-dso", "Days sales outstanding",
-                f"{month_text(months[-1])}: " + ", ".join(one.label for one in series) + " days.", series, y_format=",.0f",
+                "chart-dso",
+                "Days sales outstanding",
+                f"{month_text(months[-1])}: " + ", ".join(one.label for one in series) + " days.",
+                series,
+                y_format=",.0f",
             ),
-            f"days; dashed: {vendor_text(view)}'s last filed quarter", f"{METRICS}, {QUARTER}",
+            f"days; dashed: {vendor_text(view)}'s last filed quarter",
+            f"{METRICS}, {QUARTER}",
         )
-    ]  # fmt: skip
+    ]
 
 
 def _ageing_table(view: View) -> Sequence[Block]:
@@ -270,7 +316,9 @@ def _ageing_table(view: View) -> Sequence[Block]:
         grid = footed_grid(values, scale)
         apart = [column for column in ("disputed_amount", "unapplied_amount") if column in mine.columns]
         sides = {
-            column: footed_column([total(mine.filter(pl.col("contract_id") == one)[column]) for one in contracts], scale)
+            column: footed_column(
+                [total(mine.filter(pl.col("contract_id") == one)[column]) for one in contracts], scale
+            )
             for column in apart
         }
         out = [
@@ -279,24 +327,35 @@ def _ageing_table(view: View) -> Sequence[Block]:
         ]
         out.append(Row(Cell("All contracts"), [*grid[-1], *[sides[column][1] for column in apart]], "total"))
         head = [
-            Column("Contract", "text"), *[Column(_bucket_text(bucket)) for bucket in buckets], Column("Open"),
+            Column("Contract", "text"),
+            *[Column(_bucket_text(bucket)) for bucket in buckets],
+            Column("Open"),
             *[Column(sentence_case(words(column.removesuffix("_amount")))) for column in apart],
-        ]  # fmt: skip
+        ]
         blocks.append(
             Table(
-                "Ageing by contractual due date", head, out, AGEING, unit=unit_text(currency, scale), as_of=month_text(month),
-                notes=["Disputed and unapplied stand beside the buckets: disputed is part of open, unapplied cash is not."],
+                "Ageing by contractual due date",
+                head,
+                out,
+                AGEING,
+                unit=unit_text(currency, scale),
+                as_of=month_text(month),
+                notes=[
+                    "Disputed and unapplied stand beside the buckets: disputed is part of open, unapplied cash is not."
+                ],
             )
-        )  # fmt: skip
+        )
     return blocks
 
 
 METRIC_COLUMNS = (
-    ("dso_days", "DSO", "days", 1), ("countback_dso_days", "Count-back DSO", "days", 1),
-    ("best_possible_dso_days", "Best possible DSO", "days", 1), ("average_days_delinquent", "Average delinquent", "days", 1),
+    ("dso_days", "DSO", "days", 1),
+    ("countback_dso_days", "Count-back DSO", "days", 1),
+    ("best_possible_dso_days", "Best possible DSO", "days", 1),
+    ("average_days_delinquent", "Average delinquent", "days", 1),
     ("receivables_turnover", "Turnover", "times a year", 2),
     ("collection_effectiveness_fraction", "Collection effectiveness", "%", 1),
-)  # fmt: skip
+)
 
 
 def _metrics_table(view: View) -> Sequence[Block]:
@@ -309,10 +368,15 @@ def _metrics_table(view: View) -> Sequence[Block]:
         for column, _, unit, digits in shown:
             reason = clean(row.get(f"{column}_null_reason") or "no reason published")
             cells.append(
-                share_of(row[column], digits, reason=reason) if unit == "%" else figure(row[column], digits, reason=reason)
+                share_of(row[column], digits, reason=reason)
+                if unit == "%"
+                else figure(row[column], digits, reason=reason)
             )
         out.append(Row(Cell(clean(row["contract_id"]), kind="code"), cells))
-    head = [Column("Contract", "text"), *[Column(label, unit="" if unit == "%" else unit) for _, label, unit, _ in shown]]
+    head = [
+        Column("Contract", "text"),
+        *[Column(label, unit="" if unit == "%" else unit) for _, label, unit, _ in shown],
+    ]
     return [Table("How fast receivables are collected", head, out, METRICS, as_of=month_text(month))]
 
 
@@ -331,7 +395,8 @@ def _issuer_table(view: View) -> Sequence[Block]:
                 figure(row["accounts_receivable"], reason="not filed"),
                 figure(row["dso_days"], 1, reason=clean(row.get("dso_days_null_reason") or "not filed")),
                 figure(
-                    row.get("receivables_turnover"), 2,
+                    row.get("receivables_turnover"),
+                    2,
                     reason=clean(row.get("receivables_turnover_null_reason") or "no opening receivable"),
                 ),
                 figure(row.get("allowance"), reason="not in the issuer facts"),
@@ -339,31 +404,47 @@ def _issuer_table(view: View) -> Sequence[Block]:
             ],
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     head = [
-        Column("Quarter", "text"), Column("Ended", "text"), Column("Revenue"), Column("Receivables"),
-        Column("DSO", unit="days"), Column("Turnover", unit="times a year"), Column("Allowance"), Column("Equity"),
-    ]  # fmt: skip
+        Column("Quarter", "text"),
+        Column("Ended", "text"),
+        Column("Revenue"),
+        Column("Receivables"),
+        Column("DSO", unit="days"),
+        Column("Turnover", unit="times a year"),
+        Column("Allowance"),
+        Column("Equity"),
+    ]
     return [
         Table(
-            f"{sentence_case(vendor_text(view))}'s own ratios from its filings", head, out, QUARTER,
-            unit="USD m unless said", notes=["Grades of each item stand in issuer.fct_issuer_fact."],
+            f"{sentence_case(vendor_text(view))}'s own ratios from its filings",
+            head,
+            out,
+            QUARTER,
+            unit="USD m unless said",
+            notes=["Grades of each item stand in issuer.fct_issuer_fact."],
         )
-    ]  # fmt: skip
+    ]
 
 
 def credit_loss(view: View) -> Section:
     """Expected credit loss under both standards and every scenario, and the allowance."""
     return build(
-        view, "credit-loss", "Credit loss", "What is expected to be lost of what is owed, and how far do the standards differ?",
+        view,
+        "credit-loss",
+        "Credit loss",
+        "What is expected to be lost of what is owed, and how far do the standards differ?",
         [
-            ("the movement of the allowance", lambda seen: [Prose([one.sentence() for one in allowance_movements(seen)])]),
+            (
+                "the movement of the allowance",
+                lambda seen: [Prose([one.sentence() for one in allowance_movements(seen)])],
+            ),
             ("expected credit loss by scenario", _loss_charts),
             ("expected credit loss by standard and scenario", _loss_table),
             ("the roll-forward of the allowance", _allowance),
             ("the provision matrix", _matrix),
         ],
-    )  # fmt: skip
+    )
 
 
 def _loss_rows(view: View) -> tuple[Any, pl.DataFrame]:
@@ -386,13 +467,16 @@ def weighted(rows: pl.DataFrame) -> Decimal | None:
         if abs(total(row["weight"] for row in mine) - 1) > Decimal("0.000000001"):
             return None
         result += sum(
-            ((to_decimal(row["weight"]) or Decimal(0)) * total([row["expected_credit_loss_amount"]]) for row in mine), Decimal(0)
+            ((to_decimal(row["weight"]) or Decimal(0)) * total([row["expected_credit_loss_amount"]]) for row in mine),
+            Decimal(0),
         )
     return result
 
 
 def _kinds(rows: pl.DataFrame) -> list[tuple[str, str]]:
-    there = {(str(row["standard"]), str(row["horizon"])) for row in rows.select("standard", "horizon").unique().to_dicts()}
+    there = {
+        (str(row["standard"]), str(row["horizon"])) for row in rows.select("standard", "horizon").unique().to_dicts()
+    }
     order = [(standard, horizon) for standard in STANDARDS for horizon in HORIZONS]
     return [pair for pair in order if pair in there] + sorted(there - set(order))
 
@@ -423,13 +507,19 @@ def _loss_charts(view: View) -> Sequence[Block]:
         items.append(
             Drawing(
                 charts.strips(
-                    f"chart-loss-{index}", "Expected credit loss by scenario",
-                    f"{month_text(month)}, {unit_text(currency, scale)}: " + "; ".join(one.name for one in strips) + ".",
-                    strips, axis_format=",.1f", unit=unit_text(currency, scale),
+                    f"chart-loss-{index}",
+                    "Expected credit loss by scenario",
+                    f"{month_text(month)}, {unit_text(currency, scale)}: "
+                    + "; ".join(one.name for one in strips)
+                    + ".",
+                    strips,
+                    axis_format=",.1f",
+                    unit=unit_text(currency, scale),
                 ),
-                f"{unit_text(currency, scale)}, {month_text(month)}; square: weighted, ticks: scenarios", LOSS,
+                f"{unit_text(currency, scale)}, {month_text(month)}; square: weighted, ticks: scenarios",
+                LOSS,
             )
-        )  # fmt: skip
+        )
     trend = _allowance_chart(view)
     return [Drawings([*items, *trend])]
 
@@ -443,29 +533,45 @@ def _allowance_chart(view: View) -> list[Drawing]:
         scale = money_scale(summed["closing_amount"])
         months = months_of(summed, "month")
         series = []
-        for standard, token, dashed in (("cecl", "blue", False), ("ifrs9", "teal", True)):
-            values = {row["month"]: row["closing_amount"] for row in summed.filter(pl.col("standard") == standard).to_dicts()}
+        for standard, colour, dashed in (("cecl", "blue", False), ("ifrs9", "teal", True)):
+            values = {
+                row["month"]: row["closing_amount"] for row in summed.filter(pl.col("standard") == standard).to_dicts()
+            }
             if values:
                 last = total([values[max(values)]])
                 series.append(
                     charts.Series(
                         standard,
-                        [(month, float(total([values[month]]) / scale.divisor) if month in values else None) for month in months],
-                        token, f"{STANDARDS[standard]} {number(last, scale.digits, scale.divisor)}", dashed,
+                        [
+                            (month, float(total([values[month]]) / scale.divisor) if month in values else None)
+                            for month in months
+                        ],
+                        colour,
+                        f"{STANDARDS[standard]} {number(last, scale.digits, scale.divisor)}",
+                        dashed,
                     )
-                )  # fmt: skip
+                )
         if series:
             items.append(
                 Drawing(
                     charts.lines(
-                        f"chart-allowance-{index}", "Allowance for credit losses",
-                        f"{month_text(months[-1])}, {unit_text(currency, scale)}: " + ", ".join(one.label for one in series) + ".",
-                        series, y_format=",.1f",
+                        f"chart-allowance-{index}",
+                        "Allowance for credit losses",
+                        f"{month_text(months[-1])}, {unit_text(currency, scale)}: "
+                        + ", ".join(one.label for one in series)
+                        + ".",
+                        series,
+                        y_format=",.1f",
                     ),
-                    unit_text(currency, scale), ALLOWANCE,
+                    unit_text(currency, scale),
+                    ALLOWANCE,
                 )
-            )  # fmt: skip
+            )
     return items
+
+
+def _stages(rows: pl.DataFrame) -> str:
+    return ", ".join(sorted({str(one) for one in rows["stage"].drop_nulls()})) if "stage" in rows.columns else ""
 
 
 def _loss_table(view: View) -> Sequence[Block]:
@@ -481,40 +587,67 @@ def _loss_table(view: View) -> Sequence[Block]:
         out = []
         for standard, horizon in _kinds(mine):
             kept = mine.filter((pl.col("standard") == standard) & (pl.col("horizon") == horizon))
-            for contract in [*kept["contract_id"].unique().sort().to_list(), None]:
-                here = kept if contract is None else kept.filter(pl.col("contract_id") == contract)
-                cells = [
-                    figure(total(here.filter(pl.col("scenario") == one)["expected_credit_loss_amount"]), scale.digits, scale.divisor)
-                    for one in scenarios
-                ]
-                stages = sorted({str(one) for one in here["stage"].drop_nulls()}) if "stage" in here.columns else []
+            contracts = kept["contract_id"].unique().sort().to_list()
+            by_contract = [kept.filter(pl.col("contract_id") == contract) for contract in contracts]
+            grid = [
+                footed_column(
+                    [
+                        total(here.filter(pl.col("scenario") == one)["expected_credit_loss_amount"])
+                        for here in by_contract
+                    ],
+                    scale,
+                )
+                for one in scenarios
+            ]
+            means = [weighted(here) for here in by_contract]
+            mean_cells, mean_all = footed_column(means, scale)
+            if None in means:
+                mean_all = absent("weights do not sum to one")
+            for index, contract in enumerate(contracts):
+                stages = _stages(by_contract[index]) if standard == "ifrs9" else ""
                 out.append(
                     Row(
                         Cell(_kind_text(standard, horizon)),
                         [
-                            Cell("all contracts") if contract is None else Cell(clean(contract), kind="code"),
-                            Cell(", ".join(stages)) if stages and standard == "ifrs9" else Cell("none" if standard == "cecl" else "", tone="quiet"),
-                            *cells,
-                            figure(weighted(here), scale.digits, scale.divisor, reason="weights do not sum to one"),
+                            Cell(clean(contract), kind="code"),
+                            Cell(stages) if stages else Cell("none", tone="quiet"),
+                            *[cells[index] for cells, _ in grid],
+                            mean_cells[index],
                         ],
-                        "total" if contract is None else "",
                     )
                 )
+            out.append(
+                Row(
+                    Cell(_kind_text(standard, horizon)),
+                    [Cell("all contracts"), Cell(""), *[whole for _, whole in grid], mean_all],
+                    "total",
+                )
+            )
         head = [
-            Column("Standard and horizon", "text"), Column("Contract", "text"), Column("Stage", "text"),
-            *[Column(sentence_case(words(one)), unit=f"weight {'/'.join(weights[one])}") for one in scenarios], Column("Weighted"),
-        ]  # fmt: skip
+            Column("Standard and horizon", "text"),
+            Column("Contract", "text"),
+            Column("Stage", "text"),
+            *[Column(sentence_case(words(one)), unit=f"weight {'/'.join(weights[one])}") for one in scenarios],
+            Column("Weighted"),
+        ]
         blocks.append(
             Table(
-                "Expected credit loss: CECL beside IFRS 9", head, out, LOSS, unit=unit_text(currency, scale), as_of=month_text(month),
-                notes=["Results are weighted, never inputs. Each figure is rounded for itself; totals of contracts may be off by one in the last place."],
+                "Expected credit loss: CECL beside IFRS 9",
+                head,
+                out,
+                LOSS,
+                unit=unit_text(currency, scale),
+                as_of=month_text(month),
+                notes=["Results are weighted, never inputs."],
             )
-        )  # fmt: skip
+        )
     return blocks
 
 
 def _allowance(view: View) -> Sequence[Block]:
-    frame = need(view, ALLOWANCE, "contract_id", "month", "standard", "opening_amount", "closing_amount", "provision_amount")
+    frame = need(
+        view, ALLOWANCE, "contract_id", "month", "standard", "opening_amount", "closing_amount", "provision_amount"
+    )
     month, rows = latest(upto(view, frame, "month", ALLOWANCE), "month")
     blocks: list[Block] = []
     for currency, mine in currencies(view, rows):
@@ -523,10 +656,17 @@ def _allowance(view: View) -> Sequence[Block]:
             title = f"Roll-forward of the allowance, {STANDARDS.get(standard, words(standard))}"
             blocks.append(
                 roll_table(
-                    here.to_dicts(), ALLOWANCE_LINES, [Cell(clean(one), kind="code") for one in here["contract_id"]],
-                    "All contracts", title, ALLOWANCE, currency, month_text(month), "Contract",
+                    here.to_dicts(),
+                    ALLOWANCE_LINES,
+                    [Cell(clean(one), kind="code") for one in here["contract_id"]],
+                    "All contracts",
+                    title,
+                    ALLOWANCE,
+                    currency,
+                    month_text(month),
+                    "Contract",
                 )
-            )  # fmt: skip
+            )
     return blocks
 
 
@@ -538,28 +678,46 @@ def _matrix(view: View) -> Sequence[Block]:
     for currency, mine in currencies(view, rows):
         scale = money_scale(mine["open_amount"])
         small = money_scale(mine["expected_credit_loss_amount"])
-        listed = [row for bucket in _buckets(mine) for row in mine.filter(pl.col("bucket") == bucket).sort("contract_id").to_dicts()]
+        listed = [
+            row
+            for bucket in _buckets(mine)
+            for row in mine.filter(pl.col("bucket") == bucket).sort("contract_id").to_dicts()
+        ]
         opens, opens_all = footed_column([row["open_amount"] for row in listed], scale)
         losses, losses_all = footed_column([row["expected_credit_loss_amount"] for row in listed], small)
         out = [
             Row(
                 Cell(_bucket_text(str(row["bucket"]))),
                 [
-                    Cell(clean(row["contract_id"]), kind="code"), opens[index],
-                    share_of(row["loss_rate"], 3, reason="no rate"), figure(row["forward_scalar"], 3, reason="none"), losses[index],
+                    Cell(clean(row["contract_id"]), kind="code"),
+                    opens[index],
+                    share_of(row["loss_rate"], 3, reason="no rate"),
+                    figure(row["forward_scalar"], 3, reason="none"),
+                    losses[index],
                 ],
             )
             for index, row in enumerate(listed)
-        ]  # fmt: skip
+        ]
         out.append(Row(Cell("Total"), [Cell(""), opens_all, Cell(""), Cell(""), losses_all], "total"))
         head = [
-            Column("Bucket", "text"), Column("Contract", "text"), Column("Open", unit=unit_text(currency, scale)), Column("Loss rate"),
-            Column("Forward scalar"), Column("Expected loss", unit=unit_text(currency, small)),
-        ]  # fmt: skip
+            Column("Bucket", "text"),
+            Column("Contract", "text"),
+            Column("Open", unit=unit_text(currency, scale)),
+            Column("Loss rate"),
+            Column("Forward scalar"),
+            Column("Expected loss", unit=unit_text(currency, small)),
+        ]
         blocks.append(
-            Table("Provision matrix", head, out, MATRIX, as_of=month_text(month), folded=True,
-                  notes=["Rates are shown rounded and used unrounded."])
-        )  # fmt: skip
+            Table(
+                "Provision matrix",
+                head,
+                out,
+                MATRIX,
+                as_of=month_text(month),
+                folded=True,
+                notes=["Rates are shown rounded and used unrounded."],
+            )
+        )
     return blocks
 
 

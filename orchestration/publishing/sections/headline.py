@@ -14,7 +14,6 @@ import polars as pl
 
 from orchestration.publishing.formats import (
     clean,
-    count_text,
     join_words,
     missing,
     money,
@@ -126,10 +125,12 @@ def headline(view: View) -> Headline:
     moves: list[movements.Movement] = []
     lacking: list[tuple[str, str]] = []
     for name, mover in (
-        ("Revenue share", movements.share_movements), ("Backstop claims", movements.claim_movements),
-        ("Trade receivables", movements.receivable_movements), ("Allowance (CECL)", movements.allowance_movements),
+        ("Revenue share", movements.share_movements),
+        ("Backstop claims", movements.claim_movements),
+        ("Trade receivables", movements.receivable_movements),
+        ("Allowance (CECL)", movements.allowance_movements),
         ("Maximum exposure", movements.exposure_movements),
-    ):  # fmt: skip
+    ):
         try:
             moves.extend(mover(view))
         except CannotCompute as reason:
@@ -164,7 +165,9 @@ def _owed(view: View, question: str, anchor: str) -> Answer:
         also = _and_currency(frame, currency)
         values.append(
             Value(
-                money(owed, currency), plain(owed), _sql(f"sum({receivable} + {unbilled})", EXPOSURES, "month", month, also)
+                money(owed, currency),
+                plain(owed),
+                _sql(f"sum({receivable} + {unbilled})", EXPOSURES, "month", month, also),
             )
         )
         facts += [
@@ -173,14 +176,27 @@ def _owed(view: View, question: str, anchor: str) -> Answer:
         ]
         past = _past_due(view, month, currency)
         if past is not None:
-            facts.append(Fact("past due", f"{money(past[0], currency)} ({percent(past[1])})", tone="bad" if past[0] else ""))
+            facts.append(
+                Fact("past due", f"{money(past[0], currency)} ({percent(past[1])})", tone="bad" if past[0] else "")
+            )
         facts.append(Fact("owed the other way (claims)", money(total(mine[payable]), currency)))
         enforceable = "netting_enforceable" in mine.columns and bool(mine["netting_enforceable"].any())
-        facts.append(Fact("net, where enforceable", money(total(mine[net]), currency), "" if enforceable else "no netting is enforceable"))
+        facts.append(
+            Fact(
+                "net, where enforceable",
+                money(total(mine[net]), currency),
+                "" if enforceable else "no netting is enforceable",
+            )
+        )
     return Answer(
-        question, "receivable and accrued share", values, facts, _when(view, month),
-        evidence(view, "revenue_share", RATE_TERMS), anchor=anchor,
-    )  # fmt: skip
+        question,
+        "receivable and accrued share",
+        values,
+        facts,
+        _when(view, month),
+        evidence(view, "revenue_share", RATE_TERMS),
+        anchor=anchor,
+    )
 
 
 def _past_due(view: View, month: date, currency: str) -> tuple[Decimal, Decimal] | None:
@@ -189,13 +205,15 @@ def _past_due(view: View, month: date, currency: str) -> tuple[Decimal, Decimal]
         return None
     for code, rows in currencies(view, frame.filter(pl.col("month") == month)):
         if code == currency:
-            overdue = total(rows.filter(pl.col("bucket").is_in(["1-30", "31-60", "61-90", "91-120", ">120"]))["open_amount"])
+            overdue = total(
+                rows.filter(pl.col("bucket").is_in(["1-30", "31-60", "61-90", "91-120", ">120"]))["open_amount"]
+            )
             return overdue, ratio(overdue, total(rows["open_amount"])) or Decimal(0)
     return None
 
 
 def _when(view: View, month: date) -> str:
-    """ "December 2027, provisional" where the books of a contract are still open."""
+    """Gives "December 2027, provisional" where the books of a contract are still open."""
     contracts = optional(view, "core.dim_contract", "contract_id")
     if contracts is None:
         return month_text(month)
@@ -211,10 +229,11 @@ def _might_buy(view: View, question: str, anchor: str) -> Answer:
         whole = total(mine["max_exposure_amount"])
         values.append(
             Value(
-                money(whole, currency), plain(whole),
+                money(whole, currency),
+                plain(whole),
                 _sql("sum(max_exposure_amount)", EXPOSURE, "as_of_month", month, _and_currency(frame, currency)),
             )
-        )  # fmt: skip
+        )
         years = [int(year) for year in mine["vendor_fiscal_year"].unique().sort()]
         first = total(mine.filter(pl.col("vendor_fiscal_year") == years[0])["max_exposure_amount"])
         facts.append(Fact(f"of it in FY{years[0] % 100:02d}", money(first, currency), f"ends FY{years[-1] % 100:02d}"))
@@ -224,12 +243,19 @@ def _might_buy(view: View, question: str, anchor: str) -> Answer:
         for currency, mine in currencies(view, here):
             paid, left = total(mine["paid_to_date_amount"]), total(mine["lifetime_cap_left_amount"])
             used = ratio(paid, paid + left)
-            facts.append(Fact("claims to date", money(paid, currency), f"{percent(used)} of the cap" if used is not None else ""))
+            facts.append(
+                Fact("claims to date", money(paid, currency), f"{percent(used)} of the cap" if used is not None else "")
+            )
     facts += _expected(view)
     return Answer(
-        question, "maximum backstop exposure, undiscounted, not netted", values, facts, month_text(month),
-        evidence(view, "backstop", EXPOSURE_TERMS), anchor=anchor,
-    )  # fmt: skip
+        question,
+        "maximum backstop exposure, undiscounted, not netted",
+        values,
+        facts,
+        month_text(month),
+        evidence(view, "backstop", EXPOSURE_TERMS),
+        anchor=anchor,
+    )
 
 
 def _base_case(view: View) -> tuple[date, pl.DataFrame] | None:
@@ -247,10 +273,14 @@ def _expected(view: View) -> list[Fact]:
         return [Fact("expected claims", missing(f"table {DISTRIBUTION} is not in this snapshot"))]
     facts = []
     for currency, mine in currencies(view, found[1]):
-        facts.append(Fact("expected claims, simulated", money(total(mine["expected_amount"]), currency), "sum of contracts"))
+        facts.append(
+            Fact("expected claims, simulated", money(total(mine["expected_amount"]), currency), "sum of contracts")
+        )
         tail = quantile_column(mine, "es", "99")
         if tail:
-            facts.append(Fact("in the worst 1 % of paths", money(total(mine[tail]), currency), "ES 99, contracts added"))
+            facts.append(
+                Fact("in the worst 1 % of paths", money(total(mine[tail]), currency), "ES 99, contracts added")
+            )
     return facts
 
 
@@ -265,11 +295,17 @@ def _how_sure(view: View, question: str, anchor: str) -> Answer:
     if found is not None:
         for _, mine in currencies(view, found[1]):
             worst = max(
-                (value for row in mine.to_dicts() if (value := ratio(row["standard_error_amount"], row["expected_amount"])) is not None),
+                (
+                    value
+                    for row in mine.to_dicts()
+                    if (value := ratio(row["standard_error_amount"], row["expected_amount"])) is not None
+                ),
                 default=None,
             )
             if worst is not None:
-                facts.append(Fact("error of the simulation", f"±{percent(worst, 2)}", "largest standard error over expected"))
+                facts.append(
+                    Fact("error of the simulation", f"±{percent(worst, 2)}", "largest standard error over expected")
+                )
         claims = [to_decimal(value) for value in found[1].to_dict(as_series=False).get("any_claim_probability", [])]
         known = [value for value in claims if value is not None]
         if known:
@@ -279,7 +315,11 @@ def _how_sure(view: View, question: str, anchor: str) -> Answer:
         checks = latest_checks(view)
         passed = int(checks["passed"].fill_null(value=False).sum())
         facts.append(
-            Fact("checks passed", f"{number(passed)} of {number(checks.height)}", tone="" if passed == checks.height else "bad")
+            Fact(
+                "checks passed",
+                f"{number(passed)} of {number(checks.height)}",
+                tone="" if passed == checks.height else "bad",
+            )
         )
     except CannotCompute as reason:
         facts.append(Fact("checks passed", missing(str(reason))))
@@ -289,9 +329,13 @@ def _how_sure(view: View, question: str, anchor: str) -> Answer:
         "and coalesce(evidence_grade, 'assumed') = 'assumed'"
     )
     return Answer(
-        question, "contract terms in force are assumed, not public",
-        [Value(f"{number(weak)} of {number(whole)}", str(weak), sql)], facts, "", anchor=anchor,
-    )  # fmt: skip
+        question,
+        "contract terms in force are assumed, not public",
+        [Value(f"{number(weak)} of {number(whole)}", str(weak), sql)],
+        facts,
+        "",
+        anchor=anchor,
+    )
 
 
 def _breaks_first(view: View, question: str, anchor: str) -> Answer:
@@ -301,7 +345,9 @@ def _breaks_first(view: View, question: str, anchor: str) -> Answer:
         raise CannotCompute(f"no covenant of {COVENANTS} could be tested in {short_month_text(month)}")
     first = tested[0]
     parks = contract_parks(view)
-    name = f"{sentence_case(words(first['covenant_id']))}, {parks.get(first['contract_id'], clean(first['contract_id']))}"
+    name = (
+        f"{sentence_case(words(first['covenant_id']))}, {parks.get(first['contract_id'], clean(first['contract_id']))}"
+    )
     broken = [row for row in tested if row["passed"] is False]
     facts = [
         Fact("value against threshold", f"{number(first['value'], 2)} against {number(first['threshold'], 2)}"),
@@ -317,15 +363,17 @@ def _breaks_first(view: View, question: str, anchor: str) -> Answer:
         facts.append(Fact("open alerts", number(alerts.height), tone="bad" if alerts.height else ""))
     except CannotCompute as reason:
         facts.append(Fact("open alerts", missing(str(reason))))
-    sql = (
-        f"select min(headroom / abs(threshold)) from {COVENANTS} where month = date '{month.isoformat()}'"
-    )
+    sql = f"select min(headroom / abs(threshold)) from {COVENANTS} where month = date '{month.isoformat()}'"
     return Answer(
-        question, f"headroom of {name}",
-        [Value(percent(first["relative"], signed=True), plain(first["relative"]), sql)], facts, month_text(month),
-        evidence(view, "covenant", str(first["covenant_id"]), first["contract_id"]), anchor=anchor,
+        question,
+        f"headroom of {name}",
+        [Value(percent(first["relative"], signed=True), plain(first["relative"]), sql)],
+        facts,
+        month_text(month),
+        evidence(view, "covenant", str(first["covenant_id"]), first["contract_id"]),
+        anchor=anchor,
         tone="bad" if broken else "",
-    )  # fmt: skip
+    )
 
 
 def _breaking_scenarios(view: View) -> list[Fact]:
@@ -336,6 +384,9 @@ def _breaking_scenarios(view: View) -> list[Fact]:
     if "covenant_breached" not in rows.columns:
         return []
     whole = rows["scenario_id"].n_unique()
-    broken = [words(one) for one in rows.filter(pl.col("covenant_breached").fill_null(value=False))["scenario_id"].unique().sort()]
+    broken = [
+        words(one)
+        for one in rows.filter(pl.col("covenant_breached").fill_null(value=False))["scenario_id"].unique().sort()
+    ]
     shown = join_words(broken[:2]) + (" …" if len(broken) > 2 else "")
     return [Fact("scenarios that break one", f"{number(len(broken))} of {number(whole)}", shown)]

@@ -57,7 +57,7 @@ class Movement:
 
     @property
     def change(self) -> Decimal:
-        """after − before, in the currency."""
+        """After − before, in the currency."""
         return self.after - self.before
 
     def shown_effects(self) -> list[tuple[str, Decimal, str]]:
@@ -96,7 +96,10 @@ class Movement:
         """The change as the difference of the two figures shown, so that the line foots."""
         scale = self.scale
         shown = [round_half_away(value / scale.divisor, scale.digits) for value in (self.before, self.after)]
-        return number(shown[1] - shown[0], scale.digits, signed=True) + {"m": "m", "thousand": "\u00a0thousand", "": ""}[scale.word]
+        return (
+            number(shown[1] - shown[0], scale.digits, signed=True)
+            + {"m": "m", "thousand": "\u00a0thousand", "": ""}[scale.word]
+        )
 
     @property
     def short_month(self) -> str:
@@ -140,7 +143,8 @@ def share_movements(view: View) -> list[Movement]:
         now = {row["contract_id"]: row for row in rows.to_dicts() if row["service_month"] == month}
         then = {row["contract_id"]: row for row in rows.to_dicts() if row["service_month"] == before_month}
         effects = dict.fromkeys(
-            ("length of the month", "base per day", "rate and limits", "first month of a contract", "contract ended"), ZERO
+            ("length of the month", "base per day", "rate and limits", "first month of a contract", "contract ended"),
+            ZERO,
         )
         for contract in sorted(now.keys() | then.keys()):
             share = to_decimal(now.get(contract, {}).get("share_amount")) or ZERO
@@ -163,7 +167,9 @@ def share_movements(view: View) -> list[Movement]:
             word = "grew" if bases[1] > bases[0] else "shrank"
             because = f"while the base {word} from {money(bases[0], currency)} to {money(bases[1], currency)}"
         found.append(
-            Movement("Revenue share", currency, before_month, month, before, after, list(effects.items()), because, name)
+            Movement(
+                "Revenue share", currency, before_month, month, before, after, list(effects.items()), because, name
+            )
         )
     return found
 
@@ -179,9 +185,16 @@ def claim_movements(view: View) -> list[Movement]:
         "deductible": ("deductible_gpu_hours", -1),
     }
     frame = need(
-        view, name, "tranche_id", "service_month", "unsold_gpu_hours", "claim_gpu_hours", "buyback_price_per_gpu_hour",
-        "claim_amount", *[column for column, _ in hours.values()],
-    )  # fmt: skip
+        view,
+        name,
+        "tranche_id",
+        "service_month",
+        "unsold_gpu_hours",
+        "claim_gpu_hours",
+        "buyback_price_per_gpu_hour",
+        "claim_amount",
+        *[column for column, _ in hours.values()],
+    )
     before_month, month = _two_months(view, frame, "service_month", name)
     found = []
     for currency, rows in currencies(view, frame.filter(pl.col("service_month").is_in([before_month, month]))):
@@ -216,7 +229,9 @@ def claim_movements(view: View) -> list[Movement]:
                 f"to {quantity(unsold[1], 'GPU-hours')}"
             )
         found.append(
-            Movement("Backstop claims", currency, before_month, month, before, after, list(effects.items()), because, name)
+            Movement(
+                "Backstop claims", currency, before_month, month, before, after, list(effects.items()), because, name
+            )
         )
     return found
 
@@ -228,7 +243,9 @@ def receivable_movements(view: View) -> list[Movement]:
     frame = upto(view, frame, "month", name)
     month, rows = latest(frame, "month")
     months = months_of(frame, "month")
-    before_month = months[-2] if len(months) > 1 else date(month.year - (month.month == 1), (month.month - 2) % 12 + 1, 1)
+    before_month = (
+        months[-2] if len(months) > 1 else date(month.year - (month.month == 1), (month.month - 2) % 12 + 1, 1)
+    )
     found = []
     for currency, mine in currencies(view, rows):
         effects = [
@@ -238,10 +255,17 @@ def receivable_movements(view: View) -> list[Movement]:
         ]
         found.append(
             Movement(
-                "Trade receivables", currency, before_month, month, total(mine["opening_amount"]),
-                total(mine["closing_amount"]), effects, "", name,
+                "Trade receivables",
+                currency,
+                before_month,
+                month,
+                total(mine["opening_amount"]),
+                total(mine["closing_amount"]),
+                effects,
+                "",
+                name,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -276,14 +300,23 @@ def allowance_movements(view: View) -> list[Movement]:
     found = []
     for currency, mine in currencies(view, rows):
         effects = [
-            (label, sign * total(mine[column])) for column, (label, sign) in ALLOWANCE_LINES.items() if column in mine.columns
+            (label, sign * total(mine[column]))
+            for column, (label, sign) in ALLOWANCE_LINES.items()
+            if column in mine.columns
         ]
         found.append(
             Movement(
-                "Allowance (CECL)", currency, before_month, month, total(mine["opening_amount"]),
-                total(mine["closing_amount"]), effects, "", name,
+                "Allowance (CECL)",
+                currency,
+                before_month,
+                month,
+                total(mine["opening_amount"]),
+                total(mine["closing_amount"]),
+                effects,
+                "",
+                name,
             )
-        )  # fmt: skip
+        )
     return found
 
 

@@ -16,6 +16,7 @@ from orchestration.publishing.formats import (
     clean,
     count_text,
     join_words,
+    missing,
     month_text,
     number,
     percent,
@@ -66,9 +67,12 @@ HOURS = ("installed_gpu_hours", "available_gpu_hours", "leased_gpu_hours", "busy
 def programme(view: View) -> Section:
     """Who operates what, where, and which capacity is energised."""
     return build(
-        view, "programme", "Programme", "Which parks and tranches stand behind these figures?",
+        view,
+        "programme",
+        "Programme",
+        "Which parks and tranches stand behind these figures?",
         [("the programme in one sentence", _programme_prose), ("parks", _parks), ("tranches", _tranches)],
-    )  # fmt: skip
+    )
 
 
 def _energised(row: dict[str, Any], view: View) -> bool:
@@ -92,23 +96,30 @@ def _programme_prose(view: View) -> Sequence[Block]:
 
 
 def _parks(view: View) -> Sequence[Block]:
-    parks = need(view, "core.dim_park", "park_id", "park_name", "operator_id", "country_code", "time_zone").sort("park_id")
+    parks = need(view, "core.dim_park", "park_id", "park_name", "operator_id", "country_code", "time_zone").sort(
+        "park_id"
+    )
     operators_frame = optional(view, "core.dim_operator", "operator_id", "operator_name")
     operators = {row["operator_id"]: row for row in operators_frame.to_dicts()} if operators_frame is not None else {}
     tranches = optional(view, "core.dim_tranche", "park_id", "gpu_count", "energised_date")
     listed = tranches.to_dicts() if tranches is not None else []
     rows_in = parks.to_dicts()
     live_cells, live_total = footed_column(
-        [total(t["gpu_count"] for t in listed if t["park_id"] == row["park_id"] and _energised(t, view)) for row in rows_in],
+        [
+            total(t["gpu_count"] for t in listed if t["park_id"] == row["park_id"] and _energised(t, view))
+            for row in rows_in
+        ],
         WHOLE,
     )
     all_cells, all_total = footed_column(
         [total(t["gpu_count"] for t in listed if t["park_id"] == row["park_id"]) for row in rows_in], WHOLE
     )
     has_power = "it_power_mw" in parks.columns
-    power_cells, power_total = footed_column(
-        [row.get("it_power_mw") for row in rows_in], Scale(Decimal(1), "", 1)
-    ) if has_power else ([absent("not published")] * len(rows_in), absent("not published"))
+    power_cells, power_total = (
+        footed_column([row.get("it_power_mw") for row in rows_in], Scale(Decimal(1), "", 1))
+        if has_power
+        else ([absent("not published")] * len(rows_in), absent("not published"))
+    )
     rows = []
     for row, live, planned, power in zip(rows_in, live_cells, all_cells, power_cells, strict=True):
         operator = operators.get(row["operator_id"], {})
@@ -127,11 +138,19 @@ def _parks(view: View) -> Sequence[Block]:
                 ],
             )
         )
-    rows.append(Row(Cell("Programme"), [Cell(""), Cell(""), Cell(""), Cell(""), power_total, live_total, all_total], "total"))
+    rows.append(
+        Row(Cell("Programme"), [Cell(""), Cell(""), Cell(""), Cell(""), power_total, live_total, all_total], "total")
+    )
     head = [
-        Column("Park", "text"), Column("Operator", "text"), Column("Rating", "text"), Column("Country", "text"),
-        Column("Clock", "text"), Column("IT power", unit="MW"), Column("GPUs energised"), Column("GPUs planned"),
-    ]  # fmt: skip
+        Column("Park", "text"),
+        Column("Operator", "text"),
+        Column("Rating", "text"),
+        Column("Country", "text"),
+        Column("Clock", "text"),
+        Column("IT power", unit="MW"),
+        Column("GPUs energised"),
+        Column("GPUs planned"),
+    ]
     return [Table("Parks and operators", head, rows, "core.dim_park, core.dim_operator, core.dim_tranche")]
 
 
@@ -158,16 +177,23 @@ def _tranches(view: View) -> Sequence[Block]:
         )
     rows.append(Row(Cell("All tranches"), [Cell(""), Cell(""), whole, Cell(""), Cell("")], "total"))
     head = [
-        Column("Tranche", "text"), Column("Contract", "text"), Column("GPU", "text"), Column("GPUs"),
-        Column("Energised", "text"), Column("Status", "text"),
-    ]  # fmt: skip
+        Column("Tranche", "text"),
+        Column("Contract", "text"),
+        Column("GPU", "text"),
+        Column("GPUs"),
+        Column("Energised", "text"),
+        Column("Status", "text"),
+    ]
     return [Table("Tranches and their state", head, rows, name, as_of=short_day_text(view.as_of))]
 
 
 def capacity(view: View) -> Section:
     """Installed, available, leased and busy GPU-hours, occupancy beside utilisation, energy and PUE."""
     return build(
-        view, "capacity", "Capacity and power", "How much is installed, how much of it is leased, how much of that is busy?",
+        view,
+        "capacity",
+        "Capacity and power",
+        "How much is installed, how much of it is leased, how much of that is busy?",
         [
             ("capacity in sentences", _capacity_prose),
             ("capacity, occupancy and PUE by month", _capacity_charts),
@@ -175,7 +201,7 @@ def capacity(view: View) -> Section:
             ("energy by month", _power_charts),
             ("power by park", _power_table),
         ],
-    )  # fmt: skip
+    )
 
 
 def _capacity_months(view: View) -> pl.DataFrame:
@@ -197,11 +223,13 @@ def _capacity_prose(view: View) -> Sequence[Block]:
     sums = {column: total(rows[column]) for column in HOURS}
     occupancy = ratio(sums["leased_gpu_hours"], sums["available_gpu_hours"])
     utilisation = ratio(sums["busy_gpu_hours"], sums["leased_gpu_hours"])
-    sentences = [
+    said = (
         f"In {month_text(month)} {quantity(sums['installed_gpu_hours'], 'GPU-hours')} were installed and "
-        f"{quantity(sums['leased_gpu_hours'], 'GPU-hours')} leased: occupancy {percent(occupancy)}; "
-        f"leased GPUs were busy {percent(utilisation)} of the time."
-    ]
+        f"{quantity(sums['leased_gpu_hours'], 'GPU-hours')} leased: occupancy "
+        f"{percent(occupancy) if occupancy is not None else missing('nothing available')}; "
+    )
+    busy = f"leased GPUs were busy {percent(utilisation)} of the time"
+    sentences = [said + (busy if utilisation is not None else f"utilisation {missing('nothing leased')}") + "."]
     known = months_of(months, "month")
     if len(known) > 1:
         before = months.filter(pl.col("month") == known[-2])
@@ -211,14 +239,17 @@ def _capacity_prose(view: View) -> Sequence[Block]:
             verb = "rose" if change > 0 else "fell"
             sentences.append(
                 f"Occupancy {verb} by {number(abs(change), 1)} percentage points from {percent(was)} in "
-                f"{month_text(known[-2])}." if change else f"Occupancy was {percent(was)} in {month_text(known[-2])} too."
+                f"{month_text(known[-2])}."
+                if change
+                else f"Occupancy was {percent(was)} in {month_text(known[-2])} too."
             )
     return [Prose(sentences)]
 
 
 def _points(rows: pl.DataFrame, column: str, divisor: Decimal = Decimal(1)) -> list[tuple[date, float | None]]:
     return [
-        (row["month"], None if row[column] is None else float(Decimal(str(row[column])) / divisor)) for row in rows.to_dicts()
+        (row["month"], None if row[column] is None else float(Decimal(str(row[column])) / divisor))
+        for row in rows.to_dicts()
     ]
 
 
@@ -240,44 +271,74 @@ def _capacity_charts(view: View) -> Sequence[Block]:
         last = rows.to_dicts()[-1]
         series = [
             charts.Series(
-                word, _points(rows, f"{word}_gpu_hours", scale.divisor), token,
+                word,
+                _points(rows, f"{word}_gpu_hours", scale.divisor),
+                colour,
                 f"{word} {number(last[f'{word}_gpu_hours'], scale.digits, scale.divisor)}",
             )
-            for word, token in (("installed", "slate"), ("leased", "blue"), ("busy", "teal"))
-        ]  # fmt: skip
+            for word, colour in (("installed", "slate"), ("leased", "blue"), ("busy", "teal"))
+        ]
         unit = f"{unit_text('GPU-hours', scale)} a month"
         description = (
             f"{park}, {month_text(last['month'])}: installed {quantity(last['installed_gpu_hours'], 'GPU-hours')}, "
-            f"leased {quantity(last['leased_gpu_hours'], 'GPU-hours')}, busy {quantity(last['busy_gpu_hours'], 'GPU-hours')}."
+            f"leased {quantity(last['leased_gpu_hours'], 'GPU-hours')}, "
+            f"busy {quantity(last['busy_gpu_hours'], 'GPU-hours')}."
         )
         items.append(
             Drawing(
-                charts.lines(f"chart-capacity-{index}", "Capacity", description, series, y_format=f",.{0 if scale.word == 'm' else 1}f"),
-                unit, CAPACITY,
+                charts.lines(
+                    f"chart-capacity-{index}",
+                    "Capacity",
+                    description,
+                    series,
+                    y_format=f",.{0 if scale.word == 'm' else 1}f",
+                ),
+                unit,
+                CAPACITY,
             )
-        )  # fmt: skip
+        )
         shares = rows.with_columns(
             occupancy=pl.col("leased_gpu_hours").cast(pl.Float64) / pl.col("available_gpu_hours").cast(pl.Float64),
             utilisation=pl.col("busy_gpu_hours").cast(pl.Float64) / pl.col("leased_gpu_hours").cast(pl.Float64),
         ).with_columns(pl.col("occupancy", "utilisation").fill_nan(None))
         ends = shares.to_dicts()[-1]
-        top = max([1.0, *[value for value in [*shares["occupancy"], *shares["utilisation"]] if value is not None and value < 10]])
+        top = max(
+            [
+                1.0,
+                *[
+                    value
+                    for value in [*shares["occupancy"], *shares["utilisation"]]
+                    if value is not None and value < 10
+                ],
+            ]
+        )
         series = [
-            charts.Series("occupancy", _points(shares, "occupancy"), "blue", f"occupancy {percent(ends['occupancy'], 0)}"),
             charts.Series(
-                "utilisation", _points(shares, "utilisation"), "teal", f"utilisation {percent(ends['utilisation'], 0)}", dashed=True
+                "occupancy", _points(shares, "occupancy"), "blue", f"occupancy {percent(ends['occupancy'], 0)}"
+            ),
+            charts.Series(
+                "utilisation",
+                _points(shares, "utilisation"),
+                "teal",
+                f"utilisation {percent(ends['utilisation'], 0)}",
+                dashed=True,
             ),
         ]
         items.append(
             Drawing(
                 charts.lines(
-                    f"chart-occupancy-{index}", "Occupancy against utilisation",
-                    f"{park}, {month_text(ends['month'])}: occupancy {percent(ends['occupancy'])}, utilisation {percent(ends['utilisation'])}.",
-                    series, y_format=".0%", y_domain=(0.0, top),
+                    f"chart-occupancy-{index}",
+                    "Occupancy against utilisation",
+                    f"{park}, {month_text(ends['month'])}: occupancy {percent(ends['occupancy'])}, "
+                    f"utilisation {percent(ends['utilisation'])}.",
+                    series,
+                    y_format=".0%",
+                    y_domain=(0.0, top),
                 ),
-                "leased ÷ available; busy ÷ leased", CAPACITY,
+                "leased ÷ available; busy ÷ leased",
+                CAPACITY,
             )
-        )  # fmt: skip
+        )
         if str(key[0]) in pues:
             items.append(pues[str(key[0])])
         blocks.append(Drawings(items, park))
@@ -316,12 +377,15 @@ def _capacity_table(view: View) -> Sequence[Block]:
         )
     )
     head = [
-        Column("Park", "text"), Column("Installed"), Column("Available"), Column("Leased"), Column("Busy"),
-        Column("Occupancy", unit="leased ÷ available"), Column("Utilisation", unit="busy ÷ leased"),
-    ]  # fmt: skip
-    table = Table(
-        "Capacity by park", head, out, CAPACITY, unit=unit_text("GPU-hours", scale), as_of=month_text(month)
-    )
+        Column("Park", "text"),
+        Column("Installed"),
+        Column("Available"),
+        Column("Leased"),
+        Column("Busy"),
+        Column("Occupancy", unit="leased ÷ available"),
+        Column("Utilisation", unit="busy ÷ leased"),
+    ]
+    table = Table("Capacity by park", head, out, CAPACITY, unit=unit_text("GPU-hours", scale), as_of=month_text(month))
     return [table, _capacity_history(months, names)]
 
 
@@ -343,9 +407,15 @@ def _capacity_history(months: pl.DataFrame, names: dict[str, str]) -> Table:
         for row in kept.to_dicts()
     ]
     head = [
-        Column("Month", "text"), Column("Park", "text"), Column("Installed"), Column("Available"), Column("Leased"),
-        Column("Busy"), Column("Occupancy"), Column("Utilisation"),
-    ]  # fmt: skip
+        Column("Month", "text"),
+        Column("Park", "text"),
+        Column("Installed"),
+        Column("Available"),
+        Column("Leased"),
+        Column("Busy"),
+        Column("Occupancy"),
+        Column("Utilisation"),
+    ]
     return Table("Capacity, month by month", head, rows, CAPACITY, unit=unit_text("GPU-hours", scale), folded=True)
 
 
@@ -371,7 +441,9 @@ def _power_months(view: View) -> pl.DataFrame:
         )
         .with_columns(
             pue=pl.when(pl.col("it_metered") > 0).then(pl.col("facility_metered") / pl.col("it_metered")),
-            estimated=pl.when(pl.col("facility") > 0).then(pl.col("estimated") / pl.col("facility")) if estimated else pl.lit(None, pl.Float64),
+            estimated=pl.when(pl.col("facility") > 0).then(pl.col("estimated") / pl.col("facility"))
+            if estimated
+            else pl.lit(None, pl.Float64),
         )
         .sort("park_id", "month")
     )
@@ -390,14 +462,17 @@ def _power_charts(view: View) -> Sequence[Block]:
         items.append(
             Drawing(
                 charts.bars(
-                    f"chart-energy-{index}", f"Facility energy, {park}",
+                    f"chart-energy-{index}",
+                    f"Facility energy, {park}",
                     f"{park} drew {facility} GWh in {month_text(last['month'])}.",
-                    _points(rows, "facility", Decimal(10**6)), y_format=",.0f" if (last["facility"] or 0) > 1e7 else ",.1f",
+                    _points(rows, "facility", Decimal(10**6)),
+                    y_format=",.0f" if (last["facility"] or 0) > 1e7 else ",.1f",
                     last_text=f"{facility} GWh",
                 ),
-                "GWh a month", POWER,
+                "GWh a month",
+                POWER,
             )
-        )  # fmt: skip
+        )
     return [Drawings(items)]
 
 
@@ -413,12 +488,16 @@ def _pue_charts(view: View) -> dict[str, Drawing]:
         top = max([1.5, *[value for value in rows["pue"] if value is not None and value < 5]])
         found[str(key[0])] = Drawing(
             charts.lines(
-                f"chart-pue-{index}", "PUE", f"{park}: PUE {number(last['pue'], 2)} in {month_text(last['month'])}.",
+                f"chart-pue-{index}",
+                "PUE",
+                f"{park}: PUE {number(last['pue'], 2)} in {month_text(last['month'])}.",
                 [charts.Series("PUE", _points(rows, "pue"), "blue", f"PUE {number(last['pue'], 2)}")],
-                y_format=".1f", y_domain=(1.0, float(-(-top // 0.5) * 0.5)),
+                y_format=".1f",
+                y_domain=(1.0, float(-(-top // 0.5) * 0.5)),
             ),
-            "facility ÷ IT energy; 1.0 is the physical bound", POWER,
-        )  # fmt: skip
+            "facility ÷ IT energy; 1.0 is the physical bound",
+            POWER,
+        )
     return found
 
 
@@ -443,9 +522,18 @@ def _power_table(view: View) -> Sequence[Block]:
         for index, row in enumerate(rows.to_dicts())
     ]
     whole = ratio(total(rows["facility_metered"]), total(rows["it_metered"]))
-    out.append(Row(Cell("Programme"), [facility_all, it_all, figure(whole, 3, reason="no IT energy metered"), Cell("")], "total"))
+    out.append(
+        Row(
+            Cell("Programme"),
+            [facility_all, it_all, figure(whole, 3, reason="no IT energy metered"), Cell("")],
+            "total",
+        )
+    )
     head = [
-        Column("Park", "text"), Column("Facility", unit="GWh"), Column("IT", unit="GWh"), Column("PUE"),
+        Column("Park", "text"),
+        Column("Facility", unit="GWh"),
+        Column("IT", unit="GWh"),
+        Column("PUE"),
         Column("Estimated", unit="share of energy"),
-    ]  # fmt: skip
+    ]
     return [Table("Energy and PUE by park", head, out, POWER, as_of=month_text(month))]

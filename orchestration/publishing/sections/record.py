@@ -1,4 +1,4 @@
-"""What the figures rest on: data quality, the register of metrics, the terms with their evidence, method and sources."""
+"""What the figures rest on: data quality, the register of metrics, terms with their evidence, method and sources."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from orchestration.publishing.formats import (
     percent,
     sentence_case,
     short_day_text,
+    short_month_text,
     to_decimal,
     words,
 )
@@ -60,17 +61,24 @@ VALUES = "monitor.fct_metric_month"
 ALERTS = "monitor.fct_alert"
 COUNTS = ("landed_count", "duplicate_count", "superseded_count", "quarantined_count")
 MOST_ROWS = 40
+LONG = 400
 
 
 def quality(view: View) -> Section:
     """Landed files, quarantine, checks with figures, metering exceptions."""
     return build(
-        view, "quality", "Data quality", "What came in, what was kept out, and did the books reconcile?",
+        view,
+        "quality",
+        "Data quality",
+        "What came in, what was kept out, and did the books reconcile?",
         [
-            ("what landed", _files), ("quarantined rows", _quarantine), ("checks", _checks),
-            ("metering exceptions", _exceptions), ("alerts", _alerts),
+            ("what landed", _files),
+            ("quarantined rows", _quarantine),
+            ("checks", _checks),
+            ("metering exceptions", _exceptions),
+            ("alerts", _alerts),
         ],
-    )  # fmt: skip
+    )
 
 
 def _files(view: View) -> Sequence[Block]:
@@ -78,13 +86,17 @@ def _files(view: View) -> Sequence[Block]:
     grouped = (
         frame.group_by("feed")
         .agg(
-            pl.len().alias("files"), (pl.col("state") == "rejected").sum().alias("rejected"),
+            pl.len().alias("files"),
+            (pl.col("state") == "rejected").sum().alias("rejected"),
             *[pl.col(column).sum() for column in ("row_count", *COUNTS)],
         )
         .sort("feed")
-    )  # fmt: skip
+    )
     rows = [
-        Row(Cell(clean(row["feed"]), kind="code"), [figure(row[column]) for column in ("files", "rejected", "row_count", *COUNTS)])
+        Row(
+            Cell(clean(row["feed"]), kind="code"),
+            [figure(row[column]) for column in ("files", "rejected", "row_count", *COUNTS)],
+        )
         for row in grouped.to_dicts()
     ]
     sums = {column: total(grouped[column]) for column in ("files", "rejected", "row_count", *COUNTS)}
@@ -94,30 +106,42 @@ def _files(view: View) -> Sequence[Block]:
     if gap:
         notes = [f"The four counts miss the rows by {number(gap)}: a defect, reported here as found."]
     head = [
-        Column("Feed", "text"), Column("Files"), Column("Rejected files"), Column("Rows"), Column("Landed"), Column("Duplicate"),
-        Column("Superseded"), Column("Quarantined"),
-    ]  # fmt: skip
+        Column("Feed", "text"),
+        Column("Files"),
+        Column("Rejected files"),
+        Column("Rows"),
+        Column("Landed"),
+        Column("Duplicate"),
+        Column("Superseded"),
+        Column("Quarantined"),
+    ]
     kept = ratio(sums["landed_count"], sums["row_count"])
-    prose = Prose(
-        [
-            f"{count_text(int(sums['files']), 'file', 'files')} held {count_text(int(sums['row_count']), 'row', 'rows')}: "
-            f"{percent(kept, 2)} count, {number(sums['quarantined_count'])} stand in quarantine."
-        ]
+    said = (
+        f"{count_text(int(sums['files']), 'file', 'files')} held "
+        f"{count_text(int(sums['row_count']), 'row', 'rows')}: "
+        f"{percent(kept, 2)} count, {number(sums['quarantined_count'])} stand in quarantine."
     )
-    return [prose, Table("What landed, by feed", head, rows, FILES, notes=notes)]
+    return [Prose([said]), Table("What landed, by feed", head, rows, FILES, notes=notes)]
 
 
 def _quarantine(view: View) -> Sequence[Block]:
     frame = view.tables.get(QUARANTINE)
-    if frame is None:
-        raise CannotCompute(f"table {QUARANTINE} is not in this snapshot")
+    if frame is None or not {"feed", "rule"} <= set(frame.columns):
+        raise CannotCompute(f"table {QUARANTINE} is not in this snapshot, or without feed and rule")
     if frame.is_empty():
         return [Prose(["No row stands in quarantine."])]
     columns = [column for column in ("feed", "rule", "column_name") if column in frame.columns]
-    grouped = frame.group_by(columns).agg(pl.len().alias("rows")).sort(["rows", *columns], descending=[True] + [False] * len(columns))
+    grouped = (
+        frame.group_by(columns)
+        .agg(pl.len().alias("rows"))
+        .sort(["rows", *columns], descending=[True] + [False] * len(columns))
+    )
     listed = grouped.head(MOST_ROWS).to_dicts()
     rows = [
-        Row(Cell(words(row["rule"])), [Cell(clean(row["feed"]), kind="code"), text(clean(row.get("column_name") or "")), figure(row["rows"])])
+        Row(
+            Cell(words(row["rule"])),
+            [Cell(clean(row["feed"]), kind="code"), text(clean(row.get("column_name") or "")), figure(row["rows"])],
+        )
         for row in listed
     ]
     rows.append(Row(Cell("All rules"), [Cell(""), Cell(""), figure(frame.height)], "total"))
@@ -144,18 +168,23 @@ def _checks(view: View) -> Sequence[Block]:
         Row(
             Cell(sentence_case(words(row["check_name"]))),
             [
-                Cell(clean(row.get("table_name") or ""), kind="code"), text(clean(row.get("severity") or "")),
+                Cell(clean(row.get("table_name") or ""), kind="code"),
+                text(clean(row.get("severity") or "")),
                 Cell("passed", tone="good") if row["passed"] else Cell("failed", tone="bad"),
                 text(clean(row["measured"])) if row.get("measured") is not None else absent("not measured"),
                 text(clean(row["expected"])) if row.get("expected") is not None else absent("not stated"),
             ],
         )
         for row in frame.to_dicts()
-    ]  # fmt: skip
+    ]
     head = [
-        Column("Check", "text"), Column("Table", "text"), Column("Severity", "text"), Column("Result", "text"),
-        Column("Measured", "text"), Column("Expected", "text"),
-    ]  # fmt: skip
+        Column("Check", "text"),
+        Column("Table", "text"),
+        Column("Severity", "text"),
+        Column("Result", "text"),
+        Column("Measured", "text"),
+        Column("Expected", "text"),
+    ]
     names = [words(one) for one in failed["check_name"].head(4)]
     said = f"{number(passed)} of {count_text(frame.height, 'check', 'checks')} passed"
     said += f"; failed: {join_words(names)}{' …' if failed.height > 4 else ''}." if names else "."
@@ -170,7 +199,10 @@ def _exceptions(view: View) -> Sequence[Block]:
         return [Prose(["Metering found no exceptions."])]
     grouped = frame.group_by("kind", "unit").agg(pl.len().alias("rows"), pl.col("quantity").sum()).sort("kind", "unit")
     rows = [
-        Row(Cell(sentence_case(words(row["kind"]))), [figure(row["rows"]), figure(row["quantity"], 1), text(clean(row["unit"] or ""))])
+        Row(
+            Cell(sentence_case(words(row["kind"]))),
+            [figure(row["rows"]), figure(row["quantity"], 1), text(clean(row["unit"] or ""))],
+        )
         for row in grouped.to_dicts()
     ]
     head = [Column("Exception", "text"), Column("Occurrences"), Column("Quantity"), Column("Unit", "text")]
@@ -193,23 +225,44 @@ def _alerts(view: View) -> Sequence[Block]:
     rows = [
         Row(
             Cell(words(row["metric"])),
-            [text(clean(row["entity_id"])), text(clean(row["rule"])), text(words(row["severity"])), text(month_text(row["month"]))],
+            [
+                text(clean(row["entity_id"])),
+                text(clean(row["rule"])),
+                text(words(row["severity"])),
+                text(month_text(row["month"])),
+            ],
         )
-        for row in frame.sort(["month", "metric", "entity_id"], descending=[True, False, False]).head(MOST_ROWS).to_dicts()
+        for row in frame.sort(["month", "metric", "entity_id"], descending=[True, False, False])
+        .head(MOST_ROWS)
+        .to_dicts()
     ]
-    head = [Column("Metric", "text"), Column("Of", "text"), Column("Rule", "text"), Column("Severity", "text"), Column("Month", "text")]
+    head = [
+        Column("Metric", "text"),
+        Column("Of", "text"),
+        Column("Rule", "text"),
+        Column("Severity", "text"),
+        Column("Month", "text"),
+    ]
     return [Table(f"Open alerts ({number(frame.height)})", head, rows, ALERTS)]
 
 
 def metrics(view: View) -> Section:
     """Every metric of the register with its last value, the one before and its course."""
     return build(
-        view, "metrics", "Register of metrics", "Every monthly metric, with its formula, course and evidence.", [("metrics", _metric_table)]
+        view,
+        "metrics",
+        "Register of metrics",
+        "Every monthly metric, with its formula, course and evidence.",
+        [("metrics", _metric_table)],
     )
 
 
+def _is_fraction(unit: Any) -> bool:
+    return any(word in str(unit or "").lower() for word in ("fraction", "%"))
+
+
 def _value_cell(value: Any, unit: str, reason: str) -> Cell:
-    if any(word in unit.lower() for word in ("fraction", "%")):
+    if _is_fraction(unit):
         return share_of(value, reason=reason)
     exact = to_decimal(value)
     digits = 0 if exact is not None and abs(exact) >= 1000 else 2
@@ -225,7 +278,7 @@ def _metric_table(view: View) -> Sequence[Block]:
         mine = frame.filter(pl.col("metric") == metric["metric"])
         level = next((one for one in levels if one in mine["entity_level"].to_list()), None)
         if level is None:
-            rows.append(_metric_row(metric, "", absent("no value published"), absent("no value published"), Cell(""), "", ""))
+            rows.append(_metric_row(metric, "", (absent("no value published"), absent("no value published"), Cell(""))))
             continue
         here = mine.filter(pl.col("entity_level") == level)
         for entity in here["entity_id"].unique().sort():
@@ -237,32 +290,61 @@ def _metric_table(view: View) -> Sequence[Block]:
             drawn = charts.sparkline(values, f"{clean(metric['title'])}, {count_text(len(values), 'month', 'months')}")
             rows.append(
                 _metric_row(
-                    metric, "" if level == "programme" else clean(entity), _value_cell(last["value"], str(metric["unit"] or ""), reason),
-                    _value_cell(before, str(metric["unit"] or ""), "no month before" if len(series) < 2 else reason),
-                    Cell("", svg=drawn), clean(last.get("evidence_grade") or ""), month_text(last["month"]),
+                    metric,
+                    "" if level == "programme" else clean(entity),
+                    (
+                        _value_cell(last["value"], str(metric["unit"] or ""), reason),
+                        _value_cell(
+                            before, str(metric["unit"] or ""), "no month before" if len(series) < 2 else reason
+                        ),
+                        Cell("", svg=drawn),
+                    ),
+                    clean(last.get("evidence_grade") or ""),
+                    short_month_text(last["month"]),
                 )
-            )  # fmt: skip
+            )
     head = [
-        Column("Metric", "text"), Column("Of", "text"), Column("Value"), Column("Month before"), Column("Unit", "text"), Column("Course", "text"),
-        Column("Month", "text"), Column("Grade", "text"), Column("Formula", "text"), Column("Source", "text"),
-    ]  # fmt: skip
+        Column("Metric", "text"),
+        Column("Of", "text"),
+        Column("Value"),
+        Column("Month before"),
+        Column("Unit", "text"),
+        Column("Course", "text"),
+        Column("Month", "text"),
+        Column("Grade", "text"),
+        Column("Formula", "text"),
+        Column("Source", "text"),
+    ]
     return [Table(f"{number(len(register))} metrics", head, rows, f"{METRICS}, {VALUES}", folded=False)]
 
 
-def _metric_row(metric: Mapping[str, Any], entity: str, value: Cell, before: Cell, course: Cell, grade: str, month: str) -> Row:
+def _metric_row(
+    metric: Mapping[str, Any], entity: str, cells: tuple[Cell, Cell, Cell], grade: str = "", month: str = ""
+) -> Row:
     return Row(
         Cell(clean(metric["title"] or words(metric["metric"]))),
         [
-            Cell(entity or "programme", tone="" if entity else "quiet"), value, before, Cell(clean(metric["unit"] or "")), course, Cell(month),
-            Cell("", grade=grade), Cell(str(metric["formula"] or "")), Cell(clean(metric.get("source") or ""), kind="code"),
+            Cell(entity or "programme", tone="" if entity else "quiet"),
+            cells[0],
+            cells[1],
+            Cell("%" if _is_fraction(metric["unit"]) else clean(metric["unit"] or "")),
+            cells[2],
+            Cell(month),
+            Cell("", grade=grade),
+            Cell(clean(metric["formula"] or "", LONG)),
+            Cell(clean(metric.get("source") or ""), kind="code"),
         ],
-    )  # fmt: skip
+    )
 
 
 def terms(view: View) -> Section:
     """Every term in force with its grade of evidence."""
     return build(
-        view, "terms", "Terms and evidence", "Which terms are public, and which are assumed?", [("terms in force", _terms_table)]
+        view,
+        "terms",
+        "Terms and evidence",
+        "Which terms are public, and which are assumed?",
+        [("terms in force", _terms_table)],
     )
 
 
@@ -289,35 +371,56 @@ def _terms_table(view: View) -> Sequence[Block]:
             Row(
                 Cell(f"{clean(row['instrument'])}.{clean(row['term'])}", kind="code"),
                 [
-                    Cell(clean(row["value_text"]) if row["value_text"] is not None else "none", grade=clean(row["evidence_grade"] or "ungraded")),
-                    Cell(short_day_text(row["valid_from"])), text(clean(row.get("amendment_id") or "")),
-                    text(clean(row["source"])) if row.get("source") else absent("no source given"),
+                    Cell(
+                        clean(row["value_text"], LONG) if row["value_text"] is not None else "none",
+                        grade=clean(row["evidence_grade"] or "ungraded"),
+                    ),
+                    Cell(short_day_text(row["valid_from"])),
+                    text(clean(row.get("amendment_id") or "")),
+                    text(clean(row["source"], LONG)) if row.get("source") else absent("no source given"),
                 ],
             )
             for row in frame.filter(pl.col("contract_id") == contract).to_dicts()
-        ]  # fmt: skip
-        head = [Column("Term", "text"), Column("Value and grade", "text"), Column("Valid from", "text"), Column("Amendment", "text"), Column("Source", "text")]
-        blocks.append(Table(f"Terms of {clean(contract)}", head, rows, "core.fct_contract_terms", as_of=short_day_text(view.as_of)))
+        ]
+        head = [
+            Column("Term", "text"),
+            Column("Value and grade", "text"),
+            Column("Valid from", "text"),
+            Column("Amendment", "text"),
+            Column("Source", "text"),
+        ]
+        blocks.append(
+            Table(
+                f"Terms of {clean(contract)}", head, rows, "core.fct_contract_terms", as_of=short_day_text(view.as_of)
+            )
+        )
     return blocks
 
 
 def method(view: View, queries: Sequence[tuple[str, str, str]]) -> Section:
     """How figures are made and where each is found; `queries` are (figure, shown value, SQL)."""
     parts = [
-        ("how figures are made", _method_prose), ("the run", _run_table),
-        ("where headline figures are found", lambda seen: _queries(queries)), ("tables in this snapshot", _tables),
-    ]  # fmt: skip
-    return build(view, "method", "Method and sources", "Where does each figure come from, and how is it found in SQL?", parts)
+        ("how figures are made", _method_prose),
+        ("the run", _run_table),
+        ("where headline figures are found", lambda _: _queries(queries)),
+        ("tables in this snapshot", _tables),
+    ]
+    return build(
+        view, "method", "Method and sources", "Where does each figure come from, and how is it found in SQL?", parts
+    )
 
 
-def _method_prose(view: View) -> Sequence[Block]:
+def _method_prose(_view: View) -> Sequence[Block]:
     return [
         Prose(
             [
-                "Every figure on this page is read, or summed, from the published table named beneath it; nothing is typed in.",
-                "Figures are rounded half away from zero. Where a table has totals, its parts are rounded together so that they add up as shown; "
-                "the exact value stands in each cell's data attribute and in the table.",
-                "Amounts of two currencies are never added. A figure that cannot be computed reads n/a with its reason, never zero.",
+                "Every figure here is read, or summed, from the published table named beneath it; nothing is typed in.",
+                (
+                    "Figures are rounded half away from zero. Where a table has totals, its parts are rounded "
+                    "together so that they add up as shown; the exact value stands in each cell's data attribute "
+                    "and in the table."
+                ),
+                "Amounts of two currencies are never added. What cannot be computed is n/a with its reason, not zero.",
                 "Months, days and hours follow the clock of each park; knowledge times are UTC.",
                 "Occupancy is leased over available hours; utilisation is busy over leased hours.",
             ]
@@ -327,12 +430,18 @@ def _method_prose(view: View) -> Sequence[Block]:
 
 def _run_table(view: View) -> Sequence[Block]:
     manifest = view.manifest
-    rows = [Row(Cell("Run"), [text(clean(manifest["run_id"])) if manifest.get("run_id") else absent("not in the manifest")])]
+    rows = [
+        Row(Cell("Run"), [text(clean(manifest["run_id"])) if manifest.get("run_id") else absent("not in the manifest")])
+    ]
     rows.append(Row(Cell("As of"), [Cell(short_day_text(view.as_of))]))
-    rows.append(Row(Cell("Known at"), [Cell(instant_text(view.known_at)) if view.known_at else absent("not in the manifest")]))
+    rows.append(
+        Row(Cell("Known at"), [Cell(instant_text(view.known_at)) if view.known_at else absent("not in the manifest")])
+    )
     versions = manifest.get("versions")
     if isinstance(versions, Mapping):
-        rows += [Row(Cell(f"Version of {clean(name)}"), [text(clean(value))]) for name, value in sorted(versions.items())]
+        rows += [
+            Row(Cell(f"Version of {clean(name)}"), [text(clean(value))]) for name, value in sorted(versions.items())
+        ]
     else:
         rows.append(Row(Cell("Versions"), [absent("not in the manifest")]))
     return [Table("This snapshot", [Column("What", "text"), Column("Value", "text")], rows, "manifest.json")]
@@ -360,11 +469,25 @@ def _tables(view: View) -> Sequence[Block]:
         rows.append(
             Row(
                 Cell(clean(name), kind="code"),
-                [figure(count, reason="not given"), Cell(digest[:16], kind="code") if digest else absent("not in the manifest")],
+                [
+                    figure(count, reason="not given"),
+                    Cell(digest[:16], kind="code") if digest else absent("not in the manifest"),
+                ],
             )
         )
     head = [Column("Table", "text"), Column("Rows"), Column("Content hash", "text")]
     return [Table(f"Tables read ({number(len(view.tables))})", head, rows, "manifest.json", folded=True)]
 
 
-__all__ = ["Missing", "grade_counts", "latest", "latest_checks", "method", "metrics", "months_of", "open_alerts", "quality", "terms"]
+__all__ = [
+    "Missing",
+    "grade_counts",
+    "latest",
+    "latest_checks",
+    "method",
+    "metrics",
+    "months_of",
+    "open_alerts",
+    "quality",
+    "terms",
+]

@@ -67,9 +67,16 @@ QUANTILES = ("95", "99", "99_9")
 def distribution(view: View) -> Section:
     """What claims may cost, as a distribution of paths."""
     return build(
-        view, "distribution", "Distribution of backstop cost", "How much is expected, how bad can it get, and how exact is the simulation?",
-        [("the distribution in sentences", _prose), ("the distribution by correlation case", _bars), ("the distribution in figures", _table)],
-    )  # fmt: skip
+        view,
+        "distribution",
+        "Distribution of backstop cost",
+        "How much is expected, how bad can it get, and how exact is the simulation?",
+        [
+            ("the distribution in sentences", _prose),
+            ("the distribution by correlation case", _bars),
+            ("the distribution in figures", _table),
+        ],
+    )
 
 
 def quantile_column(frame: pl.DataFrame, stem: str, quantile: str) -> str | None:
@@ -82,7 +89,9 @@ def quantile_column(frame: pl.DataFrame, stem: str, quantile: str) -> str | None
 
 def draws(view: View) -> tuple[Any, pl.DataFrame]:
     """The latest month of the distribution and its rows."""
-    frame = need(view, DISTRIBUTION, "contract_id", "month", "correlation_case", "expected_amount", "standard_error_amount")
+    frame = need(
+        view, DISTRIBUTION, "contract_id", "month", "correlation_case", "expected_amount", "standard_error_amount"
+    )
     return latest(upto(view, frame, "month", DISTRIBUTION), "month")
 
 
@@ -102,7 +111,8 @@ def _prose(view: View) -> Sequence[Block]:
             tail = quantile_column(mine, "es", "99")
             said = (
                 f"{name}, {month_text(month)}, {words(case)} case: claims are expected to cost "
-                f"{money(row['expected_amount'], currency)} (standard error {money(row['standard_error_amount'], currency)}"
+                f"{money(row['expected_amount'], currency)} "
+                f"(standard error {money(row['standard_error_amount'], currency)}"
             )
             said += f", {number(row['path_count'])} paths)" if row.get("path_count") is not None else ")"
             if row.get("any_claim_probability") is not None:
@@ -141,29 +151,37 @@ def _bars(view: View) -> Sequence[Block]:
             for column, label in measures:
                 value = by_case[main][column]
                 others = [by_case[case][column] for case in cases if case != main and by_case[case][column] is not None]
-                token = "blue" if column == "expected_amount" else ("ochre" if label.startswith("VaR") else "red")
+                colour = "blue" if column == "expected_amount" else ("ochre" if label.startswith("VaR") else "red")
                 bars.append(
                     charts.Bar(
-                        label, None if value is None else float(total([value]) / scale.divisor),
-                        number(value, 0 if scale.word == "m" and scale.digits == 1 else scale.digits, scale.divisor), token,
-                        [] if column == "expected_amount" else [float(total([other]) / scale.divisor) for other in others],
+                        label,
+                        None if value is None else float(total([value]) / scale.divisor),
+                        number(value, 0 if scale.word == "m" and scale.digits == 1 else scale.digits, scale.divisor),
+                        colour,
+                        []
+                        if column == "expected_amount"
+                        else [float(total([other]) / scale.divisor) for other in others],
                     )
-                )  # fmt: skip
+                )
             name = parks.get(str(contract), clean(contract))
             rest = join_words([words(case) for case in cases if case != main])
             items.append(
                 Drawing(
                     charts.rows(
-                        f"chart-distribution-{index}", f"Cost of claims, {name}",
+                        f"chart-distribution-{index}",
+                        f"Cost of claims, {name}",
                         f"{month_text(month)}, {words(main)} case, {unit_text(currency, scale)}: "
-                        + ", ".join(f"{bar.name} {bar.text}" for bar in bars) + ".",
-                        bars, name_width=72,
+                        + ", ".join(f"{bar.name} {bar.text}" for bar in bars)
+                        + ".",
+                        bars,
+                        name_width=72,
                     ),
                     f"{unit_text(currency, scale)} over the rest of the term; bar: {words(main)} correlation"
                     + (f", lines: {rest}" if rest else ""),
-                    DISTRIBUTION, evidence=evidence(view, "backstop", r"committed|deductible|price|cap", str(contract)),
+                    DISTRIBUTION,
+                    evidence=evidence(view, "backstop", r"committed|deductible|price|cap", str(contract)),
                 )
-            )  # fmt: skip
+            )
             index += 1
     return [Drawings(items)]
 
@@ -182,10 +200,12 @@ def _table(view: View) -> Sequence[Block]:
             for column, label, kind in (
                 ("any_claim_probability", "probability of any claim", "%"),
                 ("break_even_occupancy_fraction", "break-even occupancy", "%"),
-                ("wrong_way_multiplier", "wrong-way multiplier", "×"), ("path_count", "paths", "n"), ("seed", "seed", "id"),
+                ("wrong_way_multiplier", "wrong-way multiplier", "×"),
+                ("path_count", "paths", "n"),
+                ("seed", "seed", "id"),
             )
             if column in mine.columns
-        ]  # fmt: skip
+        ]
         for contract in mine["contract_id"].unique().sort():
             here = mine.filter(pl.col("contract_id") == contract)
             cases = _cases(here)
@@ -210,20 +230,27 @@ def _table(view: View) -> Sequence[Block]:
             head = [Column("Measure", "text"), *[Column(sentence_case(words(case))) for case in cases]]
             blocks.append(
                 Table(
-                    f"Distribution of claims by correlation case, {clean(contract)}", head, out, DISTRIBUTION,
-                    unit=unit_text(currency, scale), as_of=month_text(month),
+                    f"Distribution of claims by correlation case, {clean(contract)}",
+                    head,
+                    out,
+                    DISTRIBUTION,
+                    unit=unit_text(currency, scale),
+                    as_of=month_text(month),
                     notes=["Caps act on each path before averaging. ES is the mean of the worst paths beyond the VaR."],
                 )
-            )  # fmt: skip
+            )
     return blocks
 
 
 def concentration(view: View) -> Section:
     """How much of the exposure hangs on how few names."""
     return build(
-        view, "concentration", "Concentration", "On how few names does the exposure hang?",
+        view,
+        "concentration",
+        "Concentration",
+        "On how few names does the exposure hang?",
         [("concentration by month", _concentration_charts), ("concentration by dimension", _concentration_table)],
-    )  # fmt: skip
+    )
 
 
 def _concentration_charts(view: View) -> Sequence[Block]:
@@ -237,26 +264,35 @@ def _concentration_charts(view: View) -> Sequence[Block]:
         )
     ):
         series, said = [], []
-        for token, dimension in zip(charts.SERIES_TOKENS, frame["dimension"].unique().sort(), strict=False):
-            here = frame.filter(pl.col("dimension") == dimension).unique("month", keep="first", maintain_order=True).to_dicts()
+        for colour, dimension in zip(charts.SERIES_TOKENS, frame["dimension"].unique().sort(), strict=False):
+            here = (
+                frame.filter(pl.col("dimension") == dimension)
+                .unique("month", keep="first", maintain_order=True)
+                .to_dicts()
+            )
             known = [row[column] for row in here if row[column] is not None]
             if not known:
                 continue
             shown = percent(known[-1], 0) if column == "top_1_fraction" else number(known[-1])
             name = words(dimension)
             points = [(row["month"], None if row[column] is None else float(row[column])) for row in here]
-            series.append(charts.Series(str(dimension), points, token, f"{name[:10]} {shown}"))
+            series.append(charts.Series(str(dimension), points, colour, f"{name[:10]} {shown}"))
             said.append(f"{name} {shown}")
         if series:
             items.append(
                 Drawing(
                     charts.lines(
-                        f"chart-concentration-{index}", title, f"{month_text(months_of(frame, 'month')[-1])}: {', '.join(said)}.",
-                        series, y_format=text_format, y_domain=domain,
+                        f"chart-concentration-{index}",
+                        title,
+                        f"{month_text(months_of(frame, 'month')[-1])}: {', '.join(said)}.",
+                        series,
+                        y_format=text_format,
+                        y_domain=domain,
                     ),
-                    unit, CONCENTRATION,
+                    unit,
+                    CONCENTRATION,
                 )
-            )  # fmt: skip
+            )
     if not items:
         raise CannotCompute(f"table {CONCENTRATION} has no exposure up to {month_text(view.month)}")
     return [Drawings(items)]
@@ -273,25 +309,36 @@ def _concentration_table(view: View) -> Sequence[Block]:
             Row(
                 Cell(sentence_case(words(row["dimension"]))),
                 [
-                    figure(row["hhi"], reason=reason), figure(row["effective_number"], 2, reason=reason),
-                    share_of(row["top_1_fraction"], reason=reason), share_of(row["top_3_fraction"], reason=reason),
-                    share_of(row["exposure_to_equity_fraction"], 3, reason=clean(row.get("null_reason") or "no equity filed")),
+                    figure(row["hhi"], reason=reason),
+                    figure(row["effective_number"], 2, reason=reason),
+                    share_of(row["top_1_fraction"], reason=reason),
+                    share_of(row["top_3_fraction"], reason=reason),
+                    share_of(
+                        row["exposure_to_equity_fraction"], 3, reason=clean(row.get("null_reason") or "no equity filed")
+                    ),
                 ],
             )
-        )  # fmt: skip
+        )
     head = [
-        Column("Dimension", "text"), Column("HHI", unit="0 to 10,000"), Column("Effective number"), Column("Largest"),
-        Column("Largest three"), Column("Exposure to equity"),
-    ]  # fmt: skip
+        Column("Dimension", "text"),
+        Column("HHI", unit="0 to 10,000"),
+        Column("Effective number"),
+        Column("Largest"),
+        Column("Largest three"),
+        Column("Exposure to equity"),
+    ]
     return [Table("Concentration of exposure", head, out, CONCENTRATION, as_of=month_text(month))]
 
 
 def stress(view: View) -> Section:
     """Covenants, stress scenarios and the operators' means to pay."""
     return build(
-        view, "stress", "Covenants and stress", "What breaks first, and what would break it?",
+        view,
+        "stress",
+        "Covenants and stress",
+        "What breaks first, and what would break it?",
         [("covenant headroom", _covenants), ("stress scenarios", _stress_table), ("operator economics", _operators)],
-    )  # fmt: skip
+    )
 
 
 def covenant_rows(view: View) -> tuple[Any, list[dict[str, Any]]]:
@@ -302,7 +349,15 @@ def covenant_rows(view: View) -> tuple[Any, list[dict[str, Any]]]:
     for row in listed:
         threshold = to_decimal(row["threshold"])
         row["relative"] = ratio(row["headroom"], abs(threshold)) if threshold is not None else None
-    return month, sorted(listed, key=lambda row: (row["relative"] is None, row["relative"] or Decimal(0), row["contract_id"], row["covenant_id"]))
+    return month, sorted(
+        listed,
+        key=lambda row: (
+            row["relative"] is None,
+            row["relative"] or Decimal(0),
+            row["contract_id"],
+            row["covenant_id"],
+        ),
+    )
 
 
 def _covenants(view: View) -> Sequence[Block]:
@@ -311,29 +366,53 @@ def _covenants(view: View) -> Sequence[Block]:
     for row in rows:
         reason = clean(row.get("null_reason") or "not tested this month")
         found = evidence(view, "covenant", clean(row["covenant_id"]), row["contract_id"])
-        state = {True: Cell("passed", tone="good"), False: Cell("breached", tone="bad"), None: Cell("not tested", tone="quiet")}[row["passed"]]
+        state = {
+            True: Cell("passed", tone="good"),
+            False: Cell("breached", tone="bad"),
+            None: Cell("not tested", tone="quiet"),
+        }[row["passed"]]
         threshold = figure(row["threshold"], 3, reason="none")
         out.append(
             Row(
                 Cell(words(row["covenant_id"])),
                 [
-                    Cell(clean(row["contract_id"]), kind="code"), figure(row["value"], 3, reason=reason),
-                    Cell(threshold.text, threshold.kind, threshold.exact, threshold.reason, found.grade if found else ""),
-                    figure(row["headroom"], 3, reason=reason, signed=True), share_of(row["relative"], reason=reason, signed=True),
-                    state, text(words(row["consequence"])) if row.get("consequence") else Cell(""),
+                    Cell(clean(row["contract_id"]), kind="code"),
+                    figure(row["value"], 3, reason=reason),
+                    Cell(
+                        threshold.text, threshold.kind, threshold.exact, threshold.reason, found.grade if found else ""
+                    ),
+                    figure(row["headroom"], 3, reason=reason, signed=True),
+                    share_of(row["relative"], reason=reason, signed=True),
+                    state,
+                    text(words(row["consequence"])) if row.get("consequence") else Cell(""),
                 ],
             )
-        )  # fmt: skip
+        )
     head = [
-        Column("Covenant", "text"), Column("Contract", "text"), Column("Value"), Column("Threshold"), Column("Headroom"),
-        Column("Headroom", unit="of threshold"), Column("Test", "text"), Column("Consequence", "text"),
-    ]  # fmt: skip
+        Column("Covenant", "text"),
+        Column("Contract", "text"),
+        Column("Value"),
+        Column("Threshold"),
+        Column("Headroom"),
+        Column("Headroom", unit="of threshold"),
+        Column("Test", "text"),
+        Column("Consequence", "text"),
+    ]
     return [Table("Covenants, least headroom first", head, out, COVENANTS, as_of=month_text(month))]
 
 
 def stress_rows(view: View) -> tuple[Any, pl.DataFrame]:
     """The stress results of the latest month."""
-    frame = need(view, STRESS, "scenario_id", "contract_id", "month", "share_amount", "claim_amount", "expected_credit_loss_amount")
+    frame = need(
+        view,
+        STRESS,
+        "scenario_id",
+        "contract_id",
+        "month",
+        "share_amount",
+        "claim_amount",
+        "expected_credit_loss_amount",
+    )
     return latest(upto(view, frame, "month", STRESS), "month")
 
 
@@ -345,7 +424,8 @@ def _stress_table(view: View) -> Sequence[Block]:
         names = [words(one) for one in broken["scenario_id"].unique().sort()]
         whole = rows["scenario_id"].n_unique()
         if names:
-            blocks.append(Prose([f"{number(len(names))} of {count_text(whole, 'scenario', 'scenarios')} break a covenant: {join_words(names)}."]))
+            said = f"{number(len(names))} of {count_text(whole, 'scenario', 'scenarios')} break a covenant"
+            blocks.append(Prose([f"{said}: {join_words(names)}."]))
         else:
             blocks.append(Prose([f"None of {count_text(whole, 'scenario', 'scenarios')} breaks a covenant."]))
     for currency, mine in currencies(view, rows.sort("scenario_id", "contract_id")):
@@ -353,22 +433,37 @@ def _stress_table(view: View) -> Sequence[Block]:
         out = []
         for row in mine.to_dicts():
             broke = row.get("covenant_breached")
-            state = {True: Cell("breached", tone="bad"), False: Cell("kept", tone="good"), None: Cell("not tested", tone="quiet")}[broke]
+            state = {
+                True: Cell("breached", tone="bad"),
+                False: Cell("kept", tone="good"),
+                None: Cell("not tested", tone="quiet"),
+            }[broke]
             out.append(
                 Row(
                     Cell(sentence_case(words(row["scenario_id"]))),
                     [
                         Cell(clean(row["contract_id"]), kind="code"),
-                        *[figure(row[column], scale.digits, scale.divisor) for column in ("share_amount", "claim_amount", "expected_credit_loss_amount")],
-                        figure(row.get("dscr"), 2, reason="no debt service"), state,
+                        *[
+                            figure(row[column], scale.digits, scale.divisor)
+                            for column in ("share_amount", "claim_amount", "expected_credit_loss_amount")
+                        ],
+                        figure(row.get("dscr"), 2, reason="no debt service"),
+                        state,
                     ],
                 )
-            )  # fmt: skip
+            )
         head = [
-            Column("Scenario", "text"), Column("Contract", "text"), Column("Share"), Column("Claims"), Column("Expected credit loss"),
-            Column("DSCR"), Column("Covenants", "text"),
-        ]  # fmt: skip
-        blocks.append(Table("Stress scenarios", head, out, STRESS, unit=unit_text(currency, scale), as_of=month_text(month)))
+            Column("Scenario", "text"),
+            Column("Contract", "text"),
+            Column("Share"),
+            Column("Claims"),
+            Column("Expected credit loss"),
+            Column("DSCR"),
+            Column("Covenants", "text"),
+        ]
+        blocks.append(
+            Table("Stress scenarios", head, out, STRESS, unit=unit_text(currency, scale), as_of=month_text(month))
+        )
     return blocks
 
 
@@ -378,19 +473,27 @@ def _operators(view: View) -> Sequence[Block]:
     amounts = [
         (column, label)
         for column, label in (
-            ("revenue_amount", "Revenue"), ("share_amount", "Share"), ("power_amount", "Power"), ("land_amount", "Land"),
-            ("operation_amount", "Operation"), ("cfads_amount", "CFADS"), ("debt_service_amount", "Debt service"),
+            ("revenue_amount", "Revenue"),
+            ("share_amount", "Share"),
+            ("power_amount", "Power"),
+            ("land_amount", "Land"),
+            ("operation_amount", "Operation"),
+            ("cfads_amount", "CFADS"),
+            ("debt_service_amount", "Debt service"),
         )
         if column in rows.columns
-    ]  # fmt: skip
+    ]
     ratios = [
         (column, label, kind)
         for column, label, kind in (
-            ("dscr", "DSCR", "x"), ("floor_case_dscr", "Floor-case DSCR", "x"), ("llcr", "LLCR", "x"), ("ltv_fraction", "LTV", "%"),
+            ("dscr", "DSCR", "x"),
+            ("floor_case_dscr", "Floor-case DSCR", "x"),
+            ("llcr", "LLCR", "x"),
+            ("ltv_fraction", "LTV", "%"),
             ("pledged_revenue_fraction", "Pledged revenue", "%"),
         )
         if column in rows.columns
-    ]  # fmt: skip
+    ]
     blocks: list[Block] = []
     for currency, mine in currencies(view, rows.sort("operator_id", "park_id")):
         scale = money_scale(value for column, _ in amounts for value in mine[column])
@@ -399,11 +502,25 @@ def _operators(view: View) -> Sequence[Block]:
             cells = [figure(row[column], scale.digits, scale.divisor) for column, _ in amounts]
             for column, _, kind in ratios:
                 reason = clean(row.get(f"{column}_null_reason") or row.get("null_reason") or "not computed")
-                cells.append(share_of(row[column], reason=reason) if kind == "%" else figure(row[column], 2, reason=reason))
+                cells.append(
+                    share_of(row[column], reason=reason) if kind == "%" else figure(row[column], 2, reason=reason)
+                )
             out.append(Row(Cell(clean(row["operator_id"])), [Cell(clean(row["park_id"]), kind="code"), *cells]))
-        head = [Column("Operator", "text"), Column("Park", "text"), *[Column(label) for _, label in amounts], *[Column(label) for _, label, _ in ratios]]
+        head = [
+            Column("Operator", "text"),
+            Column("Park", "text"),
+            *[Column(label) for _, label in amounts],
+            *[Column(label) for _, label, _ in ratios],
+        ]
         blocks.append(
-            Table("What the operators earn and owe", head, out, OPERATORS, unit=unit_text(currency, scale), as_of=month_text(month))
+            Table(
+                "What the operators earn and owe",
+                head,
+                out,
+                OPERATORS,
+                unit=unit_text(currency, scale),
+                as_of=month_text(month),
+            )
         )
     return blocks
 

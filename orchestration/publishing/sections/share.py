@@ -67,7 +67,10 @@ RATE_TERMS = r"tier|rate|floor_price|share_basis"
 def section(view: View) -> Section:
     """The revenue share from what tenants paid to what is invoiced."""
     return build(
-        view, "share", "Revenue share", "What do third-party tenants pay, and what part of it is the vendor's?",
+        view,
+        "share",
+        "Revenue share",
+        "What do third-party tenants pay, and what part of it is the vendor's?",
         [
             ("the movement of the share", lambda seen: [Prose([one.sentence() for one in share_movements(seen)])]),
             ("share, take rate and waterfall by contract", _charts),
@@ -75,7 +78,7 @@ def section(view: View) -> Section:
             ("share by contract", _contract_table),
             ("share by contract and month", _history),
         ],
-    )  # fmt: skip
+    )
 
 
 def components(rows: Sequence[dict[str, Any]]) -> tuple[list[tuple[str, Decimal]], bool]:
@@ -120,21 +123,33 @@ def _waterfalls(view: View) -> dict[str, Drawing]:
         scale = money_scale([amount for _, amount in steps])
         drawn = [
             charts.Step(
-                short(words(name)), float(amount / scale.divisor), number(amount, scale.digits, scale.divisor),
+                short(words(name)),
+                float(amount / scale.divisor),
+                number(amount, scale.digits, scale.divisor),
                 "total" if position in {0, len(steps) - 1} else "change",
             )
             for position, (name, amount) in enumerate(steps)
             if amount or position in {0, len(steps) - 1}
-        ]  # fmt: skip
+        ]
         for label, column in (("share", "share_amount"), ("invoiced", "invoiced_amount")):
             value = to_decimal(share[column]) if share else None
             if value is not None:
-                drawn.append(charts.Step(label, float(value / scale.divisor), number(value, scale.digits, scale.divisor), "total"))
+                drawn.append(
+                    charts.Step(
+                        label, float(value / scale.divisor), number(value, scale.digits, scale.divisor), "total"
+                    )
+                )
         base = steps[-1][1]
         title = "From gross to invoiced"
-        description = f"{parks.get(contract, clean(contract))}, {month_text(month)}: gross {money(steps[0][1], currency)}, base {money(base, currency)}"
+        description = (
+            f"{parks.get(contract, clean(contract))}, {month_text(month)}: gross {money(steps[0][1], currency)}, "
+            f"base {money(base, currency)}"
+        )
         if share:
-            description += f", share {money(share['share_amount'], currency)}, invoiced {money(share['invoiced_amount'], currency)}"
+            description += (
+                f", share {money(share['share_amount'], currency)}, "
+                f"invoiced {money(share['invoiced_amount'], currency)}"
+            )
         items[contract] = Drawing(
             charts.waterfall(f"chart-waterfall-{index}", title, description + ".", drawn),
             f"{unit_text(currency, scale)}, {month_text(month)}",
@@ -165,11 +180,15 @@ def _waterfall_table(view: View) -> Sequence[Block]:
         head = [Column("Component", "text"), *[Column(clean(contract)) for contract in mine], Column("All contracts")]
         blocks.append(
             Table(
-                "From gross revenue to the base of the share", head, rows, BASE, unit=unit_text(currency, scale),
+                "From gross revenue to the base of the share",
+                head,
+                rows,
+                BASE,
+                unit=unit_text(currency, scale),
                 as_of=month_text(month),
                 notes=[] if foots else ["The last row is the sum of the components shown; the published base differs."],
             )
-        )  # fmt: skip
+        )
     return blocks
 
 
@@ -192,35 +211,49 @@ def _charts(view: View) -> Sequence[Block]:
             last = rows[-1]
             name = parks.get(str(contract), clean(contract))
             points = [
-                (row["service_month"], float(value / scale.divisor) if (value := to_decimal(row["share_amount"])) is not None else None)
+                (
+                    row["service_month"],
+                    float(value / scale.divisor) if (value := to_decimal(row["share_amount"])) is not None else None,
+                )
                 for row in rows
             ]
             items.append(
                 Drawing(
                     charts.bars(
-                        f"chart-share-{number_of}", "Share accrued",
-                        f"{name}: share {money(last['share_amount'], currency)} in {month_text(last['service_month'])}.",
-                        points, y_format=",.0f" if scale.word == "m" and scale.digits == 1 else ",.1f",
+                        f"chart-share-{number_of}",
+                        "Share accrued",
+                        f"{name}: share {money(last['share_amount'], currency)} "
+                        f"in {month_text(last['service_month'])}.",
+                        points,
+                        y_format=",.0f" if scale.word == "m" and scale.digits == 1 else ",.1f",
                         last_text=number(last["share_amount"], scale.digits, scale.divisor),
                     ),
-                    f"{unit_text(currency, scale)} a month", SHARE,
+                    f"{unit_text(currency, scale)} a month",
+                    SHARE,
                     evidence=evidence(view, "revenue_share", RATE_TERMS, str(contract)),
                 )
-            )  # fmt: skip
-            rates = [(row["service_month"], None if row["effective_rate"] is None else float(row["effective_rate"])) for row in rows]
+            )
+            rates = [
+                (row["service_month"], None if row["effective_rate"] is None else float(row["effective_rate"]))
+                for row in rows
+            ]
             highest = max([value for _, value in rates if value is not None], default=0.0)
             items.append(
                 Drawing(
                     charts.lines(
-                        f"chart-rate-{number_of}", "Take rate",
-                        f"{name}: effective rate {percent(last['effective_rate'])} in {month_text(last['service_month'])}.",
+                        f"chart-rate-{number_of}",
+                        "Take rate",
+                        f"{name}: effective rate {percent(last['effective_rate'])} "
+                        f"in {month_text(last['service_month'])}.",
                         [charts.Series("rate", rates, "blue", f"rate {percent(last['effective_rate'])}")],
-                        y_format=".0%", y_domain=(0.0, max(0.3, -(-highest // 0.1) * 0.1)),
+                        y_format=".0%",
+                        y_domain=(0.0, max(0.3, -(-highest // 0.1) * 0.1)),
                     ),
-                    "share ÷ base", SHARE,
+                    "share ÷ base",
+                    SHARE,
                     evidence=evidence(view, "revenue_share", RATE_TERMS, str(contract)),
                 )
-            )  # fmt: skip
+            )
             number_of += 1
             if str(contract) in waterfalls:
                 items.append(waterfalls[str(contract)])
@@ -268,16 +301,21 @@ def _contract_table(view: View) -> Sequence[Block]:
             Row(
                 Cell("All contracts"),
                 [
-                    cells["base_amount"][1], whole,
-                    *[cells[column][1] for column, _, _ in shown if column != "base_amount"], Cell(""),
+                    cells["base_amount"][1],
+                    whole,
+                    *[cells[column][1] for column, _, _ in shown if column != "base_amount"],
+                    Cell(""),
                 ],
                 "total",
             )
-        )  # fmt: skip
+        )
         head = [
-            Column("Contract", "text"), Column("Base"), Column("Effective rate"),
-            *[Column(label) for column, label, _ in shown if column != "base_amount"], Column("Books", "text"),
-        ]  # fmt: skip
+            Column("Contract", "text"),
+            Column("Base"),
+            Column("Effective rate"),
+            *[Column(label) for column, label, _ in shown if column != "base_amount"],
+            Column("Books", "text"),
+        ]
         blocks.append(
             Table("From base to invoice", head, out, SHARE, unit=unit_text(currency, scale), as_of=month_text(month))
         )
@@ -292,7 +330,9 @@ def _state(view: View, contract: str, month: date) -> Cell:
 
 
 def _history(view: View) -> Sequence[Block]:
-    frame = need(view, SHARE, "contract_id", "service_month", "base_amount", "effective_rate", "share_amount", "invoiced_amount")
+    frame = need(
+        view, SHARE, "contract_id", "service_month", "base_amount", "effective_rate", "share_amount", "invoiced_amount"
+    )
     frame = last_months(upto(view, frame, "service_month", SHARE), "service_month", TABLE_MONTHS)
     blocks: list[Block] = []
     for currency, mine in currencies(view, frame.sort(["service_month", "contract_id"], descending=[True, False])):
@@ -312,10 +352,13 @@ def _history(view: View) -> Sequence[Block]:
             for row in mine.to_dicts()
         ]
         head = [
-            Column("Month", "text"), Column("Contract", "text"), Column("Base"), Column("Effective rate"),
-            Column("Share"), Column("Invoiced"), Column("Books", "text"),
-        ]  # fmt: skip
-        blocks.append(
-            Table("Share, month by month", head, rows, SHARE, unit=unit_text(currency, scale), folded=True)
-        )
+            Column("Month", "text"),
+            Column("Contract", "text"),
+            Column("Base"),
+            Column("Effective rate"),
+            Column("Share"),
+            Column("Invoiced"),
+            Column("Books", "text"),
+        ]
+        blocks.append(Table("Share, month by month", head, rows, SHARE, unit=unit_text(currency, scale), folded=True))
     return blocks
