@@ -1,6 +1,6 @@
 """The simulated lease book: leases in versions, what metered ones used, adjustments, and which racks serve whom.
 
-Every tenant is invented and says so. The occupancy rises from under half to nearly full within nine months of energising.
+Every tenant is invented and says so. Occupancy rises from under half to nearly full within nine months of energising.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ingest.simulate.plan import RACK_GPU_COUNT, ContractPlan, ParkPlan, Tranche
 from ingest.simulate.profiles import Profile
 from ingest.simulate.seeds import generator
 
-# Leased share of a tranche by month since energising; assumed, so that a backstop with a floor near 0.85 is drawn on early
-# and no longer once the park is full.
+# Leased share of a tranche by month since energising; assumed, so that a backstop with a floor near 0.85 is drawn on
+# early and no longer once the park is full.
 OCCUPANCY = (0.46, 0.56, 0.63, 0.70, 0.76, 0.82, 0.88, 0.92, 0.95, 0.96)
 LEASES_PER_PARK = 14
 FEWEST_PER_TRANCHE = 5
@@ -66,7 +66,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """One row of lease_adjustments, signed as it changes the tenant's bill (READINGS 8)."""
+    """One row of lease_adjustments, signed as it changes the tenant's bill."""
 
     adjustment_id: str
     lease_id: str
@@ -87,7 +87,7 @@ class Window:
 
 
 def windows(versions: Iterable[LeaseVersion], known_at: datetime | None = None) -> dict[str, list[Window]]:
-    """The versions in force by lease, as known at an instant (READINGS 6 and 7): None knows everything."""
+    """The versions in force by lease, as known at an instant: None knows everything."""
     latest: dict[tuple[str, int], LeaseVersion] = {}
     for version in sorted(versions, key=lambda row: row.recorded_at):
         if known_at is None or version.recorded_at <= known_at:
@@ -123,7 +123,16 @@ def make_leases(
     for tranche in let:
         contract = contracts[tranche.contract_id or ""]
         for offset, gpu_count in _blocks(seed, park, tranche, per_tranche):
-            rows += _lease(seed, park, contract, tranche, number, offset, gpu_count, vendor_names)
+            rows += _lease(
+                seed,
+                park,
+                contract,
+                tranche,
+                number=number,
+                offset=offset,
+                gpu_count=gpu_count,
+                vendor_names=vendor_names,
+            )
             number += 1
     rows += _cancelled(park, rows[0], number)
     return rows
@@ -155,6 +164,7 @@ def _lease(
     park: ParkPlan,
     contract: ContractPlan,
     tranche: TranchePlan,
+    *,
     number: int,
     offset: int,
     gpu_count: int,
@@ -326,17 +336,16 @@ SALES_TAX_BP, PASS_THROUGH_BP = 1000, 250
 
 
 def make_adjustments(seed: int, park: ParkPlan, leases: list[LeaseVersion], month: date, turn: int) -> list[Adjustment]:
-    """Adjustments of one month: tax on the first lease, power passed through to metered ones, and two others in turn."""
+    """Adjustments of one month: tax on the first lease, power passed through to metered ones, two others in turn."""
     last_day = days.last_of_month(month)
-    live = []
-    for lease_id, held in sorted(windows(leases).items()):
-        for window in held:
-            if (
-                billing(window)
-                and window.start_at <= days.local_instant(park.zone, month)
-                and (window.end_at >= days.local_instant(park.zone, last_day + timedelta(days=1)))
-            ):
-                live.append((lease_id, window.version))
+    start_at = days.local_instant(park.zone, month)
+    end_at = days.local_instant(park.zone, last_day + timedelta(days=1))
+    live = [
+        (lease_id, window.version)
+        for lease_id, held in sorted(windows(leases).items())
+        for window in held
+        if billing(window) and window.start_at <= start_at and window.end_at >= end_at
+    ]
     if not live:
         return []
     draw = generator(seed, park.park_id, "lease_adjustments", month)

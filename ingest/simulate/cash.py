@@ -6,7 +6,7 @@ One operator pays before the due date; every other one late, once in two parts, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -59,7 +59,7 @@ class CreditEvent:
 
 @dataclass(frozen=True)
 class Document:
-    """What the ledger posts at one close for one service month: an invoice, a credit note, or a claim with its later changes."""
+    """What the ledger posts at one close for one service month: an invoice, a credit note, a claim or its change."""
 
     service_month: date
     posting_month: date
@@ -119,7 +119,7 @@ def documents(
 
 
 def share_documents(closes: Closes) -> list[Document]:
-    """Share invoices and their corrections (READINGS 40 and 41)."""
+    """Share invoices and their corrections."""
     statements = list(closes.known_at)
     if not statements:
         return []
@@ -143,7 +143,7 @@ def share_documents(closes: Closes) -> list[Document]:
 
 
 def claim_documents(closes: Closes, backstop: BackstopTerms) -> list[Document]:
-    """Claims and their corrections; due after notice and payment days (READINGS 38)."""
+    """Claims and their corrections; due after notice and payment days."""
     wait = timedelta(days=backstop.claim_notice_days + backstop.claim_payment_days)
     return documents(
         closes,
@@ -191,8 +191,8 @@ def share_receipts(
 ) -> tuple[list[Payment], list[CreditEvent]]:
     """What the operator pays on its invoices, and the events about them.
 
-    A credit note is kept from the oldest invoice that is unpaid when it is posted. Where the payer withholds tax without
-    gross-up, the cash is the invoice less the tax; with gross-up, the invoice's share amount.
+    A credit note is kept from the oldest invoice that is unpaid when it is posted. Where the payer withholds tax
+    without gross-up, the cash is the invoice less the tax; with gross-up, the invoice's share amount.
     """
     draw = generator(seed, park.park_id, "payments", contract.contract_id)
     rows: list[Payment] = []
@@ -221,6 +221,7 @@ def share_receipts(
             short = (amount * SHORT_PAID_FRACTION).quantize(CENT, ROUND_HALF_UP)
             parts = [(paid_at, amount - short)]
             events += _write_off(park, contract, invoice, short, paid_at)
+        name = f"{contract.contract_id}-share-{invoice.service_month:%Y%m}-{invoice.posting_month:%Y%m}"
         for part, (at, part_amount) in enumerate(parts):
             if part_amount <= 0:
                 continue
@@ -228,9 +229,7 @@ def share_receipts(
             circular = circular or funded
             rows.append(
                 Payment(
-                    payment_id=(
-                        f"{contract.contract_id}-share-{invoice.service_month:%Y%m}-{invoice.posting_month:%Y%m}-{part + 1}"
-                    ),
+                    payment_id=f"{name}-{part + 1}",
                     contract_id=contract.contract_id,
                     direction="received",
                     received_at=at,
@@ -283,7 +282,13 @@ def _unmatched(park: ParkPlan, contract: ContractPlan, *, pays_late: bool) -> li
 
 
 def _event(
-    contract: ContractPlan, name: str, kind: str, at: datetime, payload: dict[str, str], amount: Decimal | None = None
+    contract: ContractPlan,
+    name: str,
+    kind: str,
+    at: datetime,
+    payload: dict[str, str],
+    *,
+    amount: Decimal | None = None,
 ) -> CreditEvent:
     return CreditEvent(
         event_id=f"{contract.contract_id}-{name}",
@@ -330,9 +335,9 @@ def _write_off(
     recovered = written + timedelta(days=40)
     part = (amount * Decimal("0.4")).quantize(CENT, ROUND_HALF_UP)
     name = f"{invoice.service_month:%Y%m}"
-    rows = [_event(contract, f"write-off-{name}", "write_off", written, target, amount)]
+    rows = [_event(contract, f"write-off-{name}", "write_off", written, target, amount=amount)]
     if part > 0:
-        rows.append(_event(contract, f"recovery-{name}", "recovery", recovered, target, part))
+        rows.append(_event(contract, f"recovery-{name}", "recovery", recovered, target, amount=part))
     return rows
 
 
@@ -349,7 +354,7 @@ def downgrade(park: ParkPlan, contract: ContractPlan) -> list[CreditEvent]:
 
 
 def tenant_receipts(seed: int, park: ParkPlan, contract: ContractPlan, closes: Closes) -> list[Payment]:
-    """Each lease's month, paid to the operator a month later: what was billed with its adjustments, bad debt left out."""
+    """Each lease's month, paid to the operator a month later: what was billed, with its adjustments."""
     rows: list[Payment] = []
     for month in closes.known_at:
         statement = closes.statement(month)
@@ -383,8 +388,3 @@ def tenant_receipts(seed: int, park: ParkPlan, contract: ContractPlan, closes: C
                 )
             )
     return rows
-
-
-def known_only(rows: Iterable[Payment], clock_at: datetime) -> list[Payment]:
-    """What the clock has seen."""
-    return [row for row in rows if row.recorded_at <= clock_at]

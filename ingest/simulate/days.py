@@ -49,10 +49,10 @@ def local_date(zone: ZoneInfo, instant: datetime) -> date:
 
 
 def close_at(zone: ZoneInfo, month: date, close_after_days: int) -> datetime:
-    """The instant at which a month closes: the end of the `close_after_days`-th day after its last (READINGS 41)."""
+    """The instant at which a month closes: the end of the `close_after_days`-th day after its last."""
     return local_instant(zone, last_of_month(month) + timedelta(days=close_after_days + 1))
 
 
 def iso(instant: datetime) -> str:
     """ISO 8601 with Z, to the second."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(UTC).isoformat(timespec="seconds")[: -len("+00:00")] + "Z"

@@ -14,7 +14,7 @@ from ingest.simulate import days
 
 
 def cell(value: object) -> str:
-    """A cell as every reader takes it: instants with Z, dates in ISO form, plain decimals, true and false, empty for none."""
+    """A cell as every reader takes it: instants with Z, ISO dates, plain decimals, true and false, empty for none."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
 """Simulates the feeds that a home lacks: what is missing, and the files that fill it.
 
-A home says which parks may be simulated, and from which seed. A feed with a file of the user's own is left alone. Every file
-is called simulated-…, and a README.md beside the feeds says what was made, and which imperfections it holds.
+A home says which parks may be simulated, and from which seed. A feed with a file of the user's own is left alone. Every
+file is called simulated-…, and a README.md beside the feeds says what was made, and which imperfections it holds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -253,8 +254,10 @@ def _own_files(folder: Path) -> Iterator[Path]:
 
 
 def missing_feeds(home: Home) -> list[tuple[str, str]]:
-    """(park_id, feed) of every feed to be simulated: of a park that home.yaml names, without files of its own, and without
-    simulated files of this seed, these terms and this clock.
+    """(park_id, feed) of every feed to be simulated.
+
+    It is one of a park that home.yaml names, without files of the user, and without simulated files of this seed, these
+    terms and this clock.
     """
     missing: list[tuple[str, str]] = []
     for park_id in home.simulation.parks if home.simulation is not None else []:
@@ -362,14 +365,16 @@ def _write_manifest(
     kept = {feed: names for feed, names in before.items() if feed not in output.wanted}
     listed = kept | {feed: sorted(output.names[feed]) for feed in output.wanted}
     unsupported = {key: unsupported_terms(contract) for key, contract in contracts.items()}
+    imperfections = sorted(output.imperfections, key=lambda row: (str(row["feed"]), str(row["file"])))
+    left_out = {key: names for key, names in unsupported.items() if names}
     manifest = {
         "stamp": _stamp(home, park_id),
         "generator_version": GENERATOR_VERSION,
         "seed": home.simulation.seed if home.simulation is not None else None,
         "clock_at": cell(home.clock_at),
         "feeds": {feed: listed[feed] for feed in sorted(listed)},
-        "imperfections": sorted(output.imperfections, key=lambda row: (str(row["feed"]), str(row["file"]))),
-        "terms_not_in_payments": {key: names for key, names in unsupported.items() if names},
+        "imperfections": imperfections,
+        "terms_not_in_payments": left_out,
     }
     note = home.simulation.note.strip() if home.simulation is not None else ""
     lines = [
@@ -384,12 +389,9 @@ def _write_manifest(
         "",
         "| feed | file | what | rows |",
         "|---|---|---|---|",
-        *(
-            f"| {row['feed']} | {row['file']} | {row['kind']} | {row['row_count']} |"
-            for row in manifest["imperfections"]
-        ),
+        *(f"| {row['feed']} | {row['file']} | {row['kind']} | {row['row_count']} |" for row in imperfections),
     ]
-    for key, names in manifest["terms_not_in_payments"].items():
+    for key, names in left_out.items():
         lines += ["", f"Payments of {key} leave out terms that the generator does not compute: {', '.join(names)}."]
     write_atomically(output.folder / README, ("\n".join(lines) + "\n").encode("utf-8"))
     write_atomically(
@@ -399,6 +401,10 @@ def _write_manifest(
 
 def _header(row_type: type) -> list[str]:
     return [item.name for item in fields(row_type)]
+
+
+def _cells(rows: Iterable[Any]) -> Iterator[list[object]]:
+    return ([getattr(row, name) for name in _header(type(row))] for row in rows)
 
 
 def _by_month(rows: Iterable[Any], park: ParkPlan, clock_at: datetime) -> dict[str, list[Any]]:
@@ -414,7 +420,7 @@ def _put_rows(output: _Output, feed: str, row_type: type, months: dict[str, list
     for month, rows in months.items():
         is_gzip = feed in GZIP_FEEDS
         name = f"{PREFIX}{feed}-{month}.csv{'.gz' if is_gzip else ''}"
-        output.put(feed, name, csv_bytes(_header(row_type), (astuple(row) for row in rows), is_gzip=is_gzip))
+        output.put(feed, name, csv_bytes(_header(row_type), _cells(rows), is_gzip=is_gzip))
 
 
 def _write_documents(home: Home, made: world.World, output: _Output, seed: int, *, pays_late: bool) -> None:
@@ -499,13 +505,13 @@ def _imperfect_documents(output: _Output, made: world.World, leases: dict[str, l
     if leases:
         month, rows = next(iter(leases.items()))
         name = f"{PREFIX}leases-{month}-again.csv"
-        output.put("leases", name, csv_bytes(_header(LeaseVersion), (astuple(row) for row in rows)))
+        output.put("leases", name, csv_bytes(_header(LeaseVersion), _cells(rows)))
         output.admit("leases", name, "the same bytes as another file, under another name", len(rows))
     for kind, usage in (("corrected", made.corrected_usage), ("late", made.late_usage)):
         seen = [row for row in usage if row.recorded_at <= clock_at]
         if seen:
             name = f"{PREFIX}lease_usage-{kind}.csv"
-            output.put("lease_usage", name, csv_bytes(_header(Usage), (astuple(row) for row in seen)))
+            output.put("lease_usage", name, csv_bytes(_header(Usage), _cells(seen)))
             said = "later values for rows of another file" if kind == "corrected" else "delivered after the invoice"
             output.admit("lease_usage", name, said, len(seen))
     first = min((row for row in made.facts.usage), key=lambda row: row.recorded_at, default=None)
@@ -547,7 +553,7 @@ def _write_samples(
 
     def one(month: date) -> _Output:
         part = _Output(output.folder, output.wanted)
-        _write_month(home, made, part, seed, profile, month, has_generation=has_generation)
+        _write_month(home, made, part, seed, profile=profile, month=month, has_generation=has_generation)
         return part
 
     with ThreadPoolExecutor(WORKERS) as workers:
@@ -562,7 +568,7 @@ def _write_samples(
 
 
 def _write_month(
-    home: Home, made: world.World, output: _Output, seed: int, profile: Profile, month: date, *, has_generation: bool
+    home: Home, made: world.World, output: _Output, seed: int, *, profile: Profile, month: date, has_generation: bool
 ) -> None:
     park, fatal = made.park, home.policies.fatal_xid_codes
     parts: list[telemetry.TrancheMonth] = []
@@ -571,8 +577,19 @@ def _write_month(
             grid, outage = world.outage_of(
                 seed, made.facts.events, park, tranche, month, profile=profile, fatal_codes=fatal
             )
-            leases = made.facts.leases
-            parts.append(telemetry.make_tranche_month(seed, park, tranche, leases, grid, outage, profile=profile))
+            stray = _stray_hours(made, grid) if tranche is park.tranches[0] else None
+            parts.append(
+                telemetry.make_tranche_month(
+                    seed,
+                    park,
+                    tranche,
+                    leases=made.facts.leases,
+                    grid=grid,
+                    outage=outage,
+                    profile=profile,
+                    stray_hours=stray,
+                )
+            )
 
     def is_seen(day: date) -> bool:
         return telemetry.delivered_at(park, day) <= home.clock_at
@@ -593,6 +610,13 @@ def _write_month(
             name = f"{PREFIX}power_meter-{month:%Y-%m}-truncated.csv.gz"
             output.put("power_meter", name, content[: len(content) // 2])
             output.admit("power_meter", name, "a gzip file cut in half: the whole file is to be rejected", 0)
+
+
+def _stray_hours(made: world.World, grid: Grid) -> npt.NDArray[np.bool_] | None:
+    """The hours of the days on which a rack works that nobody leases."""
+    if grid.month != days.add_months(made.first_month, world.STRAY_MONTH):
+        return None
+    return np.isin([day.day for day in grid.days], list(world.STRAY_DAYS))[grid.day_index]
 
 
 def _usual_rows(made: world.World, part: telemetry.TrancheMonth, is_seen: Callable[[date], bool]) -> pa.Table:
@@ -640,6 +664,9 @@ def _imperfect_telemetry(
         output.note("gpu_telemetry", path)
         count = telemetry.write_parquet(path, [table])
         output.admit("gpu_telemetry", path.name, "a day delivered after the month's close", count)
+    if part.stray_count:
+        name = f"{PREFIX}gpu_telemetry-{month:%Y-%m}.parquet"
+        output.admit("gpu_telemetry", name, "a rack that works though nobody leases it", part.stray_count)
     if month != days.add_months(made.first_month, world.CORRECTED_MONTH):
         return
     corrected = month + timedelta(days=world.CORRECTED_TELEMETRY_DAY - 1)

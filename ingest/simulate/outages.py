@@ -1,7 +1,7 @@
-"""What keeps GPUs out of supply: gaps and fatal faults that follow the profiles, and declared events on a fixed timetable.
+"""What keeps GPUs out of supply: gaps and faults that follow the profiles, and declared events on a timetable.
 
-A declared event silences whole racks for whole hours of the park's clock, or leaves them reporting; on its days the tranche
-has no other gap or fault, so that declared and undeclared hours never overlap.
+A declared event silences whole racks for whole hours of the park's clock, or leaves them reporting; on its days the
+tranche has no other gap or fault, so that declared and undeclared hours never overlap.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def month_grid(park: ParkPlan, month: date, first_day: date) -> Grid:
 class Outage:
     """Hours × racks of one tranche and month.
 
-    `silent`: no sample at all (gaps and declared); `gap`: only the gaps; `xid`: the code reported, 0 for none, fatal or not;
+    `silent`: no sample at all (gaps and declared); `gap`: only the gaps; `xid`: the code reported, 0 for none;
     `idle`: racks that report but do no work.
     """
 
@@ -126,6 +126,7 @@ def draw_outage(
     park: ParkPlan,
     tranche: TranchePlan,
     grid: Grid,
+    *,
     events: list[DeclaredEvent],
     profile: Profile,
     fatal_codes: list[int],

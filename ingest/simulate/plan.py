@@ -37,7 +37,7 @@ class TranchePlan:
         if "*" not in self.nodes:
             if self.rack_count > 1 or any(sign in self.nodes for sign in "?[]"):
                 raise ValueError(
-                    f"tranche {self.tranche_id}: nodes {self.nodes!r} has no '*', so {self.rack_count} racks have no names"
+                    f"tranche {self.tranche_id}: nodes {self.nodes!r} has no '*' for {self.rack_count} racks"
                 )
             return [self.nodes]
         head, tail = self.nodes.split("*", 1)

@@ -1,7 +1,7 @@
 """What a correct statement says of the simulated facts: the share and the claim of one contract and month, exactly.
 
-Written apart from the warehouse, in fractions, straight from the readings of the contract, so that simulated payments settle
-their invoices to the cent, and so that the two can be compared. Only what simulated feeds can hold is known here: no
+Written apart from the warehouse, in fractions, straight from the readings of the contract, so that simulated payments
+settle their invoices to the cent, and so that the two can be compared. Only what simulated feeds can hold is known: no
 withdrawal, insolvency, termination or foreign currency. Terms beyond that are listed by `unsupported_terms`.
 """
 
@@ -40,7 +40,7 @@ CAUSES = {
 
 @dataclass(frozen=True)
 class OutageFact:
-    """Undeclared GPU-hours out of supply on one day; a late delivery takes back, with a negative count, what it fills."""
+    """Undeclared GPU-hours out of supply on one day; a late delivery takes back, with a minus, what it fills."""
 
     tranche_id: str
     service_date: date
@@ -73,7 +73,7 @@ class Segment:
 
 
 def to_minor_unit(amount: Fraction, digits: int) -> Decimal:
-    """Round half away from zero to the currency's minor unit, once (READINGS 26)."""
+    """Round half away from zero to the currency's minor unit, once."""
     scaled = abs(amount) * 10**digits
     units = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
     return Decimal(units if amount >= 0 else -units).scaleb(-digits)
@@ -108,7 +108,7 @@ class Statement:
     # Terms in force
 
     def segments(self, month: date, instrument: str) -> Iterator[tuple[Segment, VersionPlan]]:
-        """Runs of days of a month under one version of an instrument (`shares` or `backstop`), in order (READINGS 4)."""
+        """Runs of days of a month under one version of an instrument (`shares` or `backstop`), in order."""
         naming = [version for version in self.versions if getattr(version, instrument) is not None]
         if not naming:
             return
@@ -121,13 +121,13 @@ class Statement:
                 yield Segment(first, last), version
 
     def contract_month(self, day: date) -> int:
-        """1 in the calendar month of commencement (READINGS 2)."""
+        """1 in the calendar month of commencement."""
         return days.months_apart(self.contract.commencement_date, day) + 1
 
     # Billing
 
     def billed(self, segment: Segment, tranche_id: str | None = None) -> Iterator[tuple[Window, Fraction]]:
-        """Billed GPU-hours of each version in force in a segment (READINGS 7)."""
+        """Billed GPU-hours of each version in force in a segment."""
         start = days.local_instant(self.park.zone, segment.first)
         end = days.local_instant(self.park.zone, segment.after)
         for lease_id in sorted(self.windows):
@@ -153,7 +153,7 @@ class Statement:
         return customer_type in allowed[share.customer_scope]
 
     def base(self, segment: Segment, share: ShareTerms) -> tuple[Fraction, Fraction]:
-        """(base before floor, eligible billed hours) of a segment (READINGS 10)."""
+        """(base before floor, eligible billed hours) of a segment."""
         gross = hours = Fraction(0)
         for window, billed in self.billed(segment):
             if self._is_eligible(window.version.customer_type, share):
@@ -226,7 +226,7 @@ class Statement:
         if len(cuts) == 1:
             amount = base * Fraction(cuts[0][0].rate)
         elif before != 0:
-            # Rates change within the segment: the base is spread over its days as revenue was (READINGS 15).
+            # Rates change within the segment: the base is spread over its days as revenue was.
             amount = sum(
                 (base * self.base(cut, share)[0] / before * Fraction(tier.rate) for tier, cut in cuts), Fraction(0)
             )
@@ -243,7 +243,7 @@ class Statement:
     # Backstop
 
     def claim(self, month: date) -> Decimal:
-        """claim_amount of a month, all tranches added (READINGS 28 to 36)."""
+        """claim_amount of a month, all tranches added."""
         if month in self._claims:
             return self._claims[month]
         terms: BackstopTerms | None = None

@@ -21,6 +21,7 @@ from ingest.simulate.profiles import Profile
 from ingest.simulate.seeds import generator
 
 IDLE_PCT = 0.4  # background processes of a rack that nobody leases
+STRAY_PCT = 85.0
 RAMP_HOURS = 14 * 24  # a new lease reaches its level within two weeks; assumed
 FIRST_LEVEL = 0.3
 POWER_NOISE = 0.02
@@ -46,7 +47,7 @@ class TrancheMonth:
     """Samples × racks of one tranche and month.
 
     `sampled_at`: epoch seconds by sample; `hour`: the grid's hour of each sample; `utilization`: tenths of a per cent;
-    `power`: watts a GPU; `outage`: by hour × rack.
+    `power`: watts a GPU; `outage`: by hour × rack; `stray_count`: hours in which a rack works that nobody leases.
     """
 
     tranche: TranchePlan
@@ -56,6 +57,7 @@ class TrancheMonth:
     utilization: Deci
     power: Deci
     outage: Outage
+    stray_count: int = 0
 
     def it_power_w(self) -> npt.NDArray[np.float64]:
         """Watts of all racks by hour, those without a sample included: a gap in telemetry is no gap in consumption."""
@@ -65,9 +67,9 @@ class TrancheMonth:
 
 
 def leased_levels(
-    park: ParkPlan, tranche: TranchePlan, leases: list[LeaseVersion], grid: Grid, profile: Profile
+    tranche: TranchePlan, leases: list[LeaseVersion], grid: Grid, profile: Profile
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """(racks × leases: part of the rack's GPUs; leases × hours: utilisation as a fraction) of the leases of a tranche."""
+    """(racks × leases: part of the rack's GPUs; leases × hours: utilisation as a fraction) of a tranche's leases."""
     placed = rack_ranges(tranche, leases)
     held = windows([row for row in leases if row.tranche_id == tranche.tranche_id])
     counts = np.array(tranche.rack_gpu_counts(), dtype=np.float32)
@@ -93,21 +95,23 @@ def make_tranche_month(
     seed: int,
     park: ParkPlan,
     tranche: TranchePlan,
+    *,
     leases: list[LeaseVersion],
     grid: Grid,
     outage: Outage,
-    *,
     profile: Profile,
+    stray_hours: npt.NDArray[np.bool_] | None = None,
 ) -> TrancheMonth:
     """Utilisation and power of every rack and sample of a month.
 
-    A rack is the mean of its GPUs: spreads of one GPU shrink with the root of their number. Its noise keeps its own level
-    over the months and follows the hour before within a month.
+    A rack is the mean of its GPUs: spreads of one GPU shrink with the root of their number. It keeps a level of its own
+    over the months and follows the hour before within a month. `stray_hours`: hours in which the last rack works at
+    STRAY_PCT though nobody leases it.
     """
     per_hour = 3600 // park.telemetry_interval_seconds
     hour = np.repeat(np.arange(len(grid.hour_at)), per_hour)
     sampled_at = grid.hour_at[hour] + np.tile(np.arange(per_hour) * park.telemetry_interval_seconds, len(grid.hour_at))
-    parts, levels = leased_levels(park, tranche, leases, grid, profile)
+    parts, levels = leased_levels(tranche, leases, grid, profile)
     expected = (parts @ levels).T  # hours × racks
     gpus = np.sqrt(np.array(tranche.rack_gpu_counts(), dtype=np.float32))
     own = generator(seed, park.park_id, "rack", tranche.tranche_id).standard_normal(tranche.rack_count, np.float32)
@@ -118,6 +122,9 @@ def make_tranche_month(
     noise = lfilter(np.array([1], np.float32), np.array([1, -keep], np.float32), shocks, axis=0)
     relative = 1 + own * np.float32(profile.rack_fraction) / gpus + noise * np.float32(profile.noise_fraction) / gpus
     percent = np.clip(expected * relative * 100 + IDLE_PCT, 0, 100)
+    if stray_hours is not None:
+        stray_hours = stray_hours & (expected[:, -1] == 0) & ~outage.silent[:, -1]
+        percent[stray_hours, -1] = STRAY_PCT
     percent[outage.idle] = 0
     if per_hour > 1:
         percent = np.clip(percent[hour] * (1 + draw.normal(0, 0.02, (len(hour), 1)).astype(np.float32)), 0, 100)
@@ -126,7 +133,8 @@ def make_tranche_month(
     curve = np.interp(np.arange(1001) / 10, np.arange(101), profile.power_fraction).astype(np.float32) * rated_w
     shake = draw.standard_normal(utilization.shape, np.float32) * np.float32(POWER_NOISE) / gpus + 1
     power = np.rint(curve[utilization] * shake).astype(np.int16)
-    return TrancheMonth(tranche, grid, sampled_at, hour, utilization, power, outage)
+    stray_count = 0 if stray_hours is None else int(stray_hours.sum())
+    return TrancheMonth(tranche, grid, sampled_at, hour, utilization, power, outage, stray_count)
 
 
 def delivered_at(park: ParkPlan, day: date) -> datetime:

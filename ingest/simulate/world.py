@@ -30,15 +30,15 @@ CORRECTED_USAGE_DAYS = range(10, 13)
 CORRECTED_TELEMETRY_DAY, OVERLAP_DAY = 20, 21
 LATE_USAGE_MONTH = 2
 LATE_TELEMETRY_MONTH, LATE_TELEMETRY_DAY = 3, 25
-BUSY_UNLEASED_MONTH, BUSY_UNLEASED_DAYS = 2, range(14, 16)
+STRAY_MONTH, STRAY_DAYS = 2, range(14, 16)  # the last rack of the first tranche works, and nobody leases it
 
 
 @dataclass(frozen=True)
 class World:
     """All that is simulated of one park but the samples themselves.
 
-    `late_usage` and `corrected_usage` are part of `facts.usage` and travel in files of their own; `late_day` is the tranche
-    and the day whose telemetry comes after the month's close, with when it comes.
+    `late_usage` and `corrected_usage` are part of `facts.usage` and travel in files of their own; `late_day` is the
+    tranche and the day whose telemetry comes after the month's close, with when it comes.
     """
 
     park: ParkPlan
@@ -66,7 +66,7 @@ def outage_of(
 ) -> tuple[Grid, Outage]:
     """Grid and outage of one tranche and month, the same wherever they are asked for."""
     grid = month_grid(park, month, tranche.energised_date)
-    return grid, draw_outage(seed, park, tranche, grid, world_events, profile, fatal_codes)
+    return grid, draw_outage(seed, park, tranche, grid, events=world_events, profile=profile, fatal_codes=fatal_codes)
 
 
 def make_world(
@@ -99,7 +99,7 @@ def make_world(
             if days.last_of_month(month) < tranche.energised_date:
                 continue
             grid, outage = outage_of(seed, events, park, tranche, month, profile=profile, fatal_codes=fatal_codes)
-            outages += _outage_facts(park, tranche, grid, outage, fatal_codes, late_day)
+            outages += _outage_facts(park, tranche, grid, outage, fatal_codes=fatal_codes, late_day=late_day)
     corrected, late = _change_usage(park, usage, first_month, close_after_days)
     facts = Facts(leases, usage, adjustments, events, outages)
     return World(park, contracts, facts, late, corrected, late_day)
@@ -116,6 +116,7 @@ def _outage_facts(
     tranche: TranchePlan,
     grid: Grid,
     outage: Outage,
+    *,
     fatal_codes: list[int],
     late_day: tuple[str, date, datetime],
 ) -> list[OutageFact]:
@@ -137,8 +138,8 @@ def _change_usage(
 ) -> tuple[list[Usage], list[Usage]]:
     """Make `usage` imperfect in place: (corrections, late rows), both also in it.
 
-    Three days of the first metered lease are reported at half and corrected five days later, before the close; the last two
-    days of a later month arrive after the invoice has been posted.
+    Three days of the first metered lease are reported at half and corrected five days later, before the close; the last
+    two days of a later month arrive after the invoice has been posted.
     """
     metered = sorted({row.lease_id for row in usage})
     if not metered:
