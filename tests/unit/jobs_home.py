@@ -198,8 +198,10 @@ def journal(  # noqa: PLR0912  one branch per event
     """The warehouse's lines by the rule of the design: per event and close, what should stand less what is posted."""
     lines: list[dict[str, Any]] = []
 
-    def post(close: dict[str, Any], kind: str, service_month: date, accounts: tuple[str, str], amount: D) -> None:
-        entry = f"{close['contract_id']}:{service_month:%Y-%m}:{kind}:{close['posting_month']:%Y-%m}"
+    def post(
+        close: dict[str, Any], kind: str, service_month: date, accounts: tuple[str, str], amount: D, *, entry: str = ""
+    ) -> None:
+        entry = entry or f"{close['contract_id']}:{service_month:%Y-%m}:{kind}:{close['posting_month']:%Y-%m}"
         for number, (account, signed) in enumerate(zip(accounts, (amount, -amount), strict=True), start=1):
             lines.append(
                 {
@@ -232,6 +234,7 @@ def journal(  # noqa: PLR0912  one branch per event
                     document["service_month"],
                     ("trade_receivable", "unbilled_share_receivable"),
                     document["original_amount"],
+                    entry=document["item_id"],
                 )
         should: dict[tuple[str, str, date], D] = {}
 

@@ -1,0 +1,241 @@
+"""What must hold of the credit jobs for any input (CREDIT.md, last paragraph)."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from jobs_home import close_time, event, home, invoice, month_list, payment
+
+from orchestration.polars_jobs import backstop_paths as paths
+from orchestration.polars_jobs import lifetime_ecl as engine
+from orchestration.polars_jobs.ageing import absorption
+from orchestration.polars_jobs.money import largest_remainder, round_money
+from orchestration.polars_jobs.programme import run_all
+
+unit = st.floats(0.0, 1.0, allow_nan=False)
+hazards = st.lists(st.floats(0.0, 0.5), min_size=1, max_size=8)
+cents = st.integers(1, 50_000).map(lambda value: Decimal(value).scaleb(-2))
+
+
+def ecl(hazard, lgd=0.5, ead=100.0, eir=0.08):
+    periods = len(hazard)
+    return float(
+        engine.lifetime_ecl(
+            [[hazard]], lgd, np.full(periods, ead), eir=eir, tau_years=np.arange(1, periods + 1) / 4, weights=[1.0]
+        ).weighted[0]
+    )
+
+
+@given(hazards, unit, st.floats(0, 1e6), st.floats(0, 0.5))
+def test_loss_is_monotone_in_lgd_and_exposure_and_homogeneous_in_exposure(hazard, lgd, ead, eir):
+    loss = ecl(hazard, lgd, ead, eir)
+    assert 0 <= loss <= lgd * ead + 1e-6
+    assert ecl(hazard, min(1.0, lgd + 0.1), ead, eir) >= loss - 1e-9
+    assert abs(ecl(hazard, lgd, 3 * ead, eir) - 3 * loss) <= 1e-9 * max(1.0, abs(loss))
+
+
+@given(hazards, st.integers(0, 7), st.floats(0, 0.3))
+def test_loss_is_monotone_in_default_probability(hazard, place, more):
+    worse = list(hazard)
+    worse[place % len(worse)] = min(1.0, worse[place % len(worse)] + more)
+    # With level exposures and interest of nought or more, defaulting sooner never costs less.
+    assert ecl(worse) >= ecl(hazard) - 1e-9
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), unit, st.floats(0, 1e6)), min_size=2, max_size=6), st.randoms())
+def test_loss_is_additive_over_obligors_and_does_not_depend_on_their_order(obligors, random):
+    def total(rows):
+        pd, lgd, ead = (np.array(column)[:, None] for column in zip(*rows, strict=True))
+        return engine.lifetime_ecl(pd[None], lgd, ead, eir=0.05, tau_years=[1.0], weights=[1.0]).weighted
+
+    alone = sum(float(total([row])[0]) for row in obligors)
+    shuffled = list(obligors)
+    random.shuffle(shuffled)
+    assert np.isclose(total(obligors).sum(), alone, rtol=1e-12, atol=1e-9)
+    assert np.isclose(total(shuffled).sum(), alone, rtol=1e-12, atol=1e-9)
+
+
+@given(hazards)
+def test_marginal_probabilities_sum_to_one_less_survival_and_come_back_from_the_cumulative(hazard):
+    marginal = engine.marginal_pd(hazard)
+    assert np.isclose(marginal.sum(), 1 - engine.survival(hazard)[-1], atol=1e-12)
+    again = engine.conditional_from_cumulative(np.minimum(np.cumsum(marginal), 1.0))
+    assert np.allclose(engine.survival(again), engine.survival(hazard), atol=1e-9)
+
+
+@given(st.floats(0.0, 0.9), st.integers(2, 12))
+def test_splitting_a_period_leaves_survival_unchanged(hazard, parts):
+    split = np.full(parts, 1 - (1 - hazard) ** (1 / parts))
+    assert np.isclose(engine.survival(split)[-1], 1 - hazard, atol=1e-12)
+
+
+def test_no_default_loses_nothing_and_certain_default_loses_lgd_discounted_once():
+    assert ecl([0.0] * 5) == 0
+    assert np.isclose(ecl([1.0, 0.3, 0.0]), 0.5 * 100 * 1.08**-0.25)
+
+
+@given(st.floats(1e-6, 0.9), st.floats(0.0, 0.9), st.floats(-4, 4), st.floats(0.0, 2.0))
+def test_a_better_factor_never_raises_the_default_probability(probability, rho, factor, better):
+    worse, good = engine.vasicek_shift(probability, rho, [factor, factor + better])
+    assert 0 <= good <= worse <= 1
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), st.integers(-1000, 1000), min_size=1, max_size=8), st.integers(-(10**9), 10**9)
+)
+def test_largest_remainder_parts_sum_to_the_total(weights, total_cents):
+    total = Decimal(total_cents).scaleb(-2)
+    if sum(weights.values()) == 0:
+        weights = {**weights, "extra": 1}
+        if sum(weights.values()) == 0:
+            return
+    parts = largest_remainder(total, weights)
+    assert sum(parts.values()) == total
+    assert all(part == 0 for key, part in parts.items() if weights[key] == 0)
+
+
+@given(st.decimals(-(10**9), 10**9, places=6))
+def test_rounding_is_symmetric_and_moves_by_half_a_unit_at_most(amount):
+    assert round_money(-amount) == -round_money(amount)
+    assert abs(round_money(amount) - amount) <= Decimal("0.005")
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=200), st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.999]))
+def test_expected_shortfall_is_never_below_value_at_risk(losses, level):
+    values = np.array(losses)
+    assert paths.expected_shortfall(values, level) >= paths.value_at_risk(values, level)
+
+
+@given(unit, unit, st.floats(0, 0.2))
+def test_nothing_is_drawn_at_or_above_the_floor_and_draws_fall_with_occupancy(floor, occupancy, more):
+    installed = 1000.0
+    draw = float(paths.shortfall_hours(np.float64(floor * installed), np.float64(occupancy * installed)))
+    assert draw == 0 if occupancy >= floor else draw > 0 or np.isclose(occupancy, floor)
+    assert (
+        float(paths.shortfall_hours(np.float64(floor * installed), np.float64((occupancy + more) * installed))) <= draw
+    )
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 100), min_size=4, max_size=4), min_size=1, max_size=5),
+    st.floats(0, 300),
+    st.floats(0, 100),
+)
+def test_capped_claims_exceed_neither_their_caps_nor_the_claims(claims, lifetime, period):
+    given_claims = np.array(claims)
+    caps = paths.Caps(np.array([0, 0, 1, 1]), period_cap=period, lifetime_left=lifetime)
+    out = paths.cap_claims(given_claims, caps)
+    assert (out <= given_claims + 1e-9).all()
+    assert (out >= 0).all()
+    assert (out.sum(axis=1) <= lifetime + 1e-6).all()
+    assert (out[:, :2].sum(axis=1) <= period + 1e-6).all()
+    assert (out[:, 2:].sum(axis=1) <= period + 1e-6).all()
+
+
+@given(st.lists(st.floats(0.01, 1.0), min_size=5, max_size=5))
+def test_all_money_in_an_absorbing_chain_is_absorbed(weights):
+    row = np.array(weights) / sum(weights)
+    ends = absorption(np.tile(row[:3], (3, 1)), np.tile(row[3:], (3, 1)), tolerance=1e-9)
+    assert np.allclose(ends.sum(axis=1), 1.0)
+
+
+# --- the books -----------------------------------------------------------------------------------
+
+MONTHS = month_list(date(2027, 1, 1), 5)
+days = st.integers(0, 149).map(lambda number: date(2027, 1, 1) + timedelta(days=number))
+
+
+@st.composite
+def facts(draw):
+    """Invoices, and payments and write-offs of any day, recorded up to two months later, some of them corrected."""
+    documents = [invoice(month, str(draw(cents))) for month in month_list(date(2026, 12, 1), draw(st.integers(1, 4)))]
+    if draw(st.booleans()):
+        documents.append(
+            invoice(date(2026, 12, 1), f"-{draw(cents)}", posted=MONTHS[2], invoice_date=date(2027, 3, 31))
+        )
+    payments, events = [], []
+    for number in range(draw(st.integers(0, 5))):
+        day, lag = draw(days), timedelta(days=draw(st.integers(0, 60)), hours=1)
+        reference = draw(st.sampled_from(["", "2027-01", documents[0]["item_id"]]))
+        first = payment(f"p{number}", day, str(draw(cents)), reference, circular=draw(st.booleans()))
+        payments.append({**first, "recorded_at": first["received_at"] + lag})
+        if draw(st.booleans()):
+            payments.append(
+                {
+                    **first,
+                    "amount": draw(cents),
+                    "recorded_at": first["received_at"] + lag * 2,
+                    "content_hash": f"x{number}",
+                }
+            )
+    for number in range(draw(st.integers(0, 2))):
+        made = event(
+            f"w{number}", draw(st.sampled_from(["write_off", "recovery"])), draw(days), amount=str(draw(cents))
+        )
+        events.append({**made, "recorded_at": made["effective_at"] + timedelta(days=draw(st.integers(0, 60)))})
+    if draw(st.booleans()):
+        events.append(event("d", "dispute_opened", draw(days), payload='{"service_month": "2027-01"}'))
+    return documents, payments, events
+
+
+@settings(max_examples=30, deadline=None)
+@given(facts())
+def test_sub_ledger_and_allowance_equal_their_accounts_at_every_close(found):
+    out = run_all(home(MONTHS, *found))
+    roll = out["credit.fct_receivable_rollforward_month"]
+    assert roll.filter(pl.col("closing_amount") != pl.col("control_account_amount")).is_empty()
+    assert roll.filter(pl.col("unapplied_closing_amount") != pl.col("unapplied_control_account_amount")).is_empty()
+    c = pl.col
+    billed = c("invoices_amount") - c("credit_notes_amount")
+    gone = c("applied_amount") + c("set_off_amount") + c("write_offs_amount")
+    footed = c("opening_amount") + billed - gone + c("reinstated_amount") + c("fx_amount")
+    assert roll.filter(footed != c("closing_amount")).is_empty()
+    cash = c("unapplied_opening_amount") + c("receipts_amount") - c("applied_amount") - c("refunded_amount")
+    assert roll.filter(cash != c("unapplied_closing_amount")).is_empty()
+    allowance = out["credit.fct_allowance_rollforward_month"].filter("posted")
+    assert allowance.filter(c("closing_amount") != c("control_account_amount")).is_empty()
+    items = out["credit.fct_receivable_item"].group_by(month=c("as_of_month")).agg(c("open_amount").sum())
+    joined = roll.join(items, on="month", how="left").with_columns(c("open_amount").fill_null(Decimal(0)))
+    assert joined.filter(c("open_amount") != c("closing_amount")).is_empty()
+    assert out["credit.fct_receivable_item"].filter((c("kind") == "invoice") & (c("open_amount") < 0)).is_empty()
+
+
+@settings(max_examples=15, deadline=None)
+@given(facts(), st.randoms())
+def test_any_order_of_arrival_gives_the_same_books(found, random):
+    documents, payments, events = found
+    first = run_all(home(MONTHS, documents, payments, events))
+    shuffled = [list(rows) for rows in found]
+    for rows in shuffled:
+        random.shuffle(rows)
+    second = run_all(home(MONTHS, *shuffled))
+    for name, frame in first.items():
+        assert frame.equals(second[name]), name
+
+
+@settings(max_examples=15, deadline=None)
+@given(facts(), st.integers(0, 3))
+def test_closed_months_are_a_function_of_what_was_known_at_their_close(found, number):
+    documents, payments, events = found
+    knowledge = close_time(MONTHS[number])
+    before = [[row for row in rows if row["recorded_at"] <= knowledge] for rows in (payments, events)]
+    early = run_all(home(MONTHS[: number + 1], [d for d in documents if d["posting_month"] <= MONTHS[number]], *before))
+    late = run_all(home(MONTHS, documents, payments, events))
+    for name, column in (
+        ("credit.fct_receivable_item", "as_of_month"),
+        ("credit.fct_receivable_rollforward_month", "month"),
+        ("credit.fct_allowance_rollforward_month", "month"),
+        ("credit.fct_collection_metrics_month", "month"),
+        ("credit.fct_credit_journal_lines", "posting_month"),
+    ):
+        cut = late[name].filter(pl.col(column) <= MONTHS[number])
+        assert cut.equals(early[name]), name

@@ -1,0 +1,383 @@
+"""The sub-ledger, its ageing and metrics, the allowance and the issuer's quarters on small hand-written homes."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+import polars as pl
+import pytest
+from jobs_home import CONTRACT, close_time, event, home, invoice, month_list, payment
+
+from orchestration.polars_jobs.ageing import BUCKET_NAMES, bucket_of
+from orchestration.polars_jobs.collections import collection_effectiveness, countback_dso, dso_simple
+from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.expected_loss import macro_scenarios
+from orchestration.polars_jobs.issuer import fiscal_quarter, fiscal_year_end, issuer_quarters
+from orchestration.polars_jobs.journal import union_lines
+from orchestration.polars_jobs.programme import run_all
+
+D = Decimal
+JAN, FEB, MAR, APR, MAY, JUN = month_list(date(2027, 1, 1), 6)
+DEC = date(2026, 12, 1)
+MONTHS = [JAN, FEB, MAR, APR, MAY, JUN]
+
+
+def ran(documents, payments=(), events=(), **over):
+    return run_all(home(MONTHS, list(documents), list(payments), list(events), **over))
+
+
+def applications(out):
+    return out["credit.fct_cash_application"].select("payment_id", "item_id", "applied_amount", "rule").rows()
+
+
+def open_at(out, month):
+    items = out["credit.fct_receivable_item"].filter(pl.col("as_of_month") == month)
+    return dict(items.select("item_id", "open_amount").rows())
+
+
+TWO = [invoice(DEC, "100.00"), invoice(JAN, "200.00")]
+FIRST, SECOND = TWO[0]["item_id"], TWO[1]["item_id"]
+
+
+def test_cash_goes_to_the_item_that_it_names_though_another_is_older():
+    for reference in (SECOND, f"payment of {SECOND}", "2027-01", "share 2027-01, thanks"):
+        out = ran(TWO, [payment("p", MAR, "100.00", reference)])
+        assert applications(out) == [("p", SECOND, D("100.00"), "named_item")]
+
+
+def test_cash_that_names_nothing_goes_to_the_item_of_its_exact_amount():
+    assert applications(ran(TWO, [payment("p", MAR, "200.00")])) == [("p", SECOND, D("200.00"), "exact_amount")]
+
+
+def test_cash_that_matches_nothing_goes_to_the_oldest_item_and_the_rest_is_unapplied():
+    out = ran(TWO, [payment("p", MAR, "310.00")])
+    assert applications(out) == [
+        ("p", FIRST, D("100.00"), "oldest_undisputed"),
+        ("p", SECOND, D("200.00"), "oldest_undisputed"),
+    ]
+    roll = out["credit.fct_receivable_rollforward_month"].filter(pl.col("month") == MAR).row(0, named=True)
+    assert roll["unapplied_closing_amount"] == roll["unapplied_control_account_amount"] == D("10.00")
+
+
+def test_disputed_items_get_cash_last():
+    dispute = event("d", "dispute_opened", FEB, payload=f'{{"item_id": "{FIRST}"}}')
+    out = ran(TWO, [payment("p", MAR, "250.00")], [dispute])
+    assert applications(out) == [("p", SECOND, D("200.00"), "oldest_undisputed"), ("p", FIRST, D("50.00"), "disputed")]
+
+
+def test_equal_items_take_cash_by_due_date_then_invoice_date_then_id():
+    twin = {**invoice(DEC, "100.00"), "item_id": f"{FIRST}-b"}
+    assert applications(ran([twin, TWO[0]], [payment("p", MAR, "100.00")])) == [
+        ("p", FIRST, D("100.00"), "exact_amount")
+    ]
+
+
+def test_unapplied_cash_is_laid_on_the_next_invoice_and_posted_in_that_month():
+    out = ran([TWO[0], invoice(MAR, "50.00")], [payment("p", date(2027, 2, 20), "120.00")])
+    lines = out["credit.fct_credit_journal_lines"].filter((pl.col("event") == "apply_cash") & (pl.col("line_no") == 1))
+    assert lines.select("posting_month", "service_month", "amount").rows() == [
+        (FEB, FEB, D("100.00")),
+        (APR, FEB, D("20.00")),
+    ]
+    assert lines["corrects_entry_id"].to_list() == [None, f"{CONTRACT}:2027-02:apply_cash:2027-02"]
+
+
+def test_a_partial_payment_does_not_reset_the_due_date():
+    out = ran([TWO[0]], [payment("p", date(2027, 4, 1), "40.00")])
+    item = out["credit.fct_receivable_item"].filter(pl.col("as_of_month") == APR).row(0, named=True)
+    assert (item["due_date"], item["days_past_due"], item["open_amount"]) == (date(2027, 3, 16), 45, D("60.00"))
+
+
+def test_a_credit_note_settles_the_invoice_of_its_own_month_and_the_sub_ledger_still_ties():
+    note = invoice(JAN, "-30.00", posted=MAR, invoice_date=date(2027, 3, 31))
+    out = ran([*TWO, note])
+    assert open_at(out, MAR) == {FIRST: D("100.00"), SECOND: D("170.00"), note["item_id"]: D("0.00")}
+    roll = out["credit.fct_receivable_rollforward_month"].filter(pl.col("month") == MAR).row(0, named=True)
+    assert roll["credit_notes_amount"] == D("30.00")
+    assert roll["closing_amount"] == roll["control_account_amount"] == D("270.00")
+
+
+def test_a_credit_with_nothing_to_settle_stays_an_open_credit_that_ages_nowhere():
+    note = invoice(DEC, "-30.00", posted=MAR, invoice_date=date(2027, 3, 31), due_days=0)
+    out = ran([TWO[0], note], [payment("p", date(2027, 3, 1), "100.00")])
+    aged = out["credit.fct_ageing_month"].filter((pl.col("month") == JUN) & (pl.col("open_amount") != 0))
+    assert aged.select("bucket", "open_amount").rows() == [("credit", D("-30.00"))]
+    losses = out["credit.fct_credit_loss_month"].filter(pl.col("month") == JUN)
+    assert (losses["expected_credit_loss_amount"] >= 0).all()
+
+
+def test_closed_months_do_not_change_when_a_payment_becomes_known_late():
+    early = ran(TWO, [payment("p", MAR, "100.00")])
+    late = ran(TWO, [payment("p", MAR, "100.00", recorded=close_time(MAR) + timedelta(days=1))])
+    assert open_at(late, MAR)[FIRST] == D("100.00")
+    assert open_at(late, APR) == open_at(early, APR)
+    lines = late["credit.fct_credit_journal_lines"].filter((pl.col("event") == "apply_cash") & (pl.col("line_no") == 1))
+    assert lines.select("service_month", "posting_month").rows() == [(MAR, APR)]
+
+
+def test_a_corrected_payment_is_an_adjustment_in_the_month_in_which_it_became_known():
+    right = payment("p", MAR, "60.00", recorded=close_time(APR) - timedelta(days=1))
+    out = ran(TWO, [payment("p", MAR, "100.00"), right])
+    assert open_at(out, MAR)[FIRST] == D("0.00")
+    assert open_at(out, APR)[FIRST] == D("40.00")
+    roll = out["credit.fct_receivable_rollforward_month"].filter(pl.col("month") == APR).row(0, named=True)
+    assert (roll["applied_amount"], roll["closing_amount"]) == (D("-40.00"), roll["control_account_amount"])
+
+
+def test_a_returned_receipt_reopens_what_it_had_paid():
+    out = ran(TWO, [payment("p", MAR, "100.00"), payment("q", APR, "-100.00", "p")])
+    assert open_at(out, MAR)[FIRST] == D("0.00")
+    assert open_at(out, APR)[FIRST] == D("100.00")
+    roll = out["credit.fct_receivable_rollforward_month"].filter(pl.col("month") == APR).row(0, named=True)
+    assert roll["unapplied_closing_amount"] == D("0.00")
+
+
+def test_a_write_off_beyond_what_is_open_is_an_item_in_sight_and_the_books_still_tie():
+    out = ran([TWO[0]], (), [event("w", "write_off", MAR, amount="130.00")])
+    assert open_at(out, MAR) == {FIRST: D("0.00"), f"{CONTRACT}:write_off_excess:w": D("-30.00")}
+    roll = out["credit.fct_receivable_rollforward_month"].filter(pl.col("month") == MAR).row(0, named=True)
+    assert roll["closing_amount"] == roll["control_account_amount"] == D("-30.00")
+
+
+def test_payments_out_and_in_other_currencies_lie_on_no_item():
+    out = ran(
+        TWO, [payment("p", MAR, "100.00", direction="paid"), {**payment("q", MAR, "100.00"), "currency_code": "AUD"}]
+    )
+    assert applications(out) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "bucket"),
+    [
+        (-5, "current"),
+        (0, "current"),
+        (1, "1-30"),
+        (30, "1-30"),
+        (31, "31-60"),
+        (90, "61-90"),
+        (91, "91-120"),
+        (120, "91-120"),
+        (121, ">120"),
+    ],
+)
+def test_buckets_are_right_closed_by_days_past_due(days, bucket):
+    assert bucket_of(days) == bucket
+
+
+def test_open_and_disputed_amounts_over_all_buckets_are_the_control_account():
+    dispute = event("d", "dispute_opened", FEB, payload='{"service_month": "2027-01"}', ends=date(2027, 5, 15))
+    out = ran(TWO, [payment("p", date(2027, 3, 20), "30.00")], [dispute])
+    aged = (
+        out["credit.fct_ageing_month"]
+        .group_by("month")
+        .agg(total=(pl.col("open_amount") + pl.col("disputed_amount")).sum(), disputed=pl.col("disputed_amount").sum())
+    )
+    roll = out["credit.fct_receivable_rollforward_month"].select("month", "control_account_amount")
+    joined = aged.join(roll, on="month").sort("month")
+    assert joined["total"].to_list() == joined["control_account_amount"].to_list()
+    assert joined["disputed"].to_list() == [D(0), D(200), D(200), D(200), D(0), D(0)], "a dispute ends on its last day"
+
+
+def test_roll_rates_of_each_bucket_sum_to_one():
+    out = ran(
+        [*TWO, invoice(FEB, "50.00")],
+        [payment("p", date(2027, 4, 20), "130.00")],
+        [event("w", "write_off", MAY, amount="20.00")],
+    )
+    rates = out["credit.fct_roll_rate_month"].group_by("month", "from_bucket").agg(pl.col("rate").sum())
+    assert rates.height >= 4
+    assert (rates["rate"] - 1).abs().max() < 1e-12
+
+
+def test_metrics_without_sales_are_null_with_a_reason():
+    row = ran([TWO[0]])["credit.fct_collection_metrics_month"].filter(pl.col("month") == JUN).row(0, named=True)
+    assert row["dso_days"] is None
+    assert row["dso_days_null_reason"] == "no credit sales in the 90-day window"
+    assert row["countback_dso_days"] == pytest.approx(30 + 31 + 30 + 31 + 28 + 31), (
+        "all of January's sales are still open"
+    )
+    assert dso_simple(D(5), D(0), 90).value is None
+    assert collection_effectiveness(D(0), D(0), D(0), D(0)).null_reason is not None
+
+
+def test_countback_says_when_the_receivable_outlasts_the_history():
+    assert countback_dso(D(150), [(30, D(100)), (31, D(100))]).value == pytest.approx(30 + 15.5)
+    assert countback_dso(D(50), [(30, D(-10)), (31, D(120))]).value == pytest.approx(30 + 60 / 120 * 31)
+    assert "exhausted" in countback_dso(D(500), [(30, D(100))]).null_reason
+
+
+def test_circular_receipts_are_put_back_in_the_metrics_without_them():
+    out = ran(TWO, [payment("p", date(2027, 3, 20), "100.00", circular=True)])
+    row = out["credit.fct_collection_metrics_month"].filter(pl.col("month") == MAR).row(0, named=True)
+    assert row["dso_days"] == pytest.approx(200 / 300 * 90)
+    assert row["dso_days_without_circular"] == pytest.approx(90.0)
+    assert out["credit.fct_cash_application"]["circular"].to_list() == [True]
+
+
+# --- allowance -----------------------------------------------------------------------------------
+
+
+def test_the_allowance_rolls_forward_to_the_expected_loss_and_to_its_account():
+    events = [event("w", "write_off", APR, amount="40.00"), event("r", "recovery", MAY, amount="15.00")]
+    out = ran(TWO, [payment("p", date(2027, 4, 20), "60.00")], events)
+    roll = out["credit.fct_allowance_rollforward_month"]
+    footed = (
+        pl.col("opening_amount") + pl.col("provision_amount") - pl.col("write_off_amount") + pl.col("recovery_amount")
+    )
+    assert roll.filter(footed != pl.col("closing_amount")).is_empty()
+    cecl = roll.filter(pl.col("standard") == "cecl").sort("month")
+    assert cecl["posted"].all()
+    assert cecl["closing_amount"].to_list() == cecl["control_account_amount"].to_list()
+    assert cecl["opening_amount"].to_list()[1:] == cecl["closing_amount"].to_list()[:-1]
+    losses = out["credit.fct_credit_loss_month"].filter(pl.col("standard") == "cecl")
+    by_month = losses.group_by("month").agg(pl.col("weighted_amount").sum()).sort("month")
+    assert by_month["weighted_amount"].to_list() == cecl["closing_amount"].to_list()
+
+
+def test_a_provision_may_be_a_release():
+    out = ran(TWO, [payment("p", date(2027, 4, 20), "300.00")])
+    assert (
+        out["credit.fct_allowance_rollforward_month"]
+        .filter((pl.col("month") == APR) & (pl.col("provision_amount") < 0))
+        .height
+        == 2
+    )
+
+
+def test_every_entry_sums_to_zero_and_the_trial_balance_foots():
+    frames = home(MONTHS, TWO, [payment("p", MAR, "100.00")], [event("w", "write_off", APR, amount="40.00")])
+    out = run_all(frames)
+    union_lines(frames["ledger.fct_journal_lines"], out["credit.fct_credit_journal_lines"])
+    balance = out["ledger.fct_trial_balance_month"]
+    assert (
+        balance.group_by("posting_month", "currency_code")
+        .agg(pl.col("closing_amount").sum())
+        .filter(pl.col("closing_amount") != 0)
+        .is_empty()
+    )
+    footed = pl.col("opening_amount") + pl.col("debit_amount") - pl.col("credit_amount")
+    assert balance.filter(footed != pl.col("closing_amount")).is_empty()
+
+
+def test_ninety_days_past_due_and_insolvency_are_stage_3_at_certain_default():
+    out = ran([TWO[0]])["credit.fct_credit_loss_month"]
+    ifrs = out.filter(pl.col("standard") == "ifrs9").sort("month")
+    assert ifrs.select("month", "stage").rows() == [(JAN, 1), (FEB, 1), (MAR, 1), (APR, 2), (MAY, 2), (JUN, 3)]
+    last = ifrs.row(-1, named=True)
+    assert (last["pd_fraction"], last["expected_credit_loss_amount"]) == (1.0, D("60.00"))
+    insolvent = ran([TWO[0]], (), [event("i", "insolvency", FEB)])["credit.fct_credit_loss_month"]
+    assert insolvent.filter((pl.col("month") == FEB) & (pl.col("standard") == "ifrs9"))["stage"].to_list() == [3]
+
+
+def test_a_rating_counts_from_its_own_date_and_only_once_it_is_known():
+    worse = event("r", "rating_change", FEB, payload='{"rating": "CCC"}', recorded=close_time(MAR) + timedelta(hours=1))
+    out = ran(TWO, (), [worse])["credit.fct_credit_loss_month"].filter(pl.col("standard") == "ifrs9").sort("month")
+    assert out["rating"].to_list() == ["B", "B", "B", "CCC", "CCC", "CCC"]
+    assert out["stage"].to_list()[3] == 2, "the lifetime probability has more than doubled"
+
+
+def test_scenarios_are_weighted_by_result_and_a_good_factor_lowers_the_loss():
+    frames = home(MONTHS, TWO)
+    frames["raw.scenario"] = pl.DataFrame(
+        [
+            {
+                "scenario_id": name,
+                "scenario_name": name,
+                "weight": D(weight),
+                "driver": "systematic_factor",
+                "value": D(value),
+            }
+            for name, weight, value in (("base", "0.5", "0"), ("down", "0.3", "-1.5"), ("up", "0.2", "1.5"))
+        ]
+    )
+    out = run_all(frames)["credit.fct_credit_loss_month"].filter(
+        (pl.col("month") == FEB) & (pl.col("standard") == "cecl")
+    )
+    loss = dict(out.select("scenario", "expected_credit_loss_amount").rows())
+    assert loss["up"] < loss["base"] < loss["down"]
+    total = sum(float(amount) * weight for amount, weight in out.select("expected_credit_loss_amount", "weight").rows())
+    assert float(out["weighted_amount"].sum()) == pytest.approx(total, abs=0.015)
+
+
+def test_scenario_weights_that_do_not_sum_to_one_are_an_error():
+    table = pl.DataFrame([{"scenario_id": "a", "weight": D("0.6"), "driver": "pd_multiple", "value": D(1)}])
+    with pytest.raises(CreditInputError):
+        macro_scenarios(table)
+
+
+def test_the_matrix_of_given_rates_stands_beside_the_allowance():
+    out = ran(TWO)["credit.fct_provision_matrix_month"].filter(pl.col("month") == APR)
+    assert out["bucket"].to_list() == list(BUCKET_NAMES)
+    assert dict(out.select("bucket", "expected_credit_loss_amount").rows())["31-60"] == D("3.60")
+
+
+def test_a_matrix_of_the_programmes_own_history_counts_what_was_never_paid():
+    out = ran([TWO[0]], [payment("p", date(2027, 4, 1), "60.00")], policy={"provision_matrix_source": "history"})
+    june = out["credit.fct_provision_matrix_month"].filter(pl.col("month") == JUN)
+    assert set(june["loss_rate_source"].to_list()) == {"given"}, "no invoice has run its course"
+
+
+def test_exposure_nets_claims_only_where_netting_is_enforceable():
+    out = ran(TWO, accruals={DEC: "100.00", JAN: "200.00", FEB: "50.00"}, claims={JAN: "80.00"})
+    row = out["credit.fct_exposure_month"].filter(pl.col("month") == FEB).row(0, named=True)
+    assert (row["receivable_amount"], row["unbilled_amount"], row["claims_payable_amount"]) == (D(300), D(50), D(80))
+    assert row["gross_amount"] == row["net_amount"] == D("350.00")
+    assert row["gross_to_equity_fraction"] == pytest.approx(350 / 228_984e6)
+
+
+# --- issuer --------------------------------------------------------------------------------------
+
+
+def test_nvidias_fiscal_years_end_on_the_last_sunday_of_january_and_one_has_53_weeks():
+    assert fiscal_year_end(2026, 1, "last_sunday") == date(2026, 1, 25)
+    assert fiscal_year_end(2027, 1, "last_sunday") == date(2027, 1, 31)
+    assert fiscal_quarter(date(2026, 7, 26), 1, "last_sunday") == (2027, 2, 91)
+    assert fiscal_quarter(date(2027, 1, 31), 1, "last_sunday") == (2027, 4, 98)
+    assert fiscal_quarter(date(2026, 8, 17), 1, "last_sunday") is None
+    assert fiscal_quarter(date(2026, 3, 31), 12, "month_end") == (2026, 1, 90)
+
+
+def _facts(rows):
+    columns = ("fiscal_period_end", "fiscal_label", "item", "value", "unit", "grade")
+    return {
+        "raw.issuer_fact": pl.DataFrame(
+            [
+                {
+                    "issuer_id": "nvidia",
+                    "value_text": str(row[3]),
+                    "source": "s",
+                    **dict(zip(columns, row, strict=True)),
+                }
+                for row in rows
+            ]
+        ),
+        "raw.vendor": pl.DataFrame(
+            [
+                {
+                    "vendor_id": "nvidia",
+                    "issuer_id": "nvidia",
+                    "fiscal_year_end_month": 1,
+                    "fiscal_year_end_rule": "last_sunday",
+                }
+            ]
+        ),
+    }
+
+
+def test_the_issuers_dso_takes_the_quarters_real_days_and_its_allowance_stays_null():
+    april, july = date(2026, 4, 26), date(2026, 7, 26)
+    rows = [
+        (april, "Q1 FY27", "revenue", D(81_615), "USDm", "P"),
+        (april, "Q1 FY27", "accounts_receivable_net", D(40_710), "USDm", "P"),
+        (july, "Q2 FY27", "revenue", D(96_221), "USDm", "P"),
+        (july, "Q2 FY27", "accounts_receivable_net", D(63_059), "USDm", "P"),
+        (july, "H1 FY27", "revenue", D(177_836), "USDm", "P"),
+        (date(2026, 8, 17), "post Q2 FY27", "guarantee_cap_SB_Energy_OpenAI", D(105_000), "USDm", "P"),
+    ]
+    out = issuer_quarters(_facts(rows))
+    assert out["fiscal_period_end"].to_list() == [april, july]
+    assert out["dso_days"].to_list() == pytest.approx([45.39128837, 59.63739], abs=1e-4)
+    assert out["receivables_turnover"].to_list() == [None, pytest.approx(96_221 / ((40_710 + 63_059) / 2) * 365 / 91)]
+    assert out["allowance"].null_count() == 2
+    assert out["revenue"].to_list()[1] == D(96_221)
