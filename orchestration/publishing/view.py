@@ -145,10 +145,10 @@ def with_currency(view: View, frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with `currency_code`: its own, else its contract's, else empty text."""
     if "currency_code" in frame.columns:
         return frame.with_columns(pl.col("currency_code").fill_null("").cast(pl.String))
-    contracts = optional(view, "core.dim_contract", "contract_id", "currency_code")
-    if contracts is None or "contract_id" not in frame.columns:
+    known = optional(view, "core.dim_contract", "contract_id", "currency_code")
+    if known is None or "contract_id" not in frame.columns:
         return frame.with_columns(currency_code=pl.lit(""))
-    codes = contracts.select("contract_id", "currency_code").unique("contract_id", keep="first", maintain_order=True)
+    codes = known.select("contract_id", "currency_code").unique("contract_id", keep="first", maintain_order=True)
     return frame.join(codes, on="contract_id", how="left", maintain_order="left").with_columns(
         pl.col("currency_code").fill_null("").cast(pl.String)
     )
@@ -161,13 +161,21 @@ def currencies(view: View, frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFr
         yield clean(code), told.filter(pl.col("currency_code") == code)
 
 
+def contracts(view: View, *columns: str) -> pl.DataFrame | None:
+    """The contracts in the books, deals for comparison left out; None without core.dim_contract or a column of it."""
+    frame = optional(view, "core.dim_contract", "contract_id", *columns)
+    if frame is None or "is_booked" not in frame.columns:
+        return frame
+    return frame.filter(pl.col("is_booked").fill_null(value=True))
+
+
 def contract_parks(view: View) -> dict[str, str]:
     """Park name (or id) by contract id."""
-    contracts = optional(view, "core.dim_contract", "contract_id", "park_id")
-    if contracts is None:
+    booked = contracts(view, "park_id")
+    if booked is None:
         return {}
     names = park_names(view)
-    return {row["contract_id"]: names.get(row["park_id"], clean(row["park_id"])) for row in contracts.to_dicts()}
+    return {row["contract_id"]: names.get(row["park_id"], clean(row["park_id"])) for row in booked.to_dicts()}
 
 
 def park_names(view: View) -> dict[str, str]:
@@ -180,12 +188,12 @@ def park_names(view: View) -> dict[str, str]:
 
 def vendor_text(view: View) -> str:
     """Who is owed and who guarantees: the vendors' names, their ids in capitals where no name is published."""
-    contracts = optional(view, "core.dim_contract", "vendor_id")
-    if contracts is None:
+    booked = contracts(view, "vendor_id")
+    if booked is None:
         return "the vendor"
     named = optional(view, "core.dim_vendor", "vendor_id", "vendor_name")
     names = {row["vendor_id"]: row["vendor_name"] for row in named.to_dicts()} if named is not None else {}
-    vendors = [names.get(one) or clean(one).upper() for one in contracts["vendor_id"].drop_nulls().unique().sort()]
+    vendors = [names.get(one) or clean(one).upper() for one in booked["vendor_id"].drop_nulls().unique().sort()]
     return clean(vendors[0]) if len(vendors) == 1 else "the vendors"
 
 
@@ -209,16 +217,23 @@ def terms_in_force(view: View) -> pl.DataFrame:
     frame = need(view, name, "contract_id", "instrument", "term", "valid_from", "value_text", "evidence_grade")
     kept = frame.filter(pl.col("valid_from") <= view.as_of)
     if "valid_to" in frame.columns:
-        kept = kept.filter(pl.col("valid_to").is_null() | (pl.col("valid_to") > view.as_of))
+        # The last day is still in force (READINGS: from and to of dates are both inclusive).
+        kept = kept.filter(pl.col("valid_to").is_null() | (pl.col("valid_to") >= view.as_of))
+    # Identifiers name things and carry no evidence; compared deals are no contracts of this book.
+    kept = kept.filter(~(pl.col("evidence_grade").is_null() & pl.col("term").str.ends_with("_id")))
+    booked = contracts(view)
+    if booked is not None:
+        kept = kept.filter(pl.col("contract_id").is_in(booked["contract_id"].to_list()))
     if kept.is_empty():
         raise CannotCompute(f"table {name} has no terms in force on {view.as_of.isoformat()}")
     return kept.sort("contract_id", "instrument", "term", "valid_from")
 
 
 def evidence(view: View, instrument: str, pattern: str, contract_id: str | None = None) -> Evidence | None:
-    """The weakest grade of the instrument's terms whose name matches the pattern; None where no such term is published.
+    """The weakest grade of the instrument's terms whose name matches the pattern, and those terms by their first word.
 
-    A term without a grade counts as "ungraded", weaker than assumed: nothing may pass as known by omission.
+    None where no such term is published. A term without a grade counts as "ungraded", weaker than assumed: nothing may
+    pass as known by omission.
     """
     try:
         terms = terms_in_force(view)
@@ -233,7 +248,7 @@ def evidence(view: View, instrument: str, pattern: str, contract_id: str | None 
     ]
     if not kept:
         return None
-    graded = [(clean(row["evidence_grade"] or "ungraded"), clean(row["term"])) for row in kept]
+    graded = [(clean(row["evidence_grade"] or "ungraded"), clean(str(row["term"]).split(".")[0])) for row in kept]
     weakest = max((grade for grade, _ in graded), key=grade_rank)
     return Evidence(weakest, tuple(dict.fromkeys(term for grade, term in graded if grade == weakest)))
 

@@ -39,6 +39,11 @@ CONTRACTS: list[dict[str, Any]] = [
         "currency_code": "USD", "signed_date": date(2026, 6, 29), "expiry_date": date(2034, 12, 31),
         "accounting_class": "purchase_commitment_disclosure",
     },
+    {
+        "contract_id": "sharon-amd-deal", "vendor_id": "amd", "operator_id": "sharon-ai", "park_id": "sharon-au-1",
+        "currency_code": "USD", "signed_date": date(2026, 6, 29), "expiry_date": date(2034, 12, 31),
+        "accounting_class": "none",
+    },
 ]  # fmt: skip
 TRANCHES: list[dict[str, Any]] = [
     {"tranche_id": "sharon-au-1-a", "contract_id": "sharon-nvda-2026", "park_id": "sharon-au-1", "gpu_model": "GB300",
@@ -133,7 +138,9 @@ def _core() -> dict[str, pl.DataFrame]:
             {"tenant_id": "t-1", "tenant_name": "Example tenant one", "customer_type": "third_party"},
             {"tenant_id": "t-2", "tenant_name": "Example tenant two", "customer_type": "third_party"},
         ]),
-        "core.dim_contract": pl.DataFrame(CONTRACTS),
+        "core.dim_contract": pl.DataFrame(CONTRACTS).with_columns(
+            is_booked=~pl.col("contract_id").str.ends_with("-deal")
+        ),
         "core.dim_tranche": pl.DataFrame(TRANCHES),
         "core.fct_contract_terms": _frame(terms, valid_to=pl.Date()),
     }  # fmt: skip
@@ -235,7 +242,8 @@ def _contract_months() -> dict[str, pl.DataFrame]:
             left = cap[contract] - paid[contract]
             exposure = cents(left * Decimal("0.93"))
             cap_rows.append({
-                **key, "paid_to_date_amount": paid[contract], "lifetime_cap_left_amount": left,
+                **key, "claimed_to_date_amount": paid[contract],
+                "paid_to_date_amount": cents(paid[contract] / 2), "lifetime_cap_left_amount": left,
                 "max_exposure_amount": exposure, "currency_code": "USD",
             })  # fmt: skip
             weights = [Decimal(w) for w in ("0.015", "0.19", "0.2", "0.2", "0.2", "0.195")]

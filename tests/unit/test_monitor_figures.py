@@ -236,3 +236,20 @@ def test_yearly_commitments_that_are_not_published_are_said_to_be_missing(seen: 
     section = backstop.section(replace(seen, tables={**seen.tables, name: total_only}))
     sentences = [sentence for block in section.blocks for sentence in getattr(block, "sentences", ())]
     assert any("n/a — issuer.fct_issuer_fact has no yearly items" in sentence for sentence in sentences)
+
+
+def test_a_term_is_in_force_on_its_last_day_and_gone_on_the_next(seen: view.View) -> None:
+    name = "core.fct_contract_terms"
+    ending = seen.tables[name].with_columns(
+        pl.when(pl.col("term") == "tiers").then(pl.lit(seen.as_of)).otherwise(pl.col("valid_to")).alias("valid_to")
+    )
+    tables = {**seen.tables, name: ending}
+    assert "tiers" in view.terms_in_force(replace(seen, tables=tables))["term"].to_list()
+    after = replace(seen, tables=tables, as_of=date(2028, 1, 1))
+    assert "tiers" not in view.terms_in_force(after)["term"].to_list()
+
+
+def test_deals_for_comparison_are_no_contracts_of_the_book(seen: view.View) -> None:
+    assert "sharon-amd-deal" in seen.tables["core.dim_contract"]["contract_id"].to_list()
+    assert view.vendor_text(seen) == "NVIDIA"
+    assert "sharon-amd-deal" not in view.contract_parks(seen)

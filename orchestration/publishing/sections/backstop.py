@@ -54,6 +54,7 @@ from orchestration.publishing.view import (
     latest,
     months_of,
     need,
+    pick,
     ratio,
     total,
     upto,
@@ -244,7 +245,7 @@ def _tranche_table(view: View) -> Sequence[Block]:
         out = []
         for index, row in enumerate(listed):
             priced = evidence(view, "backstop", "price", row["contract_id"])
-            price = figure(row["buyback_price_per_gpu_hour"], 4, reason="no price in force")
+            price = figure(row["buyback_price_per_gpu_hour"], 4, reason="no single price this month")
             out.append(
                 Row(
                     Cell(clean(row["tranche_id"]), kind="code"),
@@ -331,21 +332,21 @@ def _caps(view: View) -> Sequence[Block]:
         CAPS,
         "contract_id",
         "service_month",
-        "paid_to_date_amount",
         "lifetime_cap_left_amount",
         "max_exposure_amount",
     )
+    claimed = pick(frame, CAPS, "claimed_to_date_amount", "paid_to_date_amount")
     month, rows = latest(upto(view, frame, "service_month", CAPS), "service_month")
     blocks: list[Block] = []
     for currency, mine in currencies(view, rows.sort("contract_id")):
         listed = mine.to_dicts()
         scale = money_scale(mine["max_exposure_amount"])
-        columns = ("paid_to_date_amount", "lifetime_cap_left_amount", "max_exposure_amount")
+        columns = (claimed, "lifetime_cap_left_amount", "max_exposure_amount")
         cells = {column: footed_column([row[column] for row in listed], scale) for column in columns}
         out = []
         for index, row in enumerate(listed):
             found = evidence(view, "backstop", "cap", row["contract_id"])
-            cap = [to_decimal(row["paid_to_date_amount"]), to_decimal(row["lifetime_cap_left_amount"])]
+            cap = [to_decimal(row[claimed]), to_decimal(row["lifetime_cap_left_amount"])]
             whole = None if None in cap else total(cap)
             used = share_of(ratio(cap[0], whole), 2, reason="no lifetime cap" if cap[1] is None else "cap is zero")
             out.append(
@@ -357,7 +358,7 @@ def _caps(view: View) -> Sequence[Block]:
                     ],
                 )
             )
-        paid, left = total(mine["paid_to_date_amount"]), total(mine["lifetime_cap_left_amount"])
+        paid, left = total(mine[claimed]), total(mine["lifetime_cap_left_amount"])
         out.append(
             Row(
                 Cell("All contracts"),

@@ -5,6 +5,7 @@ Each answer carries the SQL that gives the same figure from the published databa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -43,6 +44,7 @@ from orchestration.publishing.view import (
     Evidence,
     View,
     contract_parks,
+    contracts,
     currencies,
     evidence,
     latest,
@@ -214,10 +216,10 @@ def _past_due(view: View, month: date, currency: str) -> tuple[Decimal, Decimal]
 
 def _when(view: View, month: date) -> str:
     """Gives "December 2027, provisional" where the books of a contract are still open."""
-    contracts = optional(view, "core.dim_contract", "contract_id")
-    if contracts is None:
+    booked = contracts(view)
+    if booked is None:
         return month_text(month)
-    states = {provisional(view, str(contract), month) for contract in contracts["contract_id"]}
+    states = {provisional(view, str(contract), month) for contract in booked["contract_id"]}
     return f"{month_text(month)}, provisional" if True in states else month_text(month)
 
 
@@ -237,11 +239,12 @@ def _might_buy(view: View, question: str, anchor: str) -> Answer:
         years = [int(year) for year in mine["vendor_fiscal_year"].unique().sort()]
         first = total(mine.filter(pl.col("vendor_fiscal_year") == years[0])["max_exposure_amount"])
         facts.append(Fact(f"of it in FY{years[0] % 100:02d}", money(first, currency), f"ends FY{years[-1] % 100:02d}"))
-    caps = optional(view, CAPS, "contract_id", "service_month", "paid_to_date_amount", "lifetime_cap_left_amount")
+    caps = optional(view, CAPS, "contract_id", "service_month", "lifetime_cap_left_amount")
     if caps is not None:
         here = caps.filter(pl.col("service_month") == month)
+        claimed = pick(caps, CAPS, "claimed_to_date_amount", "paid_to_date_amount")
         for currency, mine in currencies(view, here):
-            paid, left = total(mine["paid_to_date_amount"]), total(mine["lifetime_cap_left_amount"])
+            paid, left = total(mine[claimed]), total(mine["lifetime_cap_left_amount"])
             used = ratio(paid, paid + left)
             facts.append(
                 Fact("claims to date", money(paid, currency), f"{percent(used)} of the cap" if used is not None else "")
@@ -325,9 +328,14 @@ def _how_sure(view: View, question: str, anchor: str) -> Answer:
         facts.append(Fact("checks passed", missing(str(reason))))
     day = f"date '{view.as_of.isoformat()}'"
     sql = (
-        f"select count(*) from {TERMS} where valid_from <= {day} and (valid_to is null or valid_to > {day}) "
-        "and coalesce(evidence_grade, 'assumed') = 'assumed'"
+        f"select count(*) from {TERMS} where valid_from <= {day} and (valid_to is null or valid_to >= {day}) "
+        "and coalesce(evidence_grade, 'assumed') = 'assumed' "
+        "and not (evidence_grade is null and term like '%\\_id' escape '\\')"
     )
+    book = contracts(view)
+    if book is not None:
+        only = " where is_booked" if "is_booked" in book.columns else ""
+        sql += f" and contract_id in (select contract_id from core.dim_contract{only})"
     return Answer(
         question,
         "contract terms in force are assumed, not public",
@@ -370,7 +378,7 @@ def _breaks_first(view: View, question: str, anchor: str) -> Answer:
         [Value(percent(first["relative"], signed=True), plain(first["relative"]), sql)],
         facts,
         month_text(month),
-        evidence(view, "covenant", str(first["covenant_id"]), first["contract_id"]),
+        evidence(view, "covenant", re.escape(str(first["covenant_id"])), first["contract_id"]),
         anchor=anchor,
         tone="bad" if broken else "",
     )

@@ -333,10 +333,10 @@ def exposure_movements(view: View) -> list[Movement]:
         before = total(rows.filter(pl.col("as_of_month") == before_month)["max_exposure_amount"])
         claims = ZERO
         if caps is not None and {"contract_id", "service_month"} <= set(caps.columns):
-            paid = pick(caps, caps_name, "paid_to_date_amount")
+            claimed = pick(caps, caps_name, "claimed_to_date_amount", "paid_to_date_amount")
             mine = caps.filter(pl.col("contract_id").is_in(rows["contract_id"].unique().to_list()))
-            claims = total(mine.filter(pl.col("service_month") == month)[paid]) - total(
-                mine.filter(pl.col("service_month") == before_month)[paid]
+            claims = total(mine.filter(pl.col("service_month") == month)[claimed]) - total(
+                mine.filter(pl.col("service_month") == before_month)[claimed]
             )
         rest = after - before + claims
         effects = [("claims drawn", -claims), ("time passed, capacity and amendments", rest)]

@@ -201,7 +201,7 @@ def _exceptions(view: View) -> Sequence[Block]:
     rows = [
         Row(
             Cell(sentence_case(words(row["kind"]))),
-            [figure(row["rows"]), figure(row["quantity"], 1), text(clean(row["unit"] or ""))],
+            [figure(row["rows"]), figure(row["quantity"], 1), text(words(row["unit"] or ""))],
         )
         for row in grouped.to_dicts()
     ]
@@ -348,6 +348,13 @@ def terms(view: View) -> Section:
     )
 
 
+def _counted(rows: pl.DataFrame) -> str:
+    """The grades of these terms with their counts, in words."""
+    grades = [clean(grade or "ungraded") for grade in rows["evidence_grade"]]
+    ordered = sorted(set(grades), key=lambda one: (grade_rank(one), one))
+    return join_words([f"{number(grades.count(grade))} {grade}" for grade in ordered])
+
+
 def grade_counts(view: View) -> dict[str, int]:
     """How many terms in force stand at each grade, best first; terms without a grade count as "ungraded"."""
     grades = [clean(row["evidence_grade"] or "ungraded") for row in terms_in_force(view).to_dicts()]
@@ -367,6 +374,7 @@ def _terms_table(view: View) -> Sequence[Block]:
         )
     ]
     for contract in frame["contract_id"].unique().sort():
+        mine = frame.filter(pl.col("contract_id") == contract)
         rows = [
             Row(
                 Cell(f"{clean(row['instrument'])}.{clean(row['term'])}", kind="code"),
@@ -380,7 +388,7 @@ def _terms_table(view: View) -> Sequence[Block]:
                     text(clean(row["source"], LONG)) if row.get("source") else absent("no source given"),
                 ],
             )
-            for row in frame.filter(pl.col("contract_id") == contract).to_dicts()
+            for row in mine.to_dicts()
         ]
         head = [
             Column("Term", "text"),
@@ -391,7 +399,12 @@ def _terms_table(view: View) -> Sequence[Block]:
         ]
         blocks.append(
             Table(
-                f"Terms of {clean(contract)}", head, rows, "core.fct_contract_terms", as_of=short_day_text(view.as_of)
+                f"Terms of {clean(contract)}: {_counted(mine)}",
+                head,
+                rows,
+                "core.fct_contract_terms",
+                as_of=short_day_text(view.as_of),
+                folded=mine.height > MOST_ROWS,
             )
         )
     return blocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -365,7 +366,7 @@ def _covenants(view: View) -> Sequence[Block]:
     out = []
     for row in rows:
         reason = clean(row.get("null_reason") or "not tested this month")
-        found = evidence(view, "covenant", clean(row["covenant_id"]), row["contract_id"])
+        found = evidence(view, "covenant", re.escape(str(row["covenant_id"])), row["contract_id"])
         state = {
             True: Cell("passed", tone="good"),
             False: Cell("breached", tone="bad"),

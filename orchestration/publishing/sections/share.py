@@ -61,7 +61,7 @@ from orchestration.publishing.view import (
 
 BASE = "revenue_share.fct_share_base_month"
 SHARE = "revenue_share.fct_share_month"
-RATE_TERMS = r"tier|rate|floor_price|share_basis"
+RATE_TERMS = r"^tiers|^floor_price|^share_basis|^base_measure|^exclusions|^activation"
 
 
 def section(view: View) -> Section:
@@ -81,6 +81,32 @@ def section(view: View) -> Section:
     )
 
 
+_ORDER = {
+    name: place
+    for place, name in enumerate(
+        (
+            "cash_collected",
+            "sales_tax",
+            "power_passthrough",
+            "other_revenue",
+            "credit",
+            "refund",
+            "sla_penalty",
+            "excluded_sales_tax",
+            "excluded_power_passthrough",
+            "excluded_other_revenue",
+            "excluded_credit",
+            "excluded_refund",
+            "excluded_sla_penalty",
+            "excluded_bad_debt",
+            "carried_forward",
+            "floor_deduction",
+            "breakpoint_deduction",
+        )
+    )
+}
+
+
 def components(rows: Sequence[dict[str, Any]]) -> tuple[list[tuple[str, Decimal]], bool]:
     """One contract-month as (component, signed amount) from gross to base, and whether it foots.
 
@@ -94,6 +120,8 @@ def components(rows: Sequence[dict[str, Any]]) -> tuple[list[tuple[str, Decimal]
     if first is None:
         raise CannotCompute(f"table {BASE} has no gross component")
     gross = amounts.pop(first)
+    # The table promises no order: what is added comes first, then what is taken out.
+    amounts = dict(sorted(amounts.items(), key=lambda item: (_ORDER.get(item[0], len(_ORDER)), item[0])))
     for sign in (1, -1):
         steps = [(name, sign * amount) for name, amount in amounts.items()]
         if gross + sum((amount for _, amount in steps), Decimal(0)) == base:
@@ -264,6 +292,7 @@ def _charts(view: View) -> Sequence[Block]:
 LINES = (
     ("base_amount", "Base", True),
     ("share_before_limits_amount", "Share before limits", True),
+    ("minimum_top_up_amount", "Topped up to minimum", True),
     ("cap_reduction_amount", "Cut by caps", True),
     ("recouped_amount", "Recouped", True),
     ("share_amount", "Share", True),
