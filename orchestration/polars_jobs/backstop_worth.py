@@ -85,13 +85,17 @@ DISTRIBUTION_SCHEMA: dict[str, Any] = {
     "joint_loss_amount": MONEY,
     "joint_loss_es_99_amount": MONEY,
     "wrong_way_multiplier": pl.Float64,
+    "wrong_way_multiplier_null_reason": pl.String,
     "break_even_occupancy_fraction": pl.Float64,
+    "break_even_occupancy_fraction_null_reason": pl.String,
     "start_occupancy_fraction": pl.Float64,
     "currency_code": pl.String,
 }
 
 # An occupancy of 0 or 1 has no logit: a park that is empty or full today starts this close to it.
 EDGE_FRACTION = 0.005
+NO_WRONG_WAY = "no path defaults, or nothing is claimed on any"
+NO_BREAK_EVEN = "share and claims are equal at no occupancy"
 LETTABLE = ("active", "ended")
 
 
@@ -170,6 +174,7 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
         break_even = break_even_occupancy(book)
         for case, result in valuation.results.items():
             joint = result.present_value + result.receivable_loss
+            wrong_way = wrong_way_multiplier(result.unvoided, result.defaulted)
             mean, error = mean_and_error(result.claims)
             value, value_error = mean_and_error(result.present_value)
             row: dict[str, Any] = {
@@ -182,8 +187,10 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
                 "asset_correlation": valuation.correlations[case],
                 "any_claim_probability": float((result.claims > 0).mean()),
                 "operator_default_probability": float(result.defaulted.mean()),
-                "wrong_way_multiplier": wrong_way_multiplier(result.unvoided, result.defaulted),
+                "wrong_way_multiplier": wrong_way,
+                "wrong_way_multiplier_null_reason": NO_WRONG_WAY if wrong_way is None else None,
                 "break_even_occupancy_fraction": break_even,
+                "break_even_occupancy_fraction_null_reason": NO_BREAK_EVEN if break_even is None else None,
                 "start_occupancy_fraction": book.occupancy.start_fraction,
                 "currency_code": valuation.currency_code,
             }

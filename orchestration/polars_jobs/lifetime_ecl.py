@@ -314,27 +314,31 @@ def normalise_rating(rating: str) -> str:
     return "CCC/C" if letter in {"CCC", "CC", "C", "CCC/C"} else letter
 
 
-def curve_of(table: pl.DataFrame, agency: str | None, rating: str) -> RatingCurve:
+def curve_of(table: pl.DataFrame, agency: str | None, rating: str, horizon_years: int = 10) -> RatingCurve:
     """The curve of one agency and rating out of ``raw.default_rate`` (agency, rating, horizon_years,
     cumulative_default_rate, withdrawn_rate).
 
-    An unknown rating is an error that names it. An agency of None takes the only agency there is.
+    Horizons beyond ``horizon_years`` are left out: in published averages they rest on the oldest cohorts alone, and
+    cumulative rates fall there (S&P 1981-2016: single B 36.94 % at 15 years, 36.21 % at 20). Within it a falling table
+    is an error, as is an unknown rating. An agency of None takes the only agency there is.
     """
     agencies = sorted(table["agency"].unique().to_list())
     if agency is None:
         if len(agencies) != 1:
-            raise CreditInputError(
-                f"rating {rating} without an agency, and default tables of {', '.join(agencies) or 'none'}"
-            )
+            raise CreditInputError(f"rating {rating} without an agency, and tables of {', '.join(agencies) or 'none'}")
         agency = agencies[0]
-    rows = table.filter((pl.col("agency") == agency) & (pl.col("rating") == normalise_rating(rating)))
+    rows = table.filter(
+        (pl.col("agency") == agency)
+        & (pl.col("rating") == normalise_rating(rating))
+        & (pl.col("horizon_years") <= horizon_years)
+    )
     if rows.is_empty():
         raise CreditInputError(f"no default table for rating {rating} of agency {agency}")
-    columns = [
+    years, defaulted, withdrawn = (
         rows[name].cast(pl.Float64).fill_null(0.0).to_numpy()
         for name in ("horizon_years", "cumulative_default_rate", "withdrawn_rate")
-    ]
-    return rating_curve(*columns)
+    )
+    return rating_curve(years, defaulted, withdrawn)
 
 
 # --- staging --------------------------------------------------------------------------------------

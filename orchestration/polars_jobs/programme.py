@@ -57,6 +57,7 @@ from orchestration.polars_jobs.journal import (
 from orchestration.polars_jobs.money import MONEY
 from orchestration.polars_jobs.policies import CreditPolicy, policy_from_frame
 from orchestration.polars_jobs.provision_matrix import forward_scalars, historical_rates, provision_matrix
+from orchestration.polars_jobs.rate_sensitivity import rate_sensitivity
 from orchestration.polars_jobs.receivables import sub_ledger, tie_out
 
 Outputs = dict[str, pl.DataFrame]
@@ -153,14 +154,13 @@ def credit_loss_group(frames: Frames) -> Outputs:
 
 
 def backstop_worth_group(frames: Frames) -> Outputs:
-    """``credit.fct_backstop_distribution_month`` and ``credit.fct_backstop_liability_month``; empty where no contract
-    has backstop terms.
-    """
+    """Distribution, liability by measurement basis and rate sensitivity; empty where no contract has backstop terms."""
     policy = _policy(frames)
     made = valuations(frames, policy)
     return {
         "credit.fct_backstop_distribution_month": distribution(made),
         "credit.fct_backstop_liability_month": liabilities(frames, made, policy),
+        "credit.fct_rate_sensitivity_month": rate_sensitivity(frames, made, policy),
     }
 
 

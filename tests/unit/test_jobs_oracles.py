@@ -125,6 +125,17 @@ def test_o13_withdrawn_ratings_leave_the_denominator(rating, defaulted, withdraw
     assert curve.cumulative_pd[0] == pytest.approx(expected, abs=6e-6)
 
 
+def test_horizons_at_which_published_averages_fall_are_left_out_and_falling_within_is_an_error():
+    columns = ("agency", "rating", "horizon_years", "cumulative_default_rate", "withdrawn_rate")
+    rows = [("SP", "B", 1, 0.0376, 0.1206), ("SP", "B", 10, 0.2871, 0.518), ("SP", "B", 15, 0.3694, 0.5202)]
+    table = pl.DataFrame([*rows, ("SP", "B", 20, 0.3621, 0.5554)], schema=columns, orient="row")
+    assert engine.curve_of(table, None, "B+").horizon_years.tolist() == [1, 10]
+    with pytest.raises(CreditInputError):
+        engine.curve_of(table, "SP", "B", horizon_years=20)
+    with pytest.raises(CreditInputError, match="Moody"):
+        engine.curve_of(table, "Moody", "B")
+
+
 @pytest.mark.parametrize(
     ("opening", "moves", "closing"),
     [

@@ -1,0 +1,157 @@
+"""Interest-rate sensitivity of the expected share and claim streams: parallel shifts, key rates, effective duration.
+
+Present values move with the curve; the expected credit loss of short items at an effective rate of 0 does not, and
+the effect of rates on an operator's floating debt goes through its debt service (CREDIT.md, 3.5): neither is in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from orchestration.polars_jobs.backstop_paths import Array
+from orchestration.polars_jobs.backstop_worth import Valuation, in_force, zero_rates
+from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.expected_loss import collection_days
+from orchestration.polars_jobs.frames import Frames, add_months, make_frame, month_end, optional
+from orchestration.polars_jobs.money import MONEY, money_from_estimate
+from orchestration.polars_jobs.policies import CreditPolicy
+
+PARALLEL_BP = (-300, -200, -100, 0, 100, 200, 300)
+KEY_YEARS = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0)
+BASIS_POINT = 1e-4
+DURATION_SHIFT = 1e-4
+KEY_SHIFT = 1e-4
+
+SENSITIVITY_SCHEMA: dict[str, Any] = {
+    "contract_id": pl.String,
+    "month": pl.Date,
+    "stream": pl.String,
+    "shock": pl.String,
+    "shift_bp": pl.Int32,
+    "key_rate_years": pl.Float64,
+    "present_value_amount": MONEY,
+    "change_amount": MONEY,
+    "effective_duration_years": pl.Float64,
+    "currency_code": pl.String,
+}
+
+
+class Curve(NamedTuple):
+    """Continuous zero rates at nodes in years, linear between, flat outside."""
+
+    years: Array
+    rates: Array
+
+    def at(self, times: Array) -> Array:
+        """Rates at any times."""
+        return np.asarray(np.interp(times, self.years, self.rates), dtype=np.float64)
+
+
+def present_value(flows: Array, times: Array, curve: Curve, shift: Array | float = 0.0) -> float:
+    """Σ flow · exp(−(rate + shift) · time); ``flows`` and ``times`` (years, ACT/365F) of equal length, ``shift`` in
+    absolute rate, one number or one per flow.
+    """
+    if len(flows) != len(times):
+        raise CreditInputError("each flow needs its time")
+    return float(flows @ np.exp(-(curve.at(times) + shift) * times))
+
+
+def effective_duration(flows: Array, times: Array, curve: Curve, shift: float = DURATION_SHIFT) -> float | None:
+    """(PV down − PV up) ÷ (2 · shift · PV), in years; None where the present value is zero."""
+    base = present_value(flows, times, curve)
+    if base == 0:
+        return None
+    return (present_value(flows, times, curve, -shift) - present_value(flows, times, curve, shift)) / (2 * shift * base)
+
+
+def key_rate_weights(times: Array, nodes: Sequence[float]) -> Array:
+    """(K, T): the triangular part of each key rate in the rate at each time; they sum to 1, the ends are flat."""
+    return np.stack([np.interp(times, nodes, np.eye(len(nodes))[k]) for k in range(len(nodes))])
+
+
+def key_rate_durations(
+    flows: Array, times: Array, curve: Curve, nodes: Sequence[float] = KEY_YEARS, shift: float = KEY_SHIFT
+) -> Array:
+    """Effective duration to each key rate alone (K,); they sum to the duration of a parallel shift of the same size,
+    up to its square.
+    """
+    base = present_value(flows, times, curve)
+    if base == 0:
+        return np.zeros(len(nodes))
+    out = [
+        (present_value(flows, times, curve, -shift * weight) - present_value(flows, times, curve, shift * weight))
+        / (2 * shift * base)
+        for weight in key_rate_weights(times, nodes)
+    ]
+    return np.array(out)
+
+
+def rate_sensitivity(frames: Frames, made: Sequence[Valuation], policy: CreditPolicy) -> pl.DataFrame:
+    """``credit.fct_rate_sensitivity_month``: per contract, month and stream (share, claim), parallel shifts of ±100,
+    200, 300 bp and 100 bp on each key rate.
+
+    Streams are the expected amounts by month of the base case; share is taken to be paid when the invoice of its
+    month is due, claims on their due day. effective_duration_years stands on the row of shock ``parallel_0`` for the
+    whole curve and on each key rate's row for that rate.
+    """
+    rows: list[dict[str, Any]] = []
+    for valuation in made:
+        close, result = valuation.close, valuation.results["base"]
+        first = add_months(close.posting_month, 1)
+        ends = [month_end(add_months(first, number)) for number in range(len(result.share_by_month))]
+        for stream, flows, wait in (
+            ("share", result.share_by_month, collection_days(optional(frames, "raw.share_terms"), close)),
+            ("claim", result.claims_by_month, _claim_days(frames, valuation)),
+        ):
+            times = np.array([((end - close.month_end_date).days + wait) / 365.0 for end in ends])
+            curve = Curve(times, zero_rates(frames, close, times, policy))
+            rows.extend(_rows(valuation, stream, flows, times, curve))
+    return make_frame(rows, SENSITIVITY_SCHEMA, ["contract_id", "month", "stream", "key_rate_years", "shift_bp"])
+
+
+def _claim_days(frames: Frames, valuation: Valuation) -> int:
+    terms = optional(frames, "raw.backstop_terms")
+    row = in_force(terms, valuation.close) if terms is not None else None
+    return int(row["claim_notice_days"] or 0) + int(row["claim_payment_days"] or 0) if row else 0
+
+
+def _rows(valuation: Valuation, stream: str, flows: Array, times: Array, curve: Curve) -> list[dict[str, Any]]:
+    base = present_value(flows, times, curve)
+    weights = key_rate_weights(times, KEY_YEARS)
+    keys = key_rate_durations(flows, times, curve)
+    shocks: list[tuple[str, int, float | None, Array | float, float | None]] = [
+        (
+            f"parallel_{bp:+d}" if bp else "parallel_0",
+            bp,
+            None,
+            bp * BASIS_POINT,
+            effective_duration(flows, times, curve) if bp == 0 else None,
+        )
+        for bp in PARALLEL_BP
+    ]
+    shocks += [
+        (f"key_rate_{years:g}y", 100, years, 100 * BASIS_POINT * weights[number], float(keys[number]) if base else None)
+        for number, years in enumerate(KEY_YEARS)
+    ]
+    out = []
+    for name, bp, years, shift, duration in shocks:
+        value = present_value(flows, times, curve, shift)
+        out.append(
+            {
+                "contract_id": valuation.close.contract_id,
+                "month": valuation.close.posting_month,
+                "stream": stream,
+                "shock": name,
+                "shift_bp": bp,
+                "key_rate_years": years,
+                "present_value_amount": money_from_estimate(value),
+                "change_amount": money_from_estimate(value) - money_from_estimate(base),
+                "effective_duration_years": duration,
+                "currency_code": valuation.currency_code,
+            }
+        )
+    return out
