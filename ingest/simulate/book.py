@@ -143,7 +143,8 @@ def _blocks(seed: int, park: ParkPlan, tranche: TranchePlan, count: int) -> list
     draw = generator(seed, park.park_id, "blocks", tranche.tranche_id)
     last = len(OCCUPANCY) - 2
     offsets = [0, 0, *(round(1 + (last - 1) * step / max(1, count - 3)) for step in range(count - 2))]
-    unit = RACK_GPU_COUNT if tranche.rack_count >= 20 else 8 if tranche.gpu_count >= 576 else 1
+    # Whole racks where a rack is little beside a lease, so that rounding takes nothing from the occupancy.
+    unit = RACK_GPU_COUNT if tranche.rack_count >= 200 else 8 if tranche.gpu_count >= 1000 else 1
     blocks: list[tuple[int, int]] = []
     let = 0
     for position, offset in enumerate(offsets):

@@ -133,7 +133,7 @@ def share_documents(closes: Closes) -> list[Document]:
 
     return documents(
         closes,
-        lambda statement, month: statement.share(month),
+        lambda statement, month: statement.invoiced(month),
         lambda month: days.first_of_month(invoice_date(month)),
         lambda month, posting, is_first: (
             (invoice_date(month) if is_first else max(invoice_date(month), days.last_of_month(posting)))
@@ -191,8 +191,8 @@ def share_receipts(
 ) -> tuple[list[Payment], list[CreditEvent]]:
     """What the operator pays on its invoices, and the events about them.
 
-    A credit note is kept from the oldest invoice that is unpaid when it is posted. Where the payer withholds tax
-    without gross-up, the cash is the invoice less the tax; with gross-up, the invoice's share amount.
+    A credit note is kept from the oldest invoice that is unpaid when it is posted. An invoice is settled in full: where
+    the payer withholds tax, the amount holds what it has remitted to the tax office in the vendor's name.
     """
     draw = generator(seed, park.park_id, "payments", contract.contract_id)
     rows: list[Payment] = []
@@ -210,7 +210,6 @@ def share_receipts(
                 kept = min(amount, -taken)
                 amount -= kept
                 credit[position] = posted_at, taken + kept
-        amount = _after_tax(contract, park, invoice, amount)
         parts = [(paid_at, amount)]
         if pays_late and number == 2:
             first = (amount * Decimal("0.6")).quantize(CENT, ROUND_HALF_UP)
@@ -242,13 +241,6 @@ def share_receipts(
                 )
             )
     return rows + _unmatched(park, contract, pays_late=pays_late), events
-
-
-def _after_tax(contract: ContractPlan, park: ParkPlan, invoice: Document, amount: Decimal) -> Decimal:
-    terms = Statement(park, contract, Facts(), invoice.posted_at).share_terms(invoice.service_month)
-    if terms is None or terms.gross_up or terms.withholding_tax_rate == 0:
-        return amount
-    return to_minor_unit(Fraction(amount) * (1 - Fraction(terms.withholding_tax_rate)), contract.minor_unit_digits)
 
 
 def _unmatched(park: ParkPlan, contract: ContractPlan, *, pays_late: bool) -> list[Payment]:

@@ -103,6 +103,7 @@ class Statement:
             key=lambda version: version.valid_from,
         )
         self._shares: dict[date, Decimal] = {}
+        self._invoiced: dict[date, Decimal] = {}
         self._claims: dict[date, Decimal] = {}
 
     # Terms in force
@@ -187,6 +188,7 @@ class Statement:
             blocks: dict[str, Fraction] = {}
             caps: dict[str, tuple[Fraction, bool]] = {}
             lifetime: dict[str, Fraction | None] = {}
+            kept: dict[str, Fraction] = {}  # what the tax leaves of an invoice
             for segment, version in self.segments(month, "shares"):
                 for block in version.shares or ():
                     blocks[block.share_id] = blocks.get(block.share_id, Fraction(0)) + self._segment_share(
@@ -197,17 +199,25 @@ class Statement:
                     if block.cap_month is not None:
                         cap, binds = cap + Fraction(block.cap_month) * part, True
                     caps[block.share_id] = cap, binds
+                    kept[block.share_id] = 1 - Fraction(block.withholding_tax_rate) if block.gross_up else Fraction(1)
                     lifetime[block.share_id] = None if block.lifetime_cap is None else Fraction(block.lifetime_cap)
-            total = Decimal(0)
+            total = invoiced = Decimal(0)
             for share_id, amount in sorted(blocks.items()):
                 cap, binds = caps[share_id]
                 limited = min(amount, cap) if binds else amount
                 left = lifetime[share_id]
                 if left is not None:
                     limited = min(limited, max(Fraction(0), left - Fraction(self._earlier_shares(month))))
-                total += to_minor_unit(limited, self.contract.minor_unit_digits)
-            self._shares[month] = total
+                digits = self.contract.minor_unit_digits
+                total += to_minor_unit(limited, digits)
+                invoiced += to_minor_unit(limited / kept[share_id], digits)
+            self._shares[month], self._invoiced[month] = total, invoiced
         return self._shares[month]
+
+    def invoiced(self, month: date) -> Decimal:
+        """invoiced_amount of a month: the share, grossed up where so agreed, each block rounded by itself."""
+        self.share(month)
+        return self._invoiced[month]
 
     def _earlier_shares(self, month: date) -> Decimal:
         first = days.first_of_month(self.contract.commencement_date)
