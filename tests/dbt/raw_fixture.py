@@ -92,6 +92,17 @@ def create_raw(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"CREATE TABLE raw.gpu_telemetry ({LAKE_COLUMNS}, park_id VARCHAR, service_date DATE)")
 
 
+def view_telemetry(con: duckdb.DuckDBPyConnection, home: Path) -> None:
+    """Make raw.gpu_telemetry what it is in a home: a view over the catalogued files."""
+    paths = [str(home / path) for (path,) in con.execute("SELECT path FROM raw.lake_file ORDER BY path").fetchall()]
+    if paths:
+        con.execute("DROP TABLE raw.gpu_telemetry")
+        con.execute(
+            f"CREATE VIEW raw.gpu_telemetry AS SELECT * FROM read_parquet({paths!r}, hive_partitioning = true,"
+            " hive_types = {'park_id': VARCHAR, 'service_date': DATE})"
+        )
+
+
 def put(con: duckdb.DuckDBPyConnection, table: str, **values: Any) -> None:
     """Insert one row; a feed's row gets its content hash and lineage where the test does not give them."""
     if table in FEEDS:

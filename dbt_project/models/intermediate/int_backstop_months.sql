@@ -125,11 +125,11 @@ steps as (
             select
                 *,
                 -- Never above a cap: what a falling cap leaves is cut to the minor unit.
-                cast(case minor_unit_digits
-                    when 0 then floor(least(period_room_amount, lifetime_room_amount))
-                    when 1 then floor(least(period_room_amount, lifetime_room_amount) * 10) * 0.1
-                    else floor(least(period_room_amount, lifetime_room_amount) * 100) * 0.01
-                end as decimal(38, 2)) as room_amount
+                case minor_unit_digits
+                    when 0 then cast(floor(least(period_room_amount, lifetime_room_amount)) as decimal(38, 2))
+                    when 1 then cast(floor(least(period_room_amount, lifetime_room_amount) * 10) * 0.1 as decimal(38, 2))
+                    else cast(floor(least(period_room_amount, lifetime_room_amount) * 100) * 0.01 as decimal(38, 2))
+                end as room_amount
             from (
                 select
                     *,

@@ -1,0 +1,713 @@
+"""The contract rules once more, in Fractions and day by day, straight from the raw rows: what the dbt project must give to the cent.
+
+Written from the rules (DECISIONS.md of the dbt project names them), not from the SQL: it walks over days and hours, where the models work on
+intervals. Covers what a random contract of `random_contracts.py` may use. Amounts are Fractions until they are rounded.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+Row = dict[str, Any]
+DAY = timedelta(days=1)
+
+
+def rows(con: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
+    result = con.execute(f"SELECT * FROM raw.{table}")
+    names = [column[0] for column in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def month_of(day: date) -> date:
+    return day.replace(day=1)
+
+
+def next_month(month: date) -> date:
+    return (month.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def days_of(month: date) -> list[date]:
+    return [month.replace(day=n) for n in range(1, calendar.monthrange(month.year, month.month)[1] + 1)]
+
+
+def months_between(first: date, last: date) -> int:
+    return (last.year - first.year) * 12 + last.month - first.month
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone)
+
+
+def hours_between(start: datetime, end: datetime) -> Fraction:
+    """Elapsed hours of real time, not of the clock on the wall."""
+    return Fraction(int((end.timestamp() - start.timestamp()) * 1_000_000), 3_600_000_000)
+
+
+def half_away(amount: Fraction, digits: int = 2) -> Fraction:
+    scaled = abs(amount) * 10**digits
+    whole = (2 * scaled + 1) // 2
+    return Fraction(whole, 10**digits) * (1 if amount >= 0 else -1)
+
+
+def largest_remainder(total: Fraction, weights: dict[str, Fraction], digits: int = 2) -> dict[str, Fraction]:
+    unit = Fraction(1, 10**digits)
+    whole = sum(weights.values())
+    quotas = {key: total * weight / whole / unit for key, weight in weights.items()}
+    floors = {key: quota.numerator // quota.denominator for key, quota in quotas.items()}
+    missing = int(total / unit) - sum(floors.values())
+    for key in sorted(quotas, key=lambda k: (floors[k] - quotas[k], k))[:missing]:
+        floors[key] += 1
+    return {key: count * unit for key, count in floors.items()}
+
+
+@dataclass
+class Block:
+    base: Fraction = Fraction(0)
+    tier_share: Fraction = Fraction(0)
+    share: Fraction = Fraction(0)
+    invoiced: Fraction = Fraction(0)
+    weights: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    lines: dict[str | None, Fraction] = field(default_factory=dict)
+
+
+class Books:
+    """All raw rows as known at one instant."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, known_at: datetime) -> None:
+        self.known_at = known_at
+        self.tables = {
+            name: rows(con, name)
+            for name in (
+                "leases", "lease_usage", "lease_adjustments", "payments", "credit_events", "contract", "contract_version", "share_terms",
+                "share_tier", "backstop_terms", "backstop_ramp", "backstop_price", "tranche", "park", "fx_rate", "gpu_telemetry", "policy",
+            )
+        }
+        self.zones = {park["park_id"]: ZoneInfo(park["time_zone"]) for park in self.tables["park"]}
+        self.leases = self._lease_intervals()
+        self.usage = self._known("lease_usage", "lease_id", "interval_start_at")
+        self.adjustments = self._known("lease_adjustments", "adjustment_id")
+        self.payments = self._known("payments", "payment_id")
+        self.events = self._known("credit_events", "event_id")
+
+    def _known(self, table: str, *key: str) -> list[Row]:
+        seen: dict[tuple[Any, ...], Row] = {}
+        for row in sorted(self.tables[table], key=lambda r: (r["recorded_at"], r.get("version") or 0, r["content_hash"])):
+            if row["recorded_at"] <= self.known_at:
+                seen[(row["park_id"], *(row[name] for name in key))] = row
+        return list(seen.values())
+
+    def _lease_intervals(self) -> list[Row]:
+        by_lease: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in self._known("leases", "lease_id", "version"):
+            by_lease[row["park_id"], row["lease_id"]].append(row)
+        intervals = []
+        for versions in by_lease.values():
+            versions.sort(key=lambda r: r["version"])
+            for number, version in enumerate(versions):
+                end = min([version["ends_at"], *(later["starts_at"] for later in versions[number + 1 :])])
+                if end > version["starts_at"]:
+                    intervals.append({**version, "from": version["starts_at"], "until": end})
+        return intervals
+
+    def contract(self, contract_id: str) -> Row:
+        return next(row for row in self.tables["contract"] if row["contract_id"] == contract_id)
+
+    def version_on(self, contract_id: str, instrument: str, day: date) -> str | None:
+        known = [
+            row
+            for row in self.tables["contract_version"]
+            if row["contract_id"] == contract_id
+            and row["instrument"] == instrument
+            and row["recorded_at"] <= self.known_at
+            and row["valid_from"] <= day
+        ]
+        return max(known, key=lambda r: (r["valid_from"], r["recorded_at"], r["amendment_id"]))["amendment_id"] if known else None
+
+    def ending(self, contract: Row, survives: bool = False) -> date | None:
+        zone = self.zones[contract["park_id"]]
+        days = [
+            event["effective_at"].astimezone(zone).date()
+            for event in self.events
+            if event["contract_id"] == contract["contract_id"] and event["kind"] == "insolvency" and not survives
+        ]
+        return min(days, default=None)
+
+    # ---- billing -------------------------------------------------------------------------------------------------
+
+    def billed_hours(self, lease: Row, day: date) -> Fraction:
+        if lease["status"] not in ("active", "ended"):
+            return Fraction(0)
+        zone = self.zones[lease["park_id"]]
+        if lease["pricing"] == "metered":
+            return sum(
+                (
+                    Fraction(use["gpu_hours"])
+                    for use in self.usage
+                    if use["lease_id"] == lease["lease_id"]
+                    and use["park_id"] == lease["park_id"]
+                    and lease["from"] <= use["interval_start_at"] < lease["until"]
+                    and use["interval_start_at"].astimezone(zone).date() == day
+                ),
+                Fraction(0),
+            )
+        start, end = max(lease["from"], midnight(day, zone)), min(lease["until"], midnight(day + DAY, zone))
+        return lease["gpu_count"] * hours_between(start, end) if start < end else Fraction(0)
+
+    def version_at_end_of(self, park_id: str, lease_id: str, day: date) -> Row | None:
+        end = midnight(day + DAY, self.zones[park_id])
+        mine = sorted((r for r in self.leases if r["lease_id"] == lease_id and r["park_id"] == park_id), key=lambda r: r["from"])
+        begun = [row for row in mine if row["from"] < end]
+        return begun[-1] if begun else (mine[0] if mine else None)
+
+    def rate(self, terms: Row, contract: Row, currency: str, month: date) -> Fraction:
+        target = contract["currency_code"]
+        if currency == target:
+            return Fraction(1)
+        zone = self.zones[contract["park_id"]]
+        last = days_of(month)[-1]
+        if terms["fx_fix"] == "invoice_date":
+            last += timedelta(days=terms["statement_due_days"])
+        last = min(last, self.known_at.astimezone(zone).date())
+        direct = [r for r in self.tables["fx_rate"] if (r["from_currency"], r["to_currency"]) == (currency, target)]
+        inverse = [r for r in self.tables["fx_rate"] if (r["from_currency"], r["to_currency"]) == (target, currency)]
+        quotes = [(r["rate_date"], Fraction(r["rate"])) for r in direct] or [(r["rate_date"], 1 / Fraction(r["rate"])) for r in inverse]
+        if terms["fx_fix"] == "average":
+            inside = [rate for day, rate in quotes if month <= day <= last]
+            return sum(inside, Fraction(0)) / len(inside)
+        day, rate = max((day, rate) for day, rate in quotes if day <= last)
+        assert day >= last - timedelta(days=7)
+        return rate
+
+    # ---- share ---------------------------------------------------------------------------------------------------
+
+    def supported(self, contract: Row, lease: Row, terms: Row) -> bool:
+        kinds = {
+            "third_party_only": {"third_party"},
+            "incl_related": {"third_party", "related"},
+            "incl_vendor_own_use": {"third_party", "related", "vendor_own_use"},
+        }[terms["customer_scope"]]
+        tranche = next((t for t in self.tables["tranche"] if t["tranche_id"] == lease["tranche_id"]), None)
+        owner = tranche["contract_id"] if tranche and tranche["contract_id"] else lease["contract_id"]
+        if lease["park_id"] != contract["park_id"] or lease["customer_type"] not in kinds:
+            return False
+        return terms["base_scope"] == "whole_site" or owner == contract["contract_id"]
+
+    def day_revenue(self, contract: Row, terms: Row, day: date) -> tuple[dict[str, Fraction], Fraction, list[tuple[Fraction, Fraction]]]:
+        """Base by lease, eligible hours, and (hours, translated price) pairs of one day."""
+        by_lease: dict[str, Fraction] = defaultdict(Fraction)
+        hours, priced = Fraction(0), []
+        month = month_of(day)
+        measure, named = terms["base_measure"], set(terms["exclusions"] or [])
+        for lease in self.leases:
+            if not self.supported(contract, lease, terms):
+                continue
+            billed = self.billed_hours(lease, day)
+            if billed:
+                price = Fraction(lease["price_per_gpu_hour"]) * self.rate(terms, contract, lease["currency_code"], month)
+                hours += billed
+                priced.append((billed, price))
+                if measure != "cash_collected":
+                    by_lease[lease["lease_id"]] += billed * price
+        for adjustment in self.adjustments:
+            if adjustment["service_date"] != day:
+                continue
+            lease = self.version_at_end_of(adjustment["park_id"], adjustment["lease_id"], day)
+            if lease is None or not self.supported(contract, lease, terms):
+                continue
+            kind = adjustment["kind"]
+            amount = Fraction(adjustment["amount"]) * self.rate(terms, contract, adjustment["currency_code"], month)
+            name = {"credit": "credits_refunds", "refund": "credits_refunds", "sla_penalty": "sla_penalties"}.get(kind, kind)
+            if kind in ("sales_tax", "power_passthrough", "other_revenue"):
+                factor = (0 if measure == "cash_collected" else 1) - (1 if name in named else 0)
+            elif measure == "cash_collected":
+                factor = 0
+            elif kind == "bad_debt":
+                factor = 1 if name in named else 0
+            else:
+                factor = 1 if measure == "net_billed" or name in named else 0
+            by_lease[adjustment["lease_id"]] += factor * amount
+        if measure == "cash_collected":
+            for payment in self.payments:
+                zone = self.zones[payment["park_id"]]
+                if payment["direction"] != "tenant_received" or payment["received_at"].astimezone(zone).date() != day:
+                    continue
+                lease = self.version_at_end_of(payment["park_id"], payment["lease_id"], day)
+                if lease is not None and self.supported(contract, lease, terms):
+                    by_lease[payment["lease_id"]] += Fraction(payment["amount"]) * self.rate(terms, contract, payment["currency_code"], month)
+        return by_lease, hours, priced
+
+    def share_months(self, contract_id: str, last_month: date) -> dict[date, dict[str, Block]]:
+        contract = self.contract(contract_id)
+        start = contract["service_commencement_date"]
+        ending = self.ending(contract)
+        last_day = min([contract["expiry_date"], *([ending - DAY] if ending else [])])
+        states: dict[str, dict[str, Any]] = defaultdict(
+            lambda: {"carry": Fraction(0), "base": Fraction(0), "share": Fraction(0), "quarter": None, "year": None}
+        )
+        result: dict[date, dict[str, Block]] = {}
+        month = month_of(start)
+        while month <= last_month:
+            segments: list[tuple[str, list[date]]] = []
+            for day in days_of(month):
+                version = self.version_on(contract_id, "revenue_share", day) if start <= day <= last_day else None
+                if version is None:
+                    continue
+                if not segments or segments[-1][0] != version:
+                    segments.append((version, []))
+                segments[-1][1].append(day)
+            blocks: dict[str, Block] = {}
+            named = {t["share_id"] for version, _ in segments for t in self.terms(contract_id, version)}
+            for share_id in sorted(named):
+                mine = [
+                    (next(t for t in self.terms(contract_id, version) if t["share_id"] == share_id), days)
+                    for version, days in segments
+                    if any(t["share_id"] == share_id for t in self.terms(contract_id, version))
+                ]
+                blocks[share_id] = self._block_month(contract, mine, month, states[share_id], start, last_day)
+            if blocks:
+                result[month] = blocks
+            month = next_month(month)
+        return result
+
+    @cache  # noqa: B019
+    def terms(self, contract_id: str, version: str) -> tuple[Row, ...]:
+        return tuple(
+            t for t in self.tables["share_terms"] if t["contract_id"] == contract_id and t["amendment_id"] == version
+        )
+
+    def _block_month(
+        self, contract: Row, segments: list[tuple[Row, list[date]]], month: date, state: dict[str, Any], start: date, last_day: date
+    ) -> Block:
+        block = Block()
+        month_days = len(days_of(month))
+        computed = []
+        for terms, days in segments:
+            part = Fraction(len(days), month_days)
+            revenue_by_day: dict[date, Fraction] = {}
+            hours, priced = Fraction(0), []
+            for day in days:
+                by_lease, day_hours, day_priced = self.day_revenue(contract, terms, day)
+                for lease_id, amount in by_lease.items():
+                    block.weights[lease_id] += amount
+                revenue_by_day[day] = sum(by_lease.values(), Fraction(0))
+                hours += day_hours
+                priced += day_priced
+            revenue = sum(revenue_by_day.values(), Fraction(0))
+            tiers = sorted(
+                (
+                    t
+                    for t in self.tables["share_tier"]
+                    if (t["contract_id"], t["share_id"], t["amendment_id"])
+                    == (contract["contract_id"], terms["share_id"], terms["amendment_id"])
+                ),
+                key=lambda t: t["tier_no"],
+            )
+            minimum = None
+            if terms["minimum_amount"] is not None and terms["minimum_period"] == "month":
+                minimum = Fraction(terms["minimum_amount"]) * part
+            base = revenue + state["carry"]
+            state["carry"] = Fraction(0)
+            basis = terms["share_basis"]
+            if basis == "pct_above_floor":
+                base = max(Fraction(0), base - Fraction(terms["floor_price_per_gpu_hour"]) * hours)
+            elif basis == "pct_above_breakpoint":
+                if terms["breakpoint_amount"] is not None:
+                    breakpoint_amount = Fraction(terms["breakpoint_amount"]) * part
+                elif minimum is not None:
+                    breakpoint_amount = minimum / self._breakpoint_rate(tiers, contract, month, days[0], state["base"])
+                else:
+                    breakpoint_amount = Fraction(0)
+                base = max(Fraction(0), base - breakpoint_amount)
+            elif base < 0 and terms["negative_base"] == "carry_forward":
+                state["carry"], base = base, Fraction(0)
+            before, state["base"] = state["base"], state["base"] + base
+            computed.append((terms, days, tiers, base, before, state["base"], revenue_by_day, revenue, hours, priced, minimum, part))
+
+        month_base = sum((c[3] for c in computed), Fraction(0))
+        month_hours = sum((c[8] for c in computed), Fraction(0))
+        block.base = month_base
+        total, capped, cap = Fraction(0), Fraction(0), None
+        for terms, days, tiers, base, before, after, revenue_by_day, revenue, _hours, priced, minimum, part in computed:
+            context = {
+                "month_no": months_between(month_of(contract["service_commencement_date"]), month) + 1, "days": days, "base": base,
+                "before": before, "after": after, "month_after": computed[-1][5], "revenue_by_day": revenue_by_day, "revenue": revenue,
+                "priced": priced, "month_base": month_base, "month_hours": month_hours,
+            }
+            share = self._tier_share(tiers, terms["combine"], context)
+            block.tier_share += share
+            if minimum is not None:
+                share = share + minimum if terms["share_basis"] == "pct_above_breakpoint" else max(share, minimum)
+            total += share
+            if terms["period_cap_amount"] is not None and terms["period_cap_period"] == "month":
+                capped += share
+                cap = (cap or Fraction(0)) + Fraction(terms["period_cap_amount"]) * part
+        last_terms = segments[-1][0]
+        total = self._long_periods(contract, last_terms, month, state, total, start, last_day, capped, cap)
+        digits = contract["minor_unit_digits"]
+        block.share = half_away(total, digits)
+        for period in ("quarter", "year"):
+            state[period] = (state[period][0], state[period][1] + block.share)
+        state["share"] += block.share
+        block.invoiced = block.share
+        if last_terms["gross_up"] and last_terms["withholding_tax_rate"]:
+            block.invoiced = half_away(total / (1 - Fraction(last_terms["withholding_tax_rate"])), digits)
+        weights = {k: w for k, w in block.weights.items() if w}
+        if sum(weights.values(), Fraction(0)) == 0:
+            block.lines = {None: block.share}
+        else:
+            block.lines = dict(largest_remainder(block.share, weights, digits))
+        block.lines = {k: v for k, v in block.lines.items() if v}
+        return block
+
+    def _long_periods(
+        self, contract: Row, terms: Row, month: date, state: dict[str, Any], total: Fraction, start: date, last_day: date,
+        capped: Fraction, cap: Fraction | None,
+    ) -> Fraction:
+        first_month = month_of(contract["service_commencement_date"])
+        number = months_between(first_month, month)
+        begins = {"quarter": month.replace(month=(month.month - 1) // 3 * 3 + 1)}
+        begins["year"] = first_month.replace(year=first_month.year + number // 12)
+        first_valid = min(
+            v["valid_from"] for v in self.tables["contract_version"]
+            if v["contract_id"] == contract["contract_id"] and v["instrument"] == "revenue_share" and v["recorded_at"] <= self.known_at
+        )
+        first_day = max(start, first_valid)
+        prorated: dict[str, Fraction] = {}
+        ends: dict[str, date] = {}
+        for period, begin in begins.items():
+            if state[period] is None or state[period][0] != begin:
+                state[period] = (begin, Fraction(0))
+            end = begin
+            for _ in range(3 if period == "quarter" else 12):
+                end = next_month(end)
+            ends[period] = end - DAY
+            inside = (min(ends[period], last_day) - max(begin, first_day)).days + 1
+            prorated[period] = Fraction(inside, (ends[period] - begin).days + 1)
+
+        def amount_at_end(period: str, what: str) -> Fraction:
+            version = self.version_on(contract["contract_id"], "revenue_share", min(ends[period], last_day))
+            at_end = next((t for t in self.terms(contract["contract_id"], version or "") if t["share_id"] == terms["share_id"]), None)
+            chosen = at_end if at_end and at_end[f"{what}_period"] == period and at_end[f"{what}_amount"] is not None else terms
+            return Fraction(chosen[f"{what}_amount"]) * prorated[period]
+
+        top_up = Fraction(0)
+        period = terms["minimum_period"]
+        if terms["minimum_amount"] is not None and period in begins and month == month_of(min(ends[period], last_day)):
+            top_up = max(Fraction(0), amount_at_end(period, "minimum") - state[period][1] - total)
+        bounded = total + top_up
+        if cap is not None:
+            total = bounded - max(Fraction(0), capped + top_up - cap)
+        else:
+            total = bounded
+        period = terms["period_cap_period"]
+        if terms["period_cap_amount"] is not None and period in begins:
+            total = min(total, max(Fraction(0), amount_at_end(period, "period_cap") - state[period][1]))
+        limits = []
+        if terms["lifetime_cap_amount"] is not None:
+            limits.append(Fraction(terms["lifetime_cap_amount"]))
+        if terms["return_multiple"] is not None:
+            limits.append(Fraction(terms["return_multiple"]) * Fraction(terms["hardware_amount"]))
+        if limits:
+            total = min(total, max(Fraction(0), min(limits) - state["share"]))
+        return total
+
+    @staticmethod
+    def _breakpoint_rate(tiers: list[Row], contract: Row, month: date, first_day: date, cumulative: Fraction) -> Fraction:
+        number = months_between(month_of(contract["service_commencement_date"]), month) + 1
+        for tier in tiers:
+            if tier["axis"] == "contract_month" and tier["from_month"] <= number <= (tier["to_month"] or number):
+                return Fraction(tier["rate"])
+            if tier["axis"] == "date" and tier["from_date"] <= first_day <= (tier["to_date"] or first_day):
+                return Fraction(tier["rate"])
+            if tier["axis"] == "cumulative_base" and _holds(tier, cumulative):
+                return Fraction(tier["rate"])
+        return Fraction(tiers[0]["rate"])
+
+    def _tier_share(self, tiers: list[Row], combine: str | None, context: dict[str, Any]) -> Fraction:
+        axes = sorted({tier["axis"] for tier in tiers})
+        slices = [self._slices([t for t in tiers if t["axis"] == axis], context) for axis in axes]
+        if len(slices) == 1:
+            return sum((amount * rate for amount, rate in slices[0]), Fraction(0))
+        if context["base"] == 0:
+            return Fraction(0)
+        choose = min if combine == "min" else max
+        return sum(
+            (a * b / context["base"] * choose(rate_a, rate_b) for a, rate_a in slices[0] for b, rate_b in slices[1]), Fraction(0)
+        )
+
+    @staticmethod
+    def _slices(tiers: list[Row], context: dict[str, Any]) -> list[tuple[Fraction, Fraction]]:
+        axis, application, base = tiers[0]["axis"], tiers[0]["application"], context["base"]
+        tiers = sorted(tiers, key=lambda t: (t["from_value"] or 0, t["from_date"] or date.min, t["from_month"] or 0))
+        rates = [Fraction(t["rate"]) for t in tiers]
+        if axis == "contract_month":
+            number = context["month_no"]
+            return [(base, r) for t, r in zip(tiers, rates, strict=True) if t["from_month"] <= number <= (t["to_month"] or number)]
+        if axis == "date":
+            of_day = {
+                day: next(
+                    n for n, t in enumerate(tiers) if (t["from_date"] or day) <= day <= (t["to_date"] or day)
+                )
+                for day in context["days"]
+            }
+            if base == context["revenue"]:
+                return [(amount, rates[of_day[day]]) for day, amount in context["revenue_by_day"].items()]
+            if context["revenue"] != 0:
+                return [(base * amount / context["revenue"], rates[of_day[day]]) for day, amount in context["revenue_by_day"].items()]
+            return [(base, rates[of_day[context["days"][0]]])]
+        if axis == "cumulative_base":
+            if application == "cliff":
+                number = next(n for n, t in enumerate(tiers) if _holds(t, context["month_after"], first=n == 0))
+                return [(base, rates[number])]
+            low, high = sorted((context["before"], context["after"]))
+            sign = 1 if base >= 0 else -1
+            result = []
+            for number, (tier, rate) in enumerate(zip(tiers, rates, strict=True)):
+                bottom = low if number == 0 else max(low, Fraction(tier["from_value"]))
+                top = high if tier["to_value"] is None else min(high, Fraction(tier["to_value"]))
+                if top > bottom:
+                    result.append((sign * (top - bottom), rate))
+            return result
+        if axis == "price_per_gpu_hour":
+            if application == "cliff":
+                if context["month_hours"] == 0:
+                    return [(base, rates[0])]
+                mean = context["month_base"] / context["month_hours"]
+                return [(base, rates[next(n for n, t in enumerate(tiers) if _holds(t, mean, first=n == 0))])]
+            bands = []
+            for number, tier in enumerate(tiers):
+                bottom = Fraction(0) if number == 0 else Fraction(tier["from_value"])
+                bands.append(
+                    sum(
+                        (
+                            hours * max(Fraction(0), (price if tier["to_value"] is None else min(price, Fraction(tier["to_value"]))) - bottom)
+                            for hours, price in context["priced"]
+                        ),
+                        Fraction(0),
+                    )
+                )
+            if not sum(bands):
+                return [(base, rates[0])]
+            return [(base * band / sum(bands), rate) for band, rate in zip(bands, rates, strict=True)]
+        raise NotImplementedError(axis)
+
+    # ---- backstop ------------------------------------------------------------------------------------------------
+
+    def withdrawn(self, tranche: Row, day: date, notice_days: int, zone: ZoneInfo) -> int:
+        acts = []
+        for event in self.events:
+            if event["kind"] not in ("withdrawal", "recall") or event["tranche_id"] != tranche["tranche_id"]:
+                continue
+            local = event["effective_at"].astimezone(zone).replace(tzinfo=None)
+            local += timedelta(days=notice_days if event["kind"] == "withdrawal" else 0)
+            acts.append((local, event["event_id"], event))
+        out = 0
+        for local, _, event in sorted(acts, key=lambda a: a[:2]):
+            if local <= datetime(day.year, day.month, day.day):
+                if event["kind"] == "withdrawal":
+                    out = min(tranche["gpu_count"], out + (event["gpu_count"] or tranche["gpu_count"]))
+                else:
+                    out = max(0, out - (event["gpu_count"] or out))
+        return out
+
+    def outages(self, tranche: Row, day: date, zone: ZoneInfo) -> tuple[dict[str, Fraction], Fraction, Fraction]:
+        """Declared GPU-hours by kind in the day, and the undeclared ones: with a fatal XID, and without a sample."""
+        fatal_codes = {79, 48}
+        declared: dict[str, Fraction] = defaultdict(Fraction)
+        undeclared_failed = undeclared_silent = Fraction(0)
+        hour = midnight(day, zone).timestamp()
+        while hour < midnight(day + DAY, zone).timestamp():
+            start, end = datetime.fromtimestamp(hour, tz=zone), datetime.fromtimestamp(hour + 3600, tz=zone)
+            in_hour = Fraction(0)
+            for event in self.events:
+                if event["kind"] in ("maintenance", "operator_fault", "power_curtailment", "delivery") and event["tranche_id"] == tranche["tranche_id"]:
+                    low, high = max(start.timestamp(), event["effective_at"].timestamp()), min(end.timestamp(), event["ends_at"].timestamp())
+                    if low < high:
+                        hours = min(event["gpu_count"] or tranche["gpu_count"], tranche["gpu_count"]) * Fraction(int(high - low), 3600)
+                        declared[event["kind"]] += hours
+                        in_hour += hours
+            in_hour = min(in_hour, Fraction(tranche["gpu_count"]))
+            seen: dict[str, tuple[int, bool]] = {}
+            for sample in self.samples(tranche["tranche_id"], hour):
+                seen[sample["gpu_id"]] = (
+                    sample["gpu_count"], seen.get(sample["gpu_id"], (0, False))[1] or sample["xid_code"] in fatal_codes
+                )
+            failed = Fraction(sum(count for count, is_fatal in seen.values() if is_fatal))
+            silent = max(Fraction(0), tranche["gpu_count"] - Fraction(sum(count for count, _ in seen.values())))
+            undeclared_failed += max(Fraction(0), failed - in_hour)
+            undeclared_silent += max(Fraction(0), silent - max(Fraction(0), in_hour - failed))
+            hour += 3600
+        return declared, undeclared_failed, undeclared_silent
+
+    @cache  # noqa: B019
+    def _samples(self) -> dict[tuple[str, float], list[Row]]:
+        latest: dict[tuple[str, datetime], Row] = {}
+        for row in sorted(self.tables["gpu_telemetry"], key=lambda r: (r["recorded_at"], r["content_hash"])):
+            if row["recorded_at"] <= self.known_at:
+                latest[row["gpu_id"], row["sampled_at"]] = row
+        grouped: dict[tuple[str, float], list[Row]] = defaultdict(list)
+        for row in latest.values():
+            grouped[row["tranche_id"], row["interval_start_at"].timestamp()].append(row)
+        return grouped
+
+    def samples(self, tranche_id: str, hour: float) -> list[Row]:
+        return self._samples().get((tranche_id, hour), [])
+
+    def backstop_months(self, contract_id: str, last_month: date) -> tuple[dict[tuple[str, date], dict[str, Fraction]], dict[date, Fraction]]:
+        """Hours and claims by tranche and month, and the lifetime cap left by month."""
+        contract = self.contract(contract_id)
+        zone = self.zones[contract["park_id"]]
+        digits = contract["minor_unit_digits"]
+        commencement = contract["service_commencement_date"]
+        tranches = [t for t in self.tables["tranche"] if t["contract_id"] == contract_id and t["energised_date"]]
+        result: dict[tuple[str, date], dict[str, Fraction]] = {}
+        left: dict[date, Fraction] = {}
+        claimed = Fraction(0)
+        sold_off = Fraction(0)
+        in_period: dict[tuple[str, date], Fraction] = defaultdict(Fraction)
+        month = month_of(commencement)
+        while month <= last_month:
+            month_terms: Row | None = None
+            unrounded: dict[str, Fraction] = {}
+            for tranche in sorted(tranches, key=lambda t: t["tranche_id"]):
+                segments: list[tuple[Row, list[date]]] = []
+                for day in days_of(month):
+                    version = self.version_on(contract_id, "backstop", day)
+                    terms = next(
+                        (t for t in self.tables["backstop_terms"] if (t["contract_id"], t["amendment_id"]) == (contract_id, version)), None
+                    )
+                    if terms is None or day < max(commencement, tranche["energised_date"]):
+                        continue
+                    ending = self.ending(contract, survives=bool(terms["survives_operator_insolvency"]))
+                    if day > min(contract["expiry_date"], terms["expiry_date"] or date.max) or (ending and day >= ending):
+                        continue
+                    if terms["longstop_days"] is not None and (tranche["energised_date"] - tranche["planned_date"]).days > terms["longstop_days"]:
+                        continue
+                    if not segments or segments[-1][0] is not terms:
+                        segments.append((terms, []))
+                    segments[-1][1].append(day)
+                if not segments:
+                    continue
+                month_terms = segments[-1][0]
+                sums: dict[str, Fraction] = defaultdict(Fraction)
+                for terms, days in segments:
+                    part = self._backstop_segment(contract, tranche, terms, days, month, zone)
+                    for name, value in part.items():
+                        sums[name] += value
+                result[tranche["tranche_id"], month] = sums
+                unrounded[tranche["tranche_id"]] = sums["before_caps"]
+                sold_off += sums["third_party_sale"]
+            if month_terms is not None:
+                room = None
+                if month_terms["lifetime_cap_amount"] is not None:
+                    cap = Fraction(month_terms["lifetime_cap_amount"])
+                    expiry = min(contract["expiry_date"], month_terms["expiry_date"] or date.max)
+                    if "time" in month_terms["lifetime_cap_reduces_with"]:
+                        run = (min(days_of(month)[-1], expiry) - commencement).days + 1
+                        cap -= Fraction(month_terms["lifetime_cap_amount"]) * run / ((expiry - commencement).days + 1)
+                    if "third_party_sale" in month_terms["lifetime_cap_reduces_with"]:
+                        cap -= sold_off
+                    room = lifetime_room = max(Fraction(0), cap - claimed)
+                if month_terms["period_cap_amount"] is not None:
+                    begin = month
+                    if month_terms["period_cap_period"] == "quarter":
+                        begin = month.replace(month=(month.month - 1) // 3 * 3 + 1)
+                    elif month_terms["period_cap_period"] == "year":
+                        first = month_of(commencement)
+                        begin = first.replace(year=first.year + months_between(first, month) // 12)
+                    key = (month_terms["period_cap_period"], begin)
+                    period_room = max(Fraction(0), Fraction(month_terms["period_cap_amount"]) - in_period[key])
+                    room = period_room if room is None else min(room, period_room)
+                rounded = {t: half_away(a, digits) for t, a in unrounded.items()}
+                total = sum(rounded.values(), Fraction(0))
+                ratio = Fraction(1)
+                if room is not None:
+                    room = Fraction(room * 10**digits // 1, 10**digits)
+                    if total > room:
+                        total = room
+                        ratio = total / sum(unrounded.values())
+                        rounded = largest_remainder(total, unrounded, digits)
+                claimed += total
+                if month_terms["period_cap_amount"] is not None:
+                    in_period[key] += total
+                for tranche_id, amount in rounded.items():
+                    result[tranche_id, month]["claim_amount"] = amount
+                    result[tranche_id, month]["bought_back"] = result[tranche_id, month]["claim"] * ratio
+                if month_terms["lifetime_cap_amount"] is not None:
+                    left[month] = lifetime_room - total
+            month = next_month(month)
+        return result, left
+
+    def _backstop_segment(
+        self, contract: Row, tranche: Row, terms: Row, days: list[date], month: date, zone: ZoneInfo
+    ) -> dict[str, Fraction]:
+        installed = third_party = vendor_use = undeclared = Fraction(0)
+        declared: dict[str, Fraction] = defaultdict(Fraction)
+        for day in days:
+            length = hours_between(midnight(day, zone), midnight(day + DAY, zone))
+            out = self.withdrawn(tranche, day, terms["withdrawal_notice_days"] or 0, zone)
+            installed += (tranche["gpu_count"] - out) * length
+            events, failed, silent = self.outages(tranche, day, zone)
+            undeclared += failed + max(Fraction(0), silent - out * length)
+            for kind, hours in events.items():
+                declared[kind] += hours
+            for lease in self.leases:
+                if lease["tranche_id"] == tranche["tranche_id"] and lease["park_id"] == tranche["park_id"]:
+                    hours = self.billed_hours(lease, day)
+                    if lease["customer_type"] == "vendor_own_use":
+                        vendor_use += hours
+                    else:
+                        third_party += hours
+        causes = set(terms["excluded_causes"] or [])
+        raw = Fraction(0)
+        if "operator_fault" in causes:
+            raw += declared["operator_fault"] + undeclared
+        if "power_curtailment" in causes:
+            raw += declared["power_curtailment"]
+        if "late_delivery" in causes:
+            raw += declared["delivery"]
+        if "maintenance_above_allowance" in causes:
+            raw += max(Fraction(0), declared["maintenance"] - Fraction(terms["maintenance_allowance_fraction"]) * installed)
+        excluded = min(raw, max(Fraction(0), installed - third_party - vendor_use))
+        tranche_month = months_between(month_of(tranche["energised_date"]), month) + 1
+        contract_month = months_between(month_of(contract["service_commencement_date"]), month) + 1
+        mine = (contract["contract_id"], terms["amendment_id"])
+        ramp = next(
+            (
+                Fraction(r["fraction"]) for r in self.tables["backstop_ramp"]
+                if (r["contract_id"], r["amendment_id"]) == mine and r["from_month"] <= tranche_month <= r["to_month"]
+            ),
+            Fraction(1),
+        )
+        price = next(
+            Fraction(p["price_per_gpu_hour"]) for p in self.tables["backstop_price"]
+            if (p["contract_id"], p["amendment_id"]) == mine and p["from_month"] <= contract_month <= (p["to_month"] or contract_month)
+        )
+        committed = installed * Fraction(terms["committed_fraction"]) * ramp
+        own = vendor_use if terms["buyer_own_use_reduces"] else Fraction(0)
+        unsold = max(Fraction(0), min(committed - excluded - third_party - own, installed - excluded - third_party - vendor_use))
+        deductibles = [Fraction(0)]
+        if terms["deductible_gpu_hours"] is not None:
+            deductibles.append(Fraction(terms["deductible_gpu_hours"]) * len(days) / len(days_of(month)))
+        if terms["deductible_fraction"] is not None:
+            deductibles.append(Fraction(terms["deductible_fraction"]) * committed)
+        deductible = min(unsold, max(deductibles))
+        return {
+            "installed": installed, "excluded": excluded, "committed": committed, "third_party": third_party, "vendor_use": vendor_use,
+            "unsold": unsold, "deductible": deductible, "claim": unsold - deductible, "before_caps": (unsold - deductible) * price,
+            "third_party_sale": third_party * price,
+        }
+
+
+def _holds(tier: Row, value: Fraction, *, first: bool = False) -> bool:
+    above = first or value >= Fraction(tier["from_value"] or 0)
+    return above and (tier["to_value"] is None or value < Fraction(tier["to_value"]))
