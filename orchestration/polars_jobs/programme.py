@@ -1,9 +1,9 @@
 """The credit jobs in table groups: named input frames in, named output frames out, so that whoever calls them only
 reads and writes.
 
-Order: issuer → receivables → collections → credit_loss → backstop_worth → exposure. Each group takes all frames made
-so far; frames are named as the tables that they come from. Input
-columns beyond those of the documented tables are ignored. All instants are UTC, money is Decimal(18, 2).
+Order: issuer → receivables → collections → credit_loss → backstop_worth → exposure → stress. Each group takes all
+frames made so far; frames are named as the tables that they come from. Input columns beyond those of the documented
+tables are ignored. All instants are UTC, money is Decimal(18, 2).
 
 Inputs by group (name: columns read):
 
@@ -30,6 +30,7 @@ Inputs by group (name: columns read):
   ``ledger.fct_trial_balance_month``, ``raw.policy``.
 - exposure: what credit_loss gave; ``issuer.fct_issuer_quarter``; optional ``backstop.fct_backstop_cap_month``,
   ``core.dim_tranche``, ``raw.backstop_terms``.
+- stress: what backstop_worth and credit_loss read and gave, and ``raw.scenario`` (its rows without a weight).
 - issuer: ``raw.issuer_fact``; optional ``raw.vendor``.
 """
 
@@ -59,6 +60,7 @@ from orchestration.polars_jobs.policies import CreditPolicy, policy_from_frame
 from orchestration.polars_jobs.provision_matrix import forward_scalars, historical_rates, provision_matrix
 from orchestration.polars_jobs.rate_sensitivity import rate_sensitivity
 from orchestration.polars_jobs.receivables import sub_ledger, tie_out
+from orchestration.polars_jobs.stress import stress_results
 
 Outputs = dict[str, pl.DataFrame]
 
@@ -176,6 +178,11 @@ def exposure_group(frames: Frames) -> Outputs:
     }
 
 
+def stress_group(frames: Frames) -> Outputs:
+    """``credit.fct_stress_result``: the stress set on each contract's latest month."""
+    return {"credit.fct_stress_result": stress_results(frames, _policy(frames))}
+
+
 GROUPS = {
     "issuer": issuer_group,
     "receivables": receivables_group,
@@ -183,6 +190,7 @@ GROUPS = {
     "credit_loss": credit_loss_group,
     "backstop_worth": backstop_worth_group,
     "exposure": exposure_group,
+    "stress": stress_group,
 }
 
 

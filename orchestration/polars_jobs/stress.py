@@ -1,0 +1,311 @@
+"""The stress set: share, claims and expected credit loss of each contract at its latest close under each scenario
+without a weight.
+
+A stress changes what the book is made of and runs the same paths on the same random numbers as the baseline beside
+it, so that differences are the stress alone. What goes through the operator's own cash flow (power price, debt
+service, covenants, and the reverse stress that looks for their breach) needs its economics: those columns are null
+with a reason where these are not given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from orchestration.polars_jobs.backstop_paths import (
+    Book,
+    Loadings,
+    contract_seed,
+    draw_shocks,
+    mean_and_error,
+    simulate,
+)
+from orchestration.polars_jobs.backstop_worth import EDGE_FRACTION, book_at
+from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.expected_loss import closing_losses, credit_loss
+from orchestration.polars_jobs.frames import Frames, make_frame, need, optional
+from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_shift
+from orchestration.polars_jobs.money import MONEY, money_from_estimate
+from orchestration.polars_jobs.policies import CreditPolicy
+from orchestration.polars_jobs.receivables import Close, read_closes
+
+BASELINE = "baseline"
+STRESS_PATHS = 2_000
+LOSS_DRIVERS = ("systematic_factor", "pd_multiple", "lgd_fraction")
+ECONOMIC_DRIVERS = ("power_price_multiple", "reverse_stress")
+
+STRESS_SCHEMA: dict[str, Any] = {
+    "scenario_id": pl.String,
+    "contract_id": pl.String,
+    "month": pl.Date,
+    "scenario_name": pl.String,
+    "drivers": pl.String,
+    "source": pl.String,
+    "horizon_months": pl.Int32,
+    "path_count": pl.Int32,
+    "share_amount": MONEY,
+    "share_change_amount": MONEY,
+    "claim_amount": MONEY,
+    "claim_change_amount": MONEY,
+    "claim_standard_error_amount": MONEY,
+    "expected_credit_loss_amount": MONEY,
+    "expected_credit_loss_change_amount": MONEY,
+    "dscr": pl.Float64,
+    "covenant_breached": pl.Boolean,
+    "null_reason": pl.String,
+    "currency_code": pl.String,
+}
+
+
+def stress_results(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
+    """``credit.fct_stress_result``: one row per stress scenario (and the baseline), contract and its latest month.
+
+    Reads what ``backstop_worth`` and ``credit_loss`` read, and ``raw.scenario``. Amounts are expected, undiscounted,
+    over the months to the backstop's expiry; expected credit loss is that of the posted standard.
+    """
+    table = optional(frames, "raw.scenario")
+    if table is None or optional(frames, "raw.backstop_terms") is None:
+        return make_frame([], STRESS_SCHEMA)
+    stresses = table.filter(pl.col("weight").is_null()).sort("scenario_id", "driver")
+    contracts = {
+        row["contract_id"]: row for row in need(frames, "core.dim_contract", "contract_id").iter_rows(named=True)
+    }
+    latest = {close.contract_id: close for close in read_closes(need(frames, "intermediate.int_closes", "contract_id"))}
+    rows: list[dict[str, Any]] = []
+    for contract_id, close in sorted(latest.items()):
+        contract = contracts[contract_id]
+        base = _run(frames, close, contract, {}, policy)
+        if base is None:
+            continue
+        rows.append(
+            _row(
+                close,
+                contract,
+                scenario_id=BASELINE,
+                name="as expected",
+                drivers="",
+                source=None,
+                found=base,
+                base=base,
+                reason=None,
+            )
+        )
+        for (scenario_id,), drivers in stresses.partition_by("scenario_id", as_dict=True, maintain_order=True).items():
+            values = {row["driver"]: float(row["value"]) for row in drivers.iter_rows(named=True)}
+            stressed = _run(frames, close, contract, values, policy)
+            if stressed is None:
+                continue
+            reason = (
+                "needs the operator's economics"
+                if set(values) & set(ECONOMIC_DRIVERS)
+                else "operator's economics not given"
+            )
+            named = "; ".join(f"{name} = {value:g}" for name, value in values.items())
+            sources = "; ".join(sorted({source for source in drivers["source"].to_list() if source})) or None
+            rows.append(
+                _row(
+                    close,
+                    contract,
+                    scenario_id=str(scenario_id),
+                    name=drivers["scenario_name"][0],
+                    drivers=named,
+                    source=sources,
+                    found=stressed,
+                    base=base,
+                    reason=reason,
+                )
+            )
+    return make_frame(rows, STRESS_SCHEMA, ["contract_id", "month", "scenario_id"])
+
+
+def _run(
+    frames: Frames, close: Close, contract: Mapping[str, Any], drivers: Mapping[str, float], policy: CreditPolicy
+) -> dict[str, Any] | None:
+    """Expected share, claims with their standard error, and expected loss under the drivers; None where the contract
+    has no months ahead.
+    """
+    changed = dict(frames)
+    slip = drivers.get("delivery_slip_days", 0.0)
+    if slip:
+        changed["core.dim_tranche"] = slipped(need(frames, "core.dim_tranche"), close, int(slip))
+    book = book_at(changed, close, contract, policy)
+    if book is None:
+        return None
+    book = stressed_book(book, drivers, policy)
+    leases = sum(len(tranche.leases) for tranche in book.tranches)
+    count = min(STRESS_PATHS, 2 * (policy.integer("path_count") // 2))
+    seed = contract_seed(policy.integer("path_seed"), close.contract_id, close.posting_month)
+    loading = math.sqrt(policy.number("asset_correlation"))
+    result = simulate(
+        book,
+        draw_shocks(seed, count, len(book.discount), book.tenant_count, leases),
+        Loadings(loading, loading, loading),
+    )
+    claim, error = mean_and_error(result.claims)
+    return {
+        "months": len(book.discount),
+        "paths": count,
+        "share": money_from_estimate(float(result.share.mean())),
+        "claim": money_from_estimate(claim),
+        "error": money_from_estimate(error),
+        "loss": _expected_loss(changed, close, drivers, policy),
+    }
+
+
+def slipped(tranches: pl.DataFrame, close: Close, days: int) -> pl.DataFrame:
+    """The tranches with every delivery that still lies ahead of the close moved by ``days``."""
+    planned = "planned_date" in tranches.columns
+    due = pl.coalesce("energised_date", "planned_date") if planned else pl.col("energised_date")
+    moved = pl.when(due > close.month_end_date).then(due + pl.duration(days=days)).otherwise(pl.col("energised_date"))
+    return tranches.with_columns(energised_date=moved)
+
+
+def stressed_book(book: Book, drivers: Mapping[str, float], policy: CreditPolicy) -> Book:
+    """The book after the drivers that act on it; raises :class:`CreditInputError` where a driver pushes a figure out
+    of its range.
+
+    price_change_fraction and next_generation_price_change_fraction move today's price and its mean;
+    occupancy_change_fraction today's occupancy and its mean; systematic_factor (positive good) and pd_multiple the
+    default probabilities; rate_shift_bp the discounting; largest_tenant_default removes the tenant with the largest
+    contracted revenue; operator_insolvency puts the operator in default today.
+    """
+    price_factor = (1.0 + drivers.get("price_change_fraction", 0.0)) * (
+        1.0 + drivers.get("next_generation_price_change_fraction", 0.0)
+    )
+    if price_factor <= 0:
+        raise CreditInputError("a price cannot fall by all of itself")
+    occupancy_factor = 1.0 + drivers.get("occupancy_change_fraction", 0.0)
+    occupancy = book.occupancy
+    if occupancy_factor != 1.0:
+        start, mean = (
+            min(max(value * occupancy_factor, EDGE_FRACTION), 1.0 - EDGE_FRACTION)
+            for value in (occupancy.start_fraction, occupancy.mean_fraction)
+        )
+        occupancy = occupancy._replace(start_fraction=start, mean_fraction=mean)
+    pds = []
+    for monthly in (book.operator_pd, book.tenant_pd):
+        factor = drivers.get("systematic_factor", 0.0)
+        annual = 1.0 - np.power(1.0 - monthly, 12.0)
+        shifted = vasicek_shift(annual, policy.number("asset_correlation"), factor) if factor else annual
+        shifted = check_probability(shifted * drivers.get("pd_multiple", 1.0), "stressed default probability")
+        pds.append(1.0 - np.power(1.0 - shifted, 1.0 / 12.0))
+    shift = drivers.get("rate_shift_bp", 0.0) * 1e-4
+    years = np.arange(1, len(book.discount) + 1) / 12.0
+    tranches = book.tranches
+    if drivers.get("largest_tenant_default"):
+        revenue: dict[int, float] = {}
+        for tranche in tranches:
+            for lease in tranche.leases:
+                revenue[lease.tenant] = revenue.get(lease.tenant, 0.0) + float(lease.revenue.sum())
+        if revenue:
+            gone = max(revenue, key=lambda tenant: (revenue[tenant], -tenant))
+            tranches = [
+                replace(tranche, leases=[lease for lease in tranche.leases if lease.tenant != gone])
+                for tranche in tranches
+            ]
+    return replace(
+        book,
+        tranches=tranches,
+        price=book.price._replace(start=book.price.start * price_factor, mean=book.price.mean * price_factor),
+        occupancy=occupancy,
+        operator_pd=pds[0],
+        tenant_pd=pds[1],
+        lgd=drivers.get("lgd_fraction", book.lgd),
+        discount=book.discount * np.exp(-shift * years),
+        pay_discount=book.pay_discount * np.exp(-shift * years),
+        operator_in_default=book.operator_in_default or bool(drivers.get("operator_insolvency")),
+    )
+
+
+def _expected_loss(frames: Frames, close: Close, drivers: Mapping[str, float], policy: CreditPolicy) -> Any:
+    """The closing allowance of the posted standard, with the drivers as the one scenario; None where that standard
+    does not cover the receivable.
+    """
+    acting = {name: value for name, value in drivers.items() if name in LOSS_DRIVERS}
+    one = {
+        "intermediate.int_closes": need(frames, "intermediate.int_closes").filter(
+            (pl.col("contract_id") == close.contract_id) & (pl.col("posting_month") == close.posting_month)
+        )
+    }
+    if drivers:
+        rows = [
+            {"scenario_id": "stress", "weight": 1.0, "driver": name, "value": value}
+            for name, value in (acting or {"pd_multiple": 1.0}).items()
+        ]
+        one["raw.scenario"] = pl.DataFrame(rows)
+    if drivers.get("operator_insolvency"):
+        one["staging.stg_credit_events"] = _with_insolvency(optional(frames, "staging.stg_credit_events"), close)
+    losses = credit_loss(
+        {**frames, **one},
+        need(frames, "credit.fct_receivable_item"),
+        need(frames, "ledger.fct_trial_balance_month"),
+        policy,
+    )
+    found = closing_losses(losses).filter(pl.col("standard") == policy.choice("allowance_standard", "cecl", "ifrs9"))
+    return found["expected_credit_loss_amount"].item() if found.height == 1 else None
+
+
+def _with_insolvency(events: pl.DataFrame | None, close: Close) -> pl.DataFrame:
+    day = datetime.combine(close.month_end_date, datetime.min.time(), UTC) - timedelta(days=1)
+    row = pl.DataFrame(
+        [
+            {
+                "park_id": "stress",
+                "event_id": "stress:insolvency",
+                "contract_id": close.contract_id,
+                "kind": "insolvency",
+                "effective_at": day,
+                "payload": None,
+                "recorded_at": day,
+                "content_hash": "stress",
+            }
+        ],
+        schema_overrides={
+            "effective_at": pl.Datetime("us", "UTC"),
+            "recorded_at": pl.Datetime("us", "UTC"),
+            "payload": pl.String,
+        },
+    )
+    return row if events is None else pl.concat([events, row], how="diagonal_relaxed")
+
+
+def _row(
+    close: Close,
+    contract: Mapping[str, Any],
+    *,
+    scenario_id: str,
+    name: str,
+    drivers: str,
+    source: str | None,
+    found: Mapping[str, Any],
+    base: Mapping[str, Any],
+    reason: str | None,
+) -> dict[str, Any]:
+    both = found["loss"] is not None and base["loss"] is not None
+    return {
+        "scenario_id": scenario_id,
+        "contract_id": close.contract_id,
+        "month": close.posting_month,
+        "scenario_name": name,
+        "drivers": drivers,
+        "source": source,
+        "horizon_months": found["months"],
+        "path_count": found["paths"],
+        "share_amount": found["share"],
+        "share_change_amount": found["share"] - base["share"],
+        "claim_amount": found["claim"],
+        "claim_change_amount": found["claim"] - base["claim"],
+        "claim_standard_error_amount": found["error"],
+        "expected_credit_loss_amount": found["loss"],
+        "expected_credit_loss_change_amount": found["loss"] - base["loss"] if both else None,
+        "dscr": None,
+        "covenant_breached": None,
+        "null_reason": reason or "operator's economics not given",
+        "currency_code": contract["currency_code"],
+    }
