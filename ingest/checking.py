@@ -25,16 +25,13 @@ _WIDE = pl.Decimal(38, 18)
 _INSTANT_TYPE = pl.Datetime("us", "UTC")
 
 
-BAD_SCHEMA = {"position": pl.UInt32(), "line_no": pl.Int64(), "rule": pl.String(), "column_name": pl.String()}
-
-
 @dataclass(frozen=True)
 class Checked:
     """The outcome for one frame.
 
     Attributes:
-        good: typed rows under the table's column names, with `line_no` and `recorded_at` (null: not given).
-        bad: `position` (row of the frame from 0), `line_no`, `rule`, `column_name`, one row each.
+        good: typed rows under the table's column names, with the carried columns and `recorded_at` (null: not given).
+        bad: `position` (row of the frame from 0), the carried columns, `rule` and `column_name`, one row each.
     """
 
     good: pl.DataFrame
@@ -58,10 +55,12 @@ class Faults:
         nothing = pl.repeat(value=False, n=self.height, dtype=pl.Boolean, eager=True)
         return reduce(lambda all_bad, item: all_bad | item[0], self.found, nothing)
 
-    def table(self, line_no: pl.Series) -> pl.DataFrame:
-        """position, line_no, rule and column_name of every bad row."""
+    def table(self, origin: pl.DataFrame) -> pl.DataFrame:
+        """position, the columns of `origin`, rule and column_name of every bad row."""
         if not self.found:
-            return pl.DataFrame(schema=BAD_SCHEMA)
+            return pl.DataFrame(
+                schema={"position": pl.UInt32, **origin.schema, "rule": pl.String, "column_name": pl.String}
+            )
         code = pl.repeat(None, self.height, dtype=pl.Int32, eager=True)
         for number, (mask, _, _) in reversed(list(enumerate(self.found))):
             code = pl.select(pl.when(mask).then(pl.lit(number, pl.Int32)).otherwise(code)).to_series()
@@ -72,7 +71,7 @@ class Faults:
                 "column_name": pl.Series([column for _, _, column in self.found], dtype=pl.String),
             }
         )
-        rows = pl.DataFrame({"line_no": line_no, "code": code}).with_row_index("position").drop_nulls("code")
+        rows = origin.with_columns(code.alias("code")).with_row_index("position").drop_nulls("code")
         return rows.join(names, on="code", how="left", maintain_order="left").drop("code")
 
 
@@ -341,6 +340,7 @@ def check(
     contract: FeedContract,
     naive_zone: str | None,
     row_rules: Callable[[pl.DataFrame, Faults], pl.DataFrame] | None = None,
+    carried: tuple[str, ...] = ("line_no",),
 ) -> Checked:
     """Type a frame and part its rows into good and bad ones.
 
@@ -349,6 +349,7 @@ def check(
         contract: the feed's contract.
         naive_zone: the zone of instants without offset, None where they are an error.
         row_rules: what else is to be checked or derived; gets the typed frame with all rows.
+        carried: integer columns that say where a row came from, kept as they are.
 
     Returns:
         Good and bad rows; together they are all rows.
@@ -356,7 +357,7 @@ def check(
     faults = Faults(frame.height)
     if "line_text" in frame.columns:
         faults.add(frame["line_text"].is_not_null(), "row_not_whole", None)
-    typed = [frame["line_no"].cast(pl.Int64)]
+    typed = [frame[name].cast(pl.Int64) for name in carried]
     for column in (*contract.columns, RECORDED_AT):
         absent = column.name not in frame.columns
         cells = pl.repeat(None, frame.height, dtype=pl.String, eager=True) if absent else frame[column.name]
@@ -375,4 +376,4 @@ def check(
     if row_rules:
         rows = row_rules(rows, faults)
     bad = faults.bad()
-    return Checked(rows.filter(~bad) if bad.any() else rows, faults.table(frame["line_no"].cast(pl.Int64)))
+    return Checked(rows.filter(~bad) if bad.any() else rows, faults.table(frame.select(pl.col(carried).cast(pl.Int64))))

@@ -126,24 +126,27 @@ def write_days(home: Path, feed: str, park_id: str, file_id: str, rows: pl.DataF
     return days.with_columns(pl.Series("path", paths, dtype=pl.String)).select(*CATALOGUE)
 
 
-def catalogued_paths(con: duckdb.DuckDBPyConnection, feed: str, park_id: str, file_id: str) -> set[str]:
-    """Paths of the lake files of one landed file."""
-    rows = con.execute(
-        "SELECT path FROM raw.lake_file WHERE feed = ? AND park_id = ? AND file_id = ?", [feed, park_id, file_id]
-    ).fetchall()
-    return {path for (path,) in rows}
+def catalogue(
+    con: duckdb.DuckDBPyConnection, feed: str, park_id: str, file_id: str, days: pl.DataFrame
+) -> dict[date, str]:
+    """Replace the catalogue's rows of one landed file; counts are set by `recount`.
 
-
-def catalogue(con: duckdb.DuckDBPyConnection, feed: str, park_id: str, file_id: str, days: pl.DataFrame) -> None:
-    """Replace the catalogue's rows of one landed file; counts are set by `recount`."""
-    con.execute("DELETE FROM raw.lake_file WHERE feed = ? AND park_id = ? AND file_id = ?", [feed, park_id, file_id])
+    Returns:
+        Day and path of the rows that stood there before.
+    """
+    key = [feed, park_id, file_id]
+    of_file = "feed = ? AND park_id = ? AND file_id = ?"
+    before = con.execute(f"SELECT service_date, path FROM raw.lake_file WHERE {of_file}", key).fetchall()
+    if before:
+        con.execute(f"DELETE FROM raw.lake_file WHERE {of_file}", key)
     con.register("lake_days", days)
     con.execute(
         "INSERT INTO raw.lake_file SELECT ?, ?, service_date, ?, path, row_count, min_recorded_at, max_recorded_at, "
         "has_duplicate_keys, row_count, 0, 0 FROM lake_days",
-        [feed, park_id, file_id],
+        key,
     )
     con.unregister("lake_days")
+    return dict(before)
 
 
 def _literal_list(home: Path, paths: Iterable[str]) -> str:
@@ -208,6 +211,13 @@ def remove(home: Path, paths: Iterable[str]) -> None:
     """Take away lake files that the catalogue no longer names, after the transaction that dropped them."""
     for path in paths:
         (home / path).unlink(missing_ok=True)
+
+
+def create_view_if_missing(con: duckdb.DuckDBPyConnection, feed: str) -> None:
+    """Make the empty view of a feed, so that it can be read before anything has landed."""
+    found = con.execute("SELECT 1 FROM duckdb_views() WHERE schema_name = 'raw' AND view_name = ?", [feed]).fetchone()
+    if not found:
+        create_view(con, feed, None)
 
 
 def create_view(con: duckdb.DuckDBPyConnection, feed: str, home: Path | None) -> None:

@@ -26,12 +26,13 @@ CREATE TABLE IF NOT EXISTS raw.quarantined_row (
 """
 
 SCHEMA: dict[str, pl.DataType] = {
+    "file_no": pl.Int64(),
     "line_no": pl.Int64(),
     "rule": pl.String(),
     "column_name": pl.String(),
     "row_text": pl.String(),
 }
-_HELPERS = {"line_no", "line_text", "source_line"}
+_HELPERS = {"file_no", "line_no", "line_text", "source_line"}
 
 
 def row_texts(frame: pl.DataFrame, positions: list[int], format_name: str) -> list[str]:
@@ -65,34 +66,27 @@ def _plain(cell: object) -> str:
 
 
 def rejected_rows(frame: pl.DataFrame, bad: pl.DataFrame, format_name: str) -> pl.DataFrame:
-    """`bad` of a check with the rows' texts, in the columns of SCHEMA."""
-    if bad.is_empty():
-        return pl.DataFrame(schema=SCHEMA)
+    """`bad` of a check with the rows' texts: the columns of SCHEMA."""
     texts = row_texts(frame, bad["position"].to_list(), format_name)
     return bad.with_columns(pl.Series("row_text", texts, dtype=pl.String)).select(*SCHEMA)
 
 
-def write(con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, key: tuple[str, str, str], at: datetime) -> None:
-    """Append rejected rows of one file.
+def write(con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, park_id: str, feed: str) -> None:
+    """Append rejected rows, in a transaction that has made `landing_now` (file_no, file_id, received_at).
 
     Args:
-        con: a writing connection, in a transaction.
+        con: a writing connection.
         rows: columns of SCHEMA.
-        key: park, feed and content of the file.
-        at: landing time of the file.
+        park_id: the park of their files.
+        feed: the feed of their files.
     """
     if rows.is_empty():
         return
-    park_id, feed, file_id = key
     con.register("rejected_rows", rows)
     con.execute(
         "INSERT INTO raw.quarantined_row (file_id, line_no, park_id, feed, rule, column_name, row_text, recorded_at) "
-        "SELECT ?, line_no, ?, ?, rule, column_name, row_text, ? FROM rejected_rows",
-        [file_id, park_id, feed, at],
+        "SELECT file_id, line_no, ?, ?, rule, column_name, row_text, received_at "
+        "FROM rejected_rows JOIN landing_now USING (file_no)",
+        [park_id, feed],
     )
     con.unregister("rejected_rows")
-
-
-def forget(con: duckdb.DuckDBPyConnection, key: tuple[str, str, str]) -> None:
-    """Take the rows of a file away, before it is landed again."""
-    con.execute("DELETE FROM raw.quarantined_row WHERE park_id = ? AND feed = ? AND file_id = ?", list(key))

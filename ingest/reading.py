@@ -1,6 +1,6 @@
-"""Reads one landing file into checked rows, or says why the whole file is rejected. No database."""
+"""Reads landing files into checked rows, or says why a whole file is rejected. No database."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,13 +8,18 @@ from pathlib import Path
 import polars as pl
 
 from ingest import quarantine
-from ingest.checking import Checked, Faults, check
+from ingest.checking import Faults, check
 from ingest.contracts import CONTRACTS, RECORDED_AT, FeedContract
 from ingest.feeds import credit_events, gpu_telemetry, payments
 from ingest.formats import registry
 from ingest.formats.errors import FormatError
 from ingest.terms.park import Park
 
+# Small files are checked together up to so many rows: a check costs tens of milliseconds however few they are.
+BATCH_ROWS = 500_000
+
+# Format, and names and types of the columns.
+Form = tuple[str, tuple[tuple[str, pl.DataType], ...]]
 RowRules = Callable[[pl.DataFrame, Faults], pl.DataFrame]
 
 
@@ -34,40 +39,43 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A part of a file's rows: the cells as read (for the texts of rows), and what the check made of them."""
+class Cells:
+    """A file's cells as they came, under canonical names with `line_no`; at least one row."""
 
-    cells: pl.DataFrame
-    checked: Checked
+    format_name: str
+    frames: tuple[pl.DataFrame, ...]
+
+    @property
+    def row_count(self) -> int:
+        """All rows of the file."""
+        return sum(frame.height for frame in self.frames)
 
 
 @dataclass(frozen=True)
-class ReadFile:
-    """A file's rows.
+class Batch:
+    """Rows of one or more files, checked together.
 
     Attributes:
-        format_name: its format.
-        row_count: all its rows.
-        good: typed rows.
-        rejected: rows for the quarantine.
-        batches: what `good` and `rejected` were made of.
+        cells: the cells as read, with `line_no` and `file_no`.
+        format_name: their format.
+        good: typed rows with `file_no` and `line_no`.
+        rejected: rows for the quarantine: `file_no` and the columns of quarantine.SCHEMA.
     """
 
+    cells: pl.DataFrame
     format_name: str
-    row_count: int
     good: pl.DataFrame
     rejected: pl.DataFrame
-    batches: tuple[Batch, ...]
 
-    def texts(self, line_numbers: Iterable[int]) -> dict[int, str]:
-        """Texts of some rows by their line numbers."""
-        wanted = pl.Series(sorted(set(line_numbers)), dtype=pl.Int64)
-        found: dict[int, str] = {}
-        for batch in self.batches:
-            places = batch.cells["line_no"].cast(pl.Int64).is_in(wanted.implode()).arg_true().to_list()
-            texts = quarantine.row_texts(batch.cells, places, self.format_name)
-            found.update(zip(batch.cells[places]["line_no"].to_list(), texts, strict=True))
-        return found
+    def with_texts(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows given by `file_no` and `line_no`, with their texts as `row_text`."""
+        places = (
+            self.cells.select("file_no", pl.col("line_no").cast(pl.Int64))
+            .with_row_index("position")
+            .join(rows, on=["file_no", "line_no"], how="inner", maintain_order="left")
+        )
+        texts = quarantine.row_texts(self.cells, places["position"].to_list(), self.format_name)
+        return places.drop("position").with_columns(pl.Series("row_text", texts, dtype=pl.String))
 
 
 def _row_rules(feed: str, park: Park) -> RowRules | None:
@@ -95,8 +103,8 @@ def _frames(format_name: str, path: Path, contract: FeedContract, park: Park) ->
     return [frames] if isinstance(frames, pl.DataFrame) else frames
 
 
-def read_file(path: Path, feed: str, park: Park) -> ReadFile | Rejected:
-    """Read and check all rows of a file.
+def read_cells(path: Path, feed: str, park: Park) -> Cells | Rejected:
+    """Read all cells of a file, to its end.
 
     Args:
         path: the file.
@@ -104,33 +112,52 @@ def read_file(path: Path, feed: str, park: Park) -> ReadFile | Rejected:
         park: the park of its folder.
 
     Returns:
-        The rows, or why the file is rejected. Nothing is raised for what a file holds.
+        The cells, or why the file is rejected. Nothing is raised for what a file holds.
     """
     contract = CONTRACTS[feed]
-    naive_zone = park.time_zone if park.naive_timestamps == "park_zone" else None
-    rules = _row_rules(feed, park)
     format_name: str | None = None
-    batches: list[Batch] = []
+    frames: list[pl.DataFrame] = []
     try:
         format_name = registry.detect(path, feed)
         for cells in _frames(format_name, path, contract, park):
             absent = [name for name in contract.header if name not in cells.columns]
             if absent:
                 return Rejected("wrong_header", f"the columns {', '.join(absent)} are missing", format_name)
-            batches.append(Batch(cells, check(cells, contract, naive_zone, rules)))
+            frames.append(cells)
     except FormatError as error:
         return Rejected("unreadable", "; ".join(error.reasons), format_name)
     except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-        return Rejected("unreadable", str(error).splitlines()[0] if str(error) else type(error).__name__, format_name)
-    row_count = sum(batch.cells.height for batch in batches)
-    if not row_count:
+        return Rejected("unreadable", (str(error) or type(error).__name__).splitlines()[0], format_name)
+    if not any(frame.height for frame in frames):
         return Rejected("unreadable", "the file has no rows", format_name)
-    return ReadFile(
-        format_name=format_name,
-        row_count=row_count,
-        good=pl.concat([batch.checked.good for batch in batches]),
-        rejected=pl.concat(
-            [quarantine.rejected_rows(batch.cells, batch.checked.bad, format_name) for batch in batches]
-        ),
-        batches=tuple(batches),
-    )
+    return Cells(format_name, tuple(frames))
+
+
+def _checked(frame: pl.DataFrame, format_name: str, feed: str, park: Park) -> Batch:
+    naive_zone = park.time_zone if park.naive_timestamps == "park_zone" else None
+    checked = check(frame, CONTRACTS[feed], naive_zone, _row_rules(feed, park), ("file_no", "line_no"))
+    return Batch(frame, format_name, checked.good, quarantine.rejected_rows(frame, checked.bad, format_name))
+
+
+def check_cells(files: Sequence[tuple[int, Cells]], feed: str, park: Park) -> Iterator[Batch]:
+    """Check the rows of several files, those of small files of one form together.
+
+    Args:
+        files: a number and the cells of each file.
+        feed: their feed.
+        park: their park.
+
+    Yields:
+        Batches that together hold all rows; a batch is not much larger than the largest file.
+    """
+    waiting: dict[Form, list[pl.DataFrame]] = {}
+    for number, cells in files:
+        for frame in cells.frames:
+            numbered = frame.with_columns(file_no=pl.lit(number, pl.Int64))
+            form: Form = (cells.format_name, tuple(numbered.schema.items()))
+            parts = waiting.setdefault(form, [])
+            parts.append(numbered)
+            if sum(part.height for part in parts) >= BATCH_ROWS:
+                yield _checked(pl.concat(waiting.pop(form)), cells.format_name, feed, park)
+    for form, parts in waiting.items():
+        yield _checked(pl.concat(parts), form[0], feed, park)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from small_home import PARK_ID, Books, drop, make_home
 
-from ingest import lake, landing
+from ingest import lake, manifest
 from ingest.feeds.gpu_telemetry import clock_hour, with_clock
 
 HEADER = "gpu_id,node_id,gpu_model,sampled_at,utilization_pct,power_w,gpu_count,recorded_at\n"
@@ -25,7 +25,7 @@ def books(tmp_path: Path) -> Books:
     return Books(make_home(tmp_path))
 
 
-def manifest(books: Books) -> dict[str, tuple[int, ...]]:
+def counts(books: Books) -> dict[str, tuple[int, ...]]:
     rows = books.con.execute(
         "SELECT path, row_count, landed_count, duplicate_count, superseded_count, quarantined_count "
         "FROM raw.landed_file"
@@ -89,7 +89,7 @@ def test_lake_files_have_the_agreed_columns_and_order(books: Books) -> None:
 def test_a_sample_that_cannot_be_is_quarantined(books: Books, changed: dict[str, str], rule: str, column: str) -> None:
     drop(books.path, "gpu_telemetry", "t.csv", HEADER + sample("a-9/0") + sample(**changed))
     books.land()
-    assert manifest(books) == {"t.csv": (2, 1, 0, 0, 1)}
+    assert counts(books) == {"t.csv": (2, 1, 0, 0, 1)}
     assert books.rows("SELECT line_no, rule, column_name FROM raw.quarantined_row") == [(3, rule, column)]
 
 
@@ -116,7 +116,7 @@ def test_typed_parquet_lands_as_its_text_would(books: Books, tmp_path: Path) -> 
 def test_duplicates_and_corrections_are_counted_over_all_files_of_a_day(books: Books) -> None:
     drop(books.path, "gpu_telemetry", "a.csv", HEADER + sample() + sample() + sample("a-2/0"))
     books.land()
-    assert manifest(books) == {"a.csv": (3, 2, 1, 0, 0)}
+    assert counts(books) == {"a.csv": (3, 2, 1, 0, 0)}
     assert books.one("SELECT has_duplicate_keys FROM raw.lake_file") is True
     drop(
         books.path,
@@ -125,17 +125,17 @@ def test_duplicates_and_corrections_are_counted_over_all_files_of_a_day(books: B
         HEADER + sample(util="60", known="2027-01-05T00:00:00Z") + sample("a-2/0", known="2027-01-05T00:00:00Z"),
     )
     books.land()
-    assert manifest(books) == {"a.csv": (3, 1, 1, 1, 0), "b.csv": (2, 1, 1, 0, 0)}
+    assert counts(books) == {"a.csv": (3, 1, 1, 1, 0), "b.csv": (2, 1, 1, 0, 0)}
 
 
 def test_new_node_patterns_land_the_files_again(books: Books) -> None:
     drop(books.path, "gpu_telemetry", "t.csv", HEADER + sample("a-1/0") + sample("b-1/0"))
     books.land()
-    assert manifest(books) == {"t.csv": (2, 1, 0, 0, 1)}
+    assert counts(books) == {"t.csv": (2, 1, 0, 0, 1)}
     park = books.path / "parks" / f"{PARK_ID}.yaml"
     park.write_text(park.read_text().replace('nodes: "a-*"', 'nodes: "[ab]-*"'))
     books.land()
-    assert manifest(books) == {"t.csv": (2, 2, 0, 0, 0)}
+    assert counts(books) == {"t.csv": (2, 2, 0, 0, 0)}
     assert books.one("SELECT count(*) FROM raw.gpu_telemetry") == 2
     park.write_text(park.read_text().replace("Australia/Sydney", "America/New_York"))
     books.land()
@@ -176,14 +176,14 @@ def test_a_lake_file_that_no_manifest_names_is_never_read_and_a_rerun_completes_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(landing, "_write_manifest", killed)
+        broken.setattr(manifest, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             books.land()
     assert len(list((books.path / "lake").rglob("*.parquet"))) == 1
     assert books.one("SELECT count(*) FROM raw.gpu_telemetry") == 0
     assert books.rows("FROM raw.landed_file") == []
     books.land()
-    assert manifest(books) == {"t.csv": (1, 1, 0, 0, 0)}
+    assert counts(books) == {"t.csv": (1, 1, 0, 0, 0)}
     assert books.one("SELECT count(*) FROM raw.gpu_telemetry") == 1
 
 
