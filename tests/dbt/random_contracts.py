@@ -10,8 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-from raw_fixture import put, put_lake_file, view_telemetry
-from scenarios import put_backstop, put_contract, put_home, put_lease, put_park, put_share, put_tranche
+from raw_fixture import put, put_lake_files, view_telemetry
+from scenarios import hours_of_days, put_backstop, put_contract, put_home, put_lease, put_park, put_share, put_tranche
 
 ZONES = ("Australia/Sydney", "Asia/Jakarta", "America/New_York", "Europe/Berlin")
 FIRST, CLOCK = date(2027, 2, 1), "2027-06-20T00:00:00Z"
@@ -265,26 +265,22 @@ def _draw_telemetry(
 ) -> None:
     """Hourly rows of two racks that stand for half the tranche each, with silent hours, fatal XIDs, late files and corrections."""
     half = tranche["gpu_count"] // 2
-    gap, fatal = rnd.randrange(50, 200), rnd.randrange(300, 700)
-    month = tranche["energised_date"]
-    day = month
-    while day <= LAST:
-        late = rnd.random() < 0.03
-        select = f"""
-            SELECT '{tranche["tranche_id"]}-r' || rack AS gpu_id, 'n' AS node_id, 'GB300' AS gpu_model, '{tranche["tranche_id"]}' AS tranche_id,
-                   h AS sampled_at, h AS interval_start_at, 40000 + hour_no * 7 % 5000 AS utilization_milli_pct, 900000 AS power_milliwatt,
-                   {half} AS gpu_count, CASE WHEN hash_no % {fatal} = 3 THEN 79 WHEN hash_no % 50 = 1 THEN 31 END AS xid_code,
-                   timezone('{zone_name}', DATE '{day}' + INTERVAL 1 DAY) + INTERVAL '{25 if late else 1} days' AS recorded_at,
-                   row_number() OVER (ORDER BY h, rack) AS line_no, hash(h, rack) AS content_hash
-            FROM (SELECT h, rack, CAST(epoch(h) / 3600 AS BIGINT) AS hour_no, CAST(epoch(h) / 3600 AS BIGINT) * 13 + rack * 7 AS hash_no
-                  FROM (SELECT unnest(generate_series(timezone('{zone_name}', TIMESTAMP '{day}'),
-                        timezone('{zone_name}', DATE '{day}' + INTERVAL 1 DAY) - INTERVAL 1 HOUR, INTERVAL 1 HOUR)) AS h), (VALUES (1), (2)) AS r (rack))
-            WHERE hash_no % {gap} != 5"""
-        put_lake_file(con, home, park_id=park_id, service_date=day.isoformat(), file_id=f"{tranche['tranche_id']}-{day}", select=select)
-        if rnd.random() < 0.03:  # corrected content of some samples, recorded after the close
-            put_lake_file(
-                con, home, park_id=park_id, service_date=day.isoformat(), file_id=f"{tranche['tranche_id']}-{day}-late",
-                select=f"SELECT * REPLACE (79 AS xid_code, recorded_at + INTERVAL 22 DAY AS recorded_at, content_hash + 1 AS content_hash)"
-                f" FROM ({select}) WHERE content_hash % 5 = 0",
-            )
-        day += timedelta(days=1)
+    gap, fatal, late, corrected = rnd.randrange(50, 200), rnd.randrange(300, 700), rnd.randrange(20, 40), rnd.randrange(20, 40)
+    select = f"""
+        SELECT '{park_id}' AS park_id, service_date, '{tranche["tranche_id"]}-r' || rack AS gpu_id, 'n' AS node_id, 'GB300' AS gpu_model,
+               '{tranche["tranche_id"]}' AS tranche_id, h AS sampled_at, h AS interval_start_at,
+               40000 + hour_no * 7 % 5000 AS utilization_milli_pct, 900000 AS power_milliwatt, {half} AS gpu_count,
+               CASE WHEN hash_no % {fatal} = 3 THEN 79 WHEN hash_no % 50 = 1 THEN 31 END AS xid_code,
+               timezone('{zone_name}', service_date + INTERVAL 1 DAY)
+               + to_days(CASE WHEN (service_date - DATE '2027-01-01') % {late} = 2 THEN 25 ELSE 1 END) AS recorded_at,
+               row_number() OVER (ORDER BY h, rack) AS line_no, hash(h, rack) AS content_hash
+        FROM (SELECT service_date, h, rack, CAST(epoch(h) / 3600 AS BIGINT) AS hour_no,
+                     CAST(epoch(h) / 3600 AS BIGINT) * 13 + rack * 7 AS hash_no
+              FROM ({hours_of_days(zone_name, tranche["energised_date"], LAST)}), (VALUES (1), (2)) AS r (rack))
+        WHERE hash_no % {gap} != 5"""
+    put_lake_files(con, home, name=tranche["tranche_id"], select=select)
+    put_lake_files(  # corrected content of some samples of some days, recorded after the close
+        con, home, name=f"{tranche['tranche_id']}-late",
+        select=f"SELECT * REPLACE (79 AS xid_code, recorded_at + INTERVAL 22 DAY AS recorded_at, content_hash + 1 AS content_hash)"
+        f" FROM ({select}) WHERE content_hash % 5 = 0 AND (service_date - DATE '2027-01-01') % {corrected} = 3",
+    )

@@ -118,20 +118,22 @@ def put(con: duckdb.DuckDBPyConnection, table: str, **values: Any) -> None:
     con.execute(f"INSERT INTO raw.{table} ({names}) VALUES ({marks})", list(values.values()))
 
 
-def put_lake_file(
-    con: duckdb.DuckDBPyConnection, home: Path, *, park_id: str, service_date: str, file_id: str, select: str, catalogue: bool = True
-) -> None:
-    """Write one telemetry file of one park-day from a SELECT giving the lake's columns by name, and catalogue it."""
-    relative = f"lake/gpu_telemetry/park_id={park_id}/service_date={service_date}/{file_id}.parquet"
-    path = home / relative
-    path.parent.mkdir(parents=True, exist_ok=True)
-    con.execute("CREATE OR REPLACE TEMP TABLE one_file (" + LAKE_COLUMNS + ")")
-    con.execute(f"INSERT INTO one_file BY NAME {select}")
-    con.execute("UPDATE one_file SET file_id = ?", [file_id])
-    con.execute(f"COPY one_file TO '{path}' (FORMAT parquet)")
-    if catalogue:
-        con.execute(
-            "INSERT INTO raw.lake_file SELECT 'gpu_telemetry', ?, ?, ?, ?, count(*), min(recorded_at), max(recorded_at),"
-            " count(*) > count(DISTINCT (gpu_id, sampled_at)) FROM one_file",
-            [park_id, service_date, file_id, relative],
-        )
+def put_lake_files(con: duckdb.DuckDBPyConnection, home: Path, *, name: str, select: str) -> None:
+    """Write and catalogue telemetry, one file for each park and day of a SELECT that gives the lake's columns, park_id and service_date by name."""
+    lake = home / "lake" / "gpu_telemetry"
+    lake.mkdir(parents=True, exist_ok=True)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE batch ({LAKE_COLUMNS}, park_id VARCHAR, service_date DATE)")
+    con.execute(f"INSERT INTO batch BY NAME {select}")
+    con.execute("UPDATE batch SET file_id = ? || '-' || service_date", [name])
+    con.execute("SET threads = 1")  # one writer, one file for each partition
+    con.execute(
+        f"COPY batch TO '{lake}' (FORMAT parquet, PARTITION_BY (park_id, service_date), FILENAME_PATTERN '{name}-', OVERWRITE_OR_IGNORE)"
+    )
+    con.execute("RESET threads")
+    con.execute(
+        f"""INSERT INTO raw.lake_file
+            SELECT 'gpu_telemetry', park_id, service_date, file_id,
+                   'lake/gpu_telemetry/park_id=' || park_id || '/service_date=' || service_date || '/{name}-0.parquet',
+                   count(*), min(recorded_at), max(recorded_at), count(*) > count(DISTINCT (gpu_id, sampled_at))
+            FROM batch GROUP BY ALL"""
+    )

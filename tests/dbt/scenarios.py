@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from raw_fixture import put, put_lake_file
+from raw_fixture import put, put_lake_files
 
 
 def put_home(con: duckdb.DuckDBPyConnection, clock_at: str) -> None:
@@ -116,20 +116,23 @@ def put_whole_rack_days(
     recorded_after: str = "1 hour", utilization_milli_pct: int = 50_000, power_milliwatt: int = 1_000_000,
 ) -> None:
     """Hourly telemetry of a tranche read as one rack: one row an hour that stands for all its GPUs, a file a day."""
-    day = first
-    while day <= last:
-        put_lake_file(
-            con, home, park_id=park_id, service_date=day.isoformat(), file_id=f"{tranche_id}-{day.isoformat()}",
-            select=f"""
-                SELECT '{tranche_id}-rack' AS gpu_id, 'n1' AS node_id, 'GB300' AS gpu_model, '{tranche_id}' AS tranche_id,
-                       h AS sampled_at, h AS interval_start_at, {utilization_milli_pct} AS utilization_milli_pct,
-                       {power_milliwatt} AS power_milliwatt, {gpu_count} AS gpu_count,
-                       timezone('{time_zone}', DATE '{day.isoformat()}' + INTERVAL 1 DAY) + INTERVAL {recorded_after} AS recorded_at,
-                       row_number() OVER (ORDER BY h) AS line_no, hash(h) AS content_hash
-                FROM (SELECT unnest(generate_series(timezone('{time_zone}', TIMESTAMP '{day.isoformat()}'),
-                      timezone('{time_zone}', DATE '{day.isoformat()}' + INTERVAL 1 DAY) - INTERVAL 1 HOUR, INTERVAL 1 HOUR)) AS h)""",
-        )
-        day += timedelta(days=1)
+    put_lake_files(
+        con, home, name=tranche_id,
+        select=f"""
+            SELECT '{park_id}' AS park_id, service_date, '{tranche_id}-rack' AS gpu_id, 'n1' AS node_id, 'GB300' AS gpu_model,
+                   '{tranche_id}' AS tranche_id, h AS sampled_at, h AS interval_start_at,
+                   {utilization_milli_pct} AS utilization_milli_pct, {power_milliwatt} AS power_milliwatt, {gpu_count} AS gpu_count,
+                   timezone('{time_zone}', service_date + INTERVAL 1 DAY) + INTERVAL {recorded_after} AS recorded_at,
+                   row_number() OVER (ORDER BY h) AS line_no, hash(h) AS content_hash
+            FROM ({hours_of_days(time_zone, first, last)})""",
+    )
+
+
+def hours_of_days(time_zone: str, first: date, last: date) -> str:
+    """SELECT of service_date and h: the instants at which the hours of a zone's days begin, 23 to 25 a day."""
+    return f"""SELECT service_date, unnest(generate_series(timezone('{time_zone}', service_date::TIMESTAMP),
+        timezone('{time_zone}', service_date + INTERVAL 1 DAY) - INTERVAL 1 HOUR, INTERVAL 1 HOUR)) AS h
+        FROM (SELECT unnest(generate_series(DATE '{first}', DATE '{last}', INTERVAL 1 DAY))::DATE AS service_date)"""
 
 
 def worked_month(con: duckdb.DuckDBPyConnection, home: Path) -> None:

@@ -19,7 +19,7 @@ SEEDS = [pytest.param(1), pytest.param(2, marks=pytest.mark.slow), pytest.param(
 @pytest.fixture(scope="module", params=SEEDS)
 def warehouse(request: pytest.FixtureRequest, make_home: Any) -> Any:
     def fill(con: duckdb.DuckDBPyConnection, home: Path) -> None:
-        draw(con, home, seed=request.param, count=8)
+        draw(con, home, seed=request.param, count=6)
 
     home = make_home(f"random-{request.param}", fill)
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
@@ -115,7 +115,9 @@ def test_each_close_posted_what_was_known_then(warehouse: duckdb.DuckDBPyConnect
                 posted[contract_id, close_month][family, service_month] += Fraction(amount)
     books: dict[Any, Books] = {}
     for contract_id, close_month, month_end, known_at in closes:
-        known = books.setdefault(known_at, Books(warehouse, known_at))
+        if known_at not in books:
+            books[known_at] = Books(warehouse, known_at)
+        known = books[known_at]
         expected: dict[tuple[str, date], Fraction] = defaultdict(Fraction)
         terms = {(t["contract_id"], t["amendment_id"], t["share_id"]): t for t in known.tables["share_terms"]}
         for month, blocks in known.share_months(contract_id, close_month).items():
