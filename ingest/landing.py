@@ -274,4 +274,5 @@ def land(
                 lake.create_view(con, contract.name, home.path)
             else:
                 documents.resolve(con, contract)
+    quarantine.export(con, home.path)
     return manifest.landed(con, list(contents))

@@ -8,9 +8,12 @@ import csv
 import io
 import json
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 import polars as pl
+
+QUARANTINE_FOLDER = "quarantine"
 
 DDL = """
 CREATE TABLE IF NOT EXISTS raw.quarantined_row (
@@ -90,3 +93,31 @@ def write(con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, park_id: str, feed
         [park_id, feed],
     )
     con.unregister("rejected_rows")
+
+
+def export(con: duckdb.DuckDBPyConnection, home: Path) -> list[Path]:
+    """Write the quarantine as files for people, one CSV a park and feed under `quarantine/`; old ones go.
+
+    Args:
+        con: a connection.
+        home: the home folder.
+
+    Returns:
+        The files written.
+    """
+    folder = home / QUARANTINE_FOLDER
+    rows = con.sql(
+        "SELECT q.park_id, q.feed, f.path, q.line_no, q.rule, q.column_name, q.row_text, q.file_id "
+        "FROM raw.quarantined_row AS q JOIN raw.landed_file AS f USING (park_id, feed, file_id) ORDER BY ALL"
+    ).pl()
+    written: list[Path] = []
+    for (park_id, feed), part in rows.partition_by("park_id", "feed", as_dict=True, maintain_order=True).items():
+        target = folder / str(park_id) / f"{feed}.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        half_written = target.with_suffix(".csv.tmp")
+        part.drop("park_id", "feed").write_csv(half_written)
+        half_written.replace(target)
+        written.append(target)
+    for left in set(folder.glob("*/*.csv")) - set(written):
+        left.unlink()
+    return written

@@ -9,7 +9,7 @@ import polars as pl
 
 from ingest import quarantine
 from ingest.checking import Faults, check
-from ingest.contracts import CONTRACTS, RECORDED_AT, FeedContract
+from ingest.contracts import CONTRACTS, RECORDED_AT, Column, FeedContract
 from ingest.feeds import credit_events, gpu_telemetry, payments
 from ingest.formats import registry
 from ingest.formats.errors import FormatError
@@ -103,6 +103,10 @@ def _frames(format_name: str, path: Path, contract: FeedContract, park: Park) ->
     return [frames] if isinstance(frames, pl.DataFrame) else frames
 
 
+def _is_nested(column: Column, kind: pl.DataType | None) -> bool:
+    return kind is not None and kind.is_nested() and not (column.kind == "json" and isinstance(kind, pl.Struct))
+
+
 def read_cells(path: Path, feed: str, park: Park) -> Cells | Rejected:
     """Read all cells of a file, to its end.
 
@@ -123,10 +127,14 @@ def read_cells(path: Path, feed: str, park: Park) -> Cells | Rejected:
             absent = [name for name in contract.header if name not in cells.columns]
             if absent:
                 return Rejected("wrong_header", f"the columns {', '.join(absent)} are missing", format_name)
+            nested = [c.name for c in contract.columns if _is_nested(c, cells.schema.get(c.name))]
+            if nested:
+                return Rejected("unreadable", f"the columns {', '.join(nested)} hold lists or structures", format_name)
             frames.append(cells)
     except FormatError as error:
         return Rejected("unreadable", "; ".join(error.reasons), format_name)
-    except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError) as error:
+        # A damaged Parquet file may make the decoder panic instead of raising.
         return Rejected("unreadable", (str(error) or type(error).__name__).splitlines()[0], format_name)
     if not any(frame.height for frame in frames):
         return Rejected("unreadable", "the file has no rows", format_name)
