@@ -74,8 +74,10 @@ def check_text(_cell: str) -> str | None:
 def check_date(cell: str) -> str | None:
     """An ISO date, or what is wrong with it."""
     try:
-        date.fromisoformat(cell)
+        is_iso = date.fromisoformat(cell).isoformat() == cell  # not the week and basic forms that Python reads too
     except ValueError:
+        is_iso = False
+    if not is_iso:
         return f"{cell!r} is no date of the form YYYY-MM-DD"
     return None
 
@@ -83,10 +85,17 @@ def check_date(cell: str) -> str | None:
 def check_integer(cell: str) -> str | None:
     """A whole number, or what is wrong with it."""
     try:
-        int(cell)
+        is_plain = str(int(cell)) == cell.removeprefix("+")
     except ValueError:
-        return f"{cell!r} is no whole number"
-    return None
+        is_plain = False
+    return None if is_plain else f"{cell!r} is no whole number"
+
+
+def _decimal_places(value: Decimal) -> int:
+    """Places after the point without trailing zeros; from the digits, since arithmetic rounds to the context's 28."""
+    _, digits, exponent = value.as_tuple()
+    zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))
+    return -int(exponent) - zeros if value else 0
 
 
 def check_decimal(
@@ -96,16 +105,16 @@ def check_decimal(
 
     def check(cell: str) -> str | None:
         try:
-            value = Decimal(cell)
+            value = Decimal(cell.replace("_", "?"))  # Python reads 1_000 as a number; a spreadsheet does not
         except InvalidOperation:
             return f"{cell!r} is no decimal number"
         fault = None
         if not value.is_finite():
             fault = f"{cell!r} is not finite"
-        elif value != round(value, scale):
-            fault = f"{cell} has more than {scale} decimals, and rounding it would change it"
         elif abs(value) >= Decimal(10) ** (precision - scale):
             fault = f"{cell} is too large"
+        elif _decimal_places(value) > scale:
+            fault = f"{cell} has more than {scale} decimals, and rounding it would change it"
         elif low is not None and (value < low or (above and value == low)):
             fault = f"{cell} is not {'above' if above else 'at least'} {low}"
         elif high is not None and value > high:

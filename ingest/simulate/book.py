@@ -176,7 +176,8 @@ def _lease(
     related, own_use = number == 2, number == 5
     metered = number % 4 == 1 and not own_use
     first_month = days.add_months(days.first_of_month(tranche.energised_date), offset)
-    start_day = max(tranche.energised_date, first_month + timedelta(days=int(draw.choice([0, 0, 4, 9]))))
+    wait = int(draw.choice([0, 0, 4, 9])) if offset > 0 else 0  # a tranche has a tenant from its first day
+    start_day = max(tranche.energised_date, first_month + timedelta(days=wait))
     start_hour = 12 if number % 5 == 4 and start_day > tranche.energised_date else 0
     term_months = int(draw.choice([24, 36]))
     end_day = min(days.add_months(first_month, term_months), contract.expiry_date + timedelta(days=1))

@@ -329,7 +329,8 @@ def _simulate_park(
     seed, clock_at = home.simulation.seed, home.clock_at
     park = park_plan(home.parks[park_id])
     output = _Output(_landing(home, park_id), wanted)
-    before = _manifest(home, park_id).get("feeds", {})
+    earlier = _manifest(home, park_id)
+    before = earlier.get("feeds", {})
     contracts = {
         contract_id: contract_plan(home.contracts[contract_id])
         for contract_id in sorted(home.parks[park_id].contract_ids())
@@ -354,18 +355,19 @@ def _simulate_park(
     for feed in sorted(wanted):
         for name in set(before.get(feed, [])) - set(output.names[feed]):
             (output.folder / feed / name).unlink(missing_ok=True)  # of an earlier clock or seed; ours, not the user's
-    _write_manifest(home, park_id, output, before, contracts)
+    _write_manifest(home, park_id, output, earlier, contracts)
     return sorted(output.paths)
 
 
 def _write_manifest(
-    home: Home, park_id: str, output: _Output, before: dict[str, list[str]], contracts: dict[str, ContractPlan]
+    home: Home, park_id: str, output: _Output, earlier: dict[str, Any], contracts: dict[str, ContractPlan]
 ) -> None:
     """Last of all: only a finished simulation has a manifest that says so."""
-    kept = {feed: names for feed, names in before.items() if feed not in output.wanted}
+    kept = {feed: names for feed, names in earlier.get("feeds", {}).items() if feed not in output.wanted}
+    admitted = [row for row in earlier.get("imperfections", []) if row["feed"] not in output.wanted]
     listed = kept | {feed: sorted(output.names[feed]) for feed in output.wanted}
     unsupported = {key: unsupported_terms(contract) for key, contract in contracts.items()}
-    imperfections = sorted(output.imperfections, key=lambda row: (str(row["feed"]), str(row["file"])))
+    imperfections = sorted(admitted + output.imperfections, key=lambda row: (str(row["feed"]), str(row["file"])))
     left_out = {key: names for key, names in unsupported.items() if names}
     manifest = {
         "stamp": _stamp(home, park_id),
