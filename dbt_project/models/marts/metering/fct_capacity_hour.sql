@@ -52,8 +52,8 @@ select
     {{ as_hours('hours.fault') }} as fault_gpu_hours,
     {{ as_hours('hours.maintenance') }} as maintenance_gpu_hours,
     {{ as_hours('least(hours.installed, hours.declared_curtailment)') }} as curtailment_gpu_hours,
-    {{ as_hours('hours.installed') }} - {{ as_hours('hours.no_sample') }} - {{ as_hours('hours.fault') }}
-    - {{ as_hours('hours.maintenance') }} as available_gpu_hours,
+    cast({{ as_hours('hours.installed') }} - {{ as_hours('hours.no_sample') }} - {{ as_hours('hours.fault') }}
+    - {{ as_hours('hours.maintenance') }} as decimal(28, 9)) as available_gpu_hours,
     {{ as_hours('coalesce(leased.leased, 0)') }} as leased_gpu_hours,
     {{ as_hours('hours.busy_milli_pct_seconds * 10') }} as busy_gpu_hours,
     cast(main.exact_quotient(hours.energy_millijoule, 3600000000) as decimal(28, 9)) as it_energy_kwh,
