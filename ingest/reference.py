@@ -7,7 +7,6 @@ Terms and feeds are read elsewhere; nothing is converted, interpolated or filled
 from __future__ import annotations
 
 import csv
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -349,7 +348,7 @@ def _read_companyfacts(folder: Path) -> tuple[list[Row], list[ReferenceProblem]]
     paths = sorted((*folder.glob("*.json"), *folder.glob("*.json.gz")))
     if not paths:
         return [], []
-    sec_companyfacts = importlib.import_module("ingest.formats.sec_companyfacts")  # only where such a file lies
+    from ingest.formats import sec_companyfacts  # noqa: PLC0415  # only where such a file lies
 
     rows: list[Row] = []
     problems: list[ReferenceProblem] = []

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import polars as pl
 
 from ingest.simulate import days
 from ingest.simulate.plan import RACK_GPU_COUNT, ContractPlan, ParkPlan, TranchePlan
@@ -84,6 +87,61 @@ class Window:
     version: LeaseVersion
     start_at: datetime
     end_at: datetime
+
+
+def read_leases(folder: Path, zone: ZoneInfo) -> list[LeaseVersion]:
+    """Leases that a user dropped as plain CSV or Parquet, so that what is simulated beside them fits them.
+
+    Only for the generator: rows that it cannot read are left out here, and quarantined at landing. A version without
+    `recorded_at` counts as known a month before it starts.
+    """
+    rows: list[LeaseVersion] = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.name.startswith("."):
+            continue
+        try:
+            frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
+        except (pl.exceptions.PolarsError, OSError):
+            continue
+        for cells in frame.to_dicts():
+            row = _lease_of(cells, zone)
+            if row is not None:
+                rows.append(row)
+    return rows
+
+
+def _lease_of(cells: dict[str, object], zone: ZoneInfo) -> LeaseVersion | None:
+    text = {name: "" if value is None else str(value).strip() for name, value in cells.items()}
+    try:
+        starts_at, ends_at = (_instant(text[name], zone) for name in ("starts_at", "ends_at"))
+        known = text.get("recorded_at")
+        return LeaseVersion(
+            lease_id=text["lease_id"],
+            version=int(text["version"]),
+            tenant_id=text["tenant_id"],
+            tenant_name=text.get("tenant_name", ""),
+            tenant_parent_id=text.get("tenant_parent_id", ""),
+            contract_id=text.get("contract_id", ""),
+            tranche_id=text["tranche_id"],
+            gpu_model=text["gpu_model"],
+            gpu_count=int(text["gpu_count"]),
+            starts_at=starts_at,
+            ends_at=ends_at,
+            price_per_gpu_hour=Decimal(text["price_per_gpu_hour"]),
+            currency_code=text["currency_code"],
+            workload=text["workload"],
+            customer_type=text["customer_type"],
+            pricing=text["pricing"],
+            status=text["status"],
+            recorded_at=_instant(known, zone) if known else starts_at - timedelta(days=30),
+        )
+    except (KeyError, ValueError, InvalidOperation):
+        return None
+
+
+def _instant(text: str, zone: ZoneInfo) -> datetime:
+    read = datetime.fromisoformat(text)
+    return (read if read.tzinfo is not None else read.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def windows(versions: Iterable[LeaseVersion], known_at: datetime | None = None) -> dict[str, list[Window]]:

@@ -24,7 +24,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.simulate import cash, days, meter, telemetry, world
-from ingest.simulate.book import Adjustment, LeaseVersion, Usage, rack_ranges, windows
+from ingest.simulate.book import (
+    Adjustment,
+    LeaseVersion,
+    Usage,
+    make_leases,
+    rack_ranges,
+    read_leases,
+    windows,
+)
 from ingest.simulate.files import cell, csv_bytes, write_atomically
 from ingest.simulate.outages import DeclaredEvent, Grid, month_grid
 from ingest.simulate.plan import (
@@ -88,7 +96,7 @@ def park_plan(park: Park) -> ParkPlan:
                 gpu_count=tranche.gpu_count,
                 planned_date=tranche.planned_date or tranche.energised_date,
                 energised_date=tranche.energised_date,
-                nodes=tranche.nodes or "*",
+                nodes=tranche.nodes or f"{tranche.tranche_id}-*",
             )
             for tranche in park.tranches
             if tranche.energised_date is not None
@@ -222,8 +230,10 @@ def _stamp(home: Home, park_id: str) -> str:
     park = home.parks[park_id]
     used = [home.contracts[key].model_dump_json() for key in sorted(park.contract_ids()) if key in home.contracts]
     seed = home.simulation.seed if home.simulation is not None else None
+    own_leases = sorted(_own_files(_landing(home, park_id) / "leases"))
     given = [
         GENERATOR_VERSION,
+        [hashlib.sha256(path.read_bytes()).hexdigest() for path in own_leases],
         seed,
         cell(home.clock_at),
         park.model_dump_json(),
@@ -339,11 +349,16 @@ def _simulate_park(
     last_month = days.first_of_month(days.local_date(park.zone, clock_at))
     started = tuple(t for t in park.tranches if days.local_instant(park.zone, t.energised_date) < clock_at)
     if started and contracts:
+        names = {vendor.vendor_id: vendor.vendor_name for vendor in home.vendors.values()}
+        has_own = next(_own_files(output.folder / "leases"), None) is not None
+        leases = (
+            read_leases(output.folder / "leases", park.zone) if has_own else make_leases(seed, park, contracts, names)
+        )
         made = world.make_world(
             seed,
             park,
             contracts,
-            {vendor.vendor_id: vendor.vendor_name for vendor in home.vendors.values()},
+            leases,
             last_month=last_month,
             close_after_days=home.policies.close_after_days,
             profile=profile,
@@ -393,6 +408,8 @@ def _write_manifest(
         "|---|---|---|---|",
         *(f"| {row['feed']} | {row['file']} | {row['kind']} | {row['row_count']} |" for row in imperfections),
     ]
+    if next(_own_files(output.folder / "gpu_telemetry"), None) is not None:
+        lines += ["", "The telemetry is not ours: simulated claims are paid as if the simulated outages had happened."]
     for key, names in left_out.items():
         lines += ["", f"Payments of {key} leave out terms that the generator does not compute: {', '.join(names)}."]
     write_atomically(output.folder / README, ("\n".join(lines) + "\n").encode("utf-8"))

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from ingest.simulate import days
-from ingest.simulate.book import Adjustment, LeaseVersion, Usage, make_adjustments, make_leases, make_usage
+from ingest.simulate.book import Adjustment, LeaseVersion, Usage, make_adjustments, make_usage
 from ingest.simulate.outages import (
     DeclaredEvent,
     Grid,
@@ -73,15 +73,14 @@ def make_world(
     seed: int,
     park: ParkPlan,
     contracts: dict[str, ContractPlan],
-    vendor_names: dict[str, str],
+    leases: list[LeaseVersion],
     *,
     last_month: date,
     close_after_days: int,
     profile: Profile,
     fatal_codes: list[int],
 ) -> World:
-    """Facts of a park from its first month to `last_month`."""
-    leases = make_leases(seed, park, contracts, vendor_names)
+    """Facts of a park from its first month to `last_month`, around its leases."""
     events = [
         event
         for tranche in park.tranches

@@ -1,12 +1,16 @@
 """The tracked tables against the real files that they were computed from."""
 
 import csv
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from ingest.reference import ReferenceDataError, write_reference
 from ingest.reference_tools import tables
 from ingest.simulate.profiles import TABLES, TRACKED_REFERENCE, compute_profiles, read_biohpc
 
@@ -47,3 +51,21 @@ def test_the_tracked_medians_are_those_of_the_scrape(source: Path) -> None:
 
 def test_the_issuers_facts_carry_over_unchanged(source: Path) -> None:
     assert (TRACKED_REFERENCE / "issuer_facts.csv").read_bytes() == (source / "nvidia_financials.csv").read_bytes()
+
+
+def test_companyfacts_in_the_reference_folder_become_issuer_facts(source: Path, tmp_path: Path) -> None:
+    # Oracle: NVIDIA's quarter to 2026-04-26: receivables of 40,710 on revenue of 81,615 million.
+    (tmp_path / "reference").mkdir()
+    shutil.copy(source / "sec_companyfacts" / "CIK0001045810_trimmed.json", tmp_path / "reference" / "nvidia.json")
+    con = duckdb.connect()
+    counts = write_reference(con, SimpleNamespace(path=tmp_path))
+    assert counts["raw.issuer_fact"] > 100
+    query = "SELECT item, value FROM raw.issuer_fact WHERE fiscal_period_end = '2026-04-26' AND value IN (40710, 81615)"
+    assert dict(con.execute(query).fetchall()) == {"accounts_receivable_net": 40710, "revenue": 81615}
+
+
+def test_a_json_file_that_is_no_companyfacts_is_named(tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "other.json").write_text("{}")
+    with pytest.raises(ReferenceDataError, match=r"other\.json:0"):
+        write_reference(duckdb.connect(), SimpleNamespace(path=tmp_path))

@@ -87,6 +87,26 @@ def test_a_feed_with_a_file_of_the_users_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "landing" / SOUTH / "power_meter").is_dir()
 
 
+def test_what_is_simulated_beside_the_users_leases_is_about_the_users_leases(tmp_path: Path) -> None:
+    home = load(write_home(tmp_path, as_of="2027-02-15", parks=NORTH))
+    own = tmp_path / "landing" / NORTH / "leases" / "mine.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text(
+        "lease_id,version,tenant_id,tranche_id,gpu_model,gpu_count,starts_at,ends_at,price_per_gpu_hour,currency_code,"
+        "workload,customer_type,pricing,status\n"
+        f"mine-1,1,me,{NORTH}-a,GB300,72,2027-01-01T00:00:00+07:00,2028-01-01T00:00:00+07:00,3.00,USD,"
+        "training,third_party,metered,active\n"
+    )
+    simulate(home)
+    assert [path.name for path in own.parent.iterdir()] == ["mine.csv"]
+    usage = tmp_path / "landing" / NORTH / "lease_usage" / "simulated-lease_usage-2027-01.csv.gz"
+    assert set(pl.read_csv(usage)["lease_id"]) == {"mine-1"}
+    rows = telemetry(tmp_path, NORTH).filter(pl.col("sampled_at") > pl.datetime(2027, 1, 20, time_zone="UTC"))
+    busy = dict(rows.group_by("node_id").agg(pl.col("utilization_pct").mean()).iter_rows())
+    assert busy["a-0001"] > 40
+    assert busy["a-0002"] < 1
+
+
 def test_a_park_that_the_home_does_not_name_is_not_simulated(tmp_path: Path) -> None:
     home = load(write_home(tmp_path, as_of="2027-01-31", parks=SOUTH))
     simulate(home)

@@ -11,7 +11,7 @@ import pytest
 from simulated_home import NORTH, SOUTH, load, write_home
 
 from ingest.simulate import cash, days, world
-from ingest.simulate.book import Adjustment, LeaseVersion, Usage, windows
+from ingest.simulate.book import Adjustment, LeaseVersion, Usage, make_leases, windows
 from ingest.simulate.home import contract_plan, park_plan, simulate
 from ingest.simulate.outages import DeclaredEvent
 from ingest.simulate.plan import (
@@ -448,7 +448,14 @@ def test_the_world_does_not_depend_on_the_clock(home_path: Path) -> None:
     contracts = {f"{NORTH}-c": contract_plan(home.contracts[f"{NORTH}-c"])}
     short, long = (
         world.make_world(
-            7, park, contracts, {}, last_month=last, close_after_days=10, profile=load_profile(), fatal_codes=[79]
+            7,
+            park,
+            contracts,
+            make_leases(7, park, contracts, {}),
+            last_month=last,
+            close_after_days=10,
+            profile=load_profile(),
+            fatal_codes=[79],
         )
         for last in (date(2027, 3, 1), date(2027, 6, 1))
     )
