@@ -83,7 +83,7 @@ def undisturbed() -> dict[str, list[tuple[object, ...]]]:
         return contents(books)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(statements=st.integers(0, STATEMENTS))
 def test_a_killed_landing_is_completed_by_the_next_one(statements: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

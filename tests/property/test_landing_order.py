@@ -91,7 +91,7 @@ def books_of(folder: Path, landings: list[list[tuple[int, tuple[str, str]]]]) ->
     return {table: books.rows(f"SELECT * FROM raw.{table} ORDER BY ALL") for table in TABLES}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), dropped=st.lists(files, min_size=1, max_size=5))
 def test_the_books_are_a_function_of_the_set_of_files(data: st.DataObject, dropped: list[tuple[str, str]]) -> None:
     numbered = list(enumerate(dropped))
