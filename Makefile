@@ -1,0 +1,65 @@
+# Everything a newcomer needs: Python 3.11+ and make. No root, nothing installed beforehand.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_FOLDER ?= data
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Keep the tools' own usage statistics and update checks off.
+export DO_NOT_TRACK := 1
+export DAGSTER_DISABLE_TELEMETRY := yes
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-full lint real bench docs serve clean
+
+help: ## Print these lines
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "parkledger needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing what it needs to run (once, about 90 seconds)"
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	@echo "Installing what its tests need (once, about a minute)"
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: $(VENV)/.run ## Simulate what is missing, land, build the ledgers, derive credit loss, check and publish
+	$(BIN)/parkledger --home $(HOME_FOLDER) run
+
+serve: $(VENV)/.run ## Dagster's web server and daemon on this home, at http://localhost:3000
+	$(BIN)/parkledger --home $(HOME_FOLDER) serve
+
+test: $(VENV)/.dev ## Fast tests: rules, identities, dbt unit tests, the product end to end, real files
+	@bash tests/install_browser.sh
+	$(BIN)/pytest -m "not slow"
+
+test-full: $(VENV)/.dev ## All tests, the heavy ones too
+	@bash tests/install_browser.sh
+	$(BIN)/pytest
+
+real: $(VENV)/.dev ## Build a home from real files (PARKLEDGER_REAL_DATA) and hold their pinned facts
+	$(BIN)/pytest -m real tests/real
+
+lint: $(VENV)/.dev ## ruff, mypy --strict, import rules, sqlfluff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
+
+bench: $(VENV)/.dev ## Measure speed and memory as ratios against a baseline in the same run
+	$(BIN)/python -m tests.benchmarks
+
+docs: $(VENV)/.dev ## Build the documentation site into dbt_project/site
+	$(BIN)/python -m orchestration.docs
+
+clean: ## Remove what runs have made in this home; terms and reference data stay
+	rm -rf $(HOME_FOLDER)/{lake,published,reports,quarantine,dagster,.parkledger,warehouse.duckdb,warehouse.duckdb.wal} dbt_project/{target,logs,site}
+	find $(HOME_FOLDER)/landing -mindepth 1 -name 'simulated-*' -delete 2>/dev/null || true

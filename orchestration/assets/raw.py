@@ -1,0 +1,187 @@
+"""Landing: the home's terms, reference data and feeds become the ``raw`` tables and the lake."""
+
+from collections.abc import Iterable, Iterator
+
+import dagster as dg
+
+from ingest import landing, reference
+from ingest.contracts import CONTRACTS
+from ingest.simulate import home as simulation
+from ingest.terms import tables as terms_tables
+from ingest.terms.home import Home
+from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
+
+WAREHOUSE_POOL = "warehouse"
+OWNERS = ["team:parkledger"]
+SIMULATED_FEEDS = dg.AssetKey(["landing", "simulated_feeds"])
+DAILY_FEEDS = ("gpu_telemetry", "power_meter")
+
+
+def raw_key(table: str) -> dg.AssetKey:
+    """A raw table's asset key, the same name that dbt knows it by."""
+    return dg.AssetKey(["raw", table])
+
+
+@dg.asset(
+    key=SIMULATED_FEEDS,
+    group_name="landing",
+    owners=OWNERS,
+    kinds={"python"},
+    description="Landing files of feeds that no operator publishes, simulated from the home's seed where they are missing. "
+    "A home that declares no simulation gets none.",
+)
+def simulated_feeds(home_folder: HomeFolder, progress: dg.ResourceParam[ProgressDisplay]) -> dg.MaterializeResult[None]:
+    """Write what is missing; existing files are never touched."""
+    home = home_folder.load()
+    progress.step("Simulating the feeds that nobody publishes")
+    missing = simulation.missing_feeds(home)
+    written = simulation.simulate(home, on_progress=progress.advance) if missing else []
+    return dg.MaterializeResult(
+        metadata={
+            "simulated": bool(home.simulation),
+            "missing_feeds": dg.MetadataValue.json([f"{park}/{feed}" for park, feed in missing]),
+            "files_written": len(written),
+        }
+    )
+
+
+@dg.multi_asset(
+    name="terms",
+    group_name="terms",
+    specs=[
+        dg.AssetSpec(raw_key(table), owners=OWNERS, kinds={"yaml", "duckdb"}, description=description)
+        for table, description in terms_tables.TABLES.items()
+    ],
+    pool=WAREHOUSE_POOL,
+)
+def terms(
+    home_folder: HomeFolder, warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Write every park, contract, deal, vendor, policy and scenario as dated tables."""
+    progress.step("Reading terms and reference data")
+    home = home_folder.load()
+    with warehouse.writer() as connection:
+        counts = terms_tables.write_terms(connection, home)
+    yield from _results(counts, terms_tables.TABLES)
+
+
+@dg.multi_asset(
+    name="reference",
+    group_name="reference",
+    specs=[
+        dg.AssetSpec(raw_key(table), owners=OWNERS, kinds={"csv", "duckdb"}, description=description)
+        for table, description in reference.TABLES.items()
+    ],
+    pool=WAREHOUSE_POOL,
+)
+def reference_data(home_folder: HomeFolder, warehouse: Warehouse) -> Iterator[dg.MaterializeResult[None]]:
+    """Write exchange rates, yields, default rates, prices and issuers' filed figures."""
+    home = home_folder.load()
+    with warehouse.writer() as connection:
+        counts = reference.write_reference(connection, home)
+    yield from _results(counts, reference.TABLES)
+
+
+DOCUMENT_FEEDS = tuple(feed for feed in CONTRACTS if feed not in DAILY_FEEDS)
+CATALOGUE = {
+    "lake_file": "One row per Parquet file of the lake, by feed, park and service day.",
+    "landed_file": "One row per landed file, with what became of its rows.",
+    "quarantined_row": "One row per rejected row, with file, line, rule and the row itself.",
+}
+
+
+@dg.multi_asset(
+    name="documents",
+    group_name="feeds",
+    specs=[
+        dg.AssetSpec(
+            raw_key(feed),
+            owners=OWNERS,
+            kinds={"polars", "duckdb"},
+            deps=[SIMULATED_FEEDS, raw_key("park"), raw_key("tranche"), raw_key("contract")],
+            description=CONTRACTS[feed].description,
+        )
+        for feed in DOCUMENT_FEEDS
+    ],
+    pool=WAREHOUSE_POOL,
+)
+def documents(
+    home_folder: HomeFolder, warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Land leases, usage, adjustments, payments and credit events: whatever files are new."""
+    home = home_folder.load()
+    landed = _land(home, warehouse, progress, set(DOCUMENT_FEEDS))
+    for feed in DOCUMENT_FEEDS:
+        yield dg.MaterializeResult(asset_key=raw_key(feed), metadata=_landing_metadata([f for f in landed if f.feed == feed]))
+
+
+def daily_feed(feed: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """The asset of a feed whose rows belong to a park and a service day.
+
+    One run lands whatever files are pending, for all park-days of its range: a file may hold a day, a month or a
+    single late hour, and its rows find their own day.
+    """
+
+    @dg.asset(
+        key=raw_key(feed),
+        group_name="feeds",
+        owners=OWNERS,
+        kinds={"polars", "parquet"},
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=[SIMULATED_FEEDS, raw_key("park"), raw_key("tranche"), raw_key("leases")],
+        description=CONTRACTS[feed].description,
+        pool=WAREHOUSE_POOL,
+    )
+    def feed_asset(
+        home_folder: HomeFolder, warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]
+    ) -> dg.MaterializeResult[None]:
+        landed = _land(home_folder.load(), warehouse, progress, {feed})
+        return dg.MaterializeResult(metadata=_landing_metadata(landed))
+
+    return feed_asset
+
+
+def landing_catalogue() -> dg.AssetsDefinition:
+    """What the landings of all feeds have written about themselves."""
+
+    @dg.multi_asset(
+        name="landing_catalogue",
+        group_name="feeds",
+        specs=[
+            dg.AssetSpec(raw_key(table), owners=OWNERS, kinds={"duckdb"}, deps=[raw_key(f) for f in CONTRACTS], description=text)
+            for table, text in CATALOGUE.items()
+        ],
+        pool=WAREHOUSE_POOL,
+    )
+    def catalogue(warehouse: Warehouse) -> Iterator[dg.MaterializeResult[None]]:
+        with warehouse.reader() as connection:
+            counts = {table: connection.sql(f"SELECT count(*) FROM raw.{table}").fetchall()[0][0] for table in CATALOGUE}
+        yield from _results(counts, CATALOGUE)
+
+    return catalogue
+
+
+def _land(home: Home, warehouse: Warehouse, progress: ProgressDisplay, feeds: set[str]) -> list[landing.LandedFile]:
+    with warehouse.writer() as connection:
+        landing.create_raw_tables(connection)
+        files = [file for file in landing.pending(connection, home) if file.feed in feeds]
+        progress.step(f"Landing {len(files)} new files: {', '.join(sorted(feeds))}" if len(feeds) == 1 else f"Landing {len(files)} new documents")
+        return landing.land(connection, home, files, on_progress=progress.advance)
+
+
+def _landing_metadata(landed: Iterable[landing.LandedFile]) -> dict[str, int]:
+    files = list(landed)
+    return {
+        "files": len(files),
+        "dagster/row_count": sum(f.row_count for f in files),
+        "landed": sum(f.landed_count for f in files),
+        "duplicate": sum(f.duplicate_count for f in files),
+        "superseded": sum(f.superseded_count for f in files),
+        "quarantined": sum(f.quarantined_count for f in files),
+    }
+
+
+def _results(counts: dict[str, int], tables: Iterable[str]) -> Iterator[dg.MaterializeResult[None]]:
+    for table in tables:
+        yield dg.MaterializeResult(asset_key=raw_key(table), metadata={"dagster/row_count": counts.get(table, 0)})

@@ -1,0 +1,55 @@
+"""Park × day for the feeds, months for closes.
+
+A home whose ``as_of`` is a date has its own calendar, which may lie ahead of the computer's; so its days are listed
+rather than derived from the computer's clock. A home that follows the computer's clock uses Dagster's own daily windows.
+"""
+
+from datetime import date, timedelta
+
+import dagster as dg
+
+from ingest.terms.home import Home
+
+FIRST_DAY_WITHOUT_TRANCHES = date(2020, 1, 1)
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+
+def first_service_day(home: Home) -> date:
+    """The earliest day on which any tranche of the home is energised."""
+    days = [tranche.energised_date for park in home.parks.values() for tranche in park.tranches if tranche.energised_date]
+    return min(days, default=FIRST_DAY_WITHOUT_TRANCHES)
+
+
+def service_days(home: Home) -> list[str]:
+    """Every service day from the first energised one to the home's last, as ISO dates."""
+    first = first_service_day(home)
+    return [(first + timedelta(days=n)).isoformat() for n in range(max(0, (home.as_of_date - first).days) + 1)]
+
+
+def service_months(home: Home) -> list[str]:
+    """The first day of every month that has begun, as ISO dates."""
+    return sorted({day[:7] + "-01" for day in service_days(home)})
+
+
+def park_day_partitions(home: Home) -> dg.MultiPartitionsDefinition:
+    """One partition for each park and service day."""
+    days: dg.PartitionsDefinition[str]
+    if home.follows_clock:
+        days = dg.DailyPartitionsDefinition(start_date=first_service_day(home).isoformat(), end_offset=1)
+    else:
+        days = dg.StaticPartitionsDefinition(service_days(home))
+    return dg.MultiPartitionsDefinition({"day": days, "park": dg.StaticPartitionsDefinition(sorted(home.parks))})
+
+
+def month_partitions(home: Home) -> dg.PartitionsDefinition[str]:
+    """One partition for each month that can close."""
+    if home.follows_clock:
+        return dg.MonthlyPartitionsDefinition(start_date=service_months(home)[0])
+    return dg.StaticPartitionsDefinition(service_months(home))
+
+
+def range_tags(partitions: dg.PartitionsDefinition[str]) -> dict[str, str]:
+    """Run tags that make one run out of all park-days."""
+    keys = partitions.get_partition_keys()
+    return {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}

@@ -1,0 +1,59 @@
+"""Every setting from one place: paths below the home, the engine's limits and the thresholds of checks.
+
+Environment variables carry the prefix ``PARKLEDGER_`` (``PARKLEDGER_HOME=/books parkledger run``).
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DBT_PROJECT = PROJECT_ROOT / "dbt_project"
+
+
+class Settings(BaseSettings):
+    """Where a home's files stand and how much of the machine a run may take."""
+
+    model_config = SettingsConfigDict(env_prefix="PARKLEDGER_", frozen=True)
+
+    home: Path = Field(default=PROJECT_ROOT / "data", description="The home folder with terms, landing files and results.")
+    as_of: Literal["home"] | str = Field(default="home", description="A date, 'today', or 'home' for what home.yaml says.")
+    memory_limit: str = Field(default="2GB", description="DuckDB's memory limit for the working database.")
+    threads: int = Field(default=2, ge=1, description="Threads of DuckDB and of dbt.")
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The working database; only the pipeline opens it."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def published_folder(self) -> Path:
+        """What readers see: snapshot database, Parquet copies, manifest."""
+        return self.home / "published"
+
+    @property
+    def published_path(self) -> Path:
+        """The read-only snapshot database."""
+        return self.published_folder / "parkledger.duckdb"
+
+    @property
+    def reports_folder(self) -> Path:
+        """Investor monitors."""
+        return self.home / "reports"
+
+    @property
+    def dagster_folder(self) -> Path:
+        """Dagster's own instance: runs, events, schedules."""
+        return self.home / "dagster"
+
+    @property
+    def state_path(self) -> Path:
+        """What the last published run had read, for telling whether anything is new."""
+        return self.home / ".parkledger" / "state.json"
+
+    @property
+    def dbt_target_folder(self) -> Path:
+        """dbt's compiled files and run results for this home."""
+        return self.home / ".parkledger" / "dbt"
