@@ -5,7 +5,7 @@
     recorded_at in them (they split what was known), the park's sampling interval and the list of fatal XID codes. A partition is pending when
     the relation that stands holds no row with its fingerprint.
 
-    Returns a list of dicts: park_id, service_date, fingerprint, is_clean, paths (list), interval_seconds, splits (list of instants as text).
+    Returns a list of dicts: park_id, service_date, fingerprint, is_clean, paths (list), interval_seconds, max_recorded_at (text), splits (list of instants as text).
     Empty outside execution.
 #}
 {% macro pending_telemetry_partitions(standing) %}
@@ -66,6 +66,7 @@ select
     wanted.fingerprint,
     wanted.has_single_keys and len(wanted.splits) = 0 as is_clean,
     wanted.interval_seconds,
+    cast(wanted.max_recorded_at as varchar),
     to_json(wanted.paths),
     to_json(wanted.splits)
 from wanted
@@ -79,10 +80,31 @@ order by wanted.park_id, wanted.service_date
     {%- for row in run_query(query).rows -%}
         {%- do partitions.append({
             'park_id': row[0], 'service_date': row[1], 'fingerprint': row[2], 'is_clean': row[3], 'interval_seconds': row[4],
-            'paths': fromjson(row[5]), 'splits': fromjson(row[6])
+            'max_recorded_at': row[5], 'paths': fromjson(row[6]), 'splits': fromjson(row[7])
         }) -%}
     {%- endfor -%}
     {{ return(partitions) }}
+{% endmacro %}
+
+{#
+    Of clean partitions those in which all samples of any one hour bear the same instant: since no GPU has two samples of one instant, each row
+    is then a GPU's hour by itself, and needs no grouping by GPU. Returns a list of 'park_id/service_date'.
+#}
+{% macro partitions_of_single_samples(clean) %}
+    {%- if not clean -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set query -%}
+select park_id || '/' || service_date
+from (
+    select park_id, service_date, min(sampled_at) = max(sampled_at) as is_one_instant
+    from {{ read_telemetry(clean) }}
+    group by park_id, service_date, interval_start_at
+)
+group by park_id, service_date
+having bool_and(is_one_instant)
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values() | list) }}
 {% endmacro %}
 
 {# The folder of the warehouse file is the home; paths in the catalogue are relative to it. #}
@@ -106,48 +128,80 @@ read_parquet(
     )
 {%- endmacro %}
 
-{# The aggregates of one GPU and hour that gpu_hours_of_tranches() reads. #}
+{#
+    The aggregates of one GPU and hour that gpu_hours_of_tranches() reads. Sums of one GPU-hour fit 64 bits with room to spare:
+    3,600 samples × 100,000 milli-percent × 10,000 GPUs, or × 10 MW.
+#}
 {% macro gpu_hour_aggregates() -%}
 count(*) as sample_count,
-        sum(gpu_count) as gpu_sum,
-        sum(utilization_milli_pct * gpu_count::bigint) as utilization_sum,
-        sum(gpu_count) filter (where utilization_milli_pct is not null) as utilization_gpu_sum,
-        sum(power_milliwatt * gpu_count) as power_sum,
-        sum(gpu_count) filter (where power_milliwatt is not null) as power_gpu_sum,
-        bool_or(xid_code in (select code from fatal_codes)) as has_fatal_xid
+        cast(sum(gpu_count) as bigint) as gpu_sum,
+        cast(sum(utilization_milli_pct * gpu_count::bigint) as bigint) as utilization_sum,
+        cast(sum(gpu_count) filter (where utilization_milli_pct is not null) as bigint) as utilization_gpu_sum,
+        cast(sum(power_milliwatt * gpu_count) as bigint) as power_sum,
+        cast(sum(gpu_count) filter (where power_milliwatt is not null) as bigint) as power_gpu_sum,
+        coalesce(bool_or({{ is_fatal_xid() }}), false) as has_fatal_xid
+{%- endmacro %}
+
+{# The policy's list of fatal XID codes as a literal list of integers. #}
+{% macro fatal_xid_codes() -%}
+    {%- if execute -%}
+        {%- set found = run_query("select value_text from " ~ ref('stg_policy') ~ " where policy = 'fatal_xid_codes'").rows -%}
+        {%- set codes = fromjson(found[0][0]) if found | length else [] -%}
+        [{% for code in codes %}{{ code | int }}{{ ', ' if not loop.last }}{% endfor %}]::integer[]
+    {%- else -%}
+        []::integer[]
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro is_fatal_xid() -%}
+list_contains({{ fatal_xid_codes() }}, xid_code)
+{%- endmacro %}
+
+{#
+    A mean over samples × seconds observed × GPUs, from the sums of one GPU-hour, to the nearest whole unit. Where every sample has a value and
+    the hour is not over-full this is simply sum × interval, without a division.
+#}
+{% macro observed_total(value_sum, value_gpu_sum) -%}
+case
+            when {{ value_gpu_sum }} = gpu_sum and sample_count * interval_seconds <= 3600 then {{ value_sum }} * interval_seconds
+            else cast(main.rounded_quotient(
+                {{ value_sum }}::hugeint * gpu_sum * least(3600, sample_count * interval_seconds), {{ value_gpu_sum }}::hugeint * sample_count
+            ) as bigint)
+        end
+{%- endmacro %}
+
+{# GPUs that a GPU-hour stands for, in thousandths: the mean of its samples' counts, since a rack may be read with a changing count. #}
+{% macro milli_gpus() -%}
+case
+            when gpu_sum % sample_count = 0 then gpu_sum // sample_count * 1000
+            else cast(main.rounded_quotient(gpu_sum * 1000::hugeint, sample_count::hugeint) as bigint)
+        end
 {%- endmacro %}
 
 {#
     From GPU-hours to tranche-hours, in whole numbers:
     observed seconds = min(3600, samples × interval) × GPUs; busy = mean utilisation × observed seconds, in units of 1e-5 second
-    (milli-percent × second); energy = mean power × observed seconds, in millijoule; each GPU-hour is divided once, to the nearest unit.
-    GPU counts in thousandths, since a rack may be read with a changing count within the hour.
+    (milli-percent × second); energy = mean power × observed seconds, in millijoule; each GPU-hour is divided at most once.
 #}
-{% macro gpu_hours_of_tranches(relation, known_from) -%}
+{% macro gpu_hours_of_tranches(relation) -%}
 select
-        {{ relation }}.park_id,
-        {{ relation }}.service_date,
-        {{ relation }}.tranche_id,
-        {{ relation }}.interval_start_at,
-        {{ known_from }} as known_from_at,
-        any_value(pending.fingerprint) as partition_fingerprint,
+        park_id,
+        service_date,
+        tranche_id,
+        interval_start_at,
+        known_from_at,
+        any_value(fingerprint) as partition_fingerprint,
         cast(sum(sample_count) as bigint) as sample_count,
-        cast(sum(main.rounded_quotient(gpu_sum * 1000::hugeint, sample_count::hugeint)) as hugeint) as sampled_milli_gpus,
-        cast(sum(main.rounded_quotient(
-            gpu_sum * 1000::hugeint * least(3600, sample_count * pending.interval_seconds), sample_count::hugeint
-        )) as hugeint) as observed_gpu_milliseconds,
-        cast(sum(main.rounded_quotient(
-            utilization_sum * gpu_sum * least(3600, sample_count * pending.interval_seconds)::hugeint,
-            (utilization_gpu_sum * sample_count)::hugeint
-        )) as hugeint) as busy_milli_pct_seconds,
-        cast(sum(main.rounded_quotient(
-            power_sum * gpu_sum * least(3600, sample_count * pending.interval_seconds)::hugeint,
-            (power_gpu_sum * sample_count)::hugeint
-        )) as hugeint) as energy_millijoule,
-        coalesce(cast(sum(main.rounded_quotient(gpu_sum * 1000::hugeint, sample_count::hugeint)) filter (where has_fatal_xid) as hugeint), 0)
-            as fatal_milli_gpus
+        cast(sum({{ milli_gpus() }}) as hugeint) as sampled_milli_gpus,
+        cast(sum(
+            case
+                when sample_count * interval_seconds <= 3600 then gpu_sum * interval_seconds * 1000
+                else cast(main.rounded_quotient(gpu_sum * 3600000::hugeint, sample_count::hugeint) as bigint)
+            end
+        ) as hugeint) as observed_gpu_milliseconds,
+        cast(coalesce(sum({{ observed_total('utilization_sum', 'utilization_gpu_sum') }}), 0) as hugeint) as busy_milli_pct_seconds,
+        cast(coalesce(sum({{ observed_total('power_sum', 'power_gpu_sum') }}), 0) as hugeint) as energy_millijoule,
+        cast(coalesce(sum({{ milli_gpus() }}) filter (where has_fatal_xid), 0) as hugeint) as fatal_milli_gpus
     from {{ relation }}
-    inner join pending
-        on {{ relation }}.park_id = pending.park_id and {{ relation }}.service_date = pending.service_date
-    group by all
+    group by park_id, service_date, tranche_id, interval_start_at, known_from_at
 {%- endmacro %}

@@ -7,55 +7,99 @@
 
 -- depends_on: {{ ref('stg_lake_file') }} {{ ref('stg_park') }} {{ ref('stg_home') }} {{ ref('stg_policy') }} {{ ref('int_knowledge_points') }}
 {%- set partitions = pending_telemetry_partitions(this if is_incremental() else none) %}
-{%- set clean = partitions | selectattr('is_clean') | list %}
+{%- set all_clean = partitions | selectattr('is_clean') | list %}
+{%- set single_names = partitions_of_single_samples(all_clean) %}
+{%- set single, clean = [], [] %}
+{%- for partition in all_clean %}
+{%- do (single if partition.park_id ~ '/' ~ partition.service_date in single_names else clean).append(partition) %}
+{%- endfor %}
 {%- set dirty = partitions | rejectattr('is_clean') | list %}
 
-with pending (park_id, service_date, fingerprint, interval_seconds) as (
+with pending (park_id, service_date, fingerprint, interval_seconds, max_recorded_at) as (
     select
         column_0,
         cast(column_1 as date),
         column_2,
-        cast(column_3 as bigint)
+        cast(column_3 as bigint),
+        cast(column_4 as timestamptz)
     from (
         values
         {%- for partition in partitions %}
-        ('{{ partition.park_id }}', '{{ partition.service_date }}', '{{ partition.fingerprint }}', {{ partition.interval_seconds }}),
+        (
+            '{{ partition.park_id }}', '{{ partition.service_date }}', '{{ partition.fingerprint }}', {{ partition.interval_seconds }},
+            '{{ partition.max_recorded_at }}'
+        ),
         {%- endfor %}
-        (null, null, null, null)
-    ) as listed (column_0, column_1, column_2, column_3)
+        (null, null, null, null, null)
+    ) as listed (column_0, column_1, column_2, column_3, column_4)
 ),
 
-fatal_codes as (
-    select unnest(from_json(value_text, '["INTEGER"]')) as code
-    from {{ ref('stg_policy') }}
-    where policy = 'fatal_xid_codes'
-),
-
-{% if clean %}
--- One file without duplicate keys, all known before the next close: nothing to sort out.
-clean_gpu_hours as (
+{% if single %}
+-- One file without duplicate keys and one sample of a GPU an hour: each row is a GPU's hour.
+single_sums as (
     select
         park_id,
         service_date,
         tranche_id,
-        gpu_id,
         interval_start_at,
-        max(recorded_at) as last_recorded_at,
+        count(*) as sample_count,
+        sum(gpu_count) as gpu_sum,
+        sum(utilization_milli_pct * gpu_count::bigint) as utilization_sum,
+        sum(power_milliwatt * gpu_count) as power_sum,
+        sum(gpu_count) filter (where {{ is_fatal_xid() }}) as fatal_gpu_sum
+    from {{ read_telemetry(single) }}
+    group by park_id, service_date, tranche_id, interval_start_at
+),
+
+single_hours as (
+    select
+        single_sums.park_id,
+        single_sums.service_date,
+        single_sums.tranche_id,
+        single_sums.interval_start_at,
+        pending.max_recorded_at as known_from_at,
+        pending.fingerprint as partition_fingerprint,
+        single_sums.sample_count,
+        cast(single_sums.gpu_sum * 1000 as hugeint) as sampled_milli_gpus,
+        cast(single_sums.gpu_sum * least(3600, pending.interval_seconds) * 1000 as hugeint) as observed_gpu_milliseconds,
+        cast(coalesce(single_sums.utilization_sum, 0) * least(3600, pending.interval_seconds) as hugeint) as busy_milli_pct_seconds,
+        cast(coalesce(single_sums.power_sum, 0) * least(3600, pending.interval_seconds) as hugeint) as energy_millijoule,
+        cast(coalesce(single_sums.fatal_gpu_sum, 0) * 1000 as hugeint) as fatal_milli_gpus
+    from single_sums
+    inner join pending
+        on single_sums.park_id = pending.park_id and single_sums.service_date = pending.service_date
+),
+{% endif %}
+
+{% if clean %}
+-- One file without duplicate keys, all known before the next close: nothing to sort out. The day of a GPU's hour follows from the hour.
+clean_gpu_hours as (
+    {% for park_id in clean | map(attribute='park_id') | unique %}
+    select
+        '{{ park_id }}' as park_id,
+        any_value(service_date) as service_date,
+        any_value(tranche_id) as tranche_id,
+        interval_start_at,
         {{ gpu_hour_aggregates() }}
-    from {{ read_telemetry(clean) }}
-    where recorded_at <= (select clock_at from {{ ref('stg_home') }})
-    group by park_id, service_date, tranche_id, gpu_id, interval_start_at
+    from {{ read_telemetry(clean | selectattr('park_id', 'equalto', park_id) | list) }}
+    group by gpu_id, interval_start_at
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 ),
 
 clean_known as (
     select
-        *,
-        max(last_recorded_at) over (partition by park_id, service_date) as known_from_at
+        clean_gpu_hours.*,
+        pending.fingerprint,
+        pending.interval_seconds,
+        pending.max_recorded_at as known_from_at
     from clean_gpu_hours
+    inner join pending
+        on clean_gpu_hours.park_id = pending.park_id and clean_gpu_hours.service_date = pending.service_date
 ),
 
 clean_hours as (
-    {{ gpu_hours_of_tranches('clean_known', 'clean_known.known_from_at') }}
+    {{ gpu_hours_of_tranches('clean_known') }}
 ),
 {% endif %}
 
@@ -77,25 +121,15 @@ buckets (park_id, service_date, bucket_at) as (
     ) as listed (column_0, column_1, column_2)
 ),
 
-distinct_rows as (
-    select
-        *,
-        row_number() over (
-            partition by park_id, service_date, gpu_id, sampled_at, content_hash order by recorded_at, file_id, line_no
-        ) as copy_no
-    from {{ read_telemetry(dirty) }}
-    where recorded_at <= (select clock_at from {{ ref('stg_home') }})
-),
-
 versions as (
     select
         *,
         recorded_at as known_from_at,
         lead(recorded_at) over (
-            partition by park_id, service_date, gpu_id, sampled_at order by recorded_at, content_hash
+            partition by park_id, service_date, gpu_id, sampled_at order by recorded_at, content_hash, file_id, line_no
         ) as known_until_at
-    from distinct_rows
-    where copy_no = 1
+    from {{ read_telemetry(dirty) }}
+    where recorded_at <= (select clock_at from {{ ref('stg_home') }})
 ),
 
 dirty_gpu_hours as (
@@ -137,8 +171,11 @@ bucket_starts as (
 dirty_known as (
     select
         dirty_gpu_hours.*,
-        bucket_starts.known_from_at
+        bucket_starts.known_from_at,
+        pending.fingerprint,
+        pending.interval_seconds
     from dirty_gpu_hours
+    inner join pending on dirty_gpu_hours.park_id = pending.park_id and dirty_gpu_hours.service_date = pending.service_date
     inner join (
         select
             park_id,
@@ -155,20 +192,19 @@ dirty_known as (
 ),
 
 dirty_hours as (
-    {{ gpu_hours_of_tranches('dirty_known', 'dirty_known.known_from_at') }}
+    {{ gpu_hours_of_tranches('dirty_known') }}
 ),
 {% endif %}
 
 hours as (
-    {% if clean %}
-    select * from clean_hours
-    {% endif %}
-    {% if clean and dirty %}
-    union all
-    {% endif %}
-    {% if dirty %}
-    select * from dirty_hours
-    {% endif %}
+    {% set parts = [] %}
+    {% do parts.append('single_hours') if single %}
+    {% do parts.append('clean_hours') if clean %}
+    {% do parts.append('dirty_hours') if dirty %}
+    {% for part in parts %}
+    select * from {{ part }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
     {% if not partitions %}
     select
         cast(null as varchar) as park_id,

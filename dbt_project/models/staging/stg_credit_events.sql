@@ -1,5 +1,5 @@
-with distinct_contents as (
-    {{ first_of_each_content(source('raw', 'credit_events'), 'park_id, event_id') }}
+with known_rows as (
+    {{ rows_known(source('raw', 'credit_events')) }}
 )
 
 select
@@ -15,4 +15,4 @@ select
     currency_code,
     payload,
     {{ knowledge_interval('park_id, event_id') }}
-from distinct_contents
+from known_rows

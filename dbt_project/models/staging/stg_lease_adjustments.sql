@@ -1,5 +1,5 @@
-with distinct_contents as (
-    {{ first_of_each_content(source('raw', 'lease_adjustments'), 'park_id, adjustment_id') }}
+with known_rows as (
+    {{ rows_known(source('raw', 'lease_adjustments')) }}
 )
 
 select
@@ -11,4 +11,4 @@ select
     amount,
     currency_code,
     {{ knowledge_interval('park_id, adjustment_id') }}
-from distinct_contents
+from known_rows

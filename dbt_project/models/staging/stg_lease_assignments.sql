@@ -1,5 +1,5 @@
-with distinct_contents as (
-    {{ first_of_each_content(source('raw', 'lease_assignments'), 'park_id, lease_id, node_id, starts_at') }}
+with known_rows as (
+    {{ rows_known(source('raw', 'lease_assignments')) }}
 )
 
 select
@@ -9,4 +9,4 @@ select
     starts_at,
     ends_at,
     {{ knowledge_interval('park_id, lease_id, node_id, starts_at') }}
-from distinct_contents
+from known_rows

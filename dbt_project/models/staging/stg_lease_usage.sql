@@ -1,5 +1,5 @@
-with distinct_contents as (
-    {{ first_of_each_content(source('raw', 'lease_usage'), 'park_id, lease_id, interval_start_at') }}
+with known_rows as (
+    {{ rows_known(source('raw', 'lease_usage')) }}
 )
 
 select
@@ -9,4 +9,4 @@ select
     interval_end_at,
     gpu_hours,
     {{ knowledge_interval('park_id, lease_id, interval_start_at') }}
-from distinct_contents
+from known_rows

@@ -1,5 +1,5 @@
-with distinct_contents as (
-    {{ first_of_each_content(source('raw', 'leases'), 'park_id, lease_id, version') }}
+with known_rows as (
+    {{ rows_known(source('raw', 'leases')) }}
 )
 
 select
@@ -22,4 +22,4 @@ select
     pricing,
     status,
     {{ knowledge_interval('park_id, lease_id, version', version_column='version') }}
-from distinct_contents
+from known_rows

@@ -1,5 +1,5 @@
-with distinct_contents as (
-    {{ first_of_each_content(source('raw', 'payments'), 'park_id, payment_id') }}
+with known_rows as (
+    {{ rows_known(source('raw', 'payments')) }}
 )
 
 select
@@ -14,4 +14,4 @@ select
     funded_by_claim,
     lease_id,
     {{ knowledge_interval('park_id, payment_id') }}
-from distinct_contents
+from known_rows

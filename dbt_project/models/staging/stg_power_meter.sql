@@ -1,5 +1,5 @@
-with distinct_contents as (
-    {{ first_of_each_content(source('raw', 'power_meter'), 'park_id, meter_id, interval_start_at, register') }}
+with known_rows as (
+    {{ rows_known(source('raw', 'power_meter')) }}
 )
 
 select
@@ -12,4 +12,4 @@ select
     energy_kwh,
     quality,
     {{ knowledge_interval('park_id, meter_id, interval_start_at, register') }}
-from distinct_contents
+from known_rows
