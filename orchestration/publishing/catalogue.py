@@ -1,0 +1,910 @@
+"""What the published tables mean that dbt does not describe: those of the credit jobs and of data quality; and the keys
+of all published tables, dbt's too.
+
+A column of one name has one meaning and one unit everywhere: it is described once, in ``SHARED``, and again only at a
+table where its meaning is narrower. Units follow the name (``_UNITS``), so that no description can forget its own. No
+figures and no SQL belong here; descriptions of dbt's columns stand beside dbt's models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+QUALITY = "quality"
+DBT = "dbt"
+_NULL_REASON = "_null_reason"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One published table.
+
+    ``name``: schema.table. ``group``: the group of the credit jobs that gives it whole, ``quality`` or ``dbt``.
+    ``key``: the columns that name one row. ``description``: its first sentence is the grain. ``columns``: column to
+    what it is, its unit and sign, in the table's order; empty where dbt describes them.
+    """
+
+    name: str
+    group: str
+    key: tuple[str, ...]
+    description: str
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+# What the end of a column's name says of its unit: the words by which a text already says it, and the sentence that is
+# added where it does not. Texts, ratios and dates have none.
+_UNITS: Mapping[str, tuple[str, str]] = {
+    "_amount": ("currency_code", "Money in the contract's currency (currency_code), two decimals."),
+    "_fraction": ("0 to 1", "Fraction, 0 to 1."),
+    "_probability": ("0 to 1", "Probability, 0 to 1."),
+    "_days": ("In days.", "In days."),
+    "_months": ("In months.", "In months."),
+    "_years": ("In years.", "In years."),
+    "_bp": ("basis points", "In basis points, 100 = one percentage point."),
+    "_count": ("A count.", "A count."),
+    "_month": ("First day of the month.", "First day of the month."),
+    "_at": ("Instant, UTC.", "Instant, UTC."),
+}
+
+SHARED: Mapping[str, str] = {
+    # who, when, in what
+    "contract_id": "Contract; key of core.dim_contract.",
+    "operator_id": "Operator of the park, who owes the share; key of core.dim_operator.",
+    "issuer_id": "Company that files: the vendor's issuer_id of core.dim_vendor.",
+    "park_id": "Park; key of core.dim_park.",
+    "run_id": "Run that wrote the row; it follows from the inputs, so equal inputs give the same one.",
+    "item_id": "Receivable item: the journal entry that posted the invoice or credit note.",
+    "payment_id": "Payment as the payments feed names it.",
+    "month": (
+        "Month that closes, in the zone of the contract's park; figures are as known at its close. First day of the "
+        "month."
+    ),
+    "as_of_month": "Month at whose close the item stood so, in the zone of the contract's park.",
+    "service_month": "Month in which the service was rendered, in the zone of the contract's park.",
+    "posting_month": "Month whose close posted it; closed months never change.",
+    "posted_at": "Close at which it was posted: what was recorded later is not in it.",
+    "invoice_date": "Date of the document.",
+    "due_date": "Last day on which the contract lets it be paid.",
+    "currency_code": "ISO 4217 code of the amounts of the row.",
+    "is_provisional": "True while the month is not closed: the row may still change.",
+    "fiscal_period_end": "Last day of the fiscal period.",
+    "evidence_grade": (
+        "Grade of the evidence: P filed or quoted from the source itself, S1 press or analyst, V a data vendor's "
+        "statements, I inferred, S2 aggregator, assumed."
+    ),
+    # the sub-ledger
+    "kind": (
+        "invoice, credit_note, or write_off_excess: more written off than was open, kept as an item of its own so that "
+        "the items equal the control account."
+    ),
+    "bucket": (
+        "Days past due: current (0 or less), 1-30, 31-60, 61-90, 91-120, >120; credit holds open credit notes, "
+        "unapplied cash that lies on no item. Credits age nowhere."
+    ),
+    "bucket_no": "Order of the buckets, from 1 for current.",
+    "original_amount": "Amount of the document: invoices positive, credit notes negative.",
+    "applied_amount": "Cash laid on items; negative where a receipt was taken back.",
+    "circular_applied_amount": (
+        "Part of the applied cash that the vendor's own claim payments funded; positive, 0 where there is none."
+    ),
+    "open_amount": "What is still owed: positive; an open credit is negative.",
+    "disputed": "True where something is open and an open dispute covers it.",
+    "days_past_due": "From the due date to the month's last day; negative before the due date. In days.",
+    "fx_amount": "Effect of exchange rates; 0, because items stand in the contract's own currency.",
+    # journal
+    "line_no": "Line of the entry: 1 debit side, 2 credit side of an entry of positive amount.",
+    "account": "Ledger account; key of ledger.dim_account.",
+    # credit loss
+    "standard": "Accounting standard of the loss model: cecl (ASC 326) or ifrs9.",
+    "expected_credit_loss_amount": "Expected credit loss; positive, rounded once.",
+    # simulation
+    "correlation_case": (
+        "independent (no common factor), base or stressed: how strongly occupancy, price and defaults move together, "
+        "on the same random numbers."
+    ),
+    "path_count": "Simulated paths, half of them mirrors of the others.",
+    "horizon_months": "Months ahead that are simulated: to the backstop's expiry. In months.",
+    "expected_amount": "Mean over the paths of all claims to expiry, after caps, not discounted; positive is paid out.",
+    "dso_days": "Days sales outstanding: receivable ÷ credit sales of the window × days of the window. In days.",
+    "receivables_turnover": "Net credit sales ÷ mean receivable, annualised by 365 ÷ days; times a year.",
+}
+
+
+def _describe(column: str, text: str | None) -> str:
+    """A column's description: its own text, else the shared one, with its unit unless the text already says it.
+
+    Raises ``KeyError`` for a column that neither the table nor ``SHARED`` describes.
+    """
+    if column.endswith(_NULL_REASON) and text is None:
+        return f"Why {column.removesuffix(_NULL_REASON)} is null; null where it has a value."
+    said = SHARED[column] if text is None else text
+    for ending, (words, sentence) in _UNITS.items():
+        if column.endswith(ending) and words not in said:
+            return f"{said} {sentence}"
+    return said
+
+
+def _table(name: str, group: str, key: str, description: str, columns: str, *, own: Mapping[str, str]) -> Table:
+    """A table of ``columns`` (names, by spaces) in order: shared descriptions, and ``own`` where it has its own.
+
+    Raises ``ValueError`` where ``own`` or ``key`` name a column that the table does not have.
+    """
+    names = columns.split()
+    unknown = (set(own) | set(key.split())) - set(names)
+    if unknown:
+        raise ValueError(f"{name} has no column {', '.join(sorted(unknown))}")
+    return Table(
+        name, group, tuple(key.split()), description, {column: _describe(column, own.get(column)) for column in names}
+    )
+
+
+def _of_dbt(name: str, key: str, grain: str) -> Table:
+    return Table(name, DBT, tuple(key.split()), f"One row per {grain}.")
+
+
+_ISSUER = [
+    _table(
+        "issuer.fct_issuer_fact",
+        "issuer",
+        "issuer_id fiscal_period_end item fiscal_label source",
+        (
+            "One row per issuer, fiscal period end, item, period label and source. "
+            "Every fact as filed or found, with the grade of its evidence; what was not found has no row."
+        ),
+        "issuer_id fiscal_period_end fiscal_label item value value_text unit source evidence_grade",
+        own={
+            "fiscal_label": (
+                "Fiscal period as the source names it, such as Q2 FY27, half-years and years too; null where it names none."
+            ),
+            "source": "Where the fact was found, such as the filing.",
+            "item": "What is stated, as the source names it; fct_issuer_quarter says which items it reads.",
+            "value": "The number, in unit; signed as filed. Null where the fact is text or a list.",
+            "value_text": "The fact as text, such as a list of percentages 17|16; null where only a number was found.",
+            "unit": "Unit of value: USDm is millions of US dollars, pct a percentage, and so on.",
+        },
+    ),
+    _table(
+        "issuer.fct_issuer_quarter",
+        "issuer",
+        "issuer_id fiscal_period_end",
+        (
+            "One row per issuer and fiscal quarter end. Balances, flows and commitments in millions of US dollars, each "
+            "the best-graded fact of issuer.fct_issuer_fact; null where not found, never 0."
+        ),
+        (
+            "issuer_id fiscal_period_end fiscal_label fiscal_year fiscal_quarter days_in_quarter revenue "
+            "accounts_receivable allowance equity total_assets long_term_debt operating_cash_flow net_income "
+            "ai_cloud_commitments own_cloud_commitments supply_commitments guarantees guarantee_escrow "
+            "third_party_lease_commitments dso_days dso_days_null_reason receivables_turnover "
+            "receivables_turnover_null_reason largest_receivable_customer_fraction "
+            "receivable_customers_of_ten_percent_fraction commitments_and_guarantees_to_equity_fraction"
+        ),
+        own={
+            "fiscal_period_end": "Last day of the fiscal quarter.",
+            "fiscal_label": "Quarter as the filing names it, such as Q2 FY27.",
+            "fiscal_year": "Fiscal year by the vendor's calendar; null where the issuer has none.",
+            "fiscal_quarter": "Quarter of the fiscal year, 1 to 4; null where the issuer has no calendar.",
+            "days_in_quarter": (
+                "Real days of the quarter: 91 or 98 in a calendar by weeks. In days. Null where neither a calendar nor "
+                "the quarter before says them."
+            ),
+            "revenue": "Revenue of the quarter, USD m, positive.",
+            "accounts_receivable": "Accounts receivable at the quarter's end, net as filed, USD m, positive.",
+            "allowance": "Allowance for credit losses at the quarter's end, USD m, positive; null where not filed.",
+            "equity": "Stockholders' equity at the quarter's end, USD m; negative is a deficit.",
+            "total_assets": "Total assets at the quarter's end, USD m, positive.",
+            "long_term_debt": "Long-term debt at the quarter's end, USD m, positive is owed.",
+            "operating_cash_flow": "Operating cash flow of the quarter, USD m; negative is an outflow.",
+            "net_income": "Net income of the quarter, USD m; negative is a loss.",
+            "ai_cloud_commitments": "AI cloud agreements disclosed at the quarter's end, USD m, positive is committed.",
+            "own_cloud_commitments": (
+                "Cloud service agreements for the issuer's own use at the quarter's end, USD m, positive is committed."
+            ),
+            "supply_commitments": "Supply and capacity commitments at the quarter's end, USD m, positive is committed.",
+            "guarantees": "Maximum gross exposure of guarantees at the quarter's end, USD m, positive.",
+            "guarantee_escrow": "Escrow held against guarantees at the quarter's end, USD m, positive.",
+            "third_party_lease_commitments": (
+                "Third-party data-centre leases not yet commenced at the quarter's end, USD m, positive is committed."
+            ),
+            "dso_days": "Days sales outstanding: receivable ÷ revenue × the quarter's real days. In days.",
+            "receivables_turnover": (
+                "Revenue ÷ mean of opening and closing receivable, annualised by 365 ÷ days; times a year."
+            ),
+            "largest_receivable_customer_fraction": "Part of the receivable that the largest disclosed customer owes.",
+            "receivable_customers_of_ten_percent_fraction": (
+                "Part of the receivable owed by all customers of at least ten percent together."
+            ),
+            "commitments_and_guarantees_to_equity_fraction": (
+                "AI cloud commitments, guarantees and third-party leases, as far as found, ÷ equity. Fraction of "
+                "equity: 0 to 1, above 1 where they exceed it."
+            ),
+        },
+    ),
+]
+
+_RECEIVABLES = [
+    _table(
+        "credit.fct_receivable_item",
+        "receivables",
+        "item_id as_of_month",
+        (
+            "One row per receivable item and month at whose close it stood. "
+            "open = original − credited − applied − written off; the open amounts of a month add up to the roll-forward."
+        ),
+        (
+            "item_id as_of_month contract_id kind service_month posting_month invoice_date due_date original_amount "
+            "credited_amount applied_amount circular_applied_amount written_off_amount open_amount disputed "
+            "days_past_due currency_code is_provisional"
+        ),
+        own={
+            "posting_month": "Month whose close posted the document.",
+            "credited_amount": (
+                "Credit notes settled against the invoice so far, positive; on a credit note what it has settled "
+                "elsewhere, negative."
+            ),
+            "applied_amount": "Cash laid on the item so far, net of what was taken back; positive reduces the item.",
+            "written_off_amount": "Written off so far, positive; negative where a write-off was taken back.",
+        },
+    ),
+    _table(
+        "credit.fct_cash_application",
+        "receivables",
+        "payment_id item_id sequence_no",
+        (
+            "One row per payment, item and application of the one to the other, as known at the contract's last close. "
+            "A payment goes to the item that it names, then to one of its exact amount, then to the oldest."
+        ),
+        (
+            "payment_id item_id sequence_no contract_id received_date applied_date applied_amount currency_code rule "
+            "circular"
+        ),
+        own={
+            "sequence_no": "Order of the applications of one payment, from 1.",
+            "received_date": "Day on which the payment came, in the zone of the contract's park.",
+            "applied_date": (
+                "Day on which it was laid on the item, in the zone of the contract's park: later than received where "
+                "the cash waited for the item."
+            ),
+            "rule": (
+                "Why this item: named_item, exact_amount, oldest_undisputed, disputed (nothing else was open), or "
+                "reversal (the receipt was taken back)."
+            ),
+            "circular": "True where the vendor's own claim payment funded the payment.",
+        },
+    ),
+    _table(
+        "credit.fct_receivable_rollforward_month",
+        "receivables",
+        "contract_id month",
+        (
+            "One row per contract and month. closing = opening + invoices − credit notes − applied − set-off − "
+            "write-offs + reinstated + FX, and equals the control account."
+        ),
+        (
+            "contract_id month opening_amount invoices_amount credit_notes_amount applied_amount set_off_amount "
+            "write_offs_amount reinstated_amount fx_amount closing_amount control_account_amount receipts_amount "
+            "refunded_amount unapplied_opening_amount unapplied_closing_amount unapplied_control_account_amount "
+            "currency_code is_provisional"
+        ),
+        own={
+            "opening_amount": "Trade receivable at the close of the month before; 0 at the first close.",
+            "invoices_amount": "Invoices posted in the month, positive.",
+            "credit_notes_amount": "Credit notes posted in the month, positive; they reduce the receivable.",
+            "applied_amount": (
+                "Cash laid on items in the month, positive; negative where more was taken back. It reduces the "
+                "receivable."
+            ),
+            "set_off_amount": (
+                "Claims set off against the share, positive; 0, because no event of the inputs sets any off."
+            ),
+            "write_offs_amount": "Written off in the month, positive.",
+            "reinstated_amount": "Write-offs taken back in the month, positive.",
+            "closing_amount": "Trade receivable at the close, gross of allowance: sum of the items' open amounts.",
+            "control_account_amount": "Closing balance of trade_receivable in the trial balance, debit positive.",
+            "receipts_amount": "Cash received in the month, positive, net of receipts taken back.",
+            "refunded_amount": "Cash paid back, positive; 0, because a receipt taken back counts in receipts.",
+            "unapplied_opening_amount": "Cash on no item at the close of the month before; positive, a liability.",
+            "unapplied_closing_amount": "Cash on no item at the close; positive, a liability.",
+            "unapplied_control_account_amount": (
+                "Closing balance of unapplied_cash in the trial balance, credit positive."
+            ),
+        },
+    ),
+    _table(
+        "credit.fct_ageing_month",
+        "receivables",
+        "contract_id month bucket",
+        (
+            "One row per contract, month and ageing bucket, all eight buckets in every month. "
+            "Open and disputed amounts over all buckets add up to the closing receivable."
+        ),
+        "contract_id month bucket bucket_no open_amount disputed_amount unapplied_amount currency_code",
+        own={
+            "open_amount": "Open and not disputed; positive, in the bucket credit negative.",
+            "disputed_amount": "Open and disputed, positive; not in open_amount.",
+            "unapplied_amount": "Cash that lies on no item; positive, a liability, in the bucket unapplied alone.",
+        },
+    ),
+    _table(
+        "credit.fct_roll_rate_month",
+        "receivables",
+        "month from_bucket to_bucket currency_code",
+        (
+            "One row per month, bucket of the month before, bucket or end of this month, and currency. "
+            "Over all contracts; the rates out of one bucket sum to 1; items reinstated are left out."
+        ),
+        "month from_bucket to_bucket currency_code from_amount moved_amount rate",
+        own={
+            "month": "Month in which the money arrived in to_bucket. First day of the month.",
+            "from_bucket": "Ageing bucket at the close of the month before.",
+            "to_bucket": "Ageing bucket at this close, or paid (cash or credit note), or written_off.",
+            "from_amount": (
+                "Open in from_bucket at the close of the month before, positive. Money in the contracts' currency "
+                "(currency_code), two decimals."
+            ),
+            "moved_amount": (
+                "Part of it that went to to_bucket, positive. Money in the contracts' currency (currency_code), two "
+                "decimals."
+            ),
+            "rate": "moved_amount ÷ from_amount. Fraction, 0 to 1.",
+        },
+    ),
+]
+
+_COLLECTIONS = [
+    _table(
+        "credit.fct_collection_metrics_month",
+        "collections",
+        "contract_id month",
+        (
+            "One row per contract and month. Collection metrics on the share billed; what cannot be computed is null "
+            "with the reason beside it, never 0. Without circular: as if the cash that the vendor's own claim payments "
+            "funded had not come."
+        ),
+        (
+            "contract_id month currency_code window_days window_sales_amount month_sales_amount receivable_amount "
+            "current_receivable_amount circular_applied_amount dso_days dso_days_null_reason countback_dso_days "
+            "countback_dso_days_null_reason best_possible_dso_days best_possible_dso_days_null_reason true_dso_days "
+            "true_dso_days_null_reason average_days_delinquent average_days_delinquent_null_reason "
+            "receivables_turnover receivables_turnover_null_reason collection_effectiveness_fraction "
+            "collection_effectiveness_fraction_null_reason dso_days_without_circular "
+            "countback_dso_days_without_circular receivables_turnover_without_circular "
+            "collection_effectiveness_fraction_without_circular"
+        ),
+        own={
+            "window_days": "Length of the sales window that ends with the month. In days.",
+            "window_sales_amount": "Invoices less credit notes dated in the window; negative where credits exceed.",
+            "month_sales_amount": "Invoices less credit notes dated in the month; negative where credits exceed.",
+            "receivable_amount": (
+                "Closing receivable, gross of allowance and, by policy, net of unapplied cash; negative is a credit "
+                "balance."
+            ),
+            "current_receivable_amount": (
+                "Part of the receivable that is not past due, with open credits and less unapplied cash; may be "
+                "negative."
+            ),
+            "circular_applied_amount": "Cash on the items that the vendor's own claim payments funded, positive.",
+            "countback_dso_days": (
+                "Months counted back, newest first, until their sales use up the receivable. In days."
+            ),
+            "best_possible_dso_days": "DSO if only what is not yet due were open. In days.",
+            "true_dso_days": "Σ age of open items × open amount ÷ sales of the item's own month. In days.",
+            "average_days_delinquent": "DSO less best possible DSO. In days.",
+            "collection_effectiveness_fraction": (
+                "(Beginning receivable + sales − ending total) ÷ (beginning receivable + sales − ending current). "
+                "Fraction, 0 to 1, 1 where nothing is past due; below 0 where more is overdue than fell due."
+            ),
+            "dso_days_without_circular": "DSO without circular receipts. In days.",
+            "countback_dso_days_without_circular": "Count-back DSO without circular receipts. In days.",
+            "receivables_turnover_without_circular": "Turnover without circular receipts; times a year.",
+            "collection_effectiveness_fraction_without_circular": (
+                "Collection effectiveness without circular receipts. Fraction, 0 to 1, negative as there."
+            ),
+        },
+    ),
+]
+
+_CREDIT_LOSS = [
+    _table(
+        "credit.fct_provision_matrix_month",
+        "credit_loss",
+        "contract_id month bucket",
+        (
+            "One row per contract, month and age bucket. "
+            "Expected loss by ageing: amount × min(1, loss rate × forward-looking scalar)."
+        ),
+        (
+            "contract_id month bucket bucket_no open_amount loss_rate forward_scalar expected_credit_loss_amount "
+            "loss_rate_source currency_code"
+        ),
+        own={
+            "bucket": "Days past due: current (0 or less), 1-30, 31-60, 61-90, 91-120, >120.",
+            "open_amount": "Open in the bucket, disputed or not; positive.",
+            "loss_rate": "Part of what is in the bucket that is never paid, unrounded. Fraction, 0 to 1.",
+            "forward_scalar": "Factor for conditions to come; 1 is none, 0 or more.",
+            "loss_rate_source": "given (by policy) or history (the programme's own invoices that ran their course).",
+        },
+    ),
+    _table(
+        "credit.fct_credit_loss_month",
+        "credit_loss",
+        "contract_id month standard scenario",
+        (
+            "One row per contract, month, standard and macro scenario. "
+            "Expected loss on what is billed and open and what is accrued and unbilled; the weighted amounts of the "
+            "scenarios add up to the loss of the standard."
+        ),
+        (
+            "contract_id month standard scenario stage horizon rating pd_fraction lgd_fraction exposure_amount "
+            "expected_credit_loss_amount weight weighted_amount currency_code"
+        ),
+        own={
+            "scenario": "Macro scenario: scenario_id of the home's scenarios, or base where it has none.",
+            "stage": (
+                "IFRS 9 stage: 1, 2 after a significant increase in risk, 3 in default; null under CECL, which has no "
+                "stages."
+            ),
+            "horizon": "Time over which losses count: twelve_month or lifetime.",
+            "rating": "Operator's rating as known at the close, or the policy's grade for the unrated.",
+            "pd_fraction": "Probability of default over the horizon under the scenario. Fraction, 0 to 1.",
+            "lgd_fraction": "Loss given default after enforceable set-off and collateral. Fraction, 0 to 1.",
+            "exposure_amount": "Open items (credits left out) and unbilled accrual, positive.",
+            "expected_credit_loss_amount": "Expected credit loss under the scenario alone, unweighted; positive.",
+            "weight": "Weight of the scenario; those of a month sum to 1. Fraction, 0 to 1.",
+            "weighted_amount": "The scenario's part of the probability-weighted loss, to the cent; positive.",
+        },
+    ),
+    _table(
+        "credit.fct_allowance_rollforward_month",
+        "credit_loss",
+        "contract_id month standard",
+        (
+            "One row per contract, month and standard. "
+            "closing = opening + adoption + provision − write-offs + recoveries + FX + transfers; the provision is "
+            "what brings it there, and nothing is clipped at 0."
+        ),
+        (
+            "contract_id month standard opening_amount adoption_amount provision_amount write_off_amount "
+            "recovery_amount fx_amount transfer_amount closing_amount posted control_account_amount currency_code "
+            "is_provisional"
+        ),
+        own={
+            "opening_amount": "Allowance at the close of the month before; 0 at the first close.",
+            "adoption_amount": "Effect of adopting the standard; 0, because the programme begins after it.",
+            "provision_amount": "Charged in the month: positive is an expense, negative a release.",
+            "write_off_amount": "Written off against the allowance, positive.",
+            "recovery_amount": "Recovered of what was written off, positive.",
+            "fx_amount": "Effect of exchange rates; 0, because receivables stand in the contract's own currency.",
+            "transfer_amount": "Moved between pools; 0, because no receivable moves.",
+            "closing_amount": "Allowance at the close: what is expected to be lost; positive reduces the receivable.",
+            "posted": "True for the standard that is posted to the ledger.",
+            "control_account_amount": (
+                "Closing balance of allowance_for_credit_losses, credit positive; null for a standard not posted."
+            ),
+        },
+    ),
+    _table(
+        "credit.fct_credit_journal_lines",
+        "credit_loss",
+        "entry_id line_no",
+        (
+            "One row per journal entry and line that the credit jobs post: cash applied and provisions. "
+            "Each entry sums to 0; ledger.fct_journal_lines as published holds these lines too."
+        ),
+        (
+            "entry_id line_no contract_id account event amount currency_code service_month posting_month posted_at "
+            "is_provisional corrects_entry_id terms_version run_id"
+        ),
+        own={
+            "entry_id": (
+                "Entry: contract:service month:event:posting month (with the currency where one contract has several)."
+            ),
+            "event": "apply_cash (unapplied cash to trade receivable) or provision (credit loss expense to allowance).",
+            "amount": (
+                "Amount of the line, debit positive, credit negative. Money in the contract's currency "
+                "(currency_code), two decimals."
+            ),
+            "service_month": (
+                "Of cash the month in which it came, of a provision its posting month. First day of the month."
+            ),
+            "corrects_entry_id": (
+                "First entry for the same contract, service month and event, which this one adds to; null on the first."
+            ),
+            "terms_version": "Amendment that the contract's journal last named by the close; null where none is named.",
+        },
+    ),
+    _table(
+        "ledger.fct_trial_balance_month",
+        "credit_loss",
+        "contract_id account posting_month currency_code",
+        (
+            "One row per contract, account, posting month and currency, from the account's first posting to the "
+            "contract's last close. closing = opening + debit − credit; the closings of a contract and month sum to 0."
+        ),
+        ("contract_id account posting_month currency_code opening_amount debit_amount credit_amount closing_amount"),
+        own={
+            "opening_amount": "Balance after the month before, debit positive.",
+            "debit_amount": "Debits posted in the month, positive.",
+            "credit_amount": "Credits posted in the month, positive.",
+            "closing_amount": "Balance after the month, debit positive.",
+        },
+    ),
+]
+
+_BACKSTOP_WORTH = [
+    _table(
+        "credit.fct_backstop_distribution_month",
+        "backstop_worth",
+        "contract_id month correlation_case",
+        (
+            "One row per contract, month and correlation case. "
+            "What the backstop may cost to its expiry, simulated on what was known at the close; caps act on each path."
+        ),
+        (
+            "contract_id month correlation_case path_count seed horizon_months asset_correlation expected_amount "
+            "standard_error_amount present_value_amount present_value_standard_error_amount var_95_amount "
+            "var_99_amount var_999_amount es_95_amount es_99_amount es_999_amount any_claim_probability "
+            "operator_default_probability expected_share_amount expected_resale_present_value_amount "
+            "receivable_loss_amount joint_loss_amount joint_loss_es_99_amount wrong_way_multiplier "
+            "wrong_way_multiplier_null_reason break_even_occupancy_fraction "
+            "break_even_occupancy_fraction_null_reason start_occupancy_fraction currency_code"
+        ),
+        own={
+            "seed": "Seed of the random numbers: a hash of the policy's seed, contract and month.",
+            "asset_correlation": "Square of the loading on the common factor in this case. Fraction, 0 to 1.",
+            "standard_error_amount": "Standard error of expected_amount, from pairs of mirrored paths; 0 or more.",
+            "present_value_amount": (
+                "Mean over the paths of claims discounted from the days on which they fall due; positive is paid out."
+            ),
+            "present_value_standard_error_amount": "Standard error of present_value_amount; 0 or more.",
+            **{
+                f"var_{digits}_amount": f"Value at risk: the discounted claims that {level} % of paths do not exceed."
+                for digits, level in (("95", "95"), ("99", "99"), ("999", "99.9"))
+            },
+            **{
+                f"es_{digits}_amount": f"Expected shortfall: mean of the discounted claims of the worst {rest} % of paths."
+                for digits, rest in (("95", "5"), ("99", "1"), ("999", "0.1"))
+            },
+            "any_claim_probability": "Part of the paths on which anything is claimed. Probability, 0 to 1.",
+            "operator_default_probability": "Part of the paths on which the operator defaults. Probability, 0 to 1.",
+            "expected_share_amount": "Mean share over the same months, not discounted; positive is received.",
+            "expected_resale_present_value_amount": (
+                "Mean income from selling bought-back hours on, discounted; positive is received. In no other amount."
+            ),
+            "receivable_loss_amount": "Mean discounted loss on the share owed at the operator's default; positive.",
+            "joint_loss_amount": "Mean of discounted claims and receivable loss together; positive.",
+            "joint_loss_es_99_amount": "Mean of the two together on the worst 1 % of paths; positive.",
+            "wrong_way_multiplier": (
+                "Mean claims given the operator's default ÷ mean claims, as if default voided none; a ratio, 1 without "
+                "dependence."
+            ),
+            "break_even_occupancy_fraction": (
+                "Flat occupancy at which share and claims are equal, at the mean price, before caps and defaults."
+            ),
+            "start_occupancy_fraction": (
+                "Leased ÷ available hours of the month just ended, from which the paths start; the policy's mean where "
+                "nothing was available."
+            ),
+        },
+    ),
+    _table(
+        "credit.fct_backstop_liability_month",
+        "backstop_worth",
+        "contract_id month measurement_basis",
+        (
+            "One row per contract, month and measurement basis. "
+            "What the backstop would stand at under each; the contract's accounting class says which one is posted."
+        ),
+        (
+            "contract_id month measurement_basis carrying_amount carrying_amount_null_reason posted accounting_class "
+            "correlation_case currency_code"
+        ),
+        own={
+            "measurement_basis": (
+                "disclosure_only, asc460_straight_line, asc460_risk_release, asc450, cecl_off_balance, "
+                "ifrs9_financial_guarantee, ias37, asc606_consideration_payable or asc815_fair_value."
+            ),
+            "carrying_amount": "Liability under the basis, positive; null where the basis does not apply.",
+            "posted": (
+                "True for the basis that the accounting class calls for; the amount itself stands in no journal entry."
+            ),
+            "accounting_class": "Accounting class of the backstop, as core.dim_contract has it; none without one.",
+            "correlation_case": "Case of credit.fct_backstop_distribution_month that was measured: base.",
+        },
+    ),
+    _table(
+        "credit.fct_rate_sensitivity_month",
+        "backstop_worth",
+        "contract_id month stream shock",
+        (
+            "One row per contract, month, stream and shift of the yield curve. "
+            "Present value of the expected share and claims under parallel shifts and shifts of single key rates."
+        ),
+        (
+            "contract_id month stream shock shift_bp key_rate_years present_value_amount change_amount "
+            "effective_duration_years currency_code"
+        ),
+        own={
+            "stream": "share (paid when its invoice is due) or claim (paid on its due day).",
+            "shock": "parallel_<basis points> for the whole curve, key_rate_<years>y for one key rate.",
+            "shift_bp": "Size of the shift, positive is up. In basis points, 100 = one percentage point.",
+            "key_rate_years": "Tenor of the shifted key rate; null for parallel shifts. In years.",
+            "present_value_amount": "Present value of the expected stream under the shift; positive.",
+            "change_amount": "Present value less that of the curve as it is; negative where rates cost value.",
+            "effective_duration_years": (
+                "Relative fall of present value per unit of rate: of the whole curve on parallel_0, of one rate on its "
+                "own row; null on other rows and where there is no value. In years."
+            ),
+        },
+    ),
+]
+
+_EXPOSURE = [
+    _table(
+        "credit.fct_exposure_month",
+        "exposure",
+        "contract_id month",
+        (
+            "One row per contract and month. "
+            "What the vendor stands to lose, from the trial balance: gross, net of claims where they may be netted, "
+            "and the most that the backstop can still cost beside it."
+        ),
+        (
+            "contract_id month operator_id currency_code receivable_amount unbilled_amount claims_payable_amount "
+            "gross_amount net_amount netting_enforceable allowance_amount max_backstop_exposure_amount "
+            "gross_to_equity_fraction max_backstop_exposure_to_equity_fraction is_provisional"
+        ),
+        own={
+            "receivable_amount": "Balance of trade_receivable, gross of allowance; positive is owed to the vendor.",
+            "unbilled_amount": "Balance of unbilled_share_receivable; positive is earned and not yet invoiced.",
+            "claims_payable_amount": "Balance of backstop_payable; positive is owed by the vendor.",
+            "gross_amount": "Receivable and unbilled.",
+            "net_amount": "Gross less claims payable, not below 0, where netting is enforceable; else gross.",
+            "netting_enforceable": "True where the terms in force allow set-off and law enforces it.",
+            "allowance_amount": "Balance of allowance_for_credit_losses, credit positive; in no sum of the row.",
+            "max_backstop_exposure_amount": (
+                "The most that the backstop can still cost: undiscounted, not netted, in no other sum; positive, null "
+                "without a backstop."
+            ),
+            "gross_to_equity_fraction": (
+                "gross_amount ÷ the issuer's equity last filed by the month's end. Fraction of equity: 0 to 1, above 1 "
+                "where it exceeds it; null for contracts not in USD."
+            ),
+            "max_backstop_exposure_to_equity_fraction": (
+                "max_backstop_exposure_amount ÷ the same equity. Fraction of equity: 0 to 1, above 1 where it exceeds "
+                "it; null for contracts not in USD."
+            ),
+        },
+    ),
+    _table(
+        "credit.fct_concentration_month",
+        "exposure",
+        "month dimension currency_code",
+        (
+            "One row per month, dimension and currency. "
+            "How concentrated the exposure of all contracts of a currency is over the members of the dimension."
+        ),
+        (
+            "month dimension currency_code member_count exposure_amount hhi effective_number top_1_fraction "
+            "top_3_fraction exposure_to_equity_fraction total_exposure_to_equity_fraction hhi_gross "
+            "max_backstop_exposure_amount hhi_max_backstop_exposure null_reason"
+        ),
+        own={
+            "dimension": "contract, operator, parent, country, park or gpu_generation.",
+            "member_count": "Members of the dimension, also those without exposure. A count.",
+            "exposure_amount": (
+                "Sum of the positive net exposures. Money in the contracts' currency (currency_code), two decimals."
+            ),
+            "hhi": "Herfindahl-Hirschman index of positive net exposures, 0 to 10,000; 10,000 is a single member.",
+            "effective_number": "10,000 ÷ hhi: members of equal size that would be as concentrated.",
+            "top_1_fraction": "Part of the largest member.",
+            "top_3_fraction": "Part of the three largest members.",
+            "exposure_to_equity_fraction": (
+                "Net exposure of the largest member ÷ the issuer's equity last filed by the month's end. Fraction of "
+                "equity: 0 to 1, above 1 where it exceeds it; null for currencies other than USD."
+            ),
+            "total_exposure_to_equity_fraction": (
+                "exposure_amount ÷ the same equity. Fraction of equity: 0 to 1, above 1 where it exceeds it; null for "
+                "currencies other than USD."
+            ),
+            "hhi_gross": "The index over gross exposures, 0 to 10,000.",
+            "max_backstop_exposure_amount": (
+                "The most that all backstops can still cost, undiscounted, in no other sum; positive, 0 without any. "
+                "Money in the contracts' currency (currency_code), two decimals."
+            ),
+            "hhi_max_backstop_exposure": (
+                "The index over what the backstops can still cost, 0 to 10,000; null where that is nothing."
+            ),
+            "null_reason": "Why hhi, effective_number and the fractions are null; null where they have values.",
+        },
+    ),
+]
+
+_STRESS = [
+    _table(
+        "credit.fct_stress_result",
+        "stress",
+        "scenario_id contract_id month",
+        (
+            "One row per stress scenario (and the baseline), contract and its latest month. "
+            "Every scenario runs on the baseline's own random numbers, so that differences are the stress alone."
+        ),
+        (
+            "scenario_id contract_id month scenario_name drivers source horizon_months path_count share_amount "
+            "share_change_amount claim_amount claim_change_amount claim_standard_error_amount "
+            "expected_credit_loss_amount expected_credit_loss_change_amount dscr covenant_breached null_reason "
+            "currency_code"
+        ),
+        own={
+            "scenario_id": "Stress scenario of the home, or baseline.",
+            "month": "Latest month of the contract, at whose close the stress begins. First day of the month.",
+            "scenario_name": "Title of the scenario.",
+            "drivers": "What the scenario changes, as name = value; empty for the baseline.",
+            "source": "Where the drivers' values come from; null where nothing is named.",
+            "share_amount": "Expected share to the backstop's expiry, not discounted; positive is received.",
+            "share_change_amount": "Share less that of the baseline; negative is lost.",
+            "claim_amount": "Expected claims to the backstop's expiry after caps, not discounted; positive is paid out.",
+            "claim_change_amount": "Claims less those of the baseline; positive costs more.",
+            "claim_standard_error_amount": "Standard error of claim_amount, from pairs of mirrored paths; 0 or more.",
+            "expected_credit_loss_amount": (
+                "Expected credit loss of today's exposure under the posted standard; positive, null where the standard "
+                "does not cover the receivable."
+            ),
+            "expected_credit_loss_change_amount": "Expected credit loss less that of the baseline; positive is worse.",
+            "dscr": (
+                "Debt service coverage of the operator under the stress, a ratio; null where its economics are not "
+                "given."
+            ),
+            "covenant_breached": (
+                "True where a covenant of the operator fails under the stress; null where its economics are not given."
+            ),
+            "null_reason": "Why dscr and covenant_breached are null; null where they have values.",
+        },
+    ),
+]
+
+_QUALITY = [
+    _table(
+        "quality.fct_landed_file",
+        QUALITY,
+        "file_id park_id feed",
+        (
+            "One row per content of a file, park and feed in which it landed. "
+            "row_count = landed + duplicate + superseded + quarantined: nothing else can happen to a row."
+        ),
+        (
+            "file_id park_id feed format path received_at size_bytes row_count landed_count duplicate_count "
+            "superseded_count quarantined_count state reason"
+        ),
+        own={
+            "file_id": "SHA-256 of the file's content, hexadecimal.",
+            "feed": "Feed as its folder in the landing area names it.",
+            "format": "Format in which the file was read; null where none fits.",
+            "path": "Path relative to the home; of several with one content the first by name.",
+            "received_at": "The home's clock when the content first landed. Instant, UTC.",
+            "size_bytes": "Size of the file, in bytes.",
+            "row_count": "Rows of the file; 0 where the whole file was rejected. A count.",
+            "landed_count": "Rows that count: the last of their natural key. A count.",
+            "duplicate_count": "Rows that say the same as the one before them with the same key. A count.",
+            "superseded_count": "Rows that a later one with the same key and other content replaces. A count.",
+            "quarantined_count": "Rows that broke a rule; each is in quality.fct_quarantined_row. A count.",
+            "state": "landed, rejected (the file as a whole), or superseded (no row of it counts any more).",
+            "reason": "Rule that the file broke, and how; null unless rejected.",
+        },
+    ),
+    _table(
+        "quality.fct_quarantined_row",
+        QUALITY,
+        "file_id line_no park_id feed",
+        (
+            "One row per line of a file, park and feed that broke a rule. "
+            "Its own text is kept, so that it can be mended and landed again."
+        ),
+        "file_id line_no park_id feed rule column_name row_text recorded_at",
+        own={
+            "file_id": "Content of the file, SHA-256; with park_id and feed key of quality.fct_landed_file.",
+            "line_no": "Line or record of the file, from 1.",
+            "feed": "Feed as its folder in the landing area names it.",
+            "rule": "Rule that the row broke; of several the first.",
+            "column_name": "Column that broke it; null where the row as a whole did.",
+            "row_text": "The row as it came: a CSV line, or its cells as a JSON object.",
+            "recorded_at": "The home's clock when the file first landed. Instant, UTC.",
+        },
+    ),
+    _table(
+        "quality.fct_check_result",
+        QUALITY,
+        "run_id check_name",
+        "One row per run and check. What was measured stands beside what was expected, also where the check passed.",
+        "run_id check_name table_name severity passed measured expected",
+        own={
+            "run_id": "Run that made the check; key of quality.fct_run.",
+            "check_name": "What is checked.",
+            "table_name": "Table that is checked, schema.table.",
+            "severity": "What a failure means: an error stops publishing, a warning is shown and does not.",
+            "passed": "True where the check passed.",
+            "measured": "What was found, as text, in the check's own unit.",
+            "expected": "What it had to be, as text, in the same unit.",
+        },
+    ),
+    _table(
+        "quality.fct_run",
+        QUALITY,
+        "run_id",
+        "One row per run that stands in the snapshot.",
+        "run_id started_at finished_at trigger code_version as_of rows_in rows_out",
+        own={
+            "run_id": "The run; it follows from the inputs, so equal inputs give the same one.",
+            "started_at": (
+                "The home's clock when the run began: time of the data, not of the machine, so that equal inputs give "
+                "equal rows. Instant, UTC."
+            ),
+            "finished_at": "The home's clock when the run ended. Instant, UTC.",
+            "trigger": "What began the run: the command line, a schedule or a sensor, with its name.",
+            "code_version": "Version of the package and digest of its sources.",
+            "as_of": "Last day that the run knows of: what was recorded after it, UTC, is in no table.",
+            "rows_in": "Rows of all landed files. A count.",
+            "rows_out": "Rows of the published tables, without those of checks and runs. A count.",
+        },
+    ),
+]
+
+_DBT = [
+    _of_dbt("core.dim_park", "park_id", "park"),
+    _of_dbt("core.dim_operator", "operator_id", "operator"),
+    _of_dbt("core.dim_tenant", "tenant_id", "tenant"),
+    _of_dbt("core.dim_vendor", "vendor_id", "vendor"),
+    _of_dbt("core.dim_contract", "contract_id", "contract"),
+    _of_dbt("core.dim_tranche", "tranche_id", "tranche"),
+    _of_dbt("core.dim_lease", "lease_id version", "lease and version"),
+    _of_dbt("core.dim_calendar", "calendar_date", "calendar day"),
+    _of_dbt("core.dim_vendor_calendar", "vendor_id calendar_date", "vendor and calendar day"),
+    _of_dbt(
+        "core.fct_contract_terms",
+        "contract_id instrument term valid_from amendment_id",
+        "contract, instrument, term, first day of validity and amendment",
+    ),
+    _of_dbt("metering.fct_capacity_hour", "tranche_id interval_start_at", "tranche and hour of the park's clock"),
+    _of_dbt("metering.fct_capacity_day", "tranche_id service_date", "tranche and service day"),
+    _of_dbt("metering.fct_power_day", "park_id service_date", "park and service day"),
+    _of_dbt("metering.fct_lease_revenue_day", "lease_id service_date", "lease and service day"),
+    _of_dbt("metering.fct_metering_exceptions", "exception_id", "contradiction between leases, telemetry and meters"),
+    _of_dbt(
+        "revenue_share.fct_share_base_month",
+        "contract_id service_month component",
+        "contract, service month and component of the base",
+    ),
+    _of_dbt(
+        "revenue_share.fct_share_tier_month", "contract_id service_month tier_no", "contract, service month and tier"
+    ),
+    _of_dbt("revenue_share.fct_share_month", "contract_id service_month", "contract and service month"),
+    _of_dbt("revenue_share.fct_share_line", "contract_id service_month lease_id", "contract, service month and lease"),
+    _of_dbt("backstop.fct_backstop_month", "tranche_id service_month", "tranche and service month"),
+    _of_dbt("backstop.fct_capacity_balance_month", "tranche_id service_month use", "tranche, service month and use"),
+    _of_dbt("backstop.fct_backstop_cap_month", "contract_id service_month", "contract and service month"),
+    _of_dbt(
+        "backstop.fct_max_exposure_fiscal_year",
+        "contract_id as_of_month vendor_fiscal_year",
+        "contract, month as of which it is known, and fiscal year of the vendor",
+    ),
+    _of_dbt("ledger.dim_account", "account", "ledger account"),
+    _of_dbt("ledger.fct_journal_lines", "entry_id line_no", "journal entry and line"),
+    _of_dbt("ledger.fct_period_close", "contract_id posting_month", "contract and closed month"),
+    _of_dbt("ledger.fct_receivable_document", "item_id", "document posted to trade receivable"),
+]
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for part in (
+        _ISSUER, _RECEIVABLES, _COLLECTIONS, _CREDIT_LOSS, _BACKSTOP_WORTH, _EXPOSURE, _STRESS, _QUALITY, _DBT
+    )
+    for table in part
+}  # fmt: skip
+
+
+def tables_of(group: str) -> list[Table]:
+    """The tables of a group of the credit jobs, of ``quality`` or of ``dbt``, in the order in which they are listed;
+    none for a group that there is not.
+    """
+    return [table for table in TABLES.values() if table.group == group]
