@@ -10,20 +10,23 @@ cast({{ local_time }} as date) + case when {{ local_time }} = date_trunc('day', 
 {%- endmacro %}
 
 {#
-    GPUs out of the commitment on a day, after a list of {is_recall, gpu_count, acts_date} in order: a withdrawal takes out no more than there
-    is (all where it gives no count), a recall brings back what it says (all where it gives no count).
+    withdrawn_gpu_count(steps, tranche_gpu_count, day), a DuckDB scalar macro: GPUs out of the commitment on a day, after a list of {is_recall,
+    gpu_count, acts_date} in order. A withdrawal takes out no more than there is (all where it gives no count), a recall brings back what it says
+    (all where it gives no count).
 #}
-{% macro withdrawn_gpu_count(steps, tranche_gpu_count, service_date) -%}
-list_reduce(
-                list_filter({{ steps }}, lambda step: step.acts_date <= {{ service_date }}),
-                lambda standing, step: {
-                    'is_recall': false,
-                    'gpu_count': case
-                        when step.is_recall then greatest(0, standing.gpu_count - coalesce(step.gpu_count, standing.gpu_count))
-                        else least({{ tranche_gpu_count }}, standing.gpu_count + coalesce(step.gpu_count, {{ tranche_gpu_count }}))
-                    end,
-                    'acts_date': step.acts_date
-                },
-                {'is_recall': false, 'gpu_count': 0, 'acts_date': date '0001-01-01'}
-            ).gpu_count
-{%- endmacro %}
+{% macro create_withdrawn_gpu_count() %}
+create or replace macro main.withdrawn_gpu_count(steps, tranche_gpu_count, day) as (
+    list_reduce(
+        list_filter(steps, lambda step: step.acts_date <= day),
+        lambda standing, step: {
+            'is_recall': false,
+            'gpu_count': case
+                when step.is_recall then greatest(0, standing.gpu_count - coalesce(step.gpu_count, standing.gpu_count))
+                else least(tranche_gpu_count, standing.gpu_count + coalesce(step.gpu_count, tranche_gpu_count))
+            end,
+            'acts_date': step.acts_date
+        },
+        {'is_recall': false, 'gpu_count': 0, 'acts_date': date '0001-01-01'}
+    ).gpu_count
+)
+{% endmacro %}

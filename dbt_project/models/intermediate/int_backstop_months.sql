@@ -30,7 +30,7 @@ month_terms as (
         backstop_expiry_date
     from {{ ref('int_backstop_segments') }}
     qualify row_number() over (
-        partition by contract_id, point_no, service_month order by to_date desc, tranche_id
+        partition by contract_id, point_no, service_month order by to_date desc, tranche_id asc
     ) = 1
 ),
 

@@ -12,7 +12,8 @@ with events as (
         events.event_id,
         events.kind,
         events.gpu_count,
-        {{ withdrawal_acts_at('events', 'segments') }} as acts_at_local
+        {{ withdrawal_acts_at('events', 'segments') }} as acts_at_local,
+        {{ first_day_from('acts_at_local') }} as acts_date
     from {{ ref('int_backstop_segments') }} as segments
     inner join {{ ref('stg_credit_events') }} as events
         on
@@ -32,7 +33,7 @@ days as (
         tranche_gpu_count,
         cast(unnest(generate_series(from_date, to_date, interval 1 day)) as date) as service_date,
         list(
-            {'is_recall': kind = 'recall', 'gpu_count': gpu_count, 'acts_date': {{ first_day_from('acts_at_local') }}}
+            struct_pack(is_recall := kind = 'recall', gpu_count := gpu_count, acts_date := acts_date)
             order by acts_at_local, event_id
         ) as steps
     from events
@@ -42,7 +43,7 @@ days as (
 withdrawn as (
     select
         * exclude (steps),
-        {{ withdrawn_gpu_count('steps', 'tranche_gpu_count', 'service_date') }} as withdrawn_gpu_count
+        main.withdrawn_gpu_count(steps, tranche_gpu_count, service_date) as withdrawn_gpu_count
     from days
 )
 

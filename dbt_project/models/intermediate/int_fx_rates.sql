@@ -46,6 +46,14 @@ both_ways as (
     from {{ ref('stg_fx_rate') }}
 ),
 
+pairs as (
+    select distinct
+        from_currency,
+        to_currency,
+        fx_source
+    from needs
+),
+
 -- The source that the contract names, else the only one there is; the pair as it is quoted, else its inverse.
 quotes as (
     select
@@ -54,8 +62,8 @@ quotes as (
         pairs.fx_source,
         both_ways.source,
         both_ways.is_inverse,
-        lower(both_ways.source) is not distinct from lower(pairs.fx_source) as is_named_source
-    from (select distinct from_currency, to_currency, fx_source from needs) as pairs
+        coalesce(lower(both_ways.source) = lower(pairs.fx_source), false) as is_named_source
+    from pairs
     inner join both_ways on pairs.from_currency = both_ways.from_currency and pairs.to_currency = both_ways.to_currency
     group by all
 ),
@@ -66,7 +74,7 @@ chosen_quotes as (
         count(distinct source) over (partition by from_currency, to_currency, fx_source) as source_count
     from quotes
     qualify row_number() over (
-        partition by from_currency, to_currency, fx_source order by is_named_source desc, is_inverse, source
+        partition by from_currency, to_currency, fx_source order by is_named_source desc, is_inverse asc, source asc
     ) = 1
 ),
 

@@ -15,7 +15,7 @@
 {%- endfor %}
 {%- set dirty = partitions | rejectattr('is_clean') | list %}
 
-with pending (park_id, service_date, fingerprint, interval_seconds, max_recorded_at) as (
+with pending (park_id, service_date, fingerprint, interval_seconds, max_recorded_at) as ( -- noqa: ST03
     select
         column_0,
         cast(column_1 as date),

@@ -123,7 +123,8 @@ withdrawal_events as (
         events.event_id,
         events.kind,
         events.gpu_count,
-        {{ withdrawal_acts_at('events', 'pieces') }} as acts_at_local
+        {{ withdrawal_acts_at('events', 'pieces') }} as acts_at_local,
+        {{ first_day_from('acts_at_local') }} as acts_date
     from pieces
     inner join {{ ref('stg_credit_events') }} as events
         on
@@ -144,7 +145,7 @@ withdrawal_days as (
         tranche_gpu_count,
         cast(unnest(generate_series(from_date, to_date, interval 1 day)) as date) as service_date,
         list(
-            {'is_recall': kind = 'recall', 'gpu_count': gpu_count, 'acts_date': {{ first_day_from('acts_at_local') }}}
+            struct_pack(is_recall := kind = 'recall', gpu_count := gpu_count, acts_date := acts_date)
             order by acts_at_local, event_id
         ) as steps
     from withdrawal_events
@@ -159,7 +160,7 @@ withdrawn as (
         amendment_id,
         from_date,
         sum(
-            cast({{ withdrawn_gpu_count('steps', 'tranche_gpu_count', 'service_date') }} as hugeint) * (
+            cast(main.withdrawn_gpu_count(steps, tranche_gpu_count, service_date) as hugeint) * (
                 epoch_us(timezone(time_zone, cast(service_date + 1 as timestamp)))
                 - epoch_us(timezone(time_zone, cast(service_date as timestamp)))
             )
@@ -255,6 +256,14 @@ period_amounts as (
     group by contract_id, as_of_month, vendor_fiscal_year, period_from_date
 ),
 
+claim_periods as (
+    select distinct
+        contract_id,
+        as_of_month,
+        period_from_date
+    from period_amounts
+),
+
 -- What the period's months up to the as-of month have claimed has used some of its cap.
 period_claims as (
     select
@@ -262,7 +271,7 @@ period_claims as (
         period_amounts.as_of_month,
         period_amounts.period_from_date,
         sum(months.claim_amount) as claimed_amount
-    from (select distinct contract_id, as_of_month, period_from_date from period_amounts) as period_amounts
+    from claim_periods as period_amounts
     inner join clock_points on period_amounts.contract_id = clock_points.contract_id
     inner join {{ ref('int_backstop_months') }} as months
         on

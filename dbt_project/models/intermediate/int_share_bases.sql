@@ -29,6 +29,35 @@ tiers as (
     group by contract_id, share_id, amendment_id
 ),
 
+-- The rate in force on the segment's first day, by contract month or by date.
+dated_rates as (
+    select
+        segments.contract_id,
+        segments.point_no,
+        segments.share_id,
+        segments.service_month,
+        segments.segment_no,
+        arg_min(tiers.rate, tiers.tier_no) as rate
+    from {{ ref('int_share_segments') }} as segments
+    inner join {{ ref('stg_share_tier') }} as tiers
+        on
+            segments.contract_id = tiers.contract_id
+            and segments.share_id = tiers.share_id
+            and segments.amendment_id = tiers.amendment_id
+    where
+        (
+            tiers.axis = 'contract_month'
+            and segments.contract_month >= coalesce(tiers.from_month, 1)
+            and segments.contract_month <= coalesce(tiers.to_month, segments.contract_month)
+        )
+        or (
+            tiers.axis = 'date'
+            and segments.from_date >= coalesce(tiers.from_date, segments.from_date)
+            and segments.from_date <= coalesce(tiers.to_date, segments.from_date)
+        )
+    group by segments.contract_id, segments.point_no, segments.share_id, segments.service_month, segments.segment_no
+),
+
 inputs as (
     select
         segments.contract_id,
@@ -49,13 +78,7 @@ inputs as (
         case when segments.minimum_period = 'month' then {{ prorated('segments.minimum_amount', 'segments') }} end as minimum_amount,
         tiers.tiers,
         -- The rate that makes a natural breakpoint of the minimum, where it does not hang on what went before.
-        list_filter(
-            tiers.tiers,
-            lambda tier:
-            (tier.axis = 'contract_month' and segments.contract_month >= coalesce(tier.from_month, 1)
-                and segments.contract_month <= coalesce(tier.to_month, segments.contract_month))
-            or (tier.axis = 'date' and segments.from_date >= coalesce(tier.from_date, segments.from_date) and segments.from_date <= coalesce(tier.to_date, segments.from_date))
-        )[1].rate as dated_rate
+        dated_rates.rate as dated_rate
     from {{ ref('int_share_segments') }} as segments
     left join revenue
         on
@@ -69,6 +92,13 @@ inputs as (
             segments.contract_id = tiers.contract_id
             and segments.share_id = tiers.share_id
             and segments.amendment_id = tiers.amendment_id
+    left join dated_rates
+        on
+            segments.contract_id = dated_rates.contract_id
+            and segments.point_no = dated_rates.point_no
+            and segments.share_id = dated_rates.share_id
+            and segments.service_month = dated_rates.service_month
+            and segments.segment_no = dated_rates.segment_no
 ),
 
 started as (

@@ -147,10 +147,10 @@ period_terms as (
         on bounded_periods.contract_id = first_days.contract_id and bounded_periods.point_no = first_days.point_no
     left join {{ ref('int_terms_in_force') }} as end_version
         on
-            end_version.instrument = 'revenue_share'
-            and bounded_periods.contract_id = end_version.contract_id
+            bounded_periods.contract_id = end_version.contract_id
             and bounded_periods.point_no = end_version.point_no
             and least(bounded_periods.period_to_date, bounded_periods.contract_end_date) between end_version.from_date and end_version.to_date
+            and end_version.instrument = 'revenue_share'
     left join {{ ref('stg_share_terms') }} as end_terms
         on
             end_version.contract_id = end_terms.contract_id

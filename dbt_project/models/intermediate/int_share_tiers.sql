@@ -197,6 +197,18 @@ price_bands as (
     group by all
 ),
 
+price_totals as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        sum(band_amount) as total_amount
+    from price_bands
+    group by contract_id, point_no, share_id, service_month, segment_no
+),
+
 price_slices as (
     select
         segment_tiers.*,
@@ -215,17 +227,7 @@ price_slices as (
             and segment_tiers.service_month = price_bands.service_month
             and segment_tiers.segment_no = price_bands.segment_no
             and segment_tiers.tier_no = price_bands.tier_no
-    left join (
-        select
-            contract_id,
-            point_no,
-            share_id,
-            service_month,
-            segment_no,
-            sum(band_amount) as total_amount
-        from price_bands
-        group by contract_id, point_no, share_id, service_month, segment_no
-    ) as totals
+    left join price_totals as totals
         on
             segment_tiers.contract_id = totals.contract_id
             and segment_tiers.point_no = totals.point_no

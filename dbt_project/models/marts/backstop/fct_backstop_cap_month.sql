@@ -4,6 +4,14 @@ with clock_points as (
     where is_clock
 ),
 
+first_caps as (
+    select
+        contract_id,
+        arg_min_null(lifetime_cap_amount, valid_from) as lifetime_cap_amount
+    from {{ ref('stg_backstop_terms') }}
+    group by contract_id
+),
+
 -- Every ended month of a contract that has, or has had, a backstop.
 months as (
     select
@@ -16,9 +24,7 @@ months as (
         clock_points.time_zone
     from {{ ref('int_closes') }} as closes
     inner join clock_points on closes.contract_id = clock_points.contract_id
-    where closes.contract_id in (
-        select versions.contract_id from {{ ref('stg_contract_version') }} as versions where versions.instrument = 'backstop'
-    )
+    where closes.contract_id in (select contract_id from first_caps)
 ),
 
 claims as (
@@ -51,14 +57,6 @@ payments as (
             and {{ known_at('payments', 'months.known_at') }}
             and months.month_end_date >= cast(timezone(months.time_zone, payments.received_at) as date)
     group by months.contract_id, months.service_month
-),
-
-first_caps as (
-    select
-        contract_id,
-        arg_min_null(lifetime_cap_amount, valid_from) as lifetime_cap_amount
-    from {{ ref('stg_backstop_terms') }}
-    group by contract_id
 ),
 
 exposures as (
