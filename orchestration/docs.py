@@ -1,0 +1,375 @@
+"""The documentation site: ``python -m orchestration.docs`` builds it from the guides, dbt's manifest and the code.
+
+Pages that say what the code does are generated from it (tables, feeds, terms, policies, Python API), so that they
+cannot fall behind; guides are written by hand in ``dbt_project/docs``. No page asks the network for anything.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+
+from ingest.contracts import CONTRACTS, LINEAGE, RECORDED_AT, RULES, Column, FeedContract
+from ingest.formats.registry import FORMATS
+from ingest.terms.computed import COMPUTED, NOT_COMPUTED_YET
+from ingest.terms.policy import Policies
+from orchestration import polars_jobs
+from orchestration.settings import DBT_PROJECT, PROJECT_ROOT
+
+GUIDES = DBT_PROJECT / "docs"
+SITE = DBT_PROJECT / "site"
+MART_SCHEMAS = ("core", "metering", "revenue_share", "backstop", "ledger")
+
+# Tables that the Polars jobs make, and where their columns are declared. dbt knows nothing of them.
+JOB_TABLES: Mapping[str, tuple[str, str, str]] = {
+    "credit.fct_receivable_item": ("receivables", "ITEM_SCHEMA", "One row per receivable item and month."),
+    "credit.fct_cash_application": (
+        "receivables",
+        "APPLICATION_SCHEMA",
+        "One row per payment, item and step of its application.",
+    ),
+    "credit.fct_receivable_rollforward_month": ("receivables", "ROLLFORWARD_SCHEMA", "One row per contract and month."),
+    "credit.fct_ageing_month": ("ageing", "AGEING_SCHEMA", "One row per contract, month and bucket of days past due."),
+    "credit.fct_roll_rate_month": (
+        "ageing",
+        "ROLL_SCHEMA",
+        "One row per month, bucket before, bucket after and currency.",
+    ),
+    "credit.fct_collection_metrics_month": ("collections", "METRICS_SCHEMA", "One row per contract and month."),
+    "credit.fct_provision_matrix_month": (
+        "provision_matrix",
+        "MATRIX_SCHEMA",
+        "One row per contract, month and bucket.",
+    ),
+    "credit.fct_credit_loss_month": (
+        "expected_loss",
+        "LOSS_SCHEMA",
+        "One row per contract, month, standard, scenario and horizon.",
+    ),
+    "credit.fct_allowance_rollforward_month": (
+        "allowance",
+        "ALLOWANCE_SCHEMA",
+        "One row per contract, month and standard.",
+    ),
+    "credit.fct_credit_journal_lines": ("journal", "JOURNAL_SCHEMA", "One row per entry of the credit jobs and line."),
+    "ledger.fct_trial_balance_month": (
+        "journal",
+        "TRIAL_BALANCE_SCHEMA",
+        "One row per contract, account and posting month.",
+    ),
+    "credit.fct_backstop_liability_month": (
+        "backstop_liability",
+        "LIABILITY_SCHEMA",
+        "One row per contract, month and measurement basis.",
+    ),
+    "credit.fct_backstop_distribution_month": (
+        "backstop_worth",
+        "DISTRIBUTION_SCHEMA",
+        "One row per contract, month and correlation case.",
+    ),
+    "credit.fct_rate_sensitivity_month": (
+        "rate_sensitivity",
+        "SENSITIVITY_SCHEMA",
+        "One row per contract, month, stream and shock.",
+    ),
+    "credit.fct_exposure_month": ("exposure", "EXPOSURE_SCHEMA", "One row per contract and month."),
+    "credit.fct_concentration_month": (
+        "exposure",
+        "CONCENTRATION_SCHEMA",
+        "One row per month, dimension and currency.",
+    ),
+    "credit.fct_stress_result": ("stress", "STRESS_SCHEMA", "One row per scenario, contract and month."),
+    "issuer.fct_issuer_fact": ("issuer", "FACT_SCHEMA", "One row per issuer, fiscal period and filed item."),
+    "issuer.fct_issuer_quarter": ("issuer", "QUARTER_SCHEMA", "One row per issuer and fiscal quarter."),
+}
+
+# Units stand last in names; longer endings first.
+UNITS: tuple[tuple[str, str], ...] = (
+    ("_null_reason", ""),
+    ("_per_gpu_hour", "currency_code per GPU-hour"),
+    ("_gpu_hours", "GPU-hours"),
+    ("_gpu_count", "GPUs"),
+    ("gpu_count", "GPUs"),
+    ("_amount", "currency_code"),
+    ("_usd", "USD"),
+    ("_usd_m", "USD million"),
+    ("_kwh", "kWh"),
+    ("_mwh", "MWh"),
+    ("_mw", "MW"),
+    ("_fraction", "0 to 1"),
+    ("_probability", "0 to 1"),
+    ("_days", "days"),
+    ("_months", "months"),
+    ("_years", "years"),
+    ("_bp", "basis points"),
+    ("_month", "first day of the month"),
+    ("_date", "day of the park's zone"),
+    ("_at", "instant, UTC"),
+)
+
+
+def unit_of(column: str) -> str:
+    """The unit that a column's name ends in; empty for names, keys and pure numbers."""
+    return next((unit for ending, unit in UNITS if column.endswith(ending)), "")
+
+
+def text_table(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table; bars and line breaks in cells are escaped."""
+    heads = list(heading)
+    lines = [heads, ["---"] * len(heads), *([str(cell) for cell in row] for row in rows)]
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n" for line in lines
+    )
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+
+def manifest() -> dict[str, Any]:
+    """Dbt's manifest, parsed first where it is missing or older than the project's files."""
+    # Imports Dagster, which takes seconds and is needed for this alone.
+    from orchestration.assets.warehouse import dbt_project  # noqa: PLC0415
+
+    path = dbt_project().manifest_path
+    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return found
+
+
+def key_of(model: Mapping[str, Any], nodes: Mapping[str, Any]) -> list[str]:
+    """Columns of a model's primary_key test; empty where it has none."""
+    for node in nodes.values():
+        test = node.get("test_metadata") or {}
+        if test.get("name") == "primary_key" and node.get("attached_node") == model["unique_id"]:
+            return [str(column) for column in test["kwargs"].get("columns", [])]
+    return []
+
+
+def model_section(model: Mapping[str, Any], nodes: Mapping[str, Any]) -> str:
+    """One table that dbt builds: grain, key, columns."""
+    columns = model["columns"].values()
+    key = ", ".join(f"`{column}`" for column in key_of(model, nodes)) or "none"
+    table = text_table(
+        ("column", "type", "unit", "what it is"),
+        ((f"`{c['name']}`", c["data_type"] or "", unit_of(c["name"]), c["description"]) for c in columns),
+    )
+    return f"## {model['schema']}.{model['name']}\n\n{model['description']}\n\nKey: {key}. Built by dbt (`{model['path']}`).\n\n{table}\n"
+
+
+def job_section(table: str) -> str:
+    """One table that the Polars jobs make, with the columns that the code declares."""
+    module_name, constant, grain = JOB_TABLES[table]
+    schema: Mapping[str, Any] = getattr(importlib.import_module(f"{polars_jobs.__name__}.{module_name}"), constant)
+    columns = text_table(
+        ("column", "type", "unit"), ((f"`{name}`", type_text(kind), unit_of(name)) for name, kind in schema.items())
+    )
+    link = f"[{module_name}](../api/{module_name}.md)"
+    return f"## {table}\n\n{grain}\n\nMade by {link}, where signs and formulas are described.\n\n{columns}\n"
+
+
+def type_text(kind: Any) -> str:
+    """A Polars type as SQL would call it."""
+    if isinstance(kind, pl.Decimal):
+        return f"decimal({kind.precision},{kind.scale})"
+    names = {
+        pl.String: "varchar",
+        pl.Date: "date",
+        pl.Boolean: "boolean",
+        pl.Float64: "double",
+        pl.Int16: "smallint",
+        pl.Int32: "integer",
+        pl.Int64: "bigint",
+        pl.UInt64: "ubigint",
+    }
+    base = kind if inspect.isclass(kind) else type(kind)
+    return "timestamptz" if base is pl.Datetime else names.get(base, str(kind).lower())
+
+
+def table_pages(parsed: Mapping[str, Any]) -> dict[str, str]:
+    """One page per schema of the published tables."""
+    nodes = parsed["nodes"]
+    sections: dict[str, list[str]] = defaultdict(list)
+    models = [node for node in nodes.values() if node["resource_type"] == "model" and node["schema"] in MART_SCHEMAS]
+    for model in sorted(models, key=lambda node: str(node["name"])):
+        sections[model["schema"]].append(model_section(model, nodes))
+    for table in JOB_TABLES:
+        sections[table.split(".")[0]].append(job_section(table))
+    return {f"tables/{schema}.md": f"# {schema}\n\n" + "\n".join(parts) for schema, parts in sections.items()}
+
+
+def column_row(column: Column) -> tuple[str, ...]:
+    """One column of a feed: name, whether needed, kind, unit, meaning, bounds."""
+    bounds = [*(f"`{choice}`" for choice in column.choices)]
+    if column.minimum is not None:
+        bounds.append(f"at least {column.minimum}")
+    if column.maximum is not None:
+        bounds.append(f"at most {column.maximum}")
+    return (
+        f"`{column.name}`",
+        "yes" if column.is_required else "no",
+        column.kind,
+        column.unit,
+        column.description,
+        ", ".join(bounds),
+    )
+
+
+def feed_section(feed: FeedContract) -> str:
+    """One feed contract."""
+    rows = [column_row(column) for column in (*feed.columns, RECORDED_AT)]
+    formats = ", ".join(f"`{known.name}`" for known in FORMATS.values() if feed.name in known.feeds)
+    known_elsewhere = "; ".join(f"`{reference.column}` is a known {reference.to}" for reference in feed.references)
+    return (
+        f"## {feed.name}\n\n{feed.description}\n\nKey, beside the park: {', '.join(f'`{name}`' for name in feed.key)}. "
+        f"Formats: {formats}."
+        + (f" A row waits until {known_elsewhere}." if known_elsewhere else "")
+        + "\n\n"
+        + text_table(("column", "needed", "kind", "unit", "what it is", "allowed"), rows)
+        + "\n"
+    )
+
+
+def feeds_page() -> str:
+    """All feed contracts, lineage and rules."""
+    rules = text_table(
+        ("rule", "cost", "when"),
+        ((f"`{r.name}`", r.severity.value.replace("_", " "), r.description) for r in RULES.values()),
+    )
+    lineage = ", ".join(f"`{name}`" for name in LINEAGE)
+    return (
+        "# Feeds\n\nWhat a file under `landing/<park_id>/<feed>/` must hold. Every row in `raw` also carries its lineage: "
+        f"{lineage}.\n\n" + "\n".join(feed_section(feed) for feed in CONTRACTS.values()) + f"## Rules\n\n{rules}"
+    )
+
+
+def terms_page() -> str:
+    """Which optional contract terms are computed, and every policy with its default."""
+    listed = [(name, "computed" if name in COMPUTED else "not yet") for name in sorted(COMPUTED | NOT_COMPUTED_YET)]
+    policies = (
+        (
+            f"`{name}`",
+            f"`{json.dumps(field.get_default(call_default_factory=True), default=str)}`",
+            field.description or "",
+        )
+        for name, field in Policies.model_fields.items()
+    )
+    return (
+        "# Terms and policies\n\nA contract that uses a term that is not computed yet is left out, and the run says so.\n\n"
+        + text_table(("term", "state"), ((f"`{name}`", state) for name, state in listed))
+        + "\n## Policies\n\nThe user's choices, in `policies/*.yaml`; no contract's terms.\n\n"
+        + text_table(("policy", "default", "what it is"), policies)
+    )
+
+
+def job_modules() -> list[ModuleType]:
+    """Every module of the Polars jobs."""
+    return [
+        importlib.import_module(f"{polars_jobs.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(polars_jobs.__path__)
+    ]
+
+
+def api_page(module: ModuleType) -> str:
+    """The public functions and classes of a module with their signatures and docstrings, in the order of the file."""
+    members = [
+        member
+        for name, member in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isfunction(member) or inspect.isclass(member))
+        and member.__module__ == module.__name__
+    ]
+    sections = [_member_section(member) for member in sorted(members, key=_line)]
+    return f"# {module.__name__.rsplit('.', 1)[-1]}\n\n{inspect.getdoc(module) or ''}\n\n" + "\n".join(sections)
+
+
+def _line(member: Any) -> int:
+    return inspect.getsourcelines(member)[1]
+
+
+def _member_section(member: Callable[..., Any]) -> str:
+    try:
+        signature = str(inspect.signature(member))
+    except ValueError:
+        signature = ""
+    kind = "class " if inspect.isclass(member) else ""
+    return f"## {member.__name__}\n\n```python\n{kind}{member.__name__}{signature}\n```\n\n{inspect.getdoc(member) or ''}\n"
+
+
+# --- the site -------------------------------------------------------------------------------------
+
+GUIDE_ORDER = (
+    "index.md",
+    "quickstart.md",
+    "reading-the-monitor.md",
+    "your-own-home.md",
+    "sql-cookbook.md",
+    "how-the-books-work.md",
+    "credit-loss.md",
+    "operations.md",
+)
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its path in the site's source."""
+    made = table_pages(manifest())
+    made["feeds.md"], made["terms.md"] = feeds_page(), terms_page()
+    made["changelog.md"] = (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for module in job_modules():
+        made[f"api/{module.__name__.rsplit('.', 1)[-1]}.md"] = api_page(module)
+    return made
+
+
+def config(source: Path, site: Path, made: Iterable[str]) -> dict[str, Any]:
+    """Mkdocs' configuration; JSON is YAML, so it is written as JSON."""
+    paths = sorted(made)
+    return {
+        "site_name": "parkledger",
+        "docs_dir": str(source),
+        "site_dir": str(site),
+        "use_directory_urls": False,
+        "theme": {"name": "material", "font": False, "palette": {"scheme": "default", "primary": "blue grey"}},
+        "plugins": ["search"],
+        "markdown_extensions": ["tables", "fenced_code", {"toc": {"permalink": True, "toc_depth": 2}}],
+        "nav": [
+            {"Guides": list(GUIDE_ORDER)},
+            {"Tables": [path for path in paths if path.startswith("tables/")]},
+            {"Inputs": ["feeds.md", "terms.md"]},
+            {"Python API": [path for path in paths if path.startswith("api/")]},
+            {"Changelog": "changelog.md"},
+        ],
+    }
+
+
+def build(site: Path = SITE) -> Path:
+    """Build the whole site into a folder and give its first page. A broken link is an error."""
+    made = pages()
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "docs"
+        shutil.copytree(GUIDES, source)
+        for name, content in made.items():
+            target = source / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content, encoding="utf-8")
+        settings = Path(folder) / "mkdocs.yml"
+        settings.write_text(json.dumps(config(source, site, made), indent=2), encoding="utf-8")
+        subprocess.run(
+            [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(settings)], check=True
+        )  # noqa: S603
+    return site / "index.html"
+
+
+if __name__ == "__main__":
+    print(f"built {build().relative_to(PROJECT_ROOT)}")

@@ -1,0 +1,168 @@
+"""``make bench``: speed and memory of the project as ratios to a named baseline of the same run.
+
+SIZE=small (default, below three minutes) or SIZE=seed (the demo home's order of size). Each side runs in a process of
+its own, both sides in turn, so that a busy machine slows both. Ratios are of medians; the spread is the middle half of
+all runs. The result is printed and saved under .bench/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.cases import CASES
+from tests.benchmarks.measuring import Case, Side, Size, Timing
+
+ROOT = Path(__file__).parents[2]
+ROUNDS, REPEATS = 3, 3
+PACKAGES = ("parkledger", "duckdb", "polars", "numpy", "scipy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case, both sides: seconds (median, lower and upper quartile) and peak bytes."""
+
+    case: str
+    baseline: str
+    unit: str
+    count: int
+    project_seconds: tuple[float, float, float]
+    baseline_seconds: tuple[float, float, float]
+    time_ratio: float
+    project_peak_bytes: int
+    baseline_peak_bytes: int
+    memory_ratio: float
+    runs: int
+
+
+def _in_process(number: int, side: str, size: Size, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.one_side", str(number), side, size, str(folder), str(REPEATS)],
+        cwd=ROOT,
+        env={**os.environ, "POLARS_MAX_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{CASES[number].name}, {side}:\n{done.stderr}")
+    return done.stdout
+
+
+def _timing(text: str) -> Timing:
+    return Timing(**json.loads(text.splitlines()[-1]))
+
+
+def _quartiles(seconds: list[float]) -> tuple[float, float, float]:
+    lower, median, upper = statistics.quantiles(seconds, n=4, method="inclusive")
+    return median, lower, upper
+
+
+def measure(number: int, size: Size) -> Result:
+    """Run one case; raises if the two sides do not give the same figure."""
+    case = CASES[number]
+    sides: dict[Side, list[Timing]] = {"baseline": [], "project": []}
+    with tempfile.TemporaryDirectory() as folder:
+        _in_process(number, "prepare", size, Path(folder))
+        for _ in range(ROUNDS):
+            for side, timings in sides.items():
+                timings.append(_timing(_in_process(number, side, size, Path(folder))))
+    _check_figures(case, sides["project"][0].figure, sides["baseline"][0].figure)
+    project = _quartiles([s for timing in sides["project"] for s in timing.seconds])
+    baseline = _quartiles([s for timing in sides["baseline"] for s in timing.seconds])
+    peak = {side: max(timing.peak_bytes for timing in timings) for side, timings in sides.items()}
+    return Result(
+        case=case.name,
+        baseline=case.baseline_name,
+        unit=case.unit,
+        count=case.count[size],
+        project_seconds=project,
+        baseline_seconds=baseline,
+        time_ratio=project[0] / baseline[0],
+        project_peak_bytes=peak["project"],
+        baseline_peak_bytes=peak["baseline"],
+        memory_ratio=peak["project"] / peak["baseline"],
+        runs=ROUNDS * REPEATS,
+    )
+
+
+def _check_figures(case: Case, project: float, baseline: float) -> None:
+    if abs(project - baseline) > case.tolerance * abs(baseline):
+        raise RuntimeError(f"{case.name}: the project gives {project!r}, the baseline {baseline!r}")
+
+
+def _milliseconds(seconds: tuple[float, float, float]) -> str:
+    median, lower, upper = (value * 1000 for value in seconds)
+    return f"{median:,.1f} ({lower:,.1f} to {upper:,.1f})"
+
+
+def show(results: list[Result], size: Size, machine: dict[str, str | int | None]) -> None:
+    versions = ", ".join(f"{name} {machine[name]}" for name in PACKAGES)
+    table = Table(
+        title=f"parkledger bench, SIZE={size}",
+        caption=f"{results[0].runs} runs a side; median (middle half). Python {machine['python']}, {versions}; {machine['cpus']} CPUs.",
+        expand=True,
+    )
+    for heading in ("what", "against"):
+        table.add_column(heading, ratio=2)
+    for heading in ("size", "ms", "baseline ms", "time", "per second", "peak MiB", "memory"):
+        table.add_column(heading, justify="right", ratio=1)
+    for row in results:
+        table.add_row(
+            row.case,
+            row.baseline,
+            f"{row.count:,} {row.unit}",
+            _milliseconds(row.project_seconds),
+            _milliseconds(row.baseline_seconds),
+            f"{row.time_ratio:.2f} ×",
+            f"{row.count / row.project_seconds[0]:,.0f}",
+            f"{row.project_peak_bytes / 2**20:,.0f} / {row.baseline_peak_bytes / 2**20:,.0f}",
+            f"{row.memory_ratio:.2f} ×",
+        )
+    Console(width=None if sys.stdout.isatty() else 180).print(table)
+
+
+def main() -> None:
+    chosen = os.environ.get("SIZE", "small")
+    if chosen not in {"small", "seed"}:
+        raise SystemExit("SIZE is small or seed")
+    size: Size = "seed" if chosen == "seed" else "small"
+    machine: dict[str, str | int | None] = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        **{name: version(name) for name in PACKAGES},
+    }
+    results = []
+    for number, case in enumerate(CASES):
+        Console(stderr=True).print(f"{number + 1}/{len(CASES)} {case.name}")
+        results.append(measure(number, size))
+    show(results, size, machine)
+    folder = ROOT / ".bench"
+    folder.mkdir(exist_ok=True)
+    measured_at = datetime.now(UTC)
+    target = folder / f"{measured_at:%Y%m%dT%H%M%SZ}-{size}.json"
+    content = {
+        "measured_at": measured_at.isoformat(),
+        "size": size,
+        "machine": machine,
+        "results": [asdict(row) for row in results],
+    }
+    target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    Console().print(f"saved {target.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

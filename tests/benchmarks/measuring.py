@@ -1,0 +1,68 @@
+"""What a case is, and how one side of it is timed in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Size = Literal["small", "seed"]
+Side = Literal["project", "baseline"]
+# A call of the thing measured; gives a figure that both sides must agree on.
+Run = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: the project's way and a named baseline on the same input.
+
+    Attributes:
+        name: what is measured.
+        baseline_name: what it is compared with, and what that leaves out.
+        unit: what is counted.
+        count: how much of it at each size.
+        prepare: writes the input into a folder, once.
+        project, baseline: set up one side and give the call to be timed.
+        tolerance: relative difference allowed between the two figures.
+    """
+
+    name: str
+    baseline_name: str
+    unit: str
+    count: dict[Size, int]
+    prepare: Callable[[Path, Size], None]
+    project: Callable[[Path, Size], Run]
+    baseline: Callable[[Path, Size], Run]
+    tolerance: float = 1e-9
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of each timed run, the figure it gave, and the peak memory of the process in bytes."""
+
+    seconds: list[float]
+    figure: float
+    peak_bytes: int
+
+
+def time_side(case: Case, side: Side, size: Size, folder: Path, repeats: int) -> Timing:
+    """One warm-up, then `repeats` timed runs. Imports and set-up are not timed, but their memory counts on both sides."""
+    run = (case.project if side == "project" else case.baseline)(folder, size)
+    figure = run()
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return Timing(seconds, figure, peak_bytes())
+
+
+def peak_bytes() -> int:
+    """The high-water mark of this process's memory. Not ru_maxrss: that one outlives exec and would show the parent's."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    if found is None:
+        raise OSError("/proc/self/status holds no VmHWM")
+    return int(found[1]) * 1024
