@@ -8,6 +8,7 @@ refused.
 
 import hashlib
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -138,3 +139,26 @@ def is_unchanged(file: LandingFile) -> bool:
     except OSError:
         return False
     return (status.st_size, status.st_mtime_ns) == (file.size_bytes, file.mtime_ns)
+
+
+def place(source: Path, home: Home, park_id: str, feed: str) -> Path:
+    """Copy a file under landing, named by its content where the name is taken; written beside and renamed into place.
+
+    Args:
+        source: the file as its maker wrote it.
+        home: the home.
+        park_id: a park of the home.
+        feed: name of a feed.
+
+    Returns:
+        Where it stands now.
+    """
+    folder = home.path / "landing" / park_id / feed
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / source.name
+    if target.exists() and content_hash(target) != content_hash(source):
+        target = folder / f"{content_hash(source)[:12]}-{source.name}"
+    temporary = folder / f".{source.name}.part"
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)
+    return target

@@ -21,82 +21,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import polars as pl
-
 from ingest.contracts import CONTRACTS, LINEAGE, RECORDED_AT, RULES, Column, FeedContract
 from ingest.formats.registry import FORMATS
 from ingest.terms.computed import COMPUTED, NOT_COMPUTED_YET
 from ingest.terms.policy import Policies
 from orchestration import polars_jobs
+from orchestration.publishing.catalogue import QUALITY, TABLES, Table
+from orchestration.publishing.snapshot import NOT_PUBLISHED
 from orchestration.settings import DBT_PROJECT, PROJECT_ROOT
 
 GUIDES = DBT_PROJECT / "docs"
 SITE = DBT_PROJECT / "site"
-MART_SCHEMAS = ("core", "metering", "revenue_share", "backstop", "ledger")
-
-# Tables that the Polars jobs make, and where their columns are declared. dbt knows nothing of them.
-JOB_TABLES: Mapping[str, tuple[str, str, str]] = {
-    "credit.fct_receivable_item": ("receivables", "ITEM_SCHEMA", "One row per receivable item and month."),
-    "credit.fct_cash_application": (
-        "receivables",
-        "APPLICATION_SCHEMA",
-        "One row per payment, item and step of its application.",
-    ),
-    "credit.fct_receivable_rollforward_month": ("receivables", "ROLLFORWARD_SCHEMA", "One row per contract and month."),
-    "credit.fct_ageing_month": ("ageing", "AGEING_SCHEMA", "One row per contract, month and bucket of days past due."),
-    "credit.fct_roll_rate_month": (
-        "ageing",
-        "ROLL_SCHEMA",
-        "One row per month, bucket before, bucket after and currency.",
-    ),
-    "credit.fct_collection_metrics_month": ("collections", "METRICS_SCHEMA", "One row per contract and month."),
-    "credit.fct_provision_matrix_month": (
-        "provision_matrix",
-        "MATRIX_SCHEMA",
-        "One row per contract, month and bucket.",
-    ),
-    "credit.fct_credit_loss_month": (
-        "expected_loss",
-        "LOSS_SCHEMA",
-        "One row per contract, month, standard, scenario and horizon.",
-    ),
-    "credit.fct_allowance_rollforward_month": (
-        "allowance",
-        "ALLOWANCE_SCHEMA",
-        "One row per contract, month and standard.",
-    ),
-    "credit.fct_credit_journal_lines": ("journal", "JOURNAL_SCHEMA", "One row per entry of the credit jobs and line."),
-    "ledger.fct_trial_balance_month": (
-        "journal",
-        "TRIAL_BALANCE_SCHEMA",
-        "One row per contract, account and posting month.",
-    ),
-    "credit.fct_backstop_liability_month": (
-        "backstop_liability",
-        "LIABILITY_SCHEMA",
-        "One row per contract, month and measurement basis.",
-    ),
-    "credit.fct_backstop_distribution_month": (
-        "backstop_worth",
-        "DISTRIBUTION_SCHEMA",
-        "One row per contract, month and correlation case.",
-    ),
-    "credit.fct_rate_sensitivity_month": (
-        "rate_sensitivity",
-        "SENSITIVITY_SCHEMA",
-        "One row per contract, month, stream and shock.",
-    ),
-    "credit.fct_exposure_month": ("exposure", "EXPOSURE_SCHEMA", "One row per contract and month."),
-    "credit.fct_concentration_month": (
-        "exposure",
-        "CONCENTRATION_SCHEMA",
-        "One row per month, dimension and currency.",
-    ),
-    "credit.fct_stress_result": ("stress", "STRESS_SCHEMA", "One row per scenario, contract and month."),
-    "issuer.fct_issuer_fact": ("issuer", "FACT_SCHEMA", "One row per issuer, fiscal period and filed item."),
-    "issuer.fct_issuer_quarter": ("issuer", "QUARTER_SCHEMA", "One row per issuer and fiscal quarter."),
-}
-
 # Units stand last in names; longer endings first.
 UNITS: tuple[tuple[str, str], ...] = (
     ("_null_reason", ""),
@@ -149,64 +84,32 @@ def manifest() -> dict[str, Any]:
     return found
 
 
-def key_of(model: Mapping[str, Any], nodes: Mapping[str, Any]) -> list[str]:
-    """Columns of a model's primary_key test; empty where it has none."""
-    for node in nodes.values():
-        test = node.get("test_metadata") or {}
-        if test.get("name") == "primary_key" and node.get("attached_node") == model["unique_id"]:
-            return [str(column) for column in test["kwargs"].get("columns", [])]
-    return []
-
-
-def model_section(model: Mapping[str, Any], nodes: Mapping[str, Any]) -> str:
-    """One table that dbt builds: grain, key, columns."""
-    columns = model["columns"].values()
-    key = ", ".join(f"`{column}`" for column in key_of(model, nodes)) or "none"
-    table = text_table(
-        ("column", "type", "unit", "what it is"),
-        ((f"`{c['name']}`", c["data_type"] or "", unit_of(c["name"]), c["description"]) for c in columns),
-    )
-    return f"## {model['schema']}.{model['name']}\n\n{model['description']}\n\nKey: {key}. Built by dbt (`{model['path']}`).\n\n{table}\n"
-
-
-def job_section(table: str) -> str:
-    """One table that the Polars jobs make, with the columns that the code declares."""
-    module_name, constant, grain = JOB_TABLES[table]
-    schema: Mapping[str, Any] = getattr(importlib.import_module(f"{polars_jobs.__name__}.{module_name}"), constant)
-    columns = text_table(
-        ("column", "type", "unit"), ((f"`{name}`", type_text(kind), unit_of(name)) for name, kind in schema.items())
-    )
-    link = f"[{module_name}](../api/{module_name}.md)"
-    return f"## {table}\n\n{grain}\n\nMade by {link}, where signs and formulas are described.\n\n{columns}\n"
-
-
-def type_text(kind: Any) -> str:
-    """A Polars type as SQL would call it."""
-    if isinstance(kind, pl.Decimal):
-        return f"decimal({kind.precision},{kind.scale})"
-    names = {
-        pl.String: "varchar",
-        pl.Date: "date",
-        pl.Boolean: "boolean",
-        pl.Float64: "double",
-        pl.Int16: "smallint",
-        pl.Int32: "integer",
-        pl.Int64: "bigint",
-        pl.UInt64: "ubigint",
-    }
-    base = kind if inspect.isclass(kind) else type(kind)
-    return "timestamptz" if base is pl.Datetime else names.get(base, str(kind).lower())
+def table_section(table: Table, model: Mapping[str, Any] | None) -> str:
+    """One published table: grain, key, columns. ``model``: dbt's node, where dbt builds and describes the table."""
+    heading, rows = ("column", "unit", "what it is"), list(table.columns.items())
+    made_by = f"the {table.group} group of the credit jobs"
+    if model is not None:
+        rows = [(column["name"], column["description"]) for column in model["columns"].values()]
+        made_by = f"dbt (`{model['path']}`)"
+    elif table.group == QUALITY:
+        made_by = "landing and the run itself"
+    key = ", ".join(f"`{column}`" for column in table.key)
+    grain = model["description"] if model is not None else table.description
+    columns = text_table(heading, ((f"`{name}`", unit_of(name), text) for name, text in rows))
+    return f"## {table.name}\n\n{grain}\n\nKey: {key}. Made by {made_by}.\n\n{columns}\n"
 
 
 def table_pages(parsed: Mapping[str, Any]) -> dict[str, str]:
     """One page per schema of the published tables."""
-    nodes = parsed["nodes"]
+    models = {
+        f"{node['schema']}.{node['name']}": node
+        for node in parsed["nodes"].values()
+        if node["resource_type"] == "model"
+    }
     sections: dict[str, list[str]] = defaultdict(list)
-    models = [node for node in nodes.values() if node["resource_type"] == "model" and node["schema"] in MART_SCHEMAS]
-    for model in sorted(models, key=lambda node: str(node["name"])):
-        sections[model["schema"]].append(model_section(model, nodes))
-    for table in JOB_TABLES:
-        sections[table.split(".")[0]].append(job_section(table))
+    for name, table in sorted(TABLES.items()):
+        if name not in NOT_PUBLISHED:
+            sections[name.split(".")[0]].append(table_section(table, models.get(name)))
     return {f"tables/{schema}.md": f"# {schema}\n\n" + "\n".join(parts) for schema, parts in sections.items()}
 
 
@@ -365,9 +268,9 @@ def build(site: Path = SITE) -> Path:
             target.write_text(content, encoding="utf-8")
         settings = Path(folder) / "mkdocs.yml"
         settings.write_text(json.dumps(config(source, site, made), indent=2), encoding="utf-8")
-        subprocess.run(
-            [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(settings)], check=True
-        )  # noqa: S603
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(settings)]
+        # The variable silences the theme's notice about its successor.
+        subprocess.run(command, check=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})  # noqa: S603
     return site / "index.html"
 
 

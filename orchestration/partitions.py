@@ -17,7 +17,9 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 def first_service_day(home: Home) -> date:
     """The earliest day on which any tranche of the home is energised."""
-    days = [tranche.energised_date for park in home.parks.values() for tranche in park.tranches if tranche.energised_date]
+    days = [
+        tranche.energised_date for park in home.parks.values() for tranche in park.tranches if tranche.energised_date
+    ]
     return min(days, default=FIRST_DAY_WITHOUT_TRANCHES)
 
 
@@ -35,7 +37,7 @@ def service_months(home: Home) -> list[str]:
 def park_day_partitions(home: Home) -> dg.MultiPartitionsDefinition:
     """One partition for each park and service day."""
     days: dg.PartitionsDefinition[str]
-    if home.follows_clock:
+    if home.is_live:
         days = dg.DailyPartitionsDefinition(start_date=first_service_day(home).isoformat(), end_offset=1)
     else:
         days = dg.StaticPartitionsDefinition(service_days(home))
@@ -44,12 +46,12 @@ def park_day_partitions(home: Home) -> dg.MultiPartitionsDefinition:
 
 def month_partitions(home: Home) -> dg.PartitionsDefinition[str]:
     """One partition for each month that can close."""
-    if home.follows_clock:
+    if home.is_live:
         return dg.MonthlyPartitionsDefinition(start_date=service_months(home)[0])
     return dg.StaticPartitionsDefinition(service_months(home))
 
 
-def range_tags(partitions: dg.PartitionsDefinition[str]) -> dict[str, str]:
+def range_tags(home: Home) -> dict[str, str]:
     """Run tags that make one run out of all park-days."""
-    keys = partitions.get_partition_keys()
+    keys = park_day_partitions(home).get_partition_keys()
     return {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -76,5 +77,5 @@ class HomeFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def load(self) -> Home:
         """Read and validate the terms; the clock is that of ``home.yaml`` unless another date is asked for."""
-        as_of = None if self.as_of == "home" else self.as_of
+        as_of = None if self.as_of == "home" else date.fromisoformat(self.as_of)
         return load_home(Path(self.path), as_of=as_of)

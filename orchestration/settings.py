@@ -4,7 +4,6 @@ Environment variables carry the prefix ``PARKLEDGER_`` (``PARKLEDGER_HOME=/books
 """
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,8 +17,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PARKLEDGER_", frozen=True)
 
-    home: Path = Field(default=PROJECT_ROOT / "data", description="The home folder with terms, landing files and results.")
-    as_of: Literal["home"] | str = Field(default="home", description="A date, 'today', or 'home' for what home.yaml says.")
+    home: Path = Field(
+        default=PROJECT_ROOT / "data", description="The home folder with terms, landing files and results."
+    )
+    as_of: str = Field(default="home", description="A date (2027-12-31), or 'home' for what home.yaml says.")
     memory_limit: str = Field(default="2GB", description="DuckDB's memory limit for the working database.")
     threads: int = Field(default=2, ge=1, description="Threads of DuckDB and of dbt.")
 
@@ -55,5 +56,5 @@ class Settings(BaseSettings):
 
     @property
     def dbt_target_folder(self) -> Path:
-        """dbt's compiled files and run results for this home."""
+        """Dbt's compiled files and run results for this home."""
         return self.home / ".parkledger" / "dbt"

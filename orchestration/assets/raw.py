@@ -35,7 +35,7 @@ def simulated_feeds(home_folder: HomeFolder, progress: dg.ResourceParam[Progress
     home = home_folder.load()
     progress.step("Simulating the feeds that nobody publishes")
     missing = simulation.missing_feeds(home)
-    written = simulation.simulate(home, on_progress=progress.advance) if missing else []
+    written = simulation.simulate(home, on_progress=progress.advance) if missing and home.simulation else []
     return dg.MaterializeResult(
         metadata={
             "simulated": bool(home.simulation),
@@ -69,8 +69,13 @@ def terms(
     name="reference",
     group_name="reference",
     specs=[
-        dg.AssetSpec(raw_key(table), owners=OWNERS, kinds={"csv", "duckdb"}, description=description)
-        for table, description in reference.TABLES.items()
+        dg.AssetSpec(
+            raw_key(table.table),
+            owners=OWNERS,
+            kinds={"csv", "duckdb"},
+            description=f"Reference data as in reference/{table.file}: one row per {', '.join(table.key)}.",
+        )
+        for table in reference.TABLES
     ],
     pool=WAREHOUSE_POOL,
 )
@@ -79,7 +84,7 @@ def reference_data(home_folder: HomeFolder, warehouse: Warehouse) -> Iterator[dg
     home = home_folder.load()
     with warehouse.writer() as connection:
         counts = reference.write_reference(connection, home)
-    yield from _results(counts, reference.TABLES)
+    yield from _results(counts, [table.table for table in reference.TABLES])
 
 
 DOCUMENT_FEEDS = tuple(feed for feed in CONTRACTS if feed not in DAILY_FEEDS)
@@ -112,7 +117,9 @@ def documents(
     home = home_folder.load()
     landed = _land(home, warehouse, progress, set(DOCUMENT_FEEDS))
     for feed in DOCUMENT_FEEDS:
-        yield dg.MaterializeResult(asset_key=raw_key(feed), metadata=_landing_metadata([f for f in landed if f.feed == feed]))
+        yield dg.MaterializeResult(
+            asset_key=raw_key(feed), metadata=_landing_metadata([f for f in landed if f.feed == feed])
+        )
 
 
 def daily_feed(feed: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -149,14 +156,18 @@ def landing_catalogue() -> dg.AssetsDefinition:
         name="landing_catalogue",
         group_name="feeds",
         specs=[
-            dg.AssetSpec(raw_key(table), owners=OWNERS, kinds={"duckdb"}, deps=[raw_key(f) for f in CONTRACTS], description=text)
+            dg.AssetSpec(
+                raw_key(table), owners=OWNERS, kinds={"duckdb"}, deps=[raw_key(f) for f in CONTRACTS], description=text
+            )
             for table, text in CATALOGUE.items()
         ],
         pool=WAREHOUSE_POOL,
     )
     def catalogue(warehouse: Warehouse) -> Iterator[dg.MaterializeResult[None]]:
         with warehouse.reader() as connection:
-            counts = {table: connection.sql(f"SELECT count(*) FROM raw.{table}").fetchall()[0][0] for table in CATALOGUE}
+            counts = {
+                table: connection.sql(f"SELECT count(*) FROM raw.{table}").fetchall()[0][0] for table in CATALOGUE
+            }
         yield from _results(counts, CATALOGUE)
 
     return catalogue
@@ -166,7 +177,8 @@ def _land(home: Home, warehouse: Warehouse, progress: ProgressDisplay, feeds: se
     with warehouse.writer() as connection:
         landing.create_raw_tables(connection)
         files = [file for file in landing.pending(connection, home) if file.feed in feeds]
-        progress.step(f"Landing {len(files)} new files: {', '.join(sorted(feeds))}" if len(feeds) == 1 else f"Landing {len(files)} new documents")
+        what = next(iter(feeds)).replace("_", " ") if len(feeds) == 1 else "document"
+        progress.step(f"Landing {len(files)} new {what} files")
         return landing.land(connection, home, files, on_progress=progress.advance)
 
 

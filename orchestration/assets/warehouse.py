@@ -1,6 +1,9 @@
 """The dbt project as Dagster assets: staging → metering → revenue share, backstop → journal."""
 
+import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,9 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
-from orchestration.resources import ProgressDisplay, RunIdentity
+from orchestration.check_results import CheckResult, record
+from orchestration.identity import run_id
+from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
 from orchestration.settings import DBT_PROJECT, Settings
 
 SOURCE_ONLY = "source"
@@ -35,6 +40,7 @@ class ParkledgerTranslator(DagsterDbtTranslator):
 
 def dbt_project() -> DbtProject:
     """The project, with its manifest parsed anew when a file of it is newer."""
+    _find_dbt_beside_python()
     project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
     if _is_stale(project.manifest_path):
         os.environ.setdefault("PARKLEDGER_WAREHOUSE", str(DBT_PROJECT / "target" / "parse-only.duckdb"))
@@ -42,12 +48,21 @@ def dbt_project() -> DbtProject:
     return project
 
 
+def _find_dbt_beside_python() -> None:
+    """A console script is often called without its environment being activated, so dbt is not on the path."""
+    if shutil.which("dbt") is None:
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
 def _is_stale(manifest: Path) -> bool:
     if not manifest.exists():
         return True
     parsed_at = manifest.stat().st_mtime
     folders = ("models", "macros", "tests", "seeds", "analyses")
-    sources = [DBT_PROJECT / "dbt_project.yml", *(f for folder in folders for f in (DBT_PROJECT / folder).rglob("*") if f.is_file())]
+    sources = [
+        DBT_PROJECT / "dbt_project.yml",
+        *(f for folder in folders for f in (DBT_PROJECT / folder).rglob("*") if f.is_file()),
+    ]
     return any(f.stat().st_mtime > parsed_at for f in sources if f.exists())
 
 
@@ -57,28 +72,56 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
     @dbt_assets(
         manifest=project.manifest_path,
         project=project,
-        name="warehouse",
+        name="ledgers",
         dagster_dbt_translator=ParkledgerTranslator(),
         exclude="resource_type:unit_test",
         pool=WAREHOUSE_POOL,
     )
-    def warehouse(
+    def ledgers(
         context: dg.AssetExecutionContext,
         dbt: DbtCliResource,
-        run_identity: RunIdentity,
+        home_folder: HomeFolder,
+        warehouse: Warehouse,
         progress: dg.ResourceParam[ProgressDisplay],
     ) -> Iterator[Any]:
         progress.step("Building the ledgers with dbt")
+        with warehouse.reader() as connection:
+            run = run_id(
+                home_folder.load(), [row[0] for row in connection.sql("SELECT file_id FROM raw.landed_file").fetchall()]
+            )
         settings.dbt_target_folder.mkdir(parents=True, exist_ok=True)
-        arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", f"{{run_id: {run_identity.read(settings)}}}"]
+        arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", f"{{run_id: {run}}}"]
         invocation = dbt.cli(arguments, context=context, target_path=settings.dbt_target_folder)
-        done = 0
-        for event in invocation.stream():
-            done += 1
+        for done, event in enumerate(invocation.stream(), start=1):
             progress.advance(_name_of(event), done)
             yield event
+        with warehouse.writer() as connection:
+            record(connection, "dbt", _test_results(settings.dbt_target_folder))
 
-    return warehouse
+    return ledgers
+
+
+def _test_results(target: Path) -> list[CheckResult]:
+    results = json.loads((target / "run_results.json").read_text(encoding="utf-8"))["results"]
+    nodes = json.loads((target / "manifest.json").read_text(encoding="utf-8"))["nodes"]
+    return [
+        CheckResult(
+            check_name=nodes[r["unique_id"]]["name"],
+            table_name=", ".join(
+                sorted(".".join(nodes[d]["relation_name"].replace('"', "").split(".")[-2:]) for d in _models(nodes, r))
+            ),
+            severity=nodes[r["unique_id"]]["config"]["severity"].lower(),
+            passed=r["status"] == "pass",
+            measured=f"{r['failures']} rows fail",
+            expected="0 rows fail",
+        )
+        for r in results
+        if r["unique_id"].startswith("test.")
+    ]
+
+
+def _models(nodes: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    return [name for name in nodes[result["unique_id"]]["depends_on"]["nodes"] if name.startswith("model.")]
 
 
 def _name_of(event: Any) -> str:

@@ -22,7 +22,9 @@ def capacity_hours() -> Sequence[Any]:
     return [
         gxe.ExpectTableRowCountToBeBetween(min_value=1),
         *(gxe.ExpectColumnValuesToBeBetween(column=f"{hour}_gpu_hours", min_value=0) for hour in hours),
-        gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="installed_gpu_hours", column_B="available_gpu_hours", or_equal=True),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+            column_A="installed_gpu_hours", column_B="available_gpu_hours", or_equal=True
+        ),
         gxe.ExpectColumnValuesToBeBetween(column="coverage_fraction", min_value=0, max_value=1),
         gxe.ExpectColumnValuesToBeBetween(column="it_energy_kwh", min_value=0),
         gxe.ExpectCompoundColumnsToBeUnique(column_list=["tranche_id", "interval_start_at"]),
@@ -76,16 +78,20 @@ def backstop_months() -> Sequence[Any]:
     """Backstop of a month: claims are never negative and never more than what is unsold."""
     return [
         gxe.ExpectColumnValuesToBeBetween(column="claim_amount", min_value=0),
-        gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="unsold_gpu_hours", column_B="claim_gpu_hours", or_equal=True),
-        gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="installed_gpu_hours", column_B="committed_gpu_hours", or_equal=True),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+            column_A="unsold_gpu_hours", column_B="claim_gpu_hours", or_equal=True
+        ),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+            column_A="installed_gpu_hours", column_B="committed_gpu_hours", or_equal=True
+        ),
     ]
 
 
 # Tables whose rows may be absent in a home (no contract, no power meter) are checked only where there are rows.
 SUITES: dict[str, Suite] = {
-    "raw.leases": leases,
-    "raw.payments": payments,
-    "raw.fx_rate": exchange_rates,
+    "staging.stg_leases": leases,
+    "staging.stg_payments": payments,
+    "staging.stg_fx_rate": exchange_rates,
     "metering.fct_capacity_hour": capacity_hours,
     "metering.fct_power_day": power_days,
     "revenue_share.fct_share_month": share_months,

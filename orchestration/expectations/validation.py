@@ -1,23 +1,20 @@
-"""Run a suite of Great Expectations as SQL inside DuckDB. Import this only inside a check: it takes seconds."""
+"""Run suites of Great Expectations as SQL inside DuckDB: ``python -m … WAREHOUSE TABLE …`` prints outcomes as JSON.
 
-from dataclasses import dataclass
+Importing Great Expectations takes seconds, so nothing but this process does it.
+"""
+
+import dataclasses
+import json
+import os
+import sys
 from typing import Any
 
 import great_expectations as gx
 from duckdb_engine import Dialect
 from sqlalchemy.engine import cursor as sqlalchemy_cursor
 
+from orchestration.expectations.outcome import Expectation
 from orchestration.expectations.suites import SUITES
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """One expectation's outcome, in words an analyst reads."""
-
-    name: str
-    passed: bool
-    measured: str
-    expected: str
 
 
 class _BufferedContext(Dialect.execution_ctx_cls):  # type: ignore[misc]
@@ -27,7 +24,9 @@ class _BufferedContext(Dialect.execution_ctx_cls):  # type: ignore[misc]
         super().post_exec()
         if self.cursor.description is not None and self.cursor_fetch_strategy is sqlalchemy_cursor._DEFAULT_FETCH:
             rows = self.cursor.fetchall()
-            self.cursor_fetch_strategy = sqlalchemy_cursor.FullyBufferedCursorFetchStrategy(self.cursor, initial_buffer=rows)
+            self.cursor_fetch_strategy = sqlalchemy_cursor.FullyBufferedCursorFetchStrategy(
+                self.cursor, initial_buffer=rows
+            )
 
 
 def validate(warehouse_path: str, table: str) -> list[Expectation]:
@@ -42,7 +41,11 @@ def validate(warehouse_path: str, table: str) -> list[Expectation]:
     engine = source.get_execution_engine().engine
     engine.dialect.execution_ctx_cls = _BufferedContext
     try:
-        batch = source.add_query_asset(table, query=f"SELECT * FROM {table}").add_batch_definition_whole_table("all").get_batch()
+        batch = (
+            source.add_query_asset(table, query=f"SELECT * FROM {table}")
+            .add_batch_definition_whole_table("all")
+            .get_batch()
+        )
         result = batch.validate(gx.ExpectationSuite(table, expectations=list(SUITES[table]())))
         return [_outcome(r) for r in result.results]
     finally:
@@ -65,3 +68,16 @@ def _outcome(result: Any) -> Expectation:
         measured=measured,
         expected=", ".join(f"{k}={v}" for k, v in sorted(arguments.items())),
     )
+
+
+def main() -> None:
+    """Validate the tables named on the command line and print their outcomes as JSON."""
+    path, *tables = sys.argv[1:]
+    answer = {table: [dataclasses.asdict(outcome) for outcome in validate(path, table)] for table in tables}
+    sys.stdout.write(json.dumps(answer))
+    sys.stdout.flush()
+    os._exit(0)  # the DuckDB binding reports connections that Great Expectations leaves behind; nothing is left to do
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The monthly close: a statement of the month's books, and the proof that a closed month has not changed since."""
+
+import json
+
+import dagster as dg
+import duckdb
+
+from orchestration.assets.raw import OWNERS
+from orchestration.settings import Settings
+
+CLOSE_STATEMENT = dg.AssetKey(["ledger", "close_statement"])
+
+
+class ClosedMonthChangedError(RuntimeError):
+    """A closed month's lines differ from those stated at its close."""
+
+
+def close_asset(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """One statement a month, written once under ``published/closes`` and compared ever after."""
+
+    @dg.asset(
+        key=CLOSE_STATEMENT,
+        group_name="ledger",
+        owners=OWNERS,
+        kinds={"json"},
+        partitions_def=months,
+        description="Per month: contracts, trial balance and state hash as closed. A later run that finds another hash fails.",
+    )
+    def close_statement(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata=state_close(settings, context.partition_key))
+
+    return close_statement
+
+
+def state_close(settings: Settings, month: str) -> dict[str, str | int]:
+    """Write the statement of a closed month, or compare with the one written before.
+
+    Args:
+        settings: where the home stands.
+        month: first day of the month, ISO.
+
+    Returns:
+        Number of contracts closed and the path of the statement.
+
+    Raises:
+        LookupError: no contract of the published snapshot has closed that month.
+        ClosedMonthChangedError: the published lines of the month are not those stated before.
+    """
+    with duckdb.connect(str(settings.published_path), read_only=True) as connection:
+        connection.execute("SET TimeZone='UTC'")
+        closes = connection.execute(
+            "SELECT contract_id, closed_at::VARCHAR, closed_by, state_hash FROM ledger.fct_period_close "
+            "WHERE posting_month = ?::DATE ORDER BY ALL",
+            [month],
+        ).fetchall()
+        balances = connection.execute(
+            "SELECT contract_id, account, opening_amount::VARCHAR, debit_amount::VARCHAR, credit_amount::VARCHAR, "
+            "closing_amount::VARCHAR, currency_code FROM ledger.fct_trial_balance_month WHERE posting_month = ?::DATE ORDER BY ALL",
+            [month],
+        ).fetchall()
+    if not closes:
+        raise LookupError(f"No contract has closed {month[:7]}: see ledger.fct_period_close for the months that have")
+    statement = {
+        "month": month,
+        "closes": [
+            dict(zip(("contract_id", "closed_at", "closed_by", "state_hash"), row, strict=True)) for row in closes
+        ],
+        "trial_balance": [
+            dict(
+                zip(
+                    ("contract_id", "account", "opening", "debit", "credit", "closing", "currency_code"),
+                    row,
+                    strict=True,
+                )
+            )
+            for row in balances
+        ],
+    }
+    path = settings.home / "closes" / f"{month[:7]}.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before != statement:
+            raise ClosedMonthChangedError(
+                f"{month[:7]} was closed with other figures: compare {path} with the published snapshot"
+            )
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps(statement, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    return {"contracts": len(closes), "path": str(path)}

@@ -1,0 +1,140 @@
+"""Write, audit, publish: the candidate snapshot, then the published one, then the investor monitor."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from ingest.terms.home import Home
+from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
+from orchestration.identity import code_version, run_id
+from orchestration.publishing import snapshot
+from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
+from orchestration.settings import DBT_PROJECT, Settings
+
+CANDIDATE = dg.AssetKey(["published", "candidate"])
+SNAPSHOT = dg.AssetKey(["published", "snapshot"])
+MONITOR = dg.AssetKey(["published", "monitor"])
+
+CHECK_RESULT_COLUMNS = "run_id VARCHAR, check_name VARCHAR, table_name VARCHAR, severity VARCHAR, passed BOOLEAN, measured VARCHAR, expected VARCHAR"
+RUN_COLUMNS = (
+    "run_id VARCHAR, started_at TIMESTAMPTZ, finished_at TIMESTAMPTZ, trigger VARCHAR, code_version VARCHAR, as_of DATE, "
+    "rows_in BIGINT, rows_out BIGINT"
+)
+TRIGGER_TAG = "parkledger/trigger"
+
+
+def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.AssetsDefinition]:
+    """The three assets at the end of the house."""
+
+    @dg.asset(
+        key=CANDIDATE,
+        group_name="published",
+        owners=OWNERS,
+        kinds={"duckdb"},
+        deps=upstream,
+        pool=WAREHOUSE_POOL,
+        description="The next snapshot, written beside the published one and audited before it replaces it.",
+    )
+    def candidate(warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]) -> dg.MaterializeResult[None]:
+        progress.step("Writing the next snapshot")
+        descriptions = snapshot.described_by_dbt(DBT_PROJECT / "target" / "manifest.json")
+        counts = snapshot.write_candidate(
+            Path(warehouse.path), settings.published_folder, descriptions, warehouse.memory_limit
+        )
+        return dg.MaterializeResult(metadata={"tables": len(counts), "dagster/row_count": sum(counts.values())})
+
+    @dg.asset(
+        key=SNAPSHOT,
+        group_name="published",
+        owners=OWNERS,
+        kinds={"duckdb", "parquet"},
+        deps=[CANDIDATE],
+        pool=WAREHOUSE_POOL,
+        description="The published snapshot: read-only DuckDB, Parquet copies and manifest, all of one run.",
+    )
+    def published(
+        context: dg.AssetExecutionContext,
+        home_folder: HomeFolder,
+        warehouse: Warehouse,
+        progress: dg.ResourceParam[ProgressDisplay],
+    ) -> dg.MaterializeResult[None]:
+        progress.step("Publishing")
+        home = home_folder.load()
+        run = _run_id(home, warehouse)
+        rows_in, rows_out = _row_counts(warehouse, settings.published_folder)
+        trigger = context.run.tags.get(TRIGGER_TAG, "schedule")
+        checks = [(run, *row) for row in _check_results(warehouse)]
+        snapshot.add_tables(
+            settings.published_folder,
+            {
+                "quality.fct_check_result": (CHECK_RESULT_COLUMNS, checks),
+                "quality.fct_run": (
+                    RUN_COLUMNS,
+                    [(run, home.clock_at, home.clock_at, trigger, code_version(), home.as_of_date, rows_in, rows_out)],
+                ),
+            },
+        )
+        manifest = snapshot.publish_candidate(settings.published_folder, _about(home, run))
+        return dg.MaterializeResult(
+            metadata={
+                "run_id": run,
+                "tables": len(manifest["tables"]),
+                "path": dg.MetadataValue.path(str(settings.published_path)),
+            }
+        )
+
+    @dg.asset(
+        key=MONITOR,
+        group_name="published",
+        owners=OWNERS,
+        kinds={"html"},
+        deps=[SNAPSHOT],
+        description="The investor monitor: one self-contained HTML page drawn from the published snapshot.",
+    )
+    def monitor(progress: dg.ResourceParam[ProgressDisplay]) -> dg.MaterializeResult[None]:
+        progress.step("Drawing the investor monitor")
+        from orchestration.publishing.report import write_monitor  # noqa: PLC0415 - charts take a second to import
+
+        path = write_monitor(settings.published_folder, settings.reports_folder)
+        return dg.MaterializeResult(
+            metadata={"report": dg.MetadataValue.url(path.resolve().as_uri()), "bytes": path.stat().st_size}
+        )
+
+    return [candidate, published, monitor]
+
+
+def _run_id(home: Home, warehouse: Warehouse) -> str:
+    with warehouse.reader() as connection:
+        return run_id(home, [row[0] for row in connection.sql("SELECT file_id FROM raw.landed_file").fetchall()])
+
+
+def _check_results(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    with warehouse.reader() as connection:
+        return connection.sql(
+            "SELECT check_name, table_name, severity, passed, measured, expected FROM quality.check_result ORDER BY ALL"
+        ).fetchall()
+
+
+def _row_counts(warehouse: Warehouse, published: Path) -> tuple[int, int]:
+    with warehouse.reader() as connection:
+        rows_in = connection.sql("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw.landed_file").fetchall()[0][0]
+    with duckdb.connect(str(snapshot.candidate_folder(published) / snapshot.DATABASE), read_only=True) as connection:
+        rows_out = connection.sql("SELECT coalesce(sum(estimated_size), 0)::BIGINT FROM duckdb_tables()").fetchall()[0][
+            0
+        ]
+    return int(rows_in), int(rows_out)
+
+
+def _about(home: Home, run: str) -> dict[str, object]:
+    return {
+        "run_id": run,
+        "title": home.title,
+        "as_of": home.as_of_date.isoformat(),
+        "clock_at": home.clock_at.isoformat(),
+        "reporting_currency_code": home.reporting_currency_code,
+        "is_simulated": home.simulation is not None,
+        "simulation_note": home.simulation.note if home.simulation else None,
+        "versions": {"parkledger": code_version(), "duckdb": duckdb.__version__, "storage": snapshot.STORAGE_VERSION},
+    }

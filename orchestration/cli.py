@@ -1,0 +1,364 @@
+"""The command line: ``parkledger``.
+
+Exit codes: 0 done; 1 an unexpected failure; 2 wrong usage; 3 terms or reference data that cannot be used; 4 a blocking
+check failed, so what was published before stays; 5 nothing is published yet.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.settings import Settings
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_NOTHING_PUBLISHED = 1, 3, 4, 5
+
+app = typer.Typer(
+    name="parkledger",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Ledgers, receivables, credit loss and backstop exposure of vendor-backed GPU clouds.\n\n"
+    "A home folder holds terms (YAML), reference data (CSV) and landing files; **run** turns them into a published "
+    "DuckDB snapshot and an investor monitor. Start with `parkledger run`, then `parkledger report` and `parkledger sql`.",
+    epilog="Exit codes: 0 done · 1 unexpected failure · 2 wrong usage · 3 unusable terms or reference data · "
+    "4 a blocking check failed (the snapshot published before stays) · 5 nothing is published yet",
+)
+out = Console()
+err = Console(stderr=True)
+
+
+class _State:
+    settings: Settings = Settings()
+    debug: bool = False
+
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="The home folder; default data/ or PARKLEDGER_HOME.")]
+AsOfOption = Annotated[str, typer.Option("--as-of", help="Stop the home's clock at the end of this day (2027-12-31).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
+
+
+@app.callback()
+def common(
+    home: HomeOption = None,
+    as_of: AsOfOption = "home",
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Options that every command takes."""
+    chosen: dict[str, Any] = {"home": home.resolve()} if home else {}
+    if as_of != "home":
+        from datetime import date  # noqa: PLC0415 - nothing is imported that --help does not need
+
+        try:
+            date.fromisoformat(as_of)
+        except ValueError:
+            raise typer.BadParameter(f"{as_of!r} is no date; write it as 2027-12-31", param_hint="--as-of") from None
+        chosen["as_of"] = as_of
+    _State.settings = Settings(**chosen)
+    _State.debug = debug
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+    """Make an empty home with commented examples of every file a user writes."""
+    from ingest.terms.init import write_example_home  # noqa: PLC0415
+
+    if folder.exists() and any(folder.iterdir()):
+        err.print(f"{folder} is not empty: choose a new folder, so that nothing of yours is overwritten", style="red")
+        raise typer.Exit(2)
+    for path in write_example_home(folder):
+        out.print(path, highlight=False)
+    out.print(
+        f"\nEdit the files, drop feeds under {folder}/landing/<park>/<feed>/, then: parkledger --home {folder} run"
+    )
+
+
+@app.command()
+def run(
+    force: Annotated[bool, typer.Option("--force", help="Run although nothing is new.")] = False,
+) -> None:
+    """Simulate what is missing, land what is new, build the ledgers, derive credit loss, audit and publish."""
+    settings = _settings_of_a_home()
+    from orchestration.state import is_current  # noqa: PLC0415
+
+    _report_problems(settings)
+    if not force and is_current(settings):
+        manifest = _manifest(settings)
+        out.print(f"Nothing new: the snapshot of run {manifest['run_id']} (as of {manifest['as_of']}) is current.")
+        out.print(f"  {settings.published_path}", highlight=False)
+        return
+    from orchestration.display import TerminalProgress  # noqa: PLC0415
+
+    with TerminalProgress() as progress:
+        progress.step("Starting Dagster")
+        from orchestration.run import settle  # noqa: PLC0415 - Dagster takes seconds to import
+
+        outcome = settle(settings, progress, trigger="command line")
+    _end(outcome)
+    manifest = _manifest(settings)
+    rows = sum(table["row_count"] for table in manifest["tables"].values())
+    out.print(
+        f"Published run {manifest['run_id']} as of {manifest['as_of']}: {len(manifest['tables'])} tables, {rows:,} rows"
+    )
+    if manifest["is_simulated"]:
+        out.print(f"Simulated: {manifest['simulation_note']}", style="yellow", highlight=False)
+    out.print(f"  snapshot  {settings.published_path}", highlight=False)
+    out.print(f"  monitor   {_monitor_path(settings, manifest)}", highlight=False)
+
+
+@app.command()
+def land(
+    file: Annotated[Path, typer.Argument(help="The file as its maker wrote it.", exists=True, dir_okay=False)],
+    park: Annotated[str, typer.Option("--park", help="Park that the file is about.")],
+    feed: Annotated[str, typer.Option("--feed", help="Feed that the file carries.")],
+) -> None:
+    """Check what a file is taken for and put it under landing, for the next run."""
+    settings = _settings_of_a_home()
+    from ingest.contracts import CONTRACTS  # noqa: PLC0415
+    from ingest.files import place  # noqa: PLC0415
+    from ingest.formats.errors import FormatError  # noqa: PLC0415
+    from ingest.formats.registry import detect  # noqa: PLC0415
+
+    home = _load(settings)
+    if park not in home.parks:
+        raise typer.BadParameter(
+            f"{park!r} is no park of this home: {', '.join(sorted(home.parks))}", param_hint="--park"
+        )
+    if feed not in CONTRACTS:
+        raise typer.BadParameter(f"{feed!r} is no feed: {', '.join(CONTRACTS)}", param_hint="--feed")
+    try:
+        found = detect(file, feed)
+    except FormatError as error:
+        err.print(f"{file}: {error}", style="red", highlight=False, markup=False)
+        raise typer.Exit(EXIT_BAD_INPUT) from None
+    target = place(file, home, park, feed)
+    out.print(f"{file.name}: {found} with {feed} of {park} → {target}", highlight=False, markup=False)
+    out.print("The next `parkledger run` lands it.")
+
+
+@app.command()
+def simulate() -> None:
+    """Write the feeds that nobody publishes, where they are missing; files that are there are never touched."""
+    settings = _settings_of_a_home()
+    from ingest.simulate.home import missing_feeds  # noqa: PLC0415
+    from ingest.simulate.home import simulate as write  # noqa: PLC0415
+    from orchestration.display import TerminalProgress  # noqa: PLC0415
+
+    home = _load(settings)
+    if home.simulation is None:
+        out.print("This home declares no simulation (home.yaml: simulation), so nothing is simulated.")
+        return
+    missing = missing_feeds(home)
+    with TerminalProgress() as progress:
+        progress.step(f"Simulating {len(missing)} feeds")
+        paths = write(home, on_progress=progress.advance)
+    out.print(f"{len(paths)} files written under {home.path / 'landing'}; every name begins with 'simulated-'")
+
+
+@app.command()
+def close(
+    month: Annotated[str, typer.Argument(help="The month to state, as 2027-11.")],
+) -> None:
+    """State the books of a closed month, or prove that they are those stated before."""
+    settings = _settings_of_a_home()
+    _manifest(settings)
+    from orchestration.display import TerminalProgress  # noqa: PLC0415
+    from orchestration.run import close_month  # noqa: PLC0415
+
+    if len(month) != len("2027-11"):
+        raise typer.BadParameter("write the month as 2027-11", param_hint="MONTH")
+    with TerminalProgress() as progress:
+        progress.step(f"Closing {month}")
+        outcome = close_month(settings, progress, f"{month}-01")
+    _end(outcome)
+    out.print(f"{month} stands as closed: {settings.home / 'closes' / month}.json", highlight=False)
+
+
+@app.command()
+def sql(
+    query: Annotated[
+        str | None, typer.Argument(help="One query; without it, queries are read from standard input.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Query the published snapshot, read-only: `parkledger sql "FROM credit.fct_exposure_month"`."""
+    settings = _state_settings()
+    _manifest(settings)
+    from orchestration.shell import interactive, run_query  # noqa: PLC0415
+
+    if query is None and sys.stdin.isatty():
+        interactive(settings.published_path, out)
+        return
+    text = query if query is not None else sys.stdin.read()
+    raise typer.Exit(run_query(settings.published_path, text, as_json=as_json, out=out, err=err))
+
+
+@app.command()
+def report() -> None:
+    """Draw the investor monitor anew from the published snapshot and say where it stands."""
+    settings = _state_settings()
+    manifest = _manifest(settings)
+    from orchestration.publishing.report import write_monitor  # noqa: PLC0415
+
+    out.print(write_monitor(settings.published_folder, settings.reports_folder), highlight=False)
+    if manifest["is_simulated"]:
+        out.print(f"Simulated: {manifest['simulation_note']}", style="yellow", highlight=False)
+
+
+@app.command()
+def status(as_json: JsonOption = False) -> None:
+    """What is published, whether anything new waits, and what was quarantined or rejected."""
+    settings = _settings_of_a_home()
+    manifest = _manifest(settings)
+    import duckdb  # noqa: PLC0415
+
+    from orchestration.state import is_current  # noqa: PLC0415
+
+    with duckdb.connect(str(settings.published_path), read_only=True) as connection:
+        feeds = connection.sql(
+            "SELECT park_id, feed, count(*) AS files, sum(row_count)::BIGINT AS row_count, sum(landed_count)::BIGINT AS landed, "
+            "sum(duplicate_count)::BIGINT AS duplicate, sum(superseded_count)::BIGINT AS superseded, "
+            "sum(quarantined_count)::BIGINT AS quarantined, count(*) FILTER (WHERE state = 'rejected') AS rejected_files "
+            "FROM quality.fct_landed_file GROUP BY ALL ORDER BY ALL"
+        ).pl()
+        failed = connection.sql(
+            "SELECT check_name, measured FROM quality.fct_check_result WHERE NOT passed ORDER BY ALL"
+        ).pl()
+    answer = {
+        "home": str(settings.home),
+        "run_id": manifest["run_id"],
+        "as_of": manifest["as_of"],
+        "is_current": is_current(settings),
+        "is_simulated": manifest["is_simulated"],
+        "feeds": feeds.to_dicts(),
+        "failed_checks": failed.to_dicts(),
+    }
+    if as_json:
+        print(json.dumps(answer, indent=2, default=str))
+        return
+    out.print(
+        f"Run {answer['run_id']} as of {answer['as_of']}; " + ("current" if answer["is_current"] else "new input waits")
+    )
+    out.print(_as_table(feeds.columns, feeds.rows()))
+
+
+@app.command()
+def verify(as_json: JsonOption = False) -> None:
+    """Recompute every identity of the books from the published tables and print each with its figures."""
+    settings = _state_settings()
+    _manifest(settings)
+    from orchestration.publishing.identities import verify as recompute  # noqa: PLC0415
+
+    outcomes = recompute(settings.published_path)
+    if as_json:
+        print(json.dumps([outcome.__dict__ for outcome in outcomes], indent=2))
+    else:
+        rows = [("✓" if o.passed else "✗", o.name, o.measured) for o in outcomes]
+        out.print(_as_table(["", "identity", "measured"], rows))
+        failed = sum(not o.passed for o in outcomes)
+        out.print(f"{len(outcomes) - failed} of {len(outcomes)} identities hold")
+    if any(not outcome.passed for outcome in outcomes):
+        raise typer.Exit(EXIT_CHECK_FAILED)
+
+
+@app.command()
+def serve(port: Annotated[int, typer.Option("--port", help="Port of the web server.")] = 3000) -> None:
+    """Dagster's web server and daemon on this home: schedules, sensors, lineage."""
+    settings = _settings_of_a_home()
+    import os  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415
+
+    from orchestration.run import prepare_instance  # noqa: PLC0415
+
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(prepare_instance(settings)),
+        "PARKLEDGER_HOME": str(settings.home.resolve()),
+        "PARKLEDGER_AS_OF": settings.as_of,
+    }
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", "--port", str(port)]
+    raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603 - our own interpreter and module
+
+
+def _state_settings() -> Settings:
+    return _State.settings
+
+
+def _settings_of_a_home() -> Settings:
+    settings = _State.settings
+    if not (settings.home / "home.yaml").exists():
+        err.print(
+            f"{settings.home} is no home: it has no home.yaml. Make one with: parkledger init {settings.home}",
+            style="red",
+        )
+        raise typer.Exit(EXIT_BAD_INPUT)
+    return settings
+
+
+def _load(settings: Settings) -> Any:
+    from orchestration.state import load  # noqa: PLC0415
+
+    return load(settings)
+
+
+def _report_problems(settings: Settings) -> None:
+    for problem in _load(settings).problems:
+        err.print(f"left out: {problem}", style="yellow", highlight=False, markup=False)
+
+
+def _manifest(settings: Settings) -> dict[str, Any]:
+    path = settings.published_folder / "manifest.json"
+    if not path.exists():
+        err.print(f"Nothing is published in {settings.home} yet: parkledger --home {settings.home} run", style="red")
+        raise typer.Exit(EXIT_NOTHING_PUBLISHED)
+    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return manifest
+
+
+def _monitor_path(settings: Settings, manifest: dict[str, Any]) -> Path:
+    return settings.reports_folder / str(manifest["as_of"]) / "monitor.html"
+
+
+def _end(outcome: Any) -> None:
+    if outcome.succeeded:
+        return
+    for message in outcome.failed_checks:
+        err.print(f"check failed: {message}", style="red", highlight=False, markup=False)
+    for message in [] if outcome.failed_checks else outcome.errors:
+        err.print(message, style="red", highlight=False, markup=False)
+    err.print(f"Nothing was published; what was published before stands. Details: {outcome.log_path}", highlight=False)
+    raise typer.Exit(EXIT_CHECK_FAILED if outcome.failed_checks else EXIT_FAILED)
+
+
+def _as_table(columns: list[str], rows: Any) -> Table:
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    return table
+
+
+def main() -> None:
+    """Run the command line; errors are one message without a traceback unless ``--debug`` is given."""
+    _guarded(app)
+
+
+def _guarded(command: Callable[[], None]) -> None:
+    try:
+        command()
+    except Exception as error:
+        if _State.debug or "--debug" in sys.argv:
+            raise
+        bad_input = type(error).__name__ in {"TermsError", "ReferenceDataError"}
+        err.print(str(error) or type(error).__name__, style="red", highlight=False, markup=False)
+        if not bad_input:
+            err.print("(--debug shows the traceback)", style="dim")
+        sys.exit(EXIT_BAD_INPUT if bad_input else EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Everything Dagster knows of a home, assembled once: ``build_definitions(settings)``.
+
+``dagster definitions validate -m orchestration.definitions`` and ``make serve`` load ``defs`` for the home of the
+environment (``PARKLEDGER_HOME``).
+"""
+
+import os
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DbtCliResource
+
+from ingest.terms.home import load_home
+from orchestration.assets import close, credit, publish, raw, warehouse
+from orchestration.checks import audit, plausibility
+from orchestration.partitions import month_partitions, park_day_partitions
+from orchestration.resources import HomeFolder, SilentProgress, Warehouse
+from orchestration.schedules import close_schedule, settlement_schedule
+from orchestration.sensors import new_file_sensor
+from orchestration.settings import DBT_PROJECT, Settings
+
+SETTLEMENT = "settlement"
+CLOSE = "monthly_close"
+
+
+def build_definitions(settings: Settings, resources: dict[str, Any] | None = None) -> dg.Definitions:
+    """Assets, checks, jobs, schedules and sensors of one home.
+
+    Args:
+        settings: paths and limits.
+        resources: replacements by name, for tests and for the progress display.
+
+    Raises:
+        TermsError: the home cannot be read.
+    """
+    as_of = None if settings.as_of == "home" else date.fromisoformat(settings.as_of)
+    home = load_home(settings.home, as_of=as_of)
+    os.environ["PARKLEDGER_WAREHOUSE"] = str(settings.warehouse_path.resolve())
+    os.environ["PARKLEDGER_MEMORY_LIMIT"] = settings.memory_limit
+    project = warehouse.dbt_project()
+    days = park_day_partitions(home)
+    landing = [
+        raw.simulated_feeds,
+        raw.terms,
+        raw.reference_data,
+        raw.documents,
+        *(raw.daily_feed(feed, days) for feed in raw.DAILY_FEEDS),
+        raw.landing_catalogue(),
+    ]
+    ledgers = warehouse.warehouse_assets(settings, project)
+    jobs = credit.credit_assets()
+    upstream = [
+        *ledgers.keys,
+        *(key for job in jobs for key in job.keys),
+        raw.raw_key("landed_file"),
+        raw.raw_key("quarantined_row"),
+    ]
+    published = publish.publish_assets(settings, upstream)
+    statement = close.close_asset(settings, month_partitions(home))
+    settle = dg.define_asset_job(
+        SETTLEMENT,
+        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(close.CLOSE_STATEMENT),
+        description="Land what is new, build the ledgers, derive credit loss, audit and publish.",
+    )
+    month_close = dg.define_asset_job(
+        CLOSE,
+        selection=dg.AssetSelection.assets(close.CLOSE_STATEMENT),
+        description="State the books of a closed month.",
+    )
+    return dg.Definitions(
+        assets=[*landing, ledgers, *jobs, *published, statement],
+        asset_checks=[plausibility(), audit(settings)],
+        jobs=[settle, month_close],
+        schedules=[
+            *(settlement_schedule(park.park_id, park.time_zone, settle, home) for park in home.parks.values()),
+            close_schedule(month_close, home),
+        ],
+        sensors=[new_file_sensor(settle)],
+        resources={
+            "home_folder": HomeFolder(path=str(settings.home), as_of=settings.as_of),
+            "warehouse": Warehouse(
+                path=str(settings.warehouse_path), memory_limit=settings.memory_limit, threads=settings.threads
+            ),
+            "dbt": DbtCliResource(project_dir=project, profiles_dir=str(DBT_PROJECT)),
+            "progress": SilentProgress(),
+            **(resources or {}),
+        },
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The home of the environment."""
+    return build_definitions(Settings())

@@ -1,0 +1,13 @@
+"""What an expectation found, in words an analyst reads."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One expectation's outcome: what was measured against what was expected."""
+
+    name: str
+    passed: bool
+    measured: str
+    expected: str

@@ -1,0 +1,121 @@
+"""Run a Dagster job of a home in this process: the same assets, checks and job that a schedule runs."""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.assets.publish import TRIGGER_TAG
+from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
+from orchestration.partitions import range_tags
+from orchestration.resources import ProgressDisplay
+from orchestration.settings import Settings
+from orchestration.state import load, remember
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+INSTANCE_CONFIG = """\
+# Written by parkledger; Dagster's own instance of this home.
+event_log_storage:
+  module: orchestration.event_log
+  class: KeptEngineEventLogStorage
+  config:
+    base_dir: {history}
+concurrency:
+  pools:
+    default_limit: 1
+telemetry:
+  enabled: false
+"""
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended.
+
+    Attributes:
+        succeeded: everything ran and every blocking check passed.
+        failed_checks: what each failed check says.
+        errors: messages of steps that failed otherwise.
+        log_path: where tools' own output went.
+    """
+
+    succeeded: bool
+    failed_checks: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    log_path: Path | None = None
+
+
+def prepare_instance(settings: Settings) -> Path:
+    """Make Dagster's folder of a home, with its configuration."""
+    folder = settings.dagster_folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dagster.yaml").write_text(INSTANCE_CONFIG.format(history=folder / "history"), encoding="utf-8")
+    return folder
+
+
+def settle(settings: Settings, progress: ProgressDisplay, trigger: str) -> RunOutcome:
+    """Land what is new, build, derive, audit and publish, as one run over all park-days."""
+    home = load(settings)
+    outcome = _execute(settings, SETTLEMENT, progress, tags={**range_tags(home), TRIGGER_TAG: trigger})
+    if outcome.succeeded:
+        remember(settings, home)
+    return outcome
+
+
+def close_month(settings: Settings, progress: ProgressDisplay, month: str) -> RunOutcome:
+    """State the books of a closed month (its first day, ISO)."""
+    return _execute(settings, CLOSE, progress, tags={TRIGGER_TAG: "command line"}, partition_key=month)
+
+
+def _execute(
+    settings: Settings, job: str, progress: ProgressDisplay, tags: dict[str, str], partition_key: str | None = None
+) -> RunOutcome:
+    os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
+    log_path = settings.home / ".parkledger" / "run.log"
+    with _tools_write_to(log_path):
+        definitions = build_definitions(settings, resources={"progress": progress})
+        with dg.DagsterInstance.get() as instance:
+            result = definitions.resolve_job_def(job).execute_in_process(
+                instance=instance, tags=tags, partition_key=partition_key, raise_on_error=False, run_config=QUIET
+            )
+            checks = [
+                e
+                for e in result.get_asset_check_evaluations()
+                if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR
+            ]
+            failures = [e for e in result.all_events if e.is_step_failure]
+            for event in failures:
+                traceback_text = event.step_failure_data.error.to_string() if event.step_failure_data.error else ""
+                print(traceback_text, file=sys.stderr)
+    return RunOutcome(
+        succeeded=result.success,
+        failed_checks=[f"{e.asset_key.to_user_string()} {e.check_name}: {e.description or ''}" for e in checks],
+        errors=[f"{e.step_key}: {_reason(e)}" for e in failures],
+        log_path=log_path,
+    )
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    error = event.step_failure_data.error
+    if error is None:
+        return event.message or ""
+    while error.cause is not None:
+        error = error.cause
+    return error.message.strip()
+
+
+@contextlib.contextmanager
+def _tools_write_to(path: Path) -> Iterator[None]:
+    """dbt, Dagster and Great Expectations print as they please; their words go to a log file beside the run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        try:
+            yield
+        except Exception:
+            traceback.print_exc(file=log)
+            raise
