@@ -17,12 +17,25 @@ PROJECT = Path(__file__).parents[2] / "dbt_project"
 
 
 def run_dbt(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """dbt on the home's warehouse, with a target folder of its own so that no other run's manifest is used."""
+    """dbt on the home's warehouse, run inside the home: the same relative path in every home lets dbt reuse what it has parsed."""
     return subprocess.run(
-        [str(Path(sys.executable).with_name("dbt")), *arguments, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT),
-         "--target-path", str(home / "target"), "--log-path", str(home / "logs")],
-        env={**os.environ, "PARKLEDGER_WAREHOUSE": str(home / "warehouse.duckdb"), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
-        capture_output=True, text=True, check=False,
+        [
+            str(Path(sys.executable).with_name("dbt")),
+            *arguments,
+            "--project-dir",
+            str(PROJECT),
+            "--profiles-dir",
+            str(PROJECT),
+            "--target-path",
+            str(home.parent / "dbt-target"),
+            "--log-path",
+            str(home / "logs"),
+        ],
+        cwd=home,
+        env={**os.environ, "PARKLEDGER_WAREHOUSE": "warehouse.duckdb", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -32,7 +45,9 @@ def build(home: Path, *arguments: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def make_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[duckdb.DuckDBPyConnection, Path], None]], Path]:
+def make_home(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[duckdb.DuckDBPyConnection, Path], None]], Path]:
     from raw_fixture import create_raw
 
     def make(name: str, fill: Callable[[duckdb.DuckDBPyConnection, Path], None]) -> Path:

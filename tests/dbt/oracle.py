@@ -1,7 +1,8 @@
+# ruff: noqa: PLR0911, PLR0912, PLR0915, PLR0917 - each function reads down a rule as the contract does
 """The contract rules once more, in Fractions and day by day, straight from the raw rows: what the dbt project must give to the cent.
 
-Written from the rules (DECISIONS.md of the dbt project names them), not from the SQL: it walks over days and hours, where the models work on
-intervals. Covers what a random contract of `random_contracts.py` may use. Amounts are Fractions until they are rounded.
+Written from the rules (DECISIONS.md of the dbt project names them), not from the SQL: it walks over days and hours, where the models
+work on intervals. Covers what a random contract of `random_contracts.py` may use. Amounts are Fractions until they are rounded.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ DAY = timedelta(days=1)
 @cache
 def rows(con: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     """All rows of a raw table; of telemetry what the rules read. Read once: the tests write nothing."""
-    columns = "tranche_id, gpu_id, sampled_at, interval_start_at, gpu_count, xid_code, recorded_at, content_hash" if table == "gpu_telemetry" else "*"
+    columns = (
+        "tranche_id, gpu_id, sampled_at, interval_start_at, gpu_count, xid_code, recorded_at, content_hash"
+        if table == "gpu_telemetry"
+        else "*"
+    )
     result = con.execute(f"SELECT {columns} FROM raw.{table}")
     names = [column[0] for column in result.description]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -91,8 +96,23 @@ class Books:
         self.tables = {
             name: rows(con, name)
             for name in (
-                "leases", "lease_usage", "lease_adjustments", "payments", "credit_events", "contract", "contract_version", "share_terms",
-                "share_tier", "backstop_terms", "backstop_ramp", "backstop_price", "tranche", "park", "fx_rate", "gpu_telemetry", "policy",
+                "leases",
+                "lease_usage",
+                "lease_adjustments",
+                "payments",
+                "credit_events",
+                "contract",
+                "contract_version",
+                "share_terms",
+                "share_tier",
+                "backstop_terms",
+                "backstop_ramp",
+                "backstop_price",
+                "tranche",
+                "park",
+                "fx_rate",
+                "gpu_telemetry",
+                "policy",
             )
         }
         self.zones = {park["park_id"]: ZoneInfo(park["time_zone"]) for park in self.tables["park"]}
@@ -104,7 +124,9 @@ class Books:
 
     def _known(self, table: str, *key: str) -> list[Row]:
         seen: dict[tuple[Any, ...], Row] = {}
-        for row in sorted(self.tables[table], key=lambda r: (r["recorded_at"], r.get("version") or 0, r["content_hash"])):
+        for row in sorted(
+            self.tables[table], key=lambda r: (r["recorded_at"], r.get("version") or 0, r["content_hash"])
+        ):
             if row["recorded_at"] <= self.known_at:
                 seen[(row["park_id"], *(row[name] for name in key))] = row
         return list(seen.values())
@@ -134,7 +156,11 @@ class Books:
             and row["recorded_at"] <= self.known_at
             and row["valid_from"] <= day
         ]
-        return max(known, key=lambda r: (r["valid_from"], r["recorded_at"], r["amendment_id"]))["amendment_id"] if known else None
+        return (
+            max(known, key=lambda r: (r["valid_from"], r["recorded_at"], r["amendment_id"]))["amendment_id"]
+            if known
+            else None
+        )
 
     def ending(self, contract: Row, survives: bool = False) -> date | None:
         zone = self.zones[contract["park_id"]]
@@ -174,7 +200,9 @@ class Books:
 
     def version_at_end_of(self, park_id: str, lease_id: str, day: date) -> Row | None:
         end = midnight(day + DAY, self.zones[park_id])
-        mine = sorted((r for r in self.leases if r["lease_id"] == lease_id and r["park_id"] == park_id), key=lambda r: r["from"])
+        mine = sorted(
+            (r for r in self.leases if r["lease_id"] == lease_id and r["park_id"] == park_id), key=lambda r: r["from"]
+        )
         begun = [row for row in mine if row["from"] < end]
         return begun[-1] if begun else (mine[0] if mine else None)
 
@@ -189,7 +217,9 @@ class Books:
         last = min(last, self.known_at.astimezone(zone).date())
         direct = [r for r in self.tables["fx_rate"] if (r["from_currency"], r["to_currency"]) == (currency, target)]
         inverse = [r for r in self.tables["fx_rate"] if (r["from_currency"], r["to_currency"]) == (target, currency)]
-        quotes = [(r["rate_date"], Fraction(r["rate"])) for r in direct] or [(r["rate_date"], 1 / Fraction(r["rate"])) for r in inverse]
+        quotes = [(r["rate_date"], Fraction(r["rate"])) for r in direct] or [
+            (r["rate_date"], 1 / Fraction(r["rate"])) for r in inverse
+        ]
         if terms["fx_fix"] == "average":
             inside = [rate for day, rate in quotes if month <= day <= last]
             return sum(inside, Fraction(0)) / len(inside)
@@ -211,7 +241,9 @@ class Books:
             return False
         return terms["base_scope"] == "whole_site" or owner == contract["contract_id"]
 
-    def day_revenue(self, contract: Row, terms: Row, day: date) -> tuple[dict[str, Fraction], Fraction, list[tuple[Fraction, Fraction]]]:
+    def day_revenue(
+        self, contract: Row, terms: Row, day: date
+    ) -> tuple[dict[str, Fraction], Fraction, list[tuple[Fraction, Fraction]]]:
         """Base by lease, eligible hours, and (hours, translated price) pairs of one day."""
         by_lease: dict[str, Fraction] = defaultdict(Fraction)
         hours, priced = Fraction(0), []
@@ -222,7 +254,9 @@ class Books:
                 continue
             billed = self.billed_hours(lease, day)
             if billed:
-                price = Fraction(lease["price_per_gpu_hour"]) * self.rate(terms, contract, lease["currency_code"], month)
+                price = Fraction(lease["price_per_gpu_hour"]) * self.rate(
+                    terms, contract, lease["currency_code"], month
+                )
                 hours += billed
                 priced.append((billed, price))
                 if measure != "cash_collected":
@@ -235,7 +269,9 @@ class Books:
                 continue
             kind = adjustment["kind"]
             amount = Fraction(adjustment["amount"]) * self.rate(terms, contract, adjustment["currency_code"], month)
-            name = {"credit": "credits_refunds", "refund": "credits_refunds", "sla_penalty": "sla_penalties"}.get(kind, kind)
+            name = {"credit": "credits_refunds", "refund": "credits_refunds", "sla_penalty": "sla_penalties"}.get(
+                kind, kind
+            )
             if kind in ("sales_tax", "power_passthrough", "other_revenue"):
                 factor = (0 if measure == "cash_collected" else 1) - (1 if name in named else 0)
             elif measure == "cash_collected":
@@ -252,7 +288,9 @@ class Books:
                     continue
                 lease = self.version_at_end_of(payment["park_id"], payment["lease_id"], day)
                 if lease is not None and self.supported(contract, lease, terms):
-                    by_lease[payment["lease_id"]] += Fraction(payment["amount"]) * self.rate(terms, contract, payment["currency_code"], month)
+                    by_lease[payment["lease_id"]] += Fraction(payment["amount"]) * self.rate(
+                        terms, contract, payment["currency_code"], month
+                    )
         return by_lease, hours, priced
 
     def share_months(self, contract_id: str, last_month: date) -> dict[date, dict[str, Block]]:
@@ -295,7 +333,13 @@ class Books:
         )
 
     def _block_month(
-        self, contract: Row, segments: list[tuple[Row, list[date]]], month: date, state: dict[str, Any], start: date, last_day: date
+        self,
+        contract: Row,
+        segments: list[tuple[Row, list[date]]],
+        month: date,
+        state: dict[str, Any],
+        start: date,
+        last_day: date,
     ) -> Block:
         block = Block()
         month_days = len(days_of(month))
@@ -340,7 +384,9 @@ class Books:
             elif base < 0 and terms["negative_base"] == "carry_forward":
                 state["carry"], base = base, Fraction(0)
             before, state["base"] = state["base"], state["base"] + base
-            computed.append((terms, days, tiers, base, before, state["base"], revenue_by_day, revenue, hours, priced, minimum, part))
+            computed.append(
+                (terms, days, tiers, base, before, state["base"], revenue_by_day, revenue, hours, priced, minimum, part)
+            )
 
         month_base = sum((c[3] for c in computed), Fraction(0))
         month_hours = sum((c[8] for c in computed), Fraction(0))
@@ -348,9 +394,17 @@ class Books:
         total, capped, cap = Fraction(0), Fraction(0), None
         for terms, days, tiers, base, before, after, revenue_by_day, revenue, _hours, priced, minimum, part in computed:
             context = {
-                "month_no": months_between(month_of(contract["service_commencement_date"]), month) + 1, "days": days, "base": base,
-                "before": before, "after": after, "month_after": computed[-1][5], "revenue_by_day": revenue_by_day, "revenue": revenue,
-                "priced": priced, "month_base": month_base, "month_hours": month_hours,
+                "month_no": months_between(month_of(contract["service_commencement_date"]), month) + 1,
+                "days": days,
+                "base": base,
+                "before": before,
+                "after": after,
+                "month_after": computed[-1][5],
+                "revenue_by_day": revenue_by_day,
+                "revenue": revenue,
+                "priced": priced,
+                "month_base": month_base,
+                "month_hours": month_hours,
             }
             share = self._tier_share(tiers, terms["combine"], context)
             block.tier_share += share
@@ -379,16 +433,27 @@ class Books:
         return block
 
     def _long_periods(
-        self, contract: Row, terms: Row, month: date, state: dict[str, Any], total: Fraction, start: date, last_day: date,
-        capped: Fraction, cap: Fraction | None,
+        self,
+        contract: Row,
+        terms: Row,
+        month: date,
+        state: dict[str, Any],
+        total: Fraction,
+        start: date,
+        last_day: date,
+        capped: Fraction,
+        cap: Fraction | None,
     ) -> Fraction:
         first_month = month_of(contract["service_commencement_date"])
         number = months_between(first_month, month)
         begins = {"quarter": month.replace(month=(month.month - 1) // 3 * 3 + 1)}
         begins["year"] = first_month.replace(year=first_month.year + number // 12)
         first_valid = min(
-            v["valid_from"] for v in self.tables["contract_version"]
-            if v["contract_id"] == contract["contract_id"] and v["instrument"] == "revenue_share" and v["recorded_at"] <= self.known_at
+            v["valid_from"]
+            for v in self.tables["contract_version"]
+            if v["contract_id"] == contract["contract_id"]
+            and v["instrument"] == "revenue_share"
+            and v["recorded_at"] <= self.known_at
         )
         first_day = max(start, first_valid)
         prorated: dict[str, Fraction] = {}
@@ -405,8 +470,15 @@ class Books:
 
         def amount_at_end(period: str, what: str) -> Fraction:
             version = self.version_on(contract["contract_id"], "revenue_share", min(ends[period], last_day))
-            at_end = next((t for t in self.terms(contract["contract_id"], version or "") if t["share_id"] == terms["share_id"]), None)
-            chosen = at_end if at_end and at_end[f"{what}_period"] == period and at_end[f"{what}_amount"] is not None else terms
+            at_end = next(
+                (t for t in self.terms(contract["contract_id"], version or "") if t["share_id"] == terms["share_id"]),
+                None,
+            )
+            chosen = (
+                at_end
+                if at_end and at_end[f"{what}_period"] == period and at_end[f"{what}_amount"] is not None
+                else terms
+            )
             return Fraction(chosen[f"{what}_amount"]) * prorated[period]
 
         top_up = Fraction(0)
@@ -414,10 +486,7 @@ class Books:
         if terms["minimum_amount"] is not None and period in begins and month == month_of(min(ends[period], last_day)):
             top_up = max(Fraction(0), amount_at_end(period, "minimum") - state[period][1] - total)
         bounded = total + top_up
-        if cap is not None:
-            total = bounded - max(Fraction(0), capped + top_up - cap)
-        else:
-            total = bounded
+        total = bounded if cap is None else bounded - max(Fraction(0), capped + top_up - cap)
         period = terms["period_cap_period"]
         if terms["period_cap_amount"] is not None and period in begins:
             total = min(total, max(Fraction(0), amount_at_end(period, "period_cap") - state[period][1]))
@@ -431,7 +500,9 @@ class Books:
         return total
 
     @staticmethod
-    def _breakpoint_rate(tiers: list[Row], contract: Row, month: date, first_day: date, cumulative: Fraction) -> Fraction:
+    def _breakpoint_rate(
+        tiers: list[Row], contract: Row, month: date, first_day: date, cumulative: Fraction
+    ) -> Fraction:
         number = months_between(month_of(contract["service_commencement_date"]), month) + 1
         for tier in tiers:
             if tier["axis"] == "contract_month" and tier["from_month"] <= number <= (tier["to_month"] or number):
@@ -451,7 +522,8 @@ class Books:
             return Fraction(0)
         choose = min if combine == "min" else max
         return sum(
-            (a * b / context["base"] * choose(rate_a, rate_b) for a, rate_a in slices[0] for b, rate_b in slices[1]), Fraction(0)
+            (a * b / context["base"] * choose(rate_a, rate_b) for a, rate_a in slices[0] for b, rate_b in slices[1]),
+            Fraction(0),
         )
 
     @staticmethod
@@ -461,18 +533,23 @@ class Books:
         rates = [Fraction(t["rate"]) for t in tiers]
         if axis == "contract_month":
             number = context["month_no"]
-            return [(base, r) for t, r in zip(tiers, rates, strict=True) if t["from_month"] <= number <= (t["to_month"] or number)]
+            return [
+                (base, r)
+                for t, r in zip(tiers, rates, strict=True)
+                if t["from_month"] <= number <= (t["to_month"] or number)
+            ]
         if axis == "date":
             of_day = {
-                day: next(
-                    n for n, t in enumerate(tiers) if (t["from_date"] or day) <= day <= (t["to_date"] or day)
-                )
+                day: next(n for n, t in enumerate(tiers) if (t["from_date"] or day) <= day <= (t["to_date"] or day))
                 for day in context["days"]
             }
             if base == context["revenue"]:
                 return [(amount, rates[of_day[day]]) for day, amount in context["revenue_by_day"].items()]
             if context["revenue"] != 0:
-                return [(base * amount / context["revenue"], rates[of_day[day]]) for day, amount in context["revenue_by_day"].items()]
+                return [
+                    (base * amount / context["revenue"], rates[of_day[day]])
+                    for day, amount in context["revenue_by_day"].items()
+                ]
             return [(base, rates[of_day[context["days"][0]]])]
         if axis == "cumulative_base":
             if application == "cliff":
@@ -499,7 +576,12 @@ class Books:
                 bands.append(
                     sum(
                         (
-                            hours * max(Fraction(0), (price if tier["to_value"] is None else min(price, Fraction(tier["to_value"]))) - bottom)
+                            hours
+                            * max(
+                                Fraction(0),
+                                (price if tier["to_value"] is None else min(price, Fraction(tier["to_value"])))
+                                - bottom,
+                            )
                             for hours, price in context["priced"]
                         ),
                         Fraction(0),
@@ -522,7 +604,7 @@ class Books:
             acts.append((local, event["event_id"], event))
         out = 0
         for local, _, event in sorted(acts, key=lambda a: a[:2]):
-            if local <= datetime(day.year, day.month, day.day):
+            if local <= datetime(day.year, day.month, day.day):  # noqa: DTZ001 - both are times on the zone's clock
                 if event["kind"] == "withdrawal":
                     out = min(tranche["gpu_count"], out + (event["gpu_count"] or tranche["gpu_count"]))
                 else:
@@ -535,9 +617,15 @@ class Books:
         declared: dict[str, Fraction] = defaultdict(Fraction)
         undeclared_failed = undeclared_silent = Fraction(0)
         events = [
-            (e["kind"], e["effective_at"].timestamp(), e["ends_at"].timestamp(), min(e["gpu_count"] or tranche["gpu_count"], tranche["gpu_count"]))
+            (
+                e["kind"],
+                e["effective_at"].timestamp(),
+                e["ends_at"].timestamp(),
+                min(e["gpu_count"] or tranche["gpu_count"], tranche["gpu_count"]),
+            )
             for e in self.events
-            if e["kind"] in ("maintenance", "operator_fault", "power_curtailment", "delivery") and e["tranche_id"] == tranche["tranche_id"]
+            if e["kind"] in ("maintenance", "operator_fault", "power_curtailment", "delivery")
+            and e["tranche_id"] == tranche["tranche_id"]
         ]
         hour = midnight(day, zone).timestamp()
         while hour < midnight(day + DAY, zone).timestamp():
@@ -552,7 +640,8 @@ class Books:
             seen: dict[str, tuple[int, bool]] = {}
             for sample in self.samples(tranche["tranche_id"], hour):
                 seen[sample["gpu_id"]] = (
-                    sample["gpu_count"], seen.get(sample["gpu_id"], (0, False))[1] or sample["xid_code"] in fatal_codes
+                    sample["gpu_count"],
+                    seen.get(sample["gpu_id"], (0, False))[1] or sample["xid_code"] in fatal_codes,
                 )
             failed = Fraction(sum(count for count, is_fatal in seen.values() if is_fatal))
             silent = max(Fraction(0), tranche["gpu_count"] - Fraction(sum(count for count, _ in seen.values())))
@@ -575,7 +664,9 @@ class Books:
     def samples(self, tranche_id: str, hour: float) -> list[Row]:
         return self._samples().get((tranche_id, hour), [])
 
-    def backstop_months(self, contract_id: str, last_month: date) -> tuple[dict[tuple[str, date], dict[str, Fraction]], dict[date, Fraction]]:
+    def backstop_months(
+        self, contract_id: str, last_month: date
+    ) -> tuple[dict[tuple[str, date], dict[str, Fraction]], dict[date, Fraction]]:
         """Hours and claims by tranche and month, and the lifetime cap left by month."""
         contract = self.contract(contract_id)
         zone = self.zones[contract["park_id"]]
@@ -596,14 +687,24 @@ class Books:
                 for day in days_of(month):
                     version = self.version_on(contract_id, "backstop", day)
                     terms = next(
-                        (t for t in self.tables["backstop_terms"] if (t["contract_id"], t["amendment_id"]) == (contract_id, version)), None
+                        (
+                            t
+                            for t in self.tables["backstop_terms"]
+                            if (t["contract_id"], t["amendment_id"]) == (contract_id, version)
+                        ),
+                        None,
                     )
                     if terms is None or day < max(commencement, tranche["energised_date"]):
                         continue
                     ending = self.ending(contract, survives=bool(terms["survives_operator_insolvency"]))
-                    if day > min(contract["expiry_date"], terms["expiry_date"] or date.max) or (ending and day >= ending):
+                    if day > min(contract["expiry_date"], terms["expiry_date"] or date.max) or (
+                        ending and day >= ending
+                    ):
                         continue
-                    if terms["longstop_days"] is not None and (tranche["energised_date"] - tranche["planned_date"]).days > terms["longstop_days"]:
+                    if (
+                        terms["longstop_days"] is not None
+                        and (tranche["energised_date"] - tranche["planned_date"]).days > terms["longstop_days"]
+                    ):
                         continue
                     if not segments or segments[-1][0] is not terms:
                         segments.append((terms, []))
@@ -689,25 +790,32 @@ class Books:
         if "late_delivery" in causes:
             raw += declared["delivery"]
         if "maintenance_above_allowance" in causes:
-            raw += max(Fraction(0), declared["maintenance"] - Fraction(terms["maintenance_allowance_fraction"]) * installed)
+            raw += max(
+                Fraction(0), declared["maintenance"] - Fraction(terms["maintenance_allowance_fraction"]) * installed
+            )
         excluded = min(raw, max(Fraction(0), installed - third_party - vendor_use))
         tranche_month = months_between(month_of(tranche["energised_date"]), month) + 1
         contract_month = months_between(month_of(contract["service_commencement_date"]), month) + 1
         mine = (contract["contract_id"], terms["amendment_id"])
         ramp = next(
             (
-                Fraction(r["fraction"]) for r in self.tables["backstop_ramp"]
+                Fraction(r["fraction"])
+                for r in self.tables["backstop_ramp"]
                 if (r["contract_id"], r["amendment_id"]) == mine and r["from_month"] <= tranche_month <= r["to_month"]
             ),
             Fraction(1),
         )
         price = next(
-            Fraction(p["price_per_gpu_hour"]) for p in self.tables["backstop_price"]
-            if (p["contract_id"], p["amendment_id"]) == mine and p["from_month"] <= contract_month <= (p["to_month"] or contract_month)
+            Fraction(p["price_per_gpu_hour"])
+            for p in self.tables["backstop_price"]
+            if (p["contract_id"], p["amendment_id"]) == mine
+            and p["from_month"] <= contract_month <= (p["to_month"] or contract_month)
         )
         committed = installed * Fraction(terms["committed_fraction"]) * ramp
         own = vendor_use if terms["buyer_own_use_reduces"] else Fraction(0)
-        unsold = max(Fraction(0), min(committed - excluded - third_party - own, installed - excluded - third_party - vendor_use))
+        unsold = max(
+            Fraction(0), min(committed - excluded - third_party - own, installed - excluded - third_party - vendor_use)
+        )
         deductibles = [Fraction(0)]
         if terms["deductible_gpu_hours"] is not None:
             deductibles.append(Fraction(terms["deductible_gpu_hours"]) * len(days) / len(days_of(month)))
@@ -715,8 +823,15 @@ class Books:
             deductibles.append(Fraction(terms["deductible_fraction"]) * committed)
         deductible = min(unsold, max(deductibles))
         return {
-            "installed": installed, "excluded": excluded, "committed": committed, "third_party": third_party, "vendor_use": vendor_use,
-            "unsold": unsold, "deductible": deductible, "claim": unsold - deductible, "before_caps": (unsold - deductible) * price,
+            "installed": installed,
+            "excluded": excluded,
+            "committed": committed,
+            "third_party": third_party,
+            "vendor_use": vendor_use,
+            "unsold": unsold,
+            "deductible": deductible,
+            "claim": unsold - deductible,
+            "before_caps": (unsold - deductible) * price,
             "third_party_sale": third_party * price,
         }
 

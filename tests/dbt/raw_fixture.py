@@ -119,7 +119,7 @@ def put(con: duckdb.DuckDBPyConnection, table: str, **values: Any) -> None:
 
 
 def put_lake_files(con: duckdb.DuckDBPyConnection, home: Path, *, name: str, select: str) -> None:
-    """Write and catalogue telemetry, one file for each park and day of a SELECT that gives the lake's columns, park_id and service_date by name."""
+    """Write and catalogue telemetry: a file for each park and day of a SELECT that gives the lake's columns and both keys by name."""
     lake = home / "lake" / "gpu_telemetry"
     lake.mkdir(parents=True, exist_ok=True)
     con.execute(f"CREATE OR REPLACE TEMP TABLE batch ({LAKE_COLUMNS}, park_id VARCHAR, service_date DATE)")

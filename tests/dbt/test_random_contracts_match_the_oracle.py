@@ -34,7 +34,9 @@ def books_at_clock(warehouse: duckdb.DuckDBPyConnection) -> Books:
 
 
 def contracts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, date]]:
-    return con.execute("SELECT contract_id, max(posting_month) FROM intermediate.int_closes GROUP BY 1 ORDER BY 1").fetchall()
+    return con.execute(
+        "SELECT contract_id, max(posting_month) FROM intermediate.int_closes GROUP BY 1 ORDER BY 1"
+    ).fetchall()
 
 
 def test_the_share_of_each_month_is_the_oracle_s(warehouse: duckdb.DuckDBPyConnection, books_at_clock: Books) -> None:
@@ -48,7 +50,10 @@ def test_the_share_of_each_month_is_the_oracle_s(warehouse: duckdb.DuckDBPyConne
     expected = {}
     for contract_id, last_month in contracts(warehouse):
         for month, blocks in books_at_clock.share_months(contract_id, last_month).items():
-            sums = [sum((getattr(b, name) for b in blocks.values()), Fraction(0)) for name in ("base", "tier_share", "share", "invoiced")]
+            sums = [
+                sum((getattr(b, name) for b in blocks.values()), Fraction(0))
+                for name in ("base", "tier_share", "share", "invoiced")
+            ]
             expected[contract_id, month] = sums
     assert found.keys() == expected.keys()
     for key, (base, tier_share, share, invoiced) in expected.items():
@@ -74,20 +79,30 @@ def test_the_lines_of_each_lease_are_the_oracle_s(warehouse: duckdb.DuckDBPyConn
 
 
 def test_the_claim_of_each_tranche_is_the_oracle_s(warehouse: duckdb.DuckDBPyConnection, books_at_clock: Books) -> None:
-    names = ("installed", "excluded", "committed", "third_party", "vendor_use", "unsold", "deductible", "claim", "bought_back")
+    names = (
+        "installed",
+        "excluded",
+        "committed",
+        "third_party",
+        "vendor_use",
+        "unsold",
+        "deductible",
+        "claim",
+        "bought_back",
+    )
     found = {
         (tranche_id, month): (Fraction(claim), dict(zip(names, map(Fraction, hours), strict=True)))
         for tranche_id, month, claim, *hours in warehouse.execute(
             f"SELECT tranche_id, service_month, claim_amount, {', '.join(f'{n}_gpu_hours' for n in names)} FROM backstop.fct_backstop_month"
         ).fetchall()
     }
-    left_found = dict(
-        ((c, m), Fraction(left))
+    left_found = {
+        (c, m): Fraction(left)
         for c, m, left in warehouse.execute(
             "SELECT contract_id, service_month, lifetime_cap_left_amount FROM backstop.fct_backstop_cap_month"
             " WHERE lifetime_cap_left_amount IS NOT NULL"
         ).fetchall()
-    )
+    }
     seen = set()
     for contract_id, last_month in contracts(warehouse):
         months, left = books_at_clock.backstop_months(contract_id, last_month)
@@ -107,7 +122,9 @@ def test_each_close_posted_what_was_known_then(warehouse: duckdb.DuckDBPyConnect
     lines = warehouse.execute(
         "SELECT contract_id, posting_month, event, service_month, amount FROM ledger.fct_journal_lines WHERE line_no = 1"
     ).fetchall()
-    closes = warehouse.execute("SELECT contract_id, posting_month, month_end_date, known_at FROM intermediate.int_closes ORDER BY ALL").fetchall()
+    closes = warehouse.execute(
+        "SELECT contract_id, posting_month, month_end_date, known_at FROM intermediate.int_closes ORDER BY ALL"
+    ).fetchall()
     for contract_id, close_month, *_ in closes:
         for line_contract, posting_month, event, service_month, amount in lines:
             if line_contract == contract_id and posting_month <= close_month:
@@ -121,7 +138,9 @@ def test_each_close_posted_what_was_known_then(warehouse: duckdb.DuckDBPyConnect
         expected: dict[tuple[str, date], Fraction] = defaultdict(Fraction)
         terms = {(t["contract_id"], t["amendment_id"], t["share_id"]): t for t in known.tables["share_terms"]}
         for month, blocks in known.share_months(contract_id, close_month).items():
-            version = known.version_on(contract_id, "revenue_share", min(_last_day(month), _last_share_day(known, contract_id)))
+            version = known.version_on(
+                contract_id, "revenue_share", min(_last_day(month), _last_share_day(known, contract_id))
+            )
             for share_id, block in blocks.items():
                 expected["accrue_share", month] += block.invoiced
                 due = terms[contract_id, version, share_id]["statement_due_days"]
@@ -135,7 +154,9 @@ def test_each_close_posted_what_was_known_then(warehouse: duckdb.DuckDBPyConnect
             if payment["contract_id"] == contract_id and day <= month_end:
                 event = {"received": "receive_cash", "paid": "pay_claim"}[payment["direction"]]
                 expected[event, day.replace(day=1)] += Fraction(payment["amount"])
-        assert {k: v for k, v in posted[contract_id, close_month].items() if v} == {k: v for k, v in expected.items() if v}, (contract_id, close_month)
+        assert {k: v for k, v in posted[contract_id, close_month].items() if v} == {
+            k: v for k, v in expected.items() if v
+        }, (contract_id, close_month)
 
 
 def _last_day(month: date) -> date:
