@@ -61,5 +61,5 @@ docs: $(VENV)/.dev ## Build the documentation site into dbt_project/site
 	$(BIN)/python -m orchestration.docs
 
 clean: ## Remove what runs have made in this home; terms and reference data stay
-	rm -rf $(HOME_FOLDER)/{lake,published,reports,quarantine,dagster,.parkledger,warehouse.duckdb,warehouse.duckdb.wal} dbt_project/{target,logs,site}
+	rm -rf $(HOME_FOLDER)/{lake,published,reports,quarantine,closes,dagster,.parkledger,warehouse.duckdb,warehouse.duckdb.wal} dbt_project/{target,logs,site}
 	find $(HOME_FOLDER)/landing -mindepth 1 -name 'simulated-*' -delete 2>/dev/null || true

@@ -67,13 +67,15 @@ def plausibility(tables: Sequence[str] = CHECKED) -> dg.AssetChecksDefinition:
         progress.step("Checking plausibility with Great Expectations")
         with warehouse.reader() as connection:
             filled = [t for t in tables if connection.sql(f"SELECT count(*) FROM {t}").fetchall()[0][0]]
-        outcomes = {table: [] for table in tables} | validate_apart(warehouse.path, filled)
+        outcomes: dict[str, list[Expectation]] = {table: [] for table in tables} | validate_apart(
+            warehouse.path, filled
+        )
         with warehouse.writer() as connection:
             record(
                 connection,
                 CHECK_NAME,
                 [
-                    CheckResult(e.name, table, "error", e.passed, e.measured, e.expected)
+                    CheckResult(f"{table} {e.name}", table, "error", e.passed, e.measured, e.expected)
                     for table, found in outcomes.items()
                     for e in found
                 ],

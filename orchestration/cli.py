@@ -344,7 +344,25 @@ def _as_table(columns: list[str], rows: Any) -> Table:
 
 def main() -> None:
     """Run the command line; errors are one message without a traceback unless ``--debug`` is given."""
-    _guarded(app)
+    _guarded(lambda: app(args=_common_first(sys.argv[1:])))
+
+
+def _common_first(arguments: list[str]) -> list[str]:
+    """Options that every command takes may also stand after the command: ``parkledger run --home THERE``."""
+    common, others, rest = [], [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--":
+            others += [argument, *rest]
+            break
+        if argument in {"--home", "--as-of"}:
+            common += [argument, *rest[:1]]
+            rest = rest[1:]
+        elif argument == "--debug" or argument.startswith(("--home=", "--as-of=")):
+            common.append(argument)
+        else:
+            others.append(argument)
+    return common + others
 
 
 def _guarded(command: Callable[[], None]) -> None:

@@ -35,7 +35,10 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def _connect(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        config = {"memory_limit": self.memory_limit, "threads": str(self.threads)}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": self.memory_limit,
+            "threads": str(self.threads),
+        }
         connection = duckdb.connect(self.path, read_only=read_only, config=config)
         try:
             connection.execute("SET TimeZone='UTC'")

@@ -54,8 +54,8 @@ def interactive(path: Path, out: Console) -> None:
 
 
 def _show(connection: duckdb.DuckDBPyConnection, text: str, *, as_json: bool, out: Console) -> None:
-    relation = connection.sql(text)
-    if relation is None:
+    relation: Any = connection.sql(text)
+    if relation is None:  # a statement without a result
         return
     if as_json:
         print(relation.pl().write_json())

@@ -16,7 +16,7 @@ class ClosedMonthChangedError(RuntimeError):
 
 
 def close_asset(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
-    """One statement a month, written once under ``published/closes`` and compared ever after."""
+    """One statement a month, written once under ``HOME/closes`` and compared ever after."""
 
     @dg.asset(
         key=CLOSE_STATEMENT,

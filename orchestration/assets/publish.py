@@ -17,7 +17,10 @@ CANDIDATE = dg.AssetKey(["published", "candidate"])
 SNAPSHOT = dg.AssetKey(["published", "snapshot"])
 MONITOR = dg.AssetKey(["published", "monitor"])
 
-CHECK_RESULT_COLUMNS = "run_id VARCHAR, check_name VARCHAR, table_name VARCHAR, severity VARCHAR, passed BOOLEAN, measured VARCHAR, expected VARCHAR"
+CHECK_RESULT_COLUMNS = (
+    "run_id VARCHAR, check_name VARCHAR, table_name VARCHAR, severity VARCHAR, "
+    "passed BOOLEAN, measured VARCHAR, expected VARCHAR"
+)
 RUN_COLUMNS = (
     "run_id VARCHAR, started_at TIMESTAMPTZ, finished_at TIMESTAMPTZ, trigger VARCHAR, code_version VARCHAR, as_of DATE, "
     "rows_in BIGINT, rows_out BIGINT"

@@ -16,15 +16,17 @@ from sqlalchemy.engine import cursor as sqlalchemy_cursor
 from orchestration.expectations.outcome import Expectation
 from orchestration.expectations.suites import SUITES
 
+_Context: Any = Dialect.execution_ctx_cls
 
-class _BufferedContext(Dialect.execution_ctx_cls):  # type: ignore[misc]
+
+class _BufferedContext(_Context):  # type: ignore[misc]
     """Great Expectations reads a result after its connection is closed; so read all rows at once."""
 
     def post_exec(self) -> None:
         super().post_exec()
         if self.cursor.description is not None and self.cursor_fetch_strategy is sqlalchemy_cursor._DEFAULT_FETCH:
             rows = self.cursor.fetchall()
-            self.cursor_fetch_strategy = sqlalchemy_cursor.FullyBufferedCursorFetchStrategy(
+            self.cursor_fetch_strategy: Any = sqlalchemy_cursor.FullyBufferedCursorFetchStrategy(
                 self.cursor, initial_buffer=rows
             )
 
@@ -36,7 +38,7 @@ def validate(warehouse_path: str, table: str) -> list[Expectation]:
         KeyError: no suite is written for the table.
     """
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
     source = context.data_sources.add_sql(table, connection_string=f"duckdb:///{warehouse_path}")
     engine = source.get_execution_engine().engine
     engine.dialect.execution_ctx_cls = _BufferedContext

@@ -207,7 +207,9 @@ IDENTITIES = (
     Identity(
         "the receivable roll-forward closes at its control account",
         "credit.fct_receivable_rollforward_month",
-        _pairs("FROM credit.fct_receivable_rollforward_month", "closing_amount", "control_account_amount", "closing_amount"),
+        _pairs(
+            "FROM credit.fct_receivable_rollforward_month", "closing_amount", "control_account_amount", "closing_amount"
+        ),
     ),
     Identity(
         "receipts are applied, unapplied or refunded",
@@ -266,7 +268,9 @@ def verify(path: Path) -> list[Outcome]:
     """
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("SET TimeZone='UTC'")
-        present = {f"{s}.{t}" for s, t in connection.sql("SELECT schema_name, table_name FROM duckdb_tables()").fetchall()}
+        present = {
+            f"{s}.{t}" for s, t in connection.sql("SELECT schema_name, table_name FROM duckdb_tables()").fetchall()
+        }
         return [
             *(_outcome(connection, identity, present) for identity in IDENTITIES),
             *(_outcome(connection, identity, present) for identity in _key_identities(present)),
@@ -278,8 +282,8 @@ def _key_identities(present: set[str]) -> list[Identity]:
         Identity(
             f"the key of {table.name} is unique and complete",
             table.name,
-            f"""SELECT count(*), count(*) - count(DISTINCT ({', '.join(table.key)},))
-                       + count(*) FILTER (WHERE {' OR '.join(f'{column} IS NULL' for column in table.key if column != 'lease_id')}),
+            f"""SELECT count(*), count(*) - count(DISTINCT ({", ".join(table.key)},))
+                       + count(*) FILTER (WHERE {" OR ".join(f"{column} IS NULL" for column in table.key if column != "lease_id")}),
                        count(*)::VARCHAR
                 FROM {table.name}""",
         )
@@ -291,7 +295,9 @@ def _key_identities(present: set[str]) -> list[Identity]:
 def _outcome(connection: duckdb.DuckDBPyConnection, identity: Identity, present: set[str]) -> Outcome:
     missing = [table for table in identity.tables.split(", ") if table not in present]
     if missing:
-        return Outcome(identity.name, identity.tables, False, 0, 0, f"table {', '.join(missing)} is not in the snapshot")
+        return Outcome(
+            identity.name, identity.tables, False, 0, 0, f"table {', '.join(missing)} is not in the snapshot"
+        )
     checked, broken, figure = connection.sql(identity.sql).fetchall()[0]
     return Outcome(
         identity.name, identity.tables, broken == 0, checked, broken, f"{broken} broken of {checked}, figure {figure}"
