@@ -19,4 +19,5 @@ where
     -- Blocks of one share may be due on different days.
     coalesce(invoiced_amount, 0) != 0
     and invoiced_amount != accrued_amount
-    and contract_id not in (select terms.contract_id from {{ ref('stg_share_terms') }} as terms where terms.share_id != 'share')
+    and contract_id not in (select terms.contract_id from {{ ref('stg_share_terms') }} as terms
+    where terms.share_id != 'share')
