@@ -10,8 +10,10 @@ from orchestration.expectations.suites import SUITES
 
 PLAUSIBLE = {
     "staging.stg_leases": (
-        "lease_id VARCHAR, gpu_count INTEGER, price_per_gpu_hour DECIMAL(18,9), customer_type VARCHAR, "
-        "starts_at TIMESTAMPTZ, ends_at TIMESTAMPTZ",
+        (
+            "lease_id VARCHAR, gpu_count INTEGER, price_per_gpu_hour DECIMAL(18,9), customer_type VARCHAR, "
+            "starts_at TIMESTAMPTZ, ends_at TIMESTAMPTZ"
+        ),
         "('L1', 72, 2.5, 'third_party', '2027-01-01 00:00Z', '2027-02-01 00:00Z')",
     ),
     "staging.stg_payments": (
@@ -20,9 +22,11 @@ PLAUSIBLE = {
     ),
     "staging.stg_fx_rate": ("rate DECIMAL(18,9)", "(1.5)"),
     "metering.fct_capacity_hour": (
-        "tranche_id VARCHAR, interval_start_at TIMESTAMPTZ, installed_gpu_hours DECIMAL(28,9), no_sample_gpu_hours DECIMAL(28,9), "
-        "fault_gpu_hours DECIMAL(28,9), maintenance_gpu_hours DECIMAL(28,9), available_gpu_hours DECIMAL(28,9), "
-        "leased_gpu_hours DECIMAL(28,9), busy_gpu_hours DECIMAL(28,9), it_energy_kwh DECIMAL(28,9), coverage_fraction DECIMAL(18,9)",
+        (
+            "tranche_id VARCHAR, interval_start_at TIMESTAMPTZ, installed_gpu_hours DECIMAL(28,9), no_sample_gpu_hours DECIMAL(28,9), "
+            "fault_gpu_hours DECIMAL(28,9), maintenance_gpu_hours DECIMAL(28,9), available_gpu_hours DECIMAL(28,9), "
+            "leased_gpu_hours DECIMAL(28,9), busy_gpu_hours DECIMAL(28,9), it_energy_kwh DECIMAL(28,9), coverage_fraction DECIMAL(18,9)"
+        ),
         "('T', '2027-01-01 00:00Z', 72, 0, 0, 0, 72, 70, 60, 90, 1)",
     ),
     "metering.fct_power_day": (
@@ -34,8 +38,10 @@ PLAUSIBLE = {
         "('C', '2027-01-01', 0.25, 1)",
     ),
     "backstop.fct_backstop_month": (
-        "claim_amount DECIMAL(18,2), unsold_gpu_hours DECIMAL(28,9), claim_gpu_hours DECIMAL(28,9), "
-        "installed_gpu_hours DECIMAL(28,9), committed_gpu_hours DECIMAL(28,9)",
+        (
+            "claim_amount DECIMAL(18,2), unsold_gpu_hours DECIMAL(28,9), claim_gpu_hours DECIMAL(28,9), "
+            "installed_gpu_hours DECIMAL(28,9), committed_gpu_hours DECIMAL(28,9)"
+        ),
         "(10, 100, 90, 1000, 850)",
     ),
 }

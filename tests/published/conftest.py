@@ -1,0 +1,78 @@
+"""A small home, run once as a user runs it: the command line in a process of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "unit"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from simulated_home import NORTH, SOUTH, write_home  # noqa: E402
+
+AS_OF = "2027-04-20"  # three months are closed by then, and a fourth has begun
+CONTRACT = f"{NORTH}-c"
+PARKS = (NORTH, SOUTH)
+WRITTEN_BY_RUNS = ("lake", "published", "reports", "quarantine", "dagster", ".parkledger", "warehouse.duckdb")
+RUN_LIMIT_SECONDS = 420
+
+
+def parkledger(home: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command line on a home, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "--home", str(home), *arguments],
+        cwd=cwd or REPOSITORY,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_LIMIT_SECONDS,
+    )
+
+
+def write_small_home(path: Path) -> Path:
+    """Two parks of a few racks with the demo's reference tables and scenarios; nothing is landed yet."""
+    write_home(path, as_of=AS_OF)
+    for folder in ("reference", "scenarios", "vendors", "policies"):
+        shutil.copytree(REPOSITORY / "data" / folder, path / folder)
+    return path
+
+
+def copy_home(home: Path, target: Path, *, with_results: bool = True) -> Path:
+    """The home elsewhere; without results only what a user and the operators wrote."""
+    left_out = shutil.ignore_patterns("dagster", "*.wal", *(() if with_results else WRITTEN_BY_RUNS))
+    return Path(shutil.copytree(home, target, ignore=left_out))
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def parquet_hashes(home: Path) -> dict[str, str]:
+    manifest = json.loads((home / "published" / "manifest.json").read_text())
+    return {name: table["sha256"] for name, table in manifest["tables"].items()}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home after its first run. No test may change it: copy it."""
+    home = write_small_home(tmp_path_factory.mktemp("small") / "home")
+    done = parkledger(home, "run")
+    log = home / ".parkledger" / "run.log"
+    assert done.returncode == 0, done.stdout + done.stderr + (log.read_text()[-3000:] if log.exists() else "")
+    assert "Published run" in done.stdout
+    return home
+
+
+@pytest.fixture
+def published(finished: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(str(finished / "published" / "parkledger.duckdb"), read_only=True) as connection:
+        connection.execute("SET TimeZone='UTC'")
+        yield connection

@@ -1,0 +1,211 @@
+"""Input that cannot be used is named, with its remedy, and everything else goes on; what was published before stays."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+from conftest import CONTRACT, copy_home, everything_in, parkledger, write_small_home
+from simulated_home import NORTH, SOUTH
+from typer.testing import CliRunner
+
+from orchestration import cli
+from orchestration.assets.publish import CANDIDATE, MONITOR, SNAPSHOT
+from orchestration.publishing import identities
+
+pytestmark = pytest.mark.published
+
+LEASE_HEADER = (
+    "lease_id,version,tenant_id,contract_id,tranche_id,gpu_model,gpu_count,starts_at,ends_at,price_per_gpu_hour,"
+    "currency_code,workload,customer_type,pricing,status,recorded_at"
+)
+USAGE_HEADER = "lease_id,interval_start_at,interval_end_at,gpu_hours,recorded_at"
+HOUR = "2027-03-01T00:00:00Z,2027-03-01T01:00:00Z"
+RECORDED = "2027-03-02T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def spoilt(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The finished home with every kind of bad input dropped into it, run again."""
+    home = copy_home(finished, tmp_path_factory.mktemp("spoilt") / "home")
+    landing = home / "landing" / NORTH
+    (landing / "gpu_telemetry" / "unreadable.parquet").write_bytes(b"PAR1 this is no parquet file PAR1")
+    (landing / "payments" / "other-header.csv").write_text("who,what,when\nme,money,today\n")
+    (landing / "leases" / "out-of-type.csv").write_text(
+        f"{LEASE_HEADER}\nspoilt-1,1,t,{CONTRACT},{NORTH}-a,GB300,many,2027-03-01T00:00:00Z,2027-03-02T00:00:00Z,2.5,USD,"
+        f"training,third_party,reserved,active,{RECORDED}\n"
+    )
+    (landing / "lease_usage" / "unknown-lease.csv").write_text(f"{USAGE_HEADER}\nnobodys-lease,{HOUR},1,{RECORDED}\n")
+    contract = (
+        (home / "contracts" / f"{CONTRACT}.yaml").read_text().replace(f"contract_id: {CONTRACT}", "contract_id: {id}")
+    )
+    (home / "contracts" / "unknown-key.yaml").write_text(
+        contract.replace("{id}", "unknown-key").replace("payment_terms_days: 30", "payment_terms_dayz: 30")
+    )
+    (home / "contracts" / "rising.yaml").write_text(
+        contract.replace("{id}", "rising")
+        .replace('from: 4, to: null, rate: "0.20"', 'from: 4, to: null, rate: "0.30"')
+        .replace("base_measure: net_billed", "base_measure: net_billed\n      declining: true")
+    )
+    return home, parkledger(home, "run")
+
+
+def the(home: Path, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(home / "published" / "parkledger.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_run_over_bad_input_still_publishes(spoilt: tuple[Path, Any]) -> None:
+    _, done = spoilt
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Published run" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("feed", "name"), [("gpu_telemetry", "unreadable.parquet"), ("payments", "other-header.csv")])
+def test_a_file_that_cannot_be_read_is_rejected_with_a_reason(spoilt: tuple[Path, Any], feed: str, name: str) -> None:
+    home, _ = spoilt
+    ((state, reason),) = the(
+        home,
+        f"SELECT state, reason FROM quality.fct_landed_file WHERE path LIKE '%/{feed}/{name}' AND park_id = '{NORTH}'",
+    )
+    assert state == "rejected"
+    assert len(reason) > 20
+
+
+@pytest.mark.parametrize(("name", "column"), [("out-of-type.csv", "gpu_count"), ("unknown-lease.csv", "lease_id")])
+def test_a_row_that_cannot_be_used_is_quarantined_by_line_and_rule(
+    spoilt: tuple[Path, Any], name: str, column: str
+) -> None:
+    home, _ = spoilt
+    ((line_no, rule, found, text),) = the(
+        home,
+        "SELECT line_no, rule, column_name, row_text FROM quality.fct_quarantined_row "
+        f"JOIN quality.fct_landed_file USING (file_id, park_id, feed) WHERE path LIKE '%/{name}'",
+    )
+    assert (line_no, found) == (2, column)
+    assert rule
+    assert text.startswith(("spoilt-1", "nobodys-lease"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("unknown-key.yaml", ["payment_terms_dayz", "did you mean payment_terms_days"]),
+        ("rising.yaml", ["declining"]),
+    ],
+)
+def test_a_bad_contract_is_left_out_with_file_line_key_and_remedy(
+    spoilt: tuple[Path, Any], name: str, words: list[str]
+) -> None:
+    home, done = spoilt
+    said = [line for line in " ".join(done.stderr.split()).split("left out: ") if name in line]
+    assert said, done.stderr
+    assert any(f"{name}:" in line and all(word in line for word in words) and "(" in line for line in said), said
+    assert the(home, "SELECT count(*) FROM core.dim_contract WHERE contract_id IN ('unknown-key', 'rising')") == [(0,)]
+
+
+def test_the_books_beside_bad_input_are_those_without_it(spoilt: tuple[Path, Any], finished: Path) -> None:
+    home, _ = spoilt
+    for table in ("revenue_share.fct_share_month", "backstop.fct_backstop_month", "credit.fct_receivable_item"):
+        assert the(home, f"FROM {table} ORDER BY ALL") == the(finished, f"FROM {table} ORDER BY ALL")
+
+
+def test_a_folder_without_a_home_is_named_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    done = parkledger(tmp_path / "nowhere", "run")
+    assert done.returncode == 3
+    assert "home.yaml" in done.stderr
+    assert "parkledger init" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("title: [x\n", ["home.yaml:"]),
+        ("title: x\nas_off: 2027-12-31\n", ["home.yaml:2", "as_off", "did you mean as_of"]),
+    ],
+)
+def test_an_invalid_home_file_is_named_by_line_and_key(tmp_path: Path, text: str, words: list[str]) -> None:
+    (tmp_path / "home.yaml").write_text(text)
+    done = parkledger(tmp_path, "run")
+    assert done.returncode == 3
+    assert [word for word in words if word not in done.stderr] == []
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["report"], ["status"], ["verify"], ["close", "2027-01"]])
+def test_nothing_can_be_asked_before_the_first_run(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = write_small_home(tmp_path / "home")
+    result = CliRunner().invoke(cli.app, ["--home", str(home), *command])
+    assert result.exit_code == 5
+    assert "Nothing is published" in result.output
+
+
+def test_wrong_usage_is_exit_2(tmp_path: Path) -> None:
+    assert CliRunner().invoke(cli.app, ["--as-of", "2027-13-01", "run"]).exit_code == 2
+    (tmp_path / "mine.txt").write_text("mine")
+    assert CliRunner().invoke(cli.app, ["init", str(tmp_path)]).exit_code == 2
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+@pytest.fixture
+def published_again(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the home whose run only does what comes after the books: candidate, audit, snapshot, monitor."""
+    for name in ("DAGSTER_HOME", "PARKLEDGER_WAREHOUSE", "PARKLEDGER_MEMORY_LIMIT"):
+        monkeypatch.setenv(name, "")
+    whole = dg.JobDefinition.execute_in_process
+
+    def end_only(self: dg.JobDefinition, **arguments: Any) -> Any:
+        return whole(self, asset_selection=[CANDIDATE, SNAPSHOT, MONITOR], **arguments)
+
+    monkeypatch.setattr(dg.JobDefinition, "execute_in_process", end_only)
+    home = copy_home(finished, tmp_path / "home")
+    yield home
+    shutil.rmtree(home)
+
+
+def test_a_failed_audit_leaves_the_snapshot_as_it_was_and_says_why(
+    published_again: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = "SELECT count(*), count(*) FILTER (WHERE TRUE), '12.34' FROM ledger.fct_journal_lines"
+    broken = identities.Identity("debits are credits, says the test", "ledger.fct_journal_lines", books)
+    monkeypatch.setattr(identities, "IDENTITIES", (broken, *identities.IDENTITIES))
+    before = everything_in(published_again / "published"), everything_in(published_again / "reports")
+    result = CliRunner().invoke(cli.app, ["--home", str(published_again), "run", "--force"])
+    assert result.exit_code == 4, result.output
+    said = " ".join(result.output.split())
+    assert "check failed: published/candidate identities: debits are credits, says the test" in said
+    assert "12.34" in said
+    assert "what was published before stands" in said
+    after = everything_in(published_again / "published"), everything_in(published_again / "reports")
+    assert {k: v for k, v in after[0].items() if not k.startswith(".candidate")} == before[0]
+    assert after[1] == before[1]
+
+
+def test_without_the_fault_the_same_run_publishes(published_again: Path, finished: Path) -> None:
+    """The counterpart of the failed audit: nothing but the fault had kept it from publishing."""
+    published = published_again / "published"
+    changed = {"mark": "before"}
+    manifest = published / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **changed}))
+    result = CliRunner().invoke(cli.app, ["--home", str(published_again), "run", "--force"])
+    assert result.exit_code == 0, result.output
+    assert "mark" not in json.loads(manifest.read_text())
+
+
+def test_a_file_of_no_known_format_is_not_taken_in(finished: Path, tmp_path: Path) -> None:
+    home = copy_home(finished, tmp_path / "home", with_results=False)
+    before = everything_in(home)
+    (tmp_path / "poem.csv").write_text("roses,are,red\n1,2,3\n")
+    command = ["--home", str(home), "land", str(tmp_path / "poem.csv"), "--park", SOUTH, "--feed", "payments"]
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 3
+    assert "poem.csv" in result.output
+    assert everything_in(home) == before

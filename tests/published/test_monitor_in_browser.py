@@ -1,0 +1,142 @@
+"""The investor monitor in headless Chromium, as a reader opens it."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+pytestmark = [pytest.mark.browser, pytest.mark.published]
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = shutil.which("chromium")
+    if found is None:
+        reason = "Chromium is not installed, so nobody has looked at the monitor: apt-get install chromium"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def monitor(finished: Path) -> Path:
+    (path,) = (finished / "reports").rglob("monitor.html")
+    return path
+
+
+@pytest.fixture
+def page(browser: Browser, monitor: Path) -> Iterator[Page]:
+    """The page, which must load without asking for anything else or complaining."""
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(monitor.as_uri(), wait_until="load")
+    yield page
+    page.close()
+    assert complaints == []
+    assert [url for url in asked if url != monitor.as_uri() and not url.startswith("data:")] == []
+
+
+def headline(page: Page, number: int) -> Decimal:
+    figure = page.locator(f"section[aria-labelledby=answer-{number}] .big data")
+    assert figure.is_visible()
+    return Decimal(figure.get_attribute("value") or "nothing")
+
+
+def test_headline_figures_are_those_of_the_snapshot(page: Page, published: duckdb.DuckDBPyConnection) -> None:
+    last = "(SELECT max(month) FROM credit.fct_exposure_month)"
+    ((owed, exposure),) = published.execute(
+        "SELECT sum(receivable_amount + unbilled_amount), sum(max_backstop_exposure_amount) FROM credit.fct_exposure_month "
+        f"WHERE month = {last}"
+    ).fetchall()
+    assert headline(page, 1) == owed
+    assert headline(page, 2) == exposure
+    assert owed > 0
+    shown = page.locator("section[aria-labelledby=answer-1] .big").inner_text()
+    amount = re.fullmatch(r"USD\s([\d.]+)m", shown)
+    assert amount, shown
+    assert abs(Decimal(amount[1]) - owed / 1_000_000) <= Decimal("0.005")
+
+
+def test_movements_are_those_of_the_snapshot(page: Page, published: duckdb.DuckDBPyConnection) -> None:
+    ((share,),) = published.execute(
+        "SELECT sum(share_amount) FROM revenue_share.fct_share_month WHERE service_month = '2027-03-01'"
+    ).fetchall()
+    row = page.locator("section.moves tr", has=page.get_by_role("rowheader", name="Revenue share"))
+    assert Decimal(row.locator("td data").nth(1).get_attribute("value") or "") == share
+
+
+def test_it_says_that_it_is_simulated_before_any_figure(page: Page) -> None:
+    banner, figure = page.locator(".banner"), page.locator(".big").first
+    assert "Simulation" in banner.inner_text()
+    top, below = banner.bounding_box(), figure.bounding_box()
+    assert top is not None
+    assert below is not None
+    assert top["y"] < below["y"]
+
+
+def test_charts_are_drawn_with_a_name(page: Page) -> None:
+    charts = page.locator("svg[role=img], figure svg")
+    assert charts.count() >= 3
+    box = charts.first.bounding_box()
+    assert box is not None
+    assert min(box["width"] / 2, box["height"]) > 50
+
+
+def test_inner_links_lead_somewhere(page: Page) -> None:
+    missing = page.evaluate(
+        "() => [...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.getAttribute('href').slice(1))"
+        ".filter(id => !document.getElementById(id))"
+    )
+    assert missing == []
+
+
+def test_it_prints_to_pages(page: Page, tmp_path: Path) -> None:
+    printed = page.pdf(path=str(tmp_path / "monitor.pdf"), format="A4")
+    assert printed.startswith(b"%PDF-")
+    assert len(printed) > 50_000
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, monitor: Path) -> None:
+    page = browser.new_page(viewport=PHONE)
+    page.goto(monitor.as_uri())
+    wide = page.evaluate("() => document.documentElement.scrollWidth")
+    page.close()
+    assert wide <= PHONE["width"]
+
+
+def test_it_can_be_read_without_javascript(browser: Browser, monitor: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(monitor.as_uri())
+    assert page.locator(".big").count() == 4 or page.locator(".answer").count() == 4
+    assert page.locator("section[aria-labelledby=answer-1] .big").is_visible()
+    assert page.locator("svg").first.is_visible()
+    context.close()
