@@ -9,7 +9,7 @@
     rounded_quotient(a, b)  HUGEINT a / b to the nearest integer, halves away from zero
     exact_product(a, rate)  DECIMAL(38, 18) a × DECIMAL(…, 9) rate, rounded at the 18th decimal
     exact_quotient(a, n)    DECIMAL(38, 18) a ÷ whole number n, rounded at the 18th decimal
-    exact_ratio(a, b, c)    a × b ÷ c of three DECIMAL(38, 18), |a|, |b|, |c| < 1e12: long division in limbs of b, cut at the 18th decimal
+    exact_ratio(a, b, c)    a × b ÷ c of three DECIMAL(38, 18), |a|, |c| < 8e15, |b| < 1e18: long division in limbs of b, cut at the 18th decimal
     settled(x)              x at 12 decimals, DECIMAL(38, 12): takes back the last digits of the divisions above, so that an exact half of a cent is
                             a half again, and is the unrounded form in which amounts are published
     rounded_money(x, d)     x to d decimals, half away from zero, once, as DECIMAL(18, 2); d is the currency's ISO 4217 minor unit, 0 to 2
@@ -34,17 +34,17 @@ create or replace macro main.exact_ratio(a, b, c) as (
         sign(a) * sign(b) * sign(c)
         * list_reduce(
             list_transform(
-                [1000000000000000000000000000000, 1000000000000000000000000, 1000000000000000000, 1000000000000, 1000000, 1]::hugeint[],
+                [100000000000000000000000000000000, 10000000000000000000000000000, 1000000000000000000000000, 100000000000000000000, 10000000000000000, 1000000000000, 100000000, 10000, 1]::hugeint[],
                 lambda limb_unit: {
                     'quotient': 0::hugeint,
-                    'remainder': (abs(main.atto(cast(b as decimal(38, 18)))) // limb_unit) % 1000000::hugeint
+                    'remainder': (abs(main.atto(cast(b as decimal(38, 18)))) // limb_unit) % 10000::hugeint
                 }
             ),
             lambda done, limb: {
-                'quotient': done.quotient * 1000000::hugeint
-                    + (done.remainder * 1000000::hugeint + abs(main.atto(cast(a as decimal(38, 18)))) * limb.remainder)
+                'quotient': done.quotient * 10000::hugeint
+                    + (done.remainder * 10000::hugeint + abs(main.atto(cast(a as decimal(38, 18)))) * limb.remainder)
                     // abs(main.atto(cast(c as decimal(38, 18)))),
-                'remainder': (done.remainder * 1000000::hugeint + abs(main.atto(cast(a as decimal(38, 18)))) * limb.remainder)
+                'remainder': (done.remainder * 10000::hugeint + abs(main.atto(cast(a as decimal(38, 18)))) * limb.remainder)
                     % abs(main.atto(cast(c as decimal(38, 18))))
             },
             {'quotient': 0::hugeint, 'remainder': 0::hugeint}

@@ -15,6 +15,7 @@ COMPUTED: frozenset[str] = frozenset(
         "tier_axis.date",
         "tier_axis.cumulative_base",
         "tier_axis.price_per_gpu_hour",
+        "tier_axis.occupancy",
         "combine",
         "share_basis.pct_of_base",
         "share_basis.pct_above_floor",
@@ -28,6 +29,13 @@ COMPUTED: frozenset[str] = frozenset(
         "minimum_guarantee.month",
         "minimum_guarantee.quarter",
         "minimum_guarantee.year",
+        "minimum_guarantee.creditable",
+        "activation.occupancy",
+        "activation.availability",
+        "activation.utilization",
+        "activation.revenue",
+        "activation.base",
+        "activation.price_per_gpu_hour",
         "share.period_cap.month",
         "share.period_cap.quarter",
         "share.period_cap.year",
@@ -57,14 +65,12 @@ COMPUTED: frozenset[str] = frozenset(
 NOT_COMPUTED_YET: frozenset[str] = frozenset(
     {
         "tier_axis.cumulative_share_paid",
-        "tier_axis.occupancy",
         "base_measure.ebitda",
         "base_scope.all_cloud",
         "exclusions.vendor_rnd_use",
         "exclusions.storage_network_resale",
         "exclusions.breakage_fees",
-        "activation",
-        "minimum_guarantee.creditable",
+        "activation.other_metric",
         "true_up",
         "accrual_period.quarter",
         "accrual_period.year",
@@ -120,8 +126,9 @@ def _share_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
         yield f"tier_axis.{tier.axis}", (*at, "tiers", position, "axis")
     if share.combine:
         yield "combine", (*at, "combine")
-    if share.activation:
-        yield "activation", (*at, "activation")
+    for position, criterion in enumerate(share.activation):
+        name = f"activation.{criterion.metric}"
+        yield name if name in COMPUTED else "activation.other_metric", (*at, "activation", position, "metric")
     if share.minimum_guarantee:
         yield f"minimum_guarantee.{share.minimum_guarantee.period}", (*at, "minimum_guarantee", "period")
         if share.minimum_guarantee.creditable:

@@ -93,6 +93,7 @@ class Books:
     def __init__(self, con: duckdb.DuckDBPyConnection, known_at: datetime) -> None:
         self.known_at = known_at
         self._billed: dict[tuple[Any, ...], Fraction] = {}
+        self._out: dict[tuple[str, date], tuple[dict[str, Fraction], Fraction, Fraction, Fraction]] = {}
         self.tables = {
             name: rows(con, name)
             for name in (
@@ -105,6 +106,7 @@ class Books:
                 "contract_version",
                 "share_terms",
                 "share_tier",
+                "share_activation",
                 "backstop_terms",
                 "backstop_ramp",
                 "backstop_price",
@@ -332,6 +334,68 @@ class Books:
             t for t in self.tables["share_terms"] if t["contract_id"] == contract_id and t["amendment_id"] == version
         )
 
+    @cache  # noqa: B019
+    def supply(self, contract_id: str, month: date) -> tuple[Fraction, Fraction, Fraction]:
+        """Installed, available and leased GPU-hours of the contract's tranches in the month."""
+        zone = self.zones[self.contract(contract_id)["park_id"]]
+        installed = available = leased = Fraction(0)
+        for tranche in self.tables["tranche"]:
+            if tranche["contract_id"] != contract_id or not tranche["energised_date"]:
+                continue
+            for day in days_of(month):
+                if day >= tranche["energised_date"]:
+                    hours = tranche["gpu_count"] * hours_between(midnight(day, zone), midnight(day + DAY, zone))
+                    installed += hours
+                    available += hours - self.outages(tranche, day, zone)[3]
+            start, end = midnight(month, zone), midnight(next_month(month), zone)
+            for lease in self.leases:
+                low, high = max(lease["from"], start), min(lease["until"], end)
+                if (
+                    lease["tranche_id"] == tranche["tranche_id"]
+                    and lease["status"] in ("active", "ended")
+                    and low < high
+                ):
+                    leased += lease["gpu_count"] * hours_between(low, high)
+        return installed, available, leased
+
+    def _is_active(
+        self,
+        contract: Row,
+        terms: Row,
+        month: date,
+        state: dict[str, Any],
+        measures: dict[str, Fraction],
+        *,
+        is_test: bool,
+    ) -> bool:
+        criteria = [
+            c
+            for c in self.tables["share_activation"]
+            if (c["contract_id"], c["share_id"], c["amendment_id"])
+            == (contract["contract_id"], terms["share_id"], terms["amendment_id"])
+        ]
+        holds = True
+        for criterion in criteria if is_test else []:
+            installed, available, leased = self.supply(contract["contract_id"], month)
+            value = {
+                "occupancy": leased / available if available else None,
+                "availability": available / installed if installed else None,
+                **measures,
+            }[criterion["metric"]]
+            history, failed = state.setdefault("criteria", {}).get(criterion["criterion_no"], ({}, 0))
+            history[month] = value
+            oldest = month
+            for _ in range(criterion["test_window_months"] - 1):
+                oldest = (oldest - DAY).replace(day=1)
+            seen = [v for m, v in history.items() if m >= oldest and v is not None]
+            passes = not seen or _compare(
+                sum(seen, Fraction(0)) / len(seen), criterion["operator"], Fraction(criterion["value"])
+            )
+            failed = 0 if passes else failed + 1
+            state["criteria"][criterion["criterion_no"]] = (history, failed)
+            holds = holds and failed <= criterion["cure_months"]
+        return holds
+
     def _block_month(
         self,
         contract: Row,
@@ -392,6 +456,19 @@ class Books:
         month_hours = sum((c[8] for c in computed), Fraction(0))
         block.base = month_base
         total, capped, cap = Fraction(0), Fraction(0), None
+        is_cut_short = sum(len(days) for _, days in segments) < month_days
+        is_active = self._is_active(
+            contract,
+            segments[-1][0],
+            month,
+            state,
+            {"revenue": sum((c[7] for c in computed), Fraction(0)), "base": month_base},
+            is_test=not (is_cut_short and not state.get("started")),
+        )
+        state["started"] = True
+        year = months_between(month_of(contract["service_commencement_date"]), month) // 12
+        if state.get("credit", (None, 0))[0] != year:
+            state["credit"] = (year, Fraction(0))
         for terms, days, tiers, base, before, after, revenue_by_day, revenue, _hours, priced, minimum, part in computed:
             context = {
                 "month_no": months_between(month_of(contract["service_commencement_date"]), month) + 1,
@@ -404,18 +481,30 @@ class Books:
                 "revenue": revenue,
                 "priced": priced,
                 "month_base": month_base,
+                "occupancy": lambda: self.supply(contract["contract_id"], month)[1:],
                 "month_hours": month_hours,
             }
             share = self._tier_share(tiers, terms["combine"], context)
             block.tier_share += share
-            if minimum is not None:
-                share = share + minimum if terms["share_basis"] == "pct_above_breakpoint" else max(share, minimum)
+            if not is_active:
+                share, minimum = Fraction(0), None
+            if minimum is not None and terms["share_basis"] == "pct_above_breakpoint":
+                share += minimum
+            elif minimum is not None:
+                top_up, credit = max(Fraction(0), minimum - share), state["credit"][1]
+                if terms["minimum_creditable"]:
+                    used = min(credit, max(Fraction(0), share - minimum))
+                    state["credit"] = (year, credit + top_up - used)
+                    share -= used
+                share += top_up
             total += share
             if terms["period_cap_amount"] is not None and terms["period_cap_period"] == "month":
                 capped += share
                 cap = (cap or Fraction(0)) + Fraction(terms["period_cap_amount"]) * part
         last_terms = segments[-1][0]
-        total = self._long_periods(contract, last_terms, month, state, total, start, last_day, capped, cap)
+        total = self._long_periods(
+            contract, last_terms, month, state, total, start, last_day, capped, cap, is_active=is_active
+        )
         digits = contract["minor_unit_digits"]
         block.share = half_away(total, digits)
         for period in ("quarter", "year"):
@@ -443,6 +532,8 @@ class Books:
         last_day: date,
         capped: Fraction,
         cap: Fraction | None,
+        *,
+        is_active: bool,
     ) -> Fraction:
         first_month = month_of(contract["service_commencement_date"])
         number = months_between(first_month, month)
@@ -483,7 +574,12 @@ class Books:
 
         top_up = Fraction(0)
         period = terms["minimum_period"]
-        if terms["minimum_amount"] is not None and period in begins and month == month_of(min(ends[period], last_day)):
+        if (
+            is_active
+            and terms["minimum_amount"] is not None
+            and period in begins
+            and month == month_of(min(ends[period], last_day))
+        ):
             top_up = max(Fraction(0), amount_at_end(period, "minimum") - state[period][1] - total)
         bounded = total + top_up
         total = bounded if cap is None else bounded - max(Fraction(0), capped + top_up - cap)
@@ -564,6 +660,11 @@ class Books:
                 if top > bottom:
                     result.append((sign * (top - bottom), rate))
             return result
+        if axis == "occupancy":
+            available, leased = context["occupancy"]()
+            if not available:
+                return [(base, rates[0])]
+            return [(base, rates[next(n for n, t in enumerate(tiers) if _holds(t, leased / available, first=n == 0))])]
         if axis == "price_per_gpu_hour":
             if application == "cliff":
                 if context["month_hours"] == 0:
@@ -611,11 +712,22 @@ class Books:
                     out = max(0, out - (event["gpu_count"] or out))
         return out
 
-    def outages(self, tranche: Row, day: date, zone: ZoneInfo) -> tuple[dict[str, Fraction], Fraction, Fraction]:
-        """Declared GPU-hours by kind in the day, and the undeclared ones: with a fatal XID, and without a sample."""
+    def outages(
+        self, tranche: Row, day: date, zone: ZoneInfo
+    ) -> tuple[dict[str, Fraction], Fraction, Fraction, Fraction]:
+        """See _outages; worked out once."""
+        key = (tranche["tranche_id"], day)
+        if key not in self._out:
+            self._out[key] = self._outages(tranche, day, zone)
+        return self._out[key]
+
+    def _outages(
+        self, tranche: Row, day: date, zone: ZoneInfo
+    ) -> tuple[dict[str, Fraction], Fraction, Fraction, Fraction]:
+        """Declared GPU-hours by kind in the day, the undeclared ones with a fatal XID and without a sample, and all hours out of the capacity table."""
         fatal_codes = {79, 48}
         declared: dict[str, Fraction] = defaultdict(Fraction)
-        undeclared_failed = undeclared_silent = Fraction(0)
+        undeclared_failed = undeclared_silent = out = Fraction(0)
         events = [
             (
                 e["kind"],
@@ -629,13 +741,14 @@ class Books:
         ]
         hour = midnight(day, zone).timestamp()
         while hour < midnight(day + DAY, zone).timestamp():
-            in_hour = Fraction(0)
+            in_hour = supply = Fraction(0)
             for kind, effective, ends, gpu_count in events:
                 low, high = max(hour, effective), min(hour + 3600, ends)
                 if low < high:
                     hours = gpu_count * Fraction(int(high - low), 3600)
                     declared[kind] += hours
                     in_hour += hours
+                    supply += hours if kind in ("maintenance", "operator_fault") else 0
             in_hour = min(in_hour, Fraction(tranche["gpu_count"]))
             seen: dict[str, tuple[int, bool]] = {}
             for sample in self.samples(tranche["tranche_id"], hour):
@@ -647,8 +760,17 @@ class Books:
             silent = max(Fraction(0), tranche["gpu_count"] - Fraction(sum(count for count, _ in seen.values())))
             undeclared_failed += max(Fraction(0), failed - in_hour)
             undeclared_silent += max(Fraction(0), silent - max(Fraction(0), in_hour - failed))
+            supply = min(supply, Fraction(tranche["gpu_count"]))
+            broken = min(tranche["gpu_count"] - supply, max(Fraction(0), failed - supply))
+            out += (
+                supply
+                + broken
+                + min(
+                    tranche["gpu_count"] - supply - broken, max(Fraction(0), silent - max(Fraction(0), supply - failed))
+                )
+            )
             hour += 3600
-        return declared, undeclared_failed, undeclared_silent
+        return declared, undeclared_failed, undeclared_silent, out
 
     @cache  # noqa: B019
     def _samples(self) -> dict[tuple[str, float], list[Row]]:
@@ -770,7 +892,7 @@ class Books:
             length = hours_between(midnight(day, zone), midnight(day + DAY, zone))
             out = self.withdrawn(tranche, day, terms["withdrawal_notice_days"] or 0, zone)
             installed += (tranche["gpu_count"] - out) * length
-            events, failed, silent = self.outages(tranche, day, zone)
+            events, failed, silent, _ = self.outages(tranche, day, zone)
             undeclared += failed + max(Fraction(0), silent - out * length)
             for kind, hours in events.items():
                 declared[kind] += hours
@@ -834,6 +956,10 @@ class Books:
             "before_caps": (unsold - deductible) * price,
             "third_party_sale": third_party * price,
         }
+
+
+def _compare(value: Fraction, operator: str, bound: Fraction) -> bool:
+    return {">=": value >= bound, ">": value > bound, "<=": value <= bound, "<": value < bound}[operator]
 
 
 def _holds(tier: Row, value: Fraction, *, first: bool = False) -> bool:

@@ -117,6 +117,12 @@ def _tiers(rnd: random.Random, basis: str) -> tuple[list[dict[str, Any]], str | 
             },
         ]
 
+    def occupancy() -> list[dict[str, Any]]:
+        return [
+            {"axis": "occupancy", "from_value": 0, "to_value": "0.5", "rate": _rate(rnd), "application": "cliff"},
+            {"axis": "occupancy", "from_value": "0.5", "to_value": None, "rate": _rate(rnd), "application": "cliff"},
+        ]
+
     kinds = rnd.choice(
         [
             [months],
@@ -126,8 +132,10 @@ def _tiers(rnd: random.Random, basis: str) -> tuple[list[dict[str, Any]], str | 
             [cumulative],
             [cumulative],
             [prices],
+            [occupancy],
             [months, prices],
             [dates, cumulative],
+            [dates, occupancy],
         ]
     )
     if basis == "pct_above_breakpoint":
@@ -159,7 +167,11 @@ def _share_terms(rnd: random.Random) -> dict[str, Any]:
         terms["breakpoint_amount"] = rnd.randrange(50_000, 200_000)
     if basis in ("greater_of_min_or_pct", "pct_above_breakpoint") or rnd.random() < 0.2:
         period = "month" if basis == "pct_above_breakpoint" else rnd.choice(["month", "month", "quarter", "year"])
-        terms |= {"minimum_amount": rnd.randrange(5_000, 60_000), "minimum_period": period}
+        terms |= {
+            "minimum_amount": rnd.randrange(5_000, 60_000),
+            "minimum_period": period,
+            "minimum_creditable": period == "month" and basis != "pct_above_breakpoint" and rnd.random() < 0.5,
+        }
     if rnd.random() < 0.4:
         terms |= {
             "period_cap_amount": rnd.randrange(20_000, 120_000),
@@ -257,6 +269,23 @@ def _draw_contract(
             terms = _share_terms(rnd)
             tiers, combine = _tiers(rnd, terms["share_basis"])
             put_share(con, tiers, share_id=share_id, combine=combine, **keys, **terms)
+            for criterion_no in range(1, rnd.choice([0, 0, 1, 2]) + 1):
+                metric, value = rnd.choice(
+                    [("occupancy", "0.4"), ("availability", "0.9"), ("revenue", "60000"), ("base", "30000")]
+                )
+                put(
+                    con,
+                    "share_activation",
+                    contract_id=contract_id,
+                    share_id=share_id,
+                    amendment_id=amendment_id,
+                    criterion_no=criterion_no,
+                    metric=metric,
+                    operator=rnd.choice([">=", ">=", "<"]),
+                    value=Decimal(value),
+                    test_window_months=rnd.choice([1, 2, 3]),
+                    cure_months=rnd.choice([0, 1]),
+                )
         if amendment_id == "original" or rnd.random() < 0.5:
             put_backstop(
                 con,

@@ -36,16 +36,79 @@ segment_shares as (
             and segments.segment_no = tier_shares.segment_no
 ),
 
+-- Where a criterion fails there is neither share nor minimum; the base has counted all the same.
+active_shares as (
+    select
+        segment_shares.* exclude (segment_minimum_amount),
+        coalesce(activations.is_active, true) as is_active,
+        case when coalesce(activations.is_active, true) then segment_shares.tier_share_amount else 0::decimal(38, 18) end as earned_amount,
+        case when coalesce(activations.is_active, true) then segment_shares.segment_minimum_amount end as segment_minimum_amount
+    from segment_shares
+    left join {{ ref('int_share_activations') }} as activations
+        on
+            segment_shares.contract_id = activations.contract_id
+            and segment_shares.point_no = activations.point_no
+            and segment_shares.share_id = activations.share_id
+            and segment_shares.service_month = activations.service_month
+),
+
 -- Above a breakpoint the minimum is paid beside the percentage; elsewhere it is the lower bound of it.
 bounded_shares as (
     select
         *,
         case
-            when segment_minimum_amount is null then 0
+            when segment_minimum_amount is null then 0::decimal(38, 18)
             when share_basis = 'pct_above_breakpoint' then segment_minimum_amount
-            else greatest(0, segment_minimum_amount - tier_share_amount)
+            else cast(greatest(0, segment_minimum_amount - earned_amount) as decimal(38, 18))
         end as top_up_amount
-    from segment_shares
+    from active_shares
+),
+
+-- A creditable top-up is set against later share above the minimum in the same contract year: the balance rises by top-ups and falls, never below
+-- zero, by what is above the minimum, so it is the running sum less its lowest point so far.
+credit_moves as (
+    select
+        *,
+        case
+            when not coalesce(minimum_creditable, false) or segment_minimum_amount is null then 0::decimal(38, 18)
+            when top_up_amount > 0 then top_up_amount
+            else segment_minimum_amount - earned_amount
+        end as credit_move_amount
+    from bounded_shares
+),
+
+credit_runs as (
+    select
+        *,
+        sum(credit_move_amount) over contract_year as credit_run_amount
+    from credit_moves
+    window contract_year as (
+        partition by contract_id, point_no, share_id, (contract_month - 1) // 12 order by sequence_no
+    )
+),
+
+credit_balances as (
+    select
+        *,
+        credit_run_amount - least(0, min(credit_run_amount) over (
+            partition by contract_id, point_no, share_id, (contract_month - 1) // 12 order by sequence_no
+        )) as credit_balance_amount
+    from credit_runs
+),
+
+credited_shares as (
+    select
+        *,
+        case
+            when credit_move_amount < 0
+                then cast(
+                    coalesce(lag(credit_balance_amount) over (
+                        partition by contract_id, point_no, share_id, (contract_month - 1) // 12 order by sequence_no
+                    ), 0) - credit_balance_amount as decimal(38, 18)
+                )
+            else 0::decimal(38, 18)
+        end as credited_amount
+    from credit_balances
 ),
 
 month_shares as (
@@ -62,9 +125,12 @@ month_shares as (
         sum(base_amount) as base_amount,
         sum(tier_share_amount) as tier_share_amount,
         sum(coalesce(segment_minimum_amount, 0)) as month_minimum_amount,
-        sum(top_up_amount) as month_top_up_amount,
+        sum(earned_amount) as earned_amount,
+        bool_and(is_active) as is_active,
+        sum(credited_amount) as credited_amount,
+        sum(top_up_amount) - sum(credited_amount) as month_top_up_amount,
         -- A monthly cap that only some segments have binds the sum of those.
-        coalesce(sum(tier_share_amount + top_up_amount) filter (where segment_cap_amount is not null), 0) as monthly_capped_amount,
+        coalesce(sum(earned_amount + top_up_amount - credited_amount) filter (where segment_cap_amount is not null), 0) as monthly_capped_amount,
         sum(segment_cap_amount) as monthly_cap_amount,
         {% for term in [
             'amendment_id', 'minimum_amount', 'minimum_period', 'period_cap_amount', 'period_cap_period', 'lifetime_cap_amount',
@@ -72,7 +138,7 @@ month_shares as (
         ] -%}
         arg_max_null({{ term }}, segment_no) as {{ term }}{{ ',' if not loop.last }}
         {% endfor %}
-    from bounded_shares
+    from credited_shares
     group by contract_id, point_no, share_id, service_month
 ),
 
@@ -166,8 +232,8 @@ inputs as (
         month_shares.* exclude (minimum_amount, period_cap_amount),
         quarters.period_from_date as quarter_from_date,
         years.period_from_date as year_from_date,
-        case when quarters.is_last_month then quarters.minimum_amount end as quarter_minimum_amount,
-        case when years.is_last_month then years.minimum_amount end as year_minimum_amount,
+        case when quarters.is_last_month and month_shares.is_active then quarters.minimum_amount end as quarter_minimum_amount,
+        case when years.is_last_month and month_shares.is_active then years.minimum_amount end as year_minimum_amount,
         quarters.cap_amount as quarter_cap_amount,
         years.cap_amount as year_cap_amount,
         least(
@@ -248,14 +314,14 @@ steps as (
                 select
                     *,
                     cast(month_top_up_amount + period_top_up_amount as decimal(38, 18)) as top_up_amount,
-                    cast(tier_share_amount + month_top_up_amount + period_top_up_amount as decimal(38, 18)) as bounded_amount
+                    cast(earned_amount + month_top_up_amount + period_top_up_amount as decimal(38, 18)) as bounded_amount
                 from (
                     select
                         *,
                         cast(greatest(
                             0,
-                            coalesce(quarter_minimum_amount - quarter_before_amount - tier_share_amount - month_top_up_amount, 0),
-                            coalesce(year_minimum_amount - year_before_amount - tier_share_amount - month_top_up_amount, 0)
+                            coalesce(quarter_minimum_amount - quarter_before_amount - earned_amount - month_top_up_amount, 0),
+                            coalesce(year_minimum_amount - year_before_amount - earned_amount - month_top_up_amount, 0)
                         ) as decimal(38, 18)) as period_top_up_amount
                     from (
                         select
@@ -291,6 +357,9 @@ select
     inputs.payment_terms_days,
     inputs.base_amount,
     inputs.tier_share_amount,
+    inputs.is_active,
+    inputs.earned_amount,
+    inputs.credited_amount,
     cast(
         inputs.month_minimum_amount + coalesce(inputs.quarter_minimum_amount, 0) + coalesce(inputs.year_minimum_amount, 0) as decimal(38, 18)
     ) as minimum_amount,

@@ -253,6 +253,30 @@ price_cliffs as (
         end
 ),
 
+-- Occupancy, a cliff by nature: what billing leases hold of what the tranches had to offer in the month.
+occupancy_cliffs as (
+    select
+        segment_tiers.*,
+        segment_tiers.base_amount as slice_amount
+    from segment_tiers
+    left join {{ ref('int_supply_months') }} as supply
+        on
+            segment_tiers.contract_id = supply.contract_id
+            and segment_tiers.point_no = supply.point_no
+            and segment_tiers.service_month = supply.service_month
+    where
+        segment_tiers.axis = 'occupancy'
+        and case
+            when coalesce(supply.available_gpu_hours, 0) <= 0 then segment_tiers.is_first
+            else
+                (segment_tiers.is_first or supply.leased_gpu_hours >= main.exact_product(supply.available_gpu_hours, segment_tiers.from_value))
+                and (
+                    segment_tiers.to_value is null
+                    or supply.leased_gpu_hours < main.exact_product(supply.available_gpu_hours, segment_tiers.to_value)
+                )
+        end
+),
+
 axis_slices as (
     select * from month_slices
     union all by name
@@ -265,6 +289,8 @@ axis_slices as (
     select * from price_slices
     union all by name
     select * from price_cliffs
+    union all by name
+    select * from occupancy_cliffs
 ),
 
 -- Two axes: the slices of one are cut by the other in proportion, and each cut takes the smaller or the larger rate.
