@@ -35,8 +35,6 @@ class TerminalProgress:
         """A new step begins; the one before has ended."""
         self._finish()
         self._title, self._message, self._started = title, "", time.monotonic()
-        if not self._console.is_terminal:
-            self._console.print(f"{title} …", highlight=False)
 
     def advance(self, message: str, done: int | None = None, total: int | None = None) -> None:
         """Something happened within the step."""
@@ -45,7 +43,10 @@ class TerminalProgress:
 
     def _finish(self) -> None:
         if self._title:
-            self._finished.append((self._title, time.monotonic() - self._started))
+            seconds = time.monotonic() - self._started
+            self._finished.append((self._title, seconds))
+            if not self._console.is_terminal:
+                self._console.print(f"{self._title}: {seconds:.1f} s", highlight=False)
         self._title = ""
 
     def _picture(self) -> Table:

@@ -90,11 +90,18 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
                 home_folder.load(), [row[0] for row in connection.sql("SELECT file_id FROM raw.landed_file").fetchall()]
             )
         settings.dbt_target_folder.mkdir(parents=True, exist_ok=True)
-        arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", f"{{run_id: {run}}}"]
+        # By the environment, for changed vars would make dbt parse the whole project anew.
+        os.environ["PARKLEDGER_RUN_ID"] = run
+        arguments = ["build", "--exclude-resource-type", "unit_test"]
         invocation = dbt.cli(arguments, context=context, target_path=settings.dbt_target_folder)
-        for done, event in enumerate(invocation.stream(), start=1):
-            progress.advance(_name_of(event), done)
-            yield event
+        try:
+            for done, event in enumerate(invocation.stream(), start=1):
+                progress.advance(_name_of(event), done)
+                yield event
+        finally:
+            if invocation.process is not None and invocation.process.poll() is None:
+                invocation.process.terminate()  # a failure here must not leave dbt writing behind our back
+                invocation.process.wait()
         with warehouse.writer() as connection:
             record(connection, "dbt", _test_results(settings.dbt_target_folder))
 

@@ -29,7 +29,7 @@ select
     entries.is_provisional,
     entries.corrects_entry_id,
     entries.terms_version,
-    cast('{{ var("run_id") }}' as varchar) as run_id
+    cast('{{ env_var("PARKLEDGER_RUN_ID", "adhoc") }}' as varchar) as run_id
 from {{ ref('int_journal_entries') }} as entries
 inner join accounts on entries.event = accounts.event
 cross join sides
