@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0911, PLR0912, PLR0915, PLR0917 - each function reads down a rule as the contract does
+# ruff: noqa: PLW2901, PLR0911, PLR0912, PLR0915, PLR0917 - each function reads down a rule as the contract does
 """The contract rules once more, in Fractions and day by day, straight from the raw rows: what the dbt project must give to the cent.
 
 Written from the rules (DECISIONS.md of the dbt project names them), not from the SQL: it walks over days and hours, where the models
@@ -724,7 +724,7 @@ class Books:
     def _outages(
         self, tranche: Row, day: date, zone: ZoneInfo
     ) -> tuple[dict[str, Fraction], Fraction, Fraction, Fraction]:
-        """Declared GPU-hours by kind in the day, the undeclared ones with a fatal XID and without a sample, and all hours out of the capacity table."""
+        """Declared GPU-hours by kind in the day, the undeclared ones with a fatal XID and without a sample, and all not available."""
         fatal_codes = {79, 48}
         declared: dict[str, Fraction] = defaultdict(Fraction)
         undeclared_failed = undeclared_silent = out = Fraction(0)
