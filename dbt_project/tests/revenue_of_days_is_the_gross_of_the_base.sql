@@ -1,6 +1,6 @@
 -- The gross of each base, worked out by intervals, is the sum of the daily revenue of the same leases, worked out by days: for contracts with one
--- block of the share in their own currency, third parties only, and no other day in the month.
-{{ config(meta={'dagster': {'ref': {'name': 'fct_share_base_month'}}}) }}
+-- block of the share in their own currency, third parties only, all month. A warning: a lease that changes its kind of customer within a day differs.
+{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'fct_share_base_month'}}}) }}
 
 with simple_contracts as (
     select
