@@ -23,6 +23,7 @@ $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing what it needs to run (once, about 90 seconds)"
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@PARKLEDGER_HOME=$(HOME_FOLDER) $(BIN)/python -m orchestration.prepare
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run

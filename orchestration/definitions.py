@@ -4,7 +4,6 @@
 environment (``PARKLEDGER_HOME``).
 """
 
-import os
 from datetime import date
 from typing import Any
 
@@ -36,8 +35,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
     """
     as_of = None if settings.as_of == "home" else date.fromisoformat(settings.as_of)
     home = load_home(settings.home, as_of=as_of)
-    os.environ["PARKLEDGER_WAREHOUSE"] = str(settings.warehouse_path.resolve())
-    os.environ["PARKLEDGER_MEMORY_LIMIT"] = settings.memory_limit
+    warehouse.point_dbt_at(settings)
     project = warehouse.dbt_project()
     days = park_day_partitions(home)
     landing = [

@@ -38,12 +38,17 @@ class ParkledgerTranslator(DagsterDbtTranslator):
         return OWNERS
 
 
+def point_dbt_at(settings: Settings) -> None:
+    """dbt's profile reads the working database and its limits from the environment."""
+    os.environ["PARKLEDGER_WAREHOUSE"] = str(settings.warehouse_path.resolve())
+    os.environ["PARKLEDGER_MEMORY_LIMIT"] = settings.memory_limit
+
+
 def dbt_project() -> DbtProject:
     """The project, with its manifest parsed anew when a file of it is newer."""
     _find_dbt_beside_python()
     project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
     if _is_stale(project.manifest_path):
-        os.environ.setdefault("PARKLEDGER_WAREHOUSE", str(DBT_PROJECT / "target" / "parse-only.duckdb"))
         project.preparer.prepare(project)
     return project
 
