@@ -39,7 +39,7 @@ class ParkledgerTranslator(DagsterDbtTranslator):
 
 
 def point_dbt_at(settings: Settings) -> None:
-    """dbt's profile reads the working database and its limits from the environment."""
+    """Dbt's profile reads the working database and its limits from the environment."""
     os.environ["PARKLEDGER_WAREHOUSE"] = str(settings.warehouse_path.resolve())
     os.environ["PARKLEDGER_MEMORY_LIMIT"] = settings.memory_limit
 
