@@ -4,6 +4,7 @@ No format is known here; nothing is ever unpacked to disk.
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -74,6 +75,11 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
     return raw
 
 
+# What Python's readers of gzip and zip raise over bytes that are not as they should be; NotImplementedError is zipfile's
+# word for a compression that it does not know.
+BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError)
+
+
 def _read_at_most(path: Path, stream: IO[bytes], limit: int, *, what: str = "the file") -> bytes:
     """All bytes of a stream, counted while they are read: a size that an archive declares is never trusted."""
     parts: list[bytes] = []
@@ -84,7 +90,7 @@ def _read_at_most(path: Path, stream: IO[bytes], limit: int, *, what: str = "the
             if total > limit:
                 raise FormatError(path, [f"{what} holds more than {limit:,} bytes; split it"])
             parts.append(bytes(chunk))
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN_ARCHIVE as error:
         raise FormatError(path, [f"{what} cannot be decompressed: {error}"]) from error
     return b"".join(parts)
 
@@ -130,12 +136,12 @@ def head(path: Path) -> Head:
             try:
                 with zipfile.ZipFile(raw) as archive, archive.open(_safe_members(path, archive)[0]) as member:
                     data = member.read(HEAD_BYTES + 1)
-            except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+            except BROKEN_ARCHIVE as error:
                 raise FormatError(path, [f"no readable zip: {error}"]) from error
         else:
             try:
                 data = bytes(_decompressed(raw).read(HEAD_BYTES + 1))
-            except OSError as error:
+            except BROKEN_ARCHIVE as error:
                 raise FormatError(path, [f"the file cannot be decompressed: {error}"]) from error
     is_complete = len(data) <= HEAD_BYTES
     if b"\x00" in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
@@ -173,7 +179,7 @@ def texts(path: Path, limit: int = MAX_TEXT_BYTES) -> Iterator[tuple[str, str]]:
                         data = _read_at_most(path, member, left, what=f"the zip's {info.filename!r}")
                     left -= len(data)
                     yield info.filename, decoded(path, data)
-        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        except BROKEN_ARCHIVE as error:
             raise FormatError(path, [f"no readable zip: {error}"]) from error
 
 
@@ -206,7 +212,7 @@ def stream_blocks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[bytes]:
         while True:
             try:
                 chunk = bytes(stream.read(_BLOCK_BYTES))
-            except (OSError, EOFError) as error:
+            except BROKEN_ARCHIVE as error:
                 raise FormatError(path, [f"the file cannot be decompressed: {error}"]) from error
             total += len(chunk)
             if total > limit:

@@ -75,6 +75,26 @@ def test_a_cut_zip_is_refused(tmp_path: Path, cut: int) -> None:
         detect(path, "power_meter")
 
 
+@pytest.mark.parametrize("pack", ["zip", "gzip"])
+@pytest.mark.parametrize("start", [12, 40, 200])
+def test_bytes_changed_within_an_archive_are_refused_and_never_crash_the_reader(
+    tmp_path: Path, pack: str, start: int
+) -> None:
+    text = b"100,NEM12,200301011534,MDP1,Retailer1\n" + b"".join(b"900,%d\n" % n for n in range(20_000))
+    packed = io.BytesIO()
+    if pack == "zip":
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.csv", text)
+    else:
+        packed.write(gzip.compress(text))
+    data = bytearray(packed.getvalue())
+    data[start : start + 20] = b"\xff" * 20
+    path = tmp_path / f"changed.{pack}"
+    path.write_bytes(bytes(data))
+    with pytest.raises(FormatError):
+        list(opening.texts(path))
+
+
 def test_a_gzip_bomb_stops_at_the_bound(tmp_path: Path) -> None:
     path = write(tmp_path, "m.csv.gz", gzip.compress(b"0" * 5_000_000))
     with pytest.raises(FormatError, match="more than 1,000,000 bytes"):
