@@ -7,6 +7,7 @@ bucket belong in provision_matrix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from orchestration.polars_jobs.errors import PROBABILITY, CreditInputError, check_between, wrong
 from orchestration.polars_jobs.frames import make_frame
 from orchestration.polars_jobs.money import MONEY
 
@@ -58,18 +60,23 @@ ROLL_SCHEMA: dict[str, Any] = {
 _ZERO = pl.lit(Decimal("0.00"), dtype=MONEY)
 
 
-def bucket_of(days_past_due: int) -> str:
-    """The bucket of a number of days past due."""
-    for name, last in BUCKETS:
+Buckets: TypeAlias = Sequence[tuple[str, int | None]]
+
+
+def bucket_of(days_past_due: int, buckets: Buckets = BUCKETS) -> str:
+    """The bucket of a number of days past due; ``buckets`` of any number, the last without end."""
+    for name, last in buckets:
         if last is None or days_past_due <= last:
             return name
-    raise AssertionError("the last bucket has no end")
+    raise wrong("days past due", days_past_due, "lies in no bucket: the last must have no end")
 
 
-def bucket_expr(days_past_due: str = "days_past_due", open_amount: str = "open_amount") -> pl.Expr:
+def bucket_expr(
+    days_past_due: str = "days_past_due", open_amount: str = "open_amount", buckets: Buckets = BUCKETS
+) -> pl.Expr:
     """The bucket as an expression; an open credit (negative amount) is in no age bucket but in ``credit``."""
-    expr: pl.Expr = pl.lit(BUCKETS[-1][0])
-    for name, last in reversed(BUCKETS[:-1]):
+    expr: pl.Expr = pl.lit(buckets[-1][0])
+    for name, last in reversed(buckets[:-1]):
         expr = pl.when(pl.col(days_past_due) <= last).then(pl.lit(name)).otherwise(expr)
     return pl.when(pl.col(open_amount) < _ZERO).then(pl.lit(CREDIT)).otherwise(expr)
 
@@ -112,12 +119,12 @@ def ageing(items: pl.DataFrame, rollforward: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def roll_rates(items: pl.DataFrame) -> pl.DataFrame:
+def roll_rates(items: pl.DataFrame, buckets: Buckets = BUCKETS) -> pl.DataFrame:
     """Money-weighted rates at which what was open in a bucket a month ago is now in each bucket, paid (cash or credit
     note) or written off; over all contracts, per currency.
 
     One row per month, from_bucket, to_bucket and currency with something to move; the rates of one from_bucket sum to
-    1. Items reinstated or charged again (more open than before) are left out.
+    1. Items reinstated or charged again (more open than before) are left out. ``buckets``: any number of them.
     """
     state = items.filter(pl.col("kind") == "invoice").select(
         "contract_id",
@@ -126,7 +133,7 @@ def roll_rates(items: pl.DataFrame) -> pl.DataFrame:
         "open_amount",
         "written_off_amount",
         month=pl.col("as_of_month"),
-        bucket=pl.when(pl.col("open_amount") > _ZERO).then(bucket_expr()).otherwise(None),
+        bucket=pl.when(pl.col("open_amount") > _ZERO).then(bucket_expr(buckets=buckets)).otherwise(None),
     )
     after = state.with_columns(month=pl.col("month").dt.offset_by("-1mo"))
     pairs = (
@@ -168,20 +175,26 @@ def roll_rates(items: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def absorption(transient: Vector, absorbing: Vector, tolerance: float = 1e-12) -> Vector:
+def absorption(
+    transient: Vector, absorbing: Vector, tolerance: float = 1e-12, buckets: Sequence[object] | None = None
+) -> Vector:
     """Probability that money in each transient bucket ends in each absorbing state: (I − Q)⁻¹R (CREDIT.md, 3.2;
     ORACLES.md, D6).
 
-    ``transient`` Q (n, n), ``absorbing`` R (n, k): one-month rates. Raises ``ValueError`` if a rate is outside [0,
-    1], a row of [Q R] does not sum to 1, or the chain never absorbs.
+    ``transient`` Q (n, n), ``absorbing`` R (n, k): one-month rates; ``buckets``: their n names. Raises
+    :class:`CreditInputError` naming the bucket if a rate is outside [0, 1] or a row of [Q R] does not sum to 1, and if
+    the chain never absorbs.
     """
+    names = list(buckets) if buckets is not None else list(range(len(transient)))
     rows = np.hstack([transient, absorbing])
-    if not np.isfinite(rows).all() or (rows < 0).any() or (rows > 1).any():
-        raise ValueError("roll rates must lie in [0, 1]")
-    if (np.abs(rows.sum(axis=1) - 1.0) > tolerance).any():
-        raise ValueError("each row of roll rates must sum to 1")
+    check_between(rows, "roll rate", low=0.0, high=1.0, rule=PROBABILITY, obligors=names, axis=0)
+    sums = rows.sum(axis=1)
+    off = np.abs(sums - 1.0) > tolerance
+    if off.any():
+        row = int(np.argmax(off))
+        raise wrong("sum of roll rates", float(sums[row]), f"must be 1 within {tolerance:g}", names[row])
     if float(np.max(np.abs(np.linalg.eigvals(transient)))) >= 1.0:
-        raise ValueError("some bucket is never left")
+        raise CreditInputError("some bucket is never left: the chain absorbs nothing")
     return np.asarray(np.linalg.solve(np.eye(len(transient)) - transient, absorbing), dtype=np.float64)
 
 

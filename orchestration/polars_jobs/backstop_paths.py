@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import integrate, optimize, special, stats
 
-from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_shift
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -85,7 +85,7 @@ def stable_seed(*parts: object) -> int:
 def draw_shocks(seed: int, paths: int, months: int, tenants: int = 0, leases: int = 0) -> Shocks:
     """Antithetic random numbers: ``paths`` must be even, path i + paths/2 mirrors path i."""
     if paths < 2 or paths % 2:
-        raise CreditInputError("the number of paths must be even and positive")
+        raise wrong("number of paths", paths, "must be even and positive")
     random = np.random.default_rng(seed)
     half = paths // 2
 
@@ -112,7 +112,7 @@ def draw_shocks(seed: int, paths: int, months: int, tenants: int = 0, leases: in
 def correlated(own: Array, factor: Array, loading: float) -> Array:
     """Standard normal of the given correlation: loading · factor + √(1 − loading²) · own."""
     if not 0 <= loading < 1:
-        raise CreditInputError("a factor loading must lie in [0, 1)")
+        raise wrong("factor loading", loading, "must lie in [0, 1)")
     return loading * factor + math.sqrt(1.0 - loading * loading) * own
 
 
@@ -130,7 +130,7 @@ def occupancy_paths(model: Occupancy, shocks: Array) -> Array:
     """Occupancy fractions (P, T) from standard normal shocks (P, T). Start and mean lie strictly between 0 and 1."""
     for name, value in (("start", model.start_fraction), ("mean", model.mean_fraction)):
         if not 0 < value < 1:
-            raise CreditInputError(f"{name} occupancy must lie strictly between 0 and 1")
+            raise wrong(f"{name} occupancy", value, "must lie strictly between 0 and 1")
     mean = float(special.logit(model.mean_fraction))
     level = np.full(shocks.shape[0], float(special.logit(model.start_fraction)))
     out = np.empty_like(shocks)

@@ -38,6 +38,7 @@ from orchestration.polars_jobs.backstop_paths import (
     value_at_risk,
     wrong_way_multiplier,
 )
+from orchestration.polars_jobs.default_curves import conditional_pd_for_periods, curve_of
 from orchestration.polars_jobs.expected_loss import collection_days, credit_at, pledged, set_off_allowed
 from orchestration.polars_jobs.frames import (
     Frames,
@@ -52,7 +53,6 @@ from orchestration.polars_jobs.frames import (
     need,
     optional,
 )
-from orchestration.polars_jobs.lifetime_ecl import conditional_pd_for_periods, curve_of
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes

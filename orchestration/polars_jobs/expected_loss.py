@@ -18,15 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods, curve_of
+from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.frames import Frames, known_at, local_date, make_frame, need, optional
 from orchestration.polars_jobs.lifetime_ecl import (
     Array,
-    RatingCurve,
     check_probability,
     check_weights,
-    conditional_pd_for_periods,
-    curve_of,
     ifrs9_stage,
     lifetime_ecl,
     survival,
@@ -128,7 +126,7 @@ def credit_at(close: Close, operator: Mapping[str, Any], events: pl.DataFrame | 
             elif row["kind"] == "rating_change":
                 payload = json.loads(row["payload"] or "{}")
                 if "rating" not in payload:
-                    raise CreditInputError(f"rating_change {row['event_id']} names no rating")
+                    raise wrong("rating_change", row["event_id"], "names no rating", close.contract_id)
                 rating, agency = payload["rating"], payload.get("rating_agency", agency)
     if rating is None or rating.strip().upper() in {"", "NR", "WR"}:
         rating = policy.text("unrated_rating")
@@ -183,7 +181,7 @@ def loss_given_default(base: float, exposure: Decimal, set_off: Decimal, collate
     return max(base * float(bare / exposure), floor)
 
 
-def scenario_hazards(curve: RatingCurve, ends: Array, scenarios: Sequence[Scenario], policy: CreditPolicy) -> Array:
+def scenario_hazards(curve: DefaultCurve, ends: Array, scenarios: Sequence[Scenario], policy: CreditPolicy) -> Array:
     """Conditional default probability (S, 1, T) of the periods ending at ``ends`` (years), shifted by each scenario
     over the forecast and reverting to the unshifted curve.
 
@@ -219,8 +217,8 @@ def contract_loss(
     exposures: Exposures,
     *,
     credit: Credit,
-    curve: RatingCurve,
-    origination: RatingCurve,
+    curve: DefaultCurve,
+    origination: DefaultCurve,
     worst_days_past_due: int,
     set_off: Decimal,
     collateral: Decimal,
@@ -425,8 +423,8 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
                 close,
                 exposures,
                 credit=credit,
-                curve=curve_of(table, credit.agency, credit.rating),
-                origination=curve_of(table, first.agency, first.rating),
+                curve=curve_of(table, credit.agency, credit.rating, obligor=contract["operator_id"]),
+                origination=curve_of(table, first.agency, first.rating, obligor=contract["operator_id"]),
                 worst_days_past_due=int(late) if isinstance(late, int) else 0,
                 set_off=max(payable, ZERO) if set_off_allowed(backstop_terms, close) else ZERO,
                 collateral=pledged(collateral, close),

@@ -11,22 +11,28 @@ has does not belong here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyxirr
 from scipy import special
 
-from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.errors import (
+    PROBABILITY,
+    CreditInputError,
+    check_between,
+    check_rising,
+    wrong,
+)
 
 Array: TypeAlias = npt.NDArray[np.float64]
 ArrayLike: TypeAlias = npt.ArrayLike
 
 WEIGHT_TOLERANCE = 1e-9
-BLOCK_OBLIGORS = 20_000
+LARGEST = float(np.finfo(np.float64).max)
+# So many obligors of twenty periods and three scenarios stay in the processor's cache.
+BLOCK_OBLIGORS = 1_000
 
 
 class EclResult(NamedTuple):
@@ -38,24 +44,24 @@ class EclResult(NamedTuple):
     weighted: Array
 
 
-def check_probability(values: ArrayLike, what: str) -> Array:
-    """The values as an array; raises :class:`CreditInputError` if any is NaN or outside [0, 1]."""
-    array = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(array).all() or (array < 0).any() or (array > 1).any():
-        raise CreditInputError(f"{what} must lie in [0, 1]")
-    return array
+def check_probability(
+    values: ArrayLike, field: str, *, obligors: Sequence[object] | None = None, axis: int | None = None
+) -> Array:
+    """The values as an array; raises :class:`CreditInputError` naming obligor, field and value if any is NaN or
+    outside [0, 1]. ``axis`` is that of the obligors, ``obligors`` their names.
+    """
+    return check_between(values, field, low=0.0, high=1.0, rule=PROBABILITY, obligors=obligors, axis=axis)
 
 
-def check_weights(weights: ArrayLike) -> Array:
+def check_weights(weights: ArrayLike, obligor: object = None) -> Array:
     """Scenario weights (S,), none negative, summing to 1 within 1e-9."""
     array = np.asarray(weights, dtype=np.float64)
-    if (
-        array.ndim != 1
-        or not np.isfinite(array).all()
-        or (array < 0).any()
-        or abs(array.sum() - 1.0) > WEIGHT_TOLERANCE
-    ):
-        raise CreditInputError(f"scenario weights must not be negative and must sum to 1, not {array.sum()!r}")
+    if array.ndim != 1 or not len(array):
+        raise wrong("scenario weights", array.tolist(), "one number for each scenario is needed", obligor)
+    check_between(array, "scenario weight", low=0.0, high=np.inf, rule="must not be negative")
+    total = float(array.sum())
+    if not abs(total - 1.0) <= WEIGHT_TOLERANCE:
+        raise wrong("sum of scenario weights", total, "must be 1", obligor)
     return array
 
 
@@ -69,32 +75,44 @@ def survival(conditional_pd: ArrayLike) -> Array:
 
 def marginal_pd(conditional_pd: ArrayLike) -> Array:
     """Probability of default in each period seen from the start: S_{t−1}·h_t, along the last axis. Sums to 1 − S_T."""
-    hazard = check_probability(conditional_pd, "conditional default probability")
+    return _marginal(check_probability(conditional_pd, "conditional default probability"))
+
+
+def _marginal(hazard: Array) -> Array:
     alive = np.ones_like(hazard)
-    alive[..., 1:] = np.cumprod(1.0 - hazard[..., :-1], axis=-1)
+    np.cumprod(1.0 - hazard[..., :-1], axis=-1, out=alive[..., 1:])
     return np.asarray(alive * hazard, dtype=np.float64)
 
 
-def conditional_from_cumulative(cumulative_pd: ArrayLike) -> Array:
-    """Conditional default probability of each period from a cumulative curve, along the last axis. A curve that falls
-    is an error; after certain default it is 1.
+def conditional_from_cumulative(cumulative_pd: ArrayLike, obligors: Sequence[object] | None = None) -> Array:
+    """Conditional default probability of each period from a cumulative curve, along the last axis (obligors on the
+    one before). A curve that falls is an error that names the obligor; after certain default it is 1.
     """
-    cumulative = check_probability(cumulative_pd, "cumulative default probability")
-    if (np.diff(cumulative, axis=-1) < 0).any():
-        raise CreditInputError("cumulative default probability falls")
+    field = "cumulative default probability"
+    axis = -2 if np.ndim(cumulative_pd) > 1 else None
+    cumulative = check_probability(cumulative_pd, field, obligors=obligors, axis=axis)
+    check_rising(cumulative, field, obligors=obligors, axis=axis)
     before = np.zeros_like(cumulative)
     before[..., 1:] = cumulative[..., :-1]
     alive = 1.0 - before
     return np.asarray(np.divide(cumulative - before, alive, out=np.ones_like(alive), where=alive > 0), dtype=np.float64)
 
 
-def discount_factors(eir: ArrayLike, tau_years: ArrayLike) -> Array:
+def discount_factors(eir: ArrayLike, tau_years: ArrayLike, obligors: Sequence[object] | None = None) -> Array:
     """(1 + EIR)^−τ. ``eir``: effective annual rate, above −1, negative allowed; broadcast against ``tau_years`` ≥ 0."""
     rate, tau = np.asarray(eir, dtype=np.float64), np.asarray(tau_years, dtype=np.float64)
-    if not np.isfinite(rate).all() or (rate <= -1).any():
-        raise CreditInputError("effective interest rate must be above −100 %")
-    if not np.isfinite(tau).all() or (tau < 0).any():
-        raise CreditInputError("discount times must not be negative")
+    axis = 0 if rate.ndim else None
+    above = np.nextafter(-1.0, 0.0)
+    check_between(
+        rate,
+        "effective interest rate",
+        low=above,
+        high=LARGEST,
+        rule="must be a number above −1 (−100 %)",
+        obligors=obligors,
+        axis=axis,
+    )
+    check_between(tau, "discount time in years", low=0.0, high=LARGEST, rule="must not be negative")
     return np.asarray(np.power(1.0 + rate, -tau), dtype=np.float64)
 
 
@@ -106,40 +124,57 @@ def lifetime_ecl(
     eir: ArrayLike,
     tau_years: ArrayLike,
     weights: ArrayLike,
+    obligors: Sequence[object] | None = None,
 ) -> EclResult:
     """Lifetime expected loss of N obligors under S scenarios over T periods.
 
     ``conditional_pd``, ``lgd``, ``ead``: broadcastable to (S, N, T); a per-obligor LGD is (N, 1), one by scenario (S,
     1, 1). ``eir``: scalar or (N,), effective annual. ``tau_years``: (T,), from the reporting date to the moment of
-    loss in each period. ``weights``: (S,). EAD must not be negative: a credit is no exposure. Works in blocks of
-    obligors, so memory stays flat.
+    loss in each period. ``weights``: (S,). ``obligors``: their N names, for errors. EAD must not be negative: a credit is
+    no exposure. Works in blocks of obligors, so memory stays flat.
     """
     weight = check_weights(weights)
     hazard, loss, exposure = (_as_cube(values) for values in (conditional_pd, lgd, ead))
-    check_probability(hazard, "conditional default probability")
-    check_probability(loss, "loss given default")
-    if not np.isfinite(exposure).all() or (exposure < 0).any():
-        raise CreditInputError("exposure at default must not be negative or missing")
+    check_probability(hazard, "conditional default probability", obligors=obligors, axis=1)
+    check_probability(loss, "loss given default", obligors=obligors, axis=1)
+    check_between(
+        exposure,
+        "exposure at default",
+        low=0.0,
+        high=LARGEST,
+        rule="must be a number, not negative",
+        obligors=obligors,
+        axis=1,
+    )
     tau = np.asarray(tau_years, dtype=np.float64)
-    shape = np.broadcast_shapes(hazard.shape, loss.shape, exposure.shape, (len(weight), 1, len(tau)))
+    discount = discount_factors(np.asarray(eir, dtype=np.float64).reshape(-1, 1), tau, obligors)
+    given = [hazard.shape, loss.shape, exposure.shape, (1, *discount.shape)]
+    try:
+        shape = np.broadcast_shapes(*given, (len(weight), 1, len(tau)))
+    except ValueError as error:
+        raise _misfit(given, weight, tau) from error
     if shape[0] != len(weight) or shape[2] != len(tau):
-        raise CreditInputError(f"inputs of shape {shape} do not fit {len(weight)} scenarios and {len(tau)} periods")
-    discount = discount_factors(np.asarray(eir, dtype=np.float64).reshape(-1, 1), tau)
-    obligors = max(shape[1], discount.shape[0])
-    by_scenario = np.empty((shape[0], obligors))
-    for start in range(0, obligors, BLOCK_OBLIGORS):
-        rows = slice(start, min(start + BLOCK_OBLIGORS, obligors))
-        marginal = marginal_pd(_block(hazard, rows))
-        size = rows.stop - rows.start
-        amounts = (
-            marginal
-            * _block(loss, rows)
-            * _block(exposure, rows)
-            * (discount[rows] if discount.shape[0] > 1 else discount)
-        )
+        raise _misfit(given, weight, tau)
+    size = shape[1]
+    if obligors is not None and len(obligors) != size:
+        raise CreditInputError(f"{len(obligors)} names for {size} obligors")
+    by_scenario = np.empty((shape[0], size))
+    for start in range(0, size, BLOCK_OBLIGORS):
+        rows = slice(start, min(start + BLOCK_OBLIGORS, size))
+        own = _block(hazard, rows)
         # A hazard given once for all periods is a flat one, not a single period's.
-        by_scenario[:, rows] = np.broadcast_to(amounts, (shape[0], size, shape[2])).sum(axis=-1)
+        marginal = _marginal(np.broadcast_to(own, (*own.shape[:2], shape[2])))
+        severity = _block(loss, rows) * _block(exposure, rows) * (discount[rows] if len(discount) > 1 else discount)
+        by_scenario[:, rows] = np.einsum("snt,snt->sn", marginal, severity)
     return EclResult(by_scenario, np.asarray(weight @ by_scenario, dtype=np.float64))
+
+
+def _misfit(shapes: Sequence[tuple[int, ...]], weight: Array, tau: Array) -> CreditInputError:
+    named = ", ".join(str(shape) for shape in shapes)
+    return CreditInputError(
+        f"default probability, LGD, exposure and discounting of shapes {named} do not fit {len(weight)} scenarios and "
+        f"{len(tau)} periods"
+    )
 
 
 def _as_cube(values: ArrayLike) -> Array:
@@ -161,6 +196,7 @@ def twelve_month_ecl(
     eir: ArrayLike,
     period_years: ArrayLike,
     weights: ArrayLike,
+    obligors: Sequence[object] | None = None,
 ) -> EclResult:
     """The part of the lifetime loss from defaults within twelve months, cut at maturity where that comes first (IFRS
     9 5.5.5; CREDIT.md, 4.22).
@@ -173,8 +209,10 @@ def twelve_month_ecl(
         raise CreditInputError("period lengths must be positive")
     ends = np.cumsum(lengths)
     share = np.clip((1.0 - (ends - lengths)) / lengths, 0.0, 1.0)
-    hazard = 1.0 - np.power(1.0 - check_probability(_as_cube(conditional_pd), "conditional default probability"), share)
-    return lifetime_ecl(hazard, lgd, ead, eir=eir, tau_years=np.minimum(ends, 1.0), weights=weights)
+    given = check_probability(_as_cube(conditional_pd), "conditional default probability", obligors=obligors, axis=1)
+    hazard = 1.0 - np.power(1.0 - given, share)
+    tau = np.minimum(ends, 1.0)
+    return lifetime_ecl(hazard, lgd, ead, eir=eir, tau_years=tau, weights=weights, obligors=obligors)
 
 
 def revert(forecast: ArrayLike, long_run: float, reversion_periods: int, total_periods: int) -> Array:
@@ -205,7 +243,7 @@ def vasicek_shift(conditional_pd: ArrayLike, asset_correlation: float, factor: A
     """
     probability = check_probability(conditional_pd, "default probability")
     if not 0 <= asset_correlation < 1:
-        raise CreditInputError("asset correlation must lie in [0, 1)")
+        raise wrong("asset correlation", asset_correlation, "must lie in [0, 1)")
     threshold = special.ndtri(probability)
     return np.asarray(
         special.ndtr(
@@ -227,118 +265,6 @@ def discounted_shortfall(losses: ArrayLike, probabilities: ArrayLike, eir: float
     """
     weight = check_weights(probabilities)
     return float(weight @ np.asarray(losses, dtype=np.float64) * discount_factors(eir, tau_years))
-
-
-def effective_interest_rate(dates: Sequence[date], amounts: Sequence[float]) -> float:
-    """Effective annual rate of dated cash flows, ACT/365F (XIRR). Raises :class:`CreditInputError` where there is
-    none (flows of one sign).
-    """
-    try:
-        rate = pyxirr.xirr(list(dates), list(amounts))
-    except pyxirr.InvalidPaymentsError as error:
-        raise CreditInputError(f"no effective interest rate: {error}") from error
-    if rate is None:
-        raise CreditInputError("no effective interest rate solves these cash flows")
-    return float(rate)
-
-
-# --- default probability from rating tables
-# ------------------------------------------------------------------------------------------------------
-
-
-class RatingCurve(NamedTuple):
-    """A default curve: ``horizon_years`` (K,) ascending, ``cumulative_pd`` (K,) of those whose rating was not
-    withdrawn.
-    """
-
-    horizon_years: Array
-    cumulative_pd: Array
-
-
-def rating_curve(
-    horizon_years: ArrayLike, cumulative_default_rate: ArrayLike, withdrawn_rate: ArrayLike
-) -> RatingCurve:
-    """Adjust a cumulative default table for withdrawn ratings.
-
-    Per step, the hazard is new defaults ÷ (new defaults + those still rated at its end): who withdrew in between is
-    neither. At the first horizon this is D/(1 − NR) (ORACLES.md, O13: single B 3.76 % with 12.06 % withdrawn is 4.276
-    %). Falling tables are errors.
-    """
-    years = np.asarray(horizon_years, dtype=np.float64)
-    order = np.argsort(years)
-    years = years[order]
-    defaulted = check_probability(
-        np.asarray(cumulative_default_rate, dtype=np.float64)[order], "cumulative default rate"
-    )
-    gone = check_probability(np.asarray(withdrawn_rate, dtype=np.float64)[order], "withdrawn rate")
-    if not len(years) or years[0] <= 0 or (np.diff(years) <= 0).any():
-        raise CreditInputError("horizons must be positive and distinct")
-    if (np.diff(defaulted) < 0).any():
-        raise CreditInputError("cumulative default rate falls")
-    new = np.diff(defaulted, prepend=0.0)
-    rated = 1.0 - defaulted - gone
-    if (rated < 0).any():
-        raise CreditInputError("defaulted and withdrawn ratings are more than all")
-    at_risk = new + rated
-    hazard = np.divide(new, at_risk, out=np.zeros_like(new), where=at_risk > 0)
-    return RatingCurve(years, np.asarray(1.0 - np.cumprod(1.0 - hazard), dtype=np.float64))
-
-
-def cumulative_pd_at(curve: RatingCurve, years: ArrayLike) -> Array:
-    """Cumulative default probability at any times ≥ 0: constant intensity between horizons, the last one's intensity
-    beyond it.
-    """
-    times = np.asarray(years, dtype=np.float64)
-    if (times < 0).any():
-        raise CreditInputError("times must not be negative")
-    if curve.cumulative_pd[-1] >= 1.0:
-        raise CreditInputError("a rating curve that reaches certain default has no intensity")
-    knots = np.concatenate([[0.0], curve.horizon_years])
-    log_survival = np.concatenate([[0.0], np.log1p(-curve.cumulative_pd)])
-    slope = (log_survival[-1] - log_survival[-2]) / (knots[-1] - knots[-2])
-    inside = np.interp(times, knots, log_survival)
-    beyond = np.maximum(times - knots[-1], 0.0) * slope
-    return np.asarray(-np.expm1(inside + beyond), dtype=np.float64)
-
-
-def conditional_pd_for_periods(curve: RatingCurve, ends_years: ArrayLike) -> Array:
-    """Conditional default probability of the periods that end at ``ends_years`` (ascending, the first starts at 0)."""
-    return conditional_from_cumulative(cumulative_pd_at(curve, ends_years))
-
-
-def normalise_rating(rating: str) -> str:
-    """The letter grade of a rating as the default tables carry it: modifiers are dropped (B+ → B), CCC and below
-    share a row (CCC/C).
-    """
-    letter = rating.strip().upper().rstrip("+-")
-    return "CCC/C" if letter in {"CCC", "CC", "C", "CCC/C"} else letter
-
-
-def curve_of(table: pl.DataFrame, agency: str | None, rating: str, horizon_years: int = 10) -> RatingCurve:
-    """The curve of one agency and rating out of ``raw.default_rate`` (agency, rating, horizon_years,
-    cumulative_default_rate, withdrawn_rate).
-
-    Horizons beyond ``horizon_years`` are left out: in published averages they rest on the oldest cohorts alone, and
-    cumulative rates fall there (S&P 1981-2016: single B 36.94 % at 15 years, 36.21 % at 20). Within it a falling table
-    is an error, as is an unknown rating. An agency of None takes the only agency there is.
-    """
-    agencies = sorted(table["agency"].unique().to_list())
-    if agency is None:
-        if len(agencies) != 1:
-            raise CreditInputError(f"rating {rating} without an agency, and tables of {', '.join(agencies) or 'none'}")
-        agency = agencies[0]
-    rows = table.filter(
-        (pl.col("agency") == agency)
-        & (pl.col("rating") == normalise_rating(rating))
-        & (pl.col("horizon_years") <= horizon_years)
-    )
-    if rows.is_empty():
-        raise CreditInputError(f"no default table for rating {rating} of agency {agency}")
-    years, defaulted, withdrawn = (
-        rows[name].cast(pl.Float64).fill_null(0.0).to_numpy()
-        for name in ("horizon_years", "cumulative_default_rate", "withdrawn_rate")
-    )
-    return rating_curve(years, defaulted, withdrawn)
 
 
 # --- staging --------------------------------------------------------------------------------------
@@ -402,14 +328,28 @@ def ecl_long(term_structure: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def check_term_structure(frame: pl.DataFrame) -> pl.DataFrame:
-    """The tidy frame itself, if every probability and LGD lies in [0, 1], no exposure is negative and every obligor's
-    scenario weights sum to 1; else :class:`CreditInputError`.
+    """The tidy frame itself, if every probability and LGD lies in [0, 1], no exposure is negative, every obligor has
+    each period once in each scenario and its scenario weights sum to 1; else :class:`CreditInputError` naming the
+    obligor, the field and the value.
     """
-    check_probability(frame["conditional_pd"].to_numpy(), "conditional default probability")
-    check_probability(frame["lgd"].to_numpy(), "loss given default")
-    if frame["ead"].is_null().any() or frame["ead"].is_nan().any() or (frame["ead"] < 0).any():
-        raise CreditInputError("exposure at default must not be negative or missing")
+    for field, high, rule in (
+        ("conditional_pd", 1.0, PROBABILITY),
+        ("lgd", 1.0, PROBABILITY),
+        ("ead", LARGEST, "must be a number, not negative"),
+        ("weight", 1.0, PROBABILITY),
+        ("tau_years", LARGEST, "must not be negative"),
+    ):
+        bad = frame.filter(~pl.col(field).is_between(0.0, high).fill_null(value=False) | pl.col(field).is_nan())
+        if not bad.is_empty():
+            raise wrong(field, bad[field][0], rule, bad["obligor_id"][0])
+    bad = frame.filter(~(pl.col("eir") > -1.0).fill_null(value=False) | ~pl.col("eir").is_finite())
+    if not bad.is_empty():
+        raise wrong("eir", bad["eir"][0], "must be a number above −1 (−100 %)", bad["obligor_id"][0])
+    twice = frame.filter(pl.struct("obligor_id", "scenario", "period_no").is_duplicated())
+    if not twice.is_empty():
+        raise wrong("period_no", twice["period_no"][0], "comes twice in a scenario", twice["obligor_id"][0])
     sums = frame.unique(["obligor_id", "scenario"]).group_by("obligor_id").agg(pl.col("weight").sum())
-    if not sums.is_empty() and float((sums["weight"] - 1.0).abs().max()) > WEIGHT_TOLERANCE:  # type: ignore[arg-type]
-        raise CreditInputError("scenario weights must sum to 1 for every obligor")
+    bad = sums.filter((pl.col("weight") - 1.0).abs() > WEIGHT_TOLERANCE).sort("obligor_id")
+    if not bad.is_empty():
+        raise wrong("sum of scenario weights", bad["weight"][0], "must be 1", bad["obligor_id"][0])
     return frame

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from orchestration.polars_jobs.ageing import BUCKET_NAMES, BUCKETS
-from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.errors import PROBABILITY, CreditInputError, wrong
 from orchestration.polars_jobs.frames import make_frame, month_end
 from orchestration.polars_jobs.money import MONEY, ZERO, round_money
 from orchestration.polars_jobs.policies import CreditPolicy
@@ -36,18 +36,20 @@ MATRIX_SCHEMA: dict[str, Any] = {
 }
 
 
-def bucket_loss(open_amount: Exact, loss_rate: Exact, forward_scalar: Exact = Decimal(1)) -> Fraction:
+def bucket_loss(
+    open_amount: Exact, loss_rate: Exact, forward_scalar: Exact = Decimal(1), obligor: object = None
+) -> Fraction:
     """Unrounded loss of one bucket: amount × min(1, rate × scalar). Credits (amount ≤ 0) lose nothing and cut nobody
     else's loss.
 
-    Raises :class:`CreditInputError` for a rate outside [0, 1] or a negative scalar. Only the product is limited to 1:
+    Raises :class:`CreditInputError`, naming ``obligor``, for a rate outside [0, 1] or a negative scalar. Only the product is limited to 1:
     a scalar may say "all is lost", a rate may not be more than all.
     """
     rate, scalar, amount = Fraction(loss_rate), Fraction(forward_scalar), Fraction(open_amount)
     if not 0 <= rate <= 1:
-        raise CreditInputError(f"loss rate {loss_rate} is not in [0, 1]")
+        raise wrong("loss rate", loss_rate, PROBABILITY, obligor)
     if scalar < 0:
-        raise CreditInputError(f"forward-looking scalar {forward_scalar} is negative")
+        raise wrong("forward-looking scalar", forward_scalar, "must not be negative", obligor)
     return max(amount, Fraction(0)) * min(Fraction(1), rate * scalar)
 
 
@@ -155,7 +157,7 @@ def provision_matrix(
                 "open_amount": amount,
                 "loss_rate": float(rate),
                 "forward_scalar": float(scalar),
-                "expected_credit_loss_amount": round_money(bucket_loss(amount, rate, scalar)),
+                "expected_credit_loss_amount": round_money(bucket_loss(amount, rate, scalar, row["contract_id"])),
                 "loss_rate_source": source,
                 "currency_code": row["currency_code"],
             }

@@ -18,6 +18,7 @@ from jobs_home import close_time, event, home, invoice, month_list, payment
 from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
 from orchestration.polars_jobs.ageing import absorption
+from orchestration.polars_jobs.default_curves import cds_curve
 from orchestration.polars_jobs.money import largest_remainder, round_money
 from orchestration.polars_jobs.programme import run_all
 
@@ -78,6 +79,40 @@ def test_splitting_a_period_leaves_survival_unchanged(hazard, parts):
     assert np.isclose(engine.survival(split)[-1], 1 - hazard, atol=1e-12)
 
 
+@given(hazards, st.integers(0, 7), st.integers(2, 6), st.floats(0, 0.5))
+def test_splitting_a_period_of_level_exposure_and_equal_time_of_loss_leaves_the_loss_unchanged(
+    hazard, place, parts, eir
+):
+    place %= len(hazard)
+    taus = np.arange(1, len(hazard) + 1) / 4
+    split = [*hazard[:place], *[1 - (1 - hazard[place]) ** (1 / parts)] * parts, *hazard[place + 1 :]]
+    times = [*taus[:place], *[taus[place]] * parts, *taus[place + 1 :]]
+
+    def total(hazards, tau):
+        return engine.lifetime_ecl([[hazards]], 0.5, 100.0, eir=eir, tau_years=tau, weights=[1.0]).weighted[0]
+
+    assert np.isclose(total(hazard, taus), total(split, times), rtol=1e-9, atol=1e-9)
+
+
+@given(hazards, st.floats(-0.5, 1.0), st.floats(0, 1))
+def test_the_twelve_month_part_is_never_more_than_the_lifetime_where_rates_are_not_negative(hazard, eir, lgd):
+    given_ = {"lgd": lgd, "ead": 100.0, "eir": max(eir, 0.0), "weights": [1.0]}
+    life = engine.lifetime_ecl([[hazard]], tau_years=np.arange(1, len(hazard) + 1) / 4, **given_).weighted[0]
+    year = engine.twelve_month_ecl([[hazard]], period_years=np.full(len(hazard), 0.25), **given_).weighted[0]
+    assert year <= life + 1e-9
+    if len(hazard) <= 4:
+        assert np.isclose(year, life)
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 1), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=5))
+def test_the_weighted_loss_lies_between_those_of_its_scenarios(scenarios):
+    weights = np.array([weight for weight, _, _ in scenarios])
+    weights /= weights.sum()
+    pd, lgd = (np.array([row[k] for row in scenarios])[:, None, None] for k in (1, 2))
+    found = engine.lifetime_ecl(pd, lgd, 100.0, eir=0.05, tau_years=[1.0], weights=weights)
+    assert found.by_scenario.min() - 1e-9 <= found.weighted[0] <= found.by_scenario.max() + 1e-9
+
+
 def test_no_default_loses_nothing_and_certain_default_loses_lgd_discounted_once():
     assert ecl([0.0] * 5) == 0
     assert np.isclose(ecl([1.0, 0.3, 0.0]), 0.5 * 100 * 1.08**-0.25)
@@ -113,6 +148,30 @@ def test_rounding_is_symmetric_and_moves_by_half_a_unit_at_most(amount):
 def test_expected_shortfall_is_never_below_value_at_risk(losses, level):
     values = np.array(losses)
     assert paths.expected_shortfall(values, level) >= paths.value_at_risk(values, level)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.sampled_from([0.5, 0.75, 0.9, 0.95, 0.99]))
+def test_expected_shortfall_with_ties_is_the_mean_of_the_tail_by_weight(losses, level):
+    values = np.array(losses, dtype=np.float64)
+    shortfall = paths.expected_shortfall(values, level)
+    assert shortfall >= paths.value_at_risk(values, level)
+    # The same by repeating each loss a hundred times: a tail of whole numbers of paths, no fractional weight needed.
+    tail = np.sort(np.repeat(values, 100))[::-1][: round((1 - level) * 100 * len(values))]
+    assert np.isclose(shortfall, tail.mean())
+
+
+@given(st.lists(st.floats(0.0, 0.2), min_size=1, max_size=5), st.floats(0.0, 0.9))
+def test_spreads_of_a_default_curve_give_the_curve_back(steps, recovery):
+    tenors = np.arange(1, len(steps) + 1, dtype=np.float64)
+    hazard = np.array([0.001 + step for step in steps])
+    alive = lambda t: np.exp(-np.interp(t, [0, *tenors], [0, *np.cumsum(hazard)]))  # noqa: E731
+    spreads = []
+    for tenor in tenors:
+        ends = np.arange(1, int(tenor) * 4 + 1) / 4
+        before, after = alive(ends - 0.25), alive(ends)
+        spreads.append((1 - recovery) * (before - after).sum() / (0.25 * (after + before) / 2).sum())
+    curve = cds_curve(tenors, spreads, recovery)
+    assert np.allclose(curve.cumulative_pd, 1 - alive(tenors), atol=1e-9)
 
 
 @given(unit, unit, st.floats(0, 0.2))

@@ -14,12 +14,14 @@ from scipy import integrate, stats
 from orchestration.polars_jobs import lifetime_ecl as engine
 from orchestration.polars_jobs.ageing import absorption, chain_loss_rates
 from orchestration.polars_jobs.allowance import closing_allowance
+from orchestration.polars_jobs.amortised_cost import effective_interest_rate
 from orchestration.polars_jobs.collections import (
     average_days_delinquent,
     best_possible_dso,
     collection_effectiveness,
     dso_simple,
 )
+from orchestration.polars_jobs.default_curves import curve_of, rating_curve
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.exposure import concentration
 from orchestration.polars_jobs.money import fx_remeasurement, round_money
@@ -121,7 +123,7 @@ def test_vasicek_does_not_clip_small_probabilities():
     [("B", 0.0376, 0.1206, 0.04276), ("CCC", 0.2678, 0.1539, 0.31651), ("BBB", 0.0018, 0.0623, 0.00192)],
 )
 def test_o13_withdrawn_ratings_leave_the_denominator(rating, defaulted, withdrawn, expected):
-    curve = engine.rating_curve([1], [defaulted], [withdrawn])
+    curve = rating_curve([1], [defaulted], [withdrawn])
     assert curve.cumulative_pd[0] == pytest.approx(expected, abs=6e-6)
 
 
@@ -129,11 +131,11 @@ def test_horizons_at_which_published_averages_fall_are_left_out_and_falling_with
     columns = ("agency", "rating", "horizon_years", "cumulative_default_rate", "withdrawn_rate")
     rows = [("SP", "B", 1, 0.0376, 0.1206), ("SP", "B", 10, 0.2871, 0.518), ("SP", "B", 15, 0.3694, 0.5202)]
     table = pl.DataFrame([*rows, ("SP", "B", 20, 0.3621, 0.5554)], schema=columns, orient="row")
-    assert engine.curve_of(table, None, "B+").horizon_years.tolist() == [1, 10]
+    assert curve_of(table, None, "B+").horizon_years.tolist() == [1, 10]
     with pytest.raises(CreditInputError):
-        engine.curve_of(table, "SP", "B", horizon_years=20)
+        curve_of(table, "SP", "B", horizon_years=20)
     with pytest.raises(CreditInputError, match="Moody"):
-        engine.curve_of(table, "Moody", "B")
+        curve_of(table, "Moody", "B")
 
 
 @pytest.mark.parametrize(
@@ -160,11 +162,9 @@ def test_the_golden_allowance_of_credit_md_foots_to_the_cent():
 
 def test_o19_effective_rate_of_dated_flows_is_0_373362535():
     days = [date(2008, 1, 1), date(2008, 3, 1), date(2008, 10, 30), date(2009, 2, 15), date(2009, 4, 1)]
-    assert engine.effective_interest_rate(days, [-10_000, 2_750, 4_250, 3_250, 2_750]) == pytest.approx(
-        0.373362535, abs=2e-8
-    )
+    assert effective_interest_rate(days, [-10_000, 2_750, 4_250, 3_250, 2_750]) == pytest.approx(0.373362535, abs=2e-8)
     with pytest.raises(CreditInputError):
-        engine.effective_interest_rate(days[:2], [100, 200])
+        effective_interest_rate(days[:2], [100, 200])
 
 
 def test_o21_a_euro_receivable_gains_100_when_the_euro_rises():
@@ -310,6 +310,14 @@ def test_negative_interest_discounts_alike_over_life_and_twelve_months():
 def test_a_probability_outside_zero_and_one_is_an_error_never_a_clip(bad):
     with pytest.raises(CreditInputError):
         engine.lifetime_ecl(bad, 0.45, [[100.0]], eir=0.05, tau_years=[1.0], weights=[1.0])
+
+
+def test_a_hazard_given_once_is_a_flat_one_over_all_periods():
+    taus = {"eir": 0.05, "tau_years": np.arange(1, 9) / 4, "weights": [0.7, 0.3]}
+    ead = np.linspace(100.0, 10.0, 8)
+    once = engine.lifetime_ecl(np.array([0.02, 0.05])[:, None, None], 0.45, ead, **taus)
+    each = engine.lifetime_ecl(np.array([0.02, 0.05])[:, None, None] * np.ones(8), 0.45, ead, **taus)
+    assert once.by_scenario == pytest.approx(each.by_scenario, rel=1e-14)
 
 
 def test_weights_that_do_not_sum_to_one_are_an_error():

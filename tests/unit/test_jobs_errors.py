@@ -1,0 +1,238 @@
+"""What is out of range is refused, and the refusal names the obligor, the field and the value (CREDIT.md, 4)."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+from jobs_home import home, invoice, month_list
+
+from orchestration.polars_jobs import backstop_paths as paths
+from orchestration.polars_jobs import lifetime_ecl as engine
+from orchestration.polars_jobs.ageing import absorption, bucket_of, roll_rates
+from orchestration.polars_jobs.day_count import rate_of_period
+from orchestration.polars_jobs.default_curves import conditional_pd_for_periods, given_curve, rating_curve
+from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.programme import run_all
+from orchestration.polars_jobs.provision_matrix import bucket_loss
+
+NAMES = ["alpha", "beta", "gamma"]
+GOOD = {
+    "conditional_pd": np.full((2, 3, 4), 0.02),
+    "lgd": np.full((3, 1), 0.45),
+    "ead": np.full((3, 4), 100.0),
+    "eir": np.full(3, 0.05),
+    "tau_years": np.arange(1, 5) / 4,
+    "weights": [0.6, 0.4],
+}
+
+
+def loss(**over):
+    given = {**{name: np.array(value, dtype=float) for name, value in GOOD.items()}, **over}
+    pd, lgd, ead = (given.pop(name) for name in ("conditional_pd", "lgd", "ead"))
+    return engine.lifetime_ecl(pd, lgd, ead, **given, obligors=NAMES).weighted
+
+
+def changed(name, place, value):
+    array = np.array(GOOD[name], dtype=float)
+    array[place] = value
+    return {name: array}
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "obligor", "field"),
+    [
+        ("conditional_pd", (1, 2, 3), 1.5, "gamma", "conditional default probability"),
+        ("conditional_pd", (0, 1, 0), -0.1, "beta", "conditional default probability"),
+        ("conditional_pd", (0, 0, 2), np.nan, "alpha", "conditional default probability"),
+        ("lgd", (1, 0), 1.01, "beta", "loss given default"),
+        ("lgd", (2, 0), np.nan, "gamma", "loss given default"),
+        ("ead", (1, 3), -0.01, "beta", "exposure at default"),
+        ("ead", (0, 0), np.nan, "alpha", "exposure at default"),
+        ("ead", (0, 0), np.inf, "alpha", "exposure at default"),
+        ("eir", (2,), -1.0, "gamma", "effective interest rate"),
+        ("eir", (0,), np.nan, "alpha", "effective interest rate"),
+    ],
+)
+def test_a_figure_out_of_range_is_refused_with_its_obligor_field_and_value(name, place, value, obligor, field):
+    with pytest.raises(CreditInputError, match=f"obligor {obligor}: {field} is ") as caught:
+        loss(**changed(name, place, value))
+    assert (caught.value.obligor, caught.value.field) == (obligor, field)
+    assert caught.value.value == pytest.approx(value, nan_ok=True)
+
+
+def test_obligors_without_names_are_named_by_their_position():
+    pd = changed("conditional_pd", (1, 2, 3), 1.5)["conditional_pd"]
+    with pytest.raises(CreditInputError, match="obligor 2: "):
+        engine.lifetime_ecl(pd, 0.45, 100.0, eir=0.0, tau_years=GOOD["tau_years"], weights=GOOD["weights"])
+
+
+@pytest.mark.parametrize("weights", [[0.5, 0.4], [1.2, -0.2], [np.nan, 1.0], []])
+def test_weights_that_are_negative_missing_or_do_not_sum_to_one_are_refused(weights):
+    with pytest.raises(CreditInputError, match="scenario weight"):
+        loss(weights=weights)
+
+
+def test_a_negative_discount_time_and_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(CreditInputError, match="discount time"):
+        loss(tau_years=np.array([0.25, -0.5, 0.75, 1.0]))
+    with pytest.raises(CreditInputError, match="do not fit"):
+        loss(tau_years=np.array([0.25, 0.5]), ead=np.full((3, 4), 1.0))
+    with pytest.raises(CreditInputError, match="3 names for 5 obligors"):
+        loss(ead=np.full((5, 4), 1.0), lgd=0.5, eir=0.0, conditional_pd=0.1)
+
+
+def test_peer_defect_a_falling_cumulative_probability_names_who_and_by_how_much():
+    with pytest.raises(CreditInputError, match=r"obligor beta: cumulative .* is 0\.01; it falls from 0\.02"):
+        engine.conditional_from_cumulative([[0.01, 0.02, 0.03], [0.02, 0.01, 0.03]], obligors=["alpha", "beta"])
+    with pytest.raises(
+        CreditInputError, match=r"obligor firmus: cumulative default rate is 0\.01; it falls at 2 years"
+    ):
+        rating_curve([1, 2], [0.02, 0.01], [0.0, 0.0], "firmus")
+
+
+def test_a_rating_table_with_more_defaulted_and_withdrawn_than_all_is_refused():
+    with pytest.raises(CreditInputError, match="obligor B: defaulted and withdrawn"):
+        rating_curve([1], [0.5], [0.6], "B")
+    with pytest.raises(CreditInputError, match="comes twice"):
+        rating_curve([1, 1], [0.1, 0.1], [0.0, 0.0])
+
+
+def test_a_roll_rate_row_that_does_not_sum_to_one_names_its_bucket_and_its_sum():
+    with pytest.raises(CreditInputError, match=r"obligor 31-60: sum of roll rates is 0\.9") as caught:
+        absorption(np.array([[0.0, 0.5], [0.2, 0.3]]), np.array([[0.5], [0.4]]), buckets=["1-30", "31-60"])
+    assert caught.value.value == pytest.approx(0.9)
+    with pytest.raises(CreditInputError, match=r"roll rate is -0\.1"):
+        absorption(np.array([[-0.1]]), np.array([[1.1]]))
+    with pytest.raises(CreditInputError, match="never left"):
+        absorption(np.array([[1.0]]), np.array([[0.0]]))
+
+
+@pytest.mark.parametrize(("rate", "scalar"), [(1.01, 1), (-0.01, 1), (0.5, -1)])
+def test_a_loss_rate_or_scalar_out_of_range_is_refused_and_only_their_product_is_limited(rate, scalar):
+    with pytest.raises(CreditInputError, match="obligor sharon-ai: "):
+        bucket_loss(100, rate, scalar, "sharon-ai")
+    assert bucket_loss(100, 1, 3) == 100
+
+
+def test_the_long_form_names_the_row_that_is_wrong():
+    good = pl.DataFrame(
+        [
+            {
+                "obligor_id": name,
+                "scenario": "base",
+                "period_no": number,
+                "conditional_pd": 0.02,
+                "lgd": 0.5,
+                "ead": 100.0,
+                "eir": 0.05,
+                "tau_years": float(number),
+                "weight": 1.0,
+            }
+            for name in NAMES
+            for number in (1, 2)
+        ]
+    )
+    assert engine.check_term_structure(good).equals(good)
+    beta = pl.col("obligor_id") == "beta"
+    for field, value in (
+        ("conditional_pd", 1.5),
+        ("conditional_pd", float("nan")),
+        ("lgd", -0.1),
+        ("ead", -1.0),
+        ("ead", None),
+        ("eir", -1.0),
+        ("weight", 0.9),
+        ("period_no", 1),
+    ):
+        bad = good.with_columns(pl.when(beta).then(pl.lit(value)).otherwise(pl.col(field)).alias(field))
+        with pytest.raises(CreditInputError) as caught:
+            engine.check_term_structure(bad)
+        assert caught.value.obligor == "beta", field
+
+
+# --- the rest of what the peers get wrong (ORACLES.md, 2.2) ---------------------------------------
+
+
+def test_peer_defect_the_factor_has_one_sign_in_conditional_rates_in_paths_and_in_copula_defaults():
+    assert engine.vasicek_shift(0.02, 0.15, 3.0) < 0.02 < engine.vasicek_shift(0.02, 0.15, -3.0)
+    levels = np.array([[-3.0], [3.0]])
+    bad, good = paths.survival_paths(np.array([0.02]), levels, 0.4)[:, 0]
+    assert bad < good
+    both = paths.default_months(np.array([[bad], [good]]), np.array([0.95, 0.95]))
+    assert both.tolist() == [0, 1], "the same draw defaults in the bad state and survives in the good one"
+    low, high = paths.occupancy_paths(paths.Occupancy(0.8, 0.8, 0.9, 0.35), levels)[:, 0]
+    assert low < high
+
+
+@pytest.mark.parametrize(("obligors", "periods"), [(2, 5), (5, 2), (3, 3), (1, 4)])
+def test_peer_defect_any_number_of_obligors_meets_any_number_of_periods(obligors, periods):
+    random = np.random.default_rng(7)
+    pd, ead = random.uniform(0, 0.1, (obligors, periods)), random.uniform(1, 9, (obligors, periods))
+    eir, tau = random.uniform(0, 0.2, obligors), np.arange(1, periods + 1) / 4
+    together = engine.lifetime_ecl(pd[None], 0.5, ead, eir=eir, tau_years=tau, weights=[1.0]).weighted
+    alone = [
+        engine.lifetime_ecl(pd[None, [n]], 0.5, ead[[n]], eir=eir[n], tau_years=tau, weights=[1.0]).weighted[0]
+        for n in range(obligors)
+    ]
+    assert together == pytest.approx(alone, rel=1e-14)
+
+
+def test_peer_defect_discounting_takes_time_in_years_so_that_no_caller_converts_a_rate():
+    quarters = engine.discount_factors(0.10, [0.25, 0.5, 0.75, 1.0])
+    assert quarters[-1] == pytest.approx(1 / 1.10)
+    assert quarters[0] == pytest.approx(1 / (1 + rate_of_period(0.10, 0.25)))
+    assert quarters[0] != pytest.approx(1 / (1 + 0.10 / 4), abs=1e-6), "nominal ÷ 4 is another rate"
+
+
+def test_peer_defect_buckets_of_any_number_roll():
+    three = (("current", 0), ("late", 60), ("lost", None))
+    assert [bucket_of(day, three) for day in (0, 60, 61)] == ["current", "late", "lost"]
+    months = month_list(date(2027, 1, 1), 6)
+    items = run_all(home(months, [invoice(date(2026, 12, 1), "100.00")]))["credit.fct_receivable_item"]
+    rates = roll_rates(items, three)
+    assert set(rates["from_bucket"].to_list()) <= {"current", "late", "lost"}
+    late = rates.filter(pl.col("from_bucket") == "late")
+    assert late["rate"].sum() == pytest.approx(late["month"].n_unique())
+    with pytest.raises(CreditInputError, match="must have no end"):
+        bucket_of(100, (("current", 0), ("late", 60)))
+
+
+def test_peer_defect_a_stage_follows_the_change_of_risk_not_its_level():
+    rules = {"insolvent": False, "default_days": 90, "significant_days": 30, "pd_ratio": 2.0}
+    assert engine.ifrs9_stage(0, 0.30, 0.28, **rules) == 1, "risky from the start and no riskier since"
+    assert engine.ifrs9_stage(0, 0.004, 0.001, **rules) == 2, "safe, and four times as risky as it was"
+    assert engine.ifrs9_stage(30, 0.01, 0.01, **rules) == 1
+    assert engine.ifrs9_stage(31, 0.01, 0.01, **rules) == 2
+    assert engine.ifrs9_stage(90, 0.01, 0.01, **rules) == 3
+
+
+# --- bad input that has a defined result ----------------------------------------------------------
+
+
+def test_a_default_curve_of_one_node_has_one_intensity_for_all_time():
+    curve = given_curve([2.0], [0.19])
+    assert conditional_pd_for_periods(curve, [1.0, 2.0, 3.0]) == pytest.approx([0.1, 0.1, 0.1])
+
+
+def test_an_operator_without_a_rating_takes_the_policys_and_an_unknown_one_is_named():
+    months = month_list(date(2027, 1, 1), 2)
+    frames = home(months, [invoice(date(2026, 12, 1), "100.00")])
+    unrated = frames["core.dim_operator"].with_columns(rating=pl.lit(None, dtype=pl.String))
+    out = run_all({**frames, "core.dim_operator": unrated})["credit.fct_credit_loss_month"]
+    assert set(out["rating"].to_list()) == {"CCC/C"}
+    unknown = frames["core.dim_operator"].with_columns(rating=pl.lit("XYZ"))
+    with pytest.raises(CreditInputError, match="obligor sharon-ai: rating is 'XYZ'"):
+        run_all({**frames, "core.dim_operator": unknown})
+
+
+def test_a_contract_without_history_has_rows_of_nought_and_metrics_that_say_why_they_are_null():
+    out = run_all(home(month_list(date(2027, 1, 1), 2), []))
+    roll = out["credit.fct_receivable_rollforward_month"]
+    assert roll["closing_amount"].to_list() == [0, 0]
+    metrics = out["credit.fct_collection_metrics_month"]
+    assert metrics["dso_days"].null_count() == 2
+    assert metrics["dso_days_null_reason"].null_count() == 0
+    assert (out["credit.fct_credit_loss_month"]["expected_credit_loss_amount"] == 0).all()
