@@ -20,6 +20,8 @@ _NOT_AVAILABLE = ["N/A", "[N/A]", "NA", "n/a", "nan", "NaN", "null", "NULL", "[N
 _TRUE, _FALSE = ["true", "t", "yes", "1"], ["false", "f", "no", "0"]
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _INSTANT = r"^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?([.,]\d+)? ?([Zz]|[+-]\d{2}(?::?\d{2})?)?$"
+# Whole units of a measurement in one unit of its cell.
+_UNITS = {"milli": 1000, "micro": 1_000_000}
 # Wide enough for any cell that could be stored in 18 digits, and for telling that it cannot.
 _WIDE = pl.Decimal(38, 18)
 _INSTANT_TYPE = pl.Datetime("us", "UTC")
@@ -109,8 +111,8 @@ def _out_of_range(values: pl.Series, column: Column, faults: Faults) -> None:
         faults.add(values > bounds[1], "out_of_range", column.name)
 
 
-def _milli(cells: pl.Series, column: Column, faults: Faults) -> pl.Series:
-    """A measurement; kept as whole thousandths, so that sums over it are exact."""
+def _measured(cells: pl.Series, column: Column, faults: Faults) -> pl.Series:
+    """A measurement; kept as whole thousandths or millionths, so that sums over it are exact."""
     if cells.dtype == pl.String:
         text = _stripped(cells)
         text = text.set(text.is_in(_NOT_AVAILABLE), None)
@@ -122,7 +124,7 @@ def _milli(cells: pl.Series, column: Column, faults: Faults) -> pl.Series:
         faults.add(cells.is_not_null(), "not_a_number", column.name)
         return pl.repeat(None, cells.len(), dtype=pl.Int64, eager=True)
     _out_of_range(numbers, column, faults)
-    return (numbers * 1000).round(0, mode="half_away_from_zero").cast(pl.Int64, strict=False)
+    return (numbers * _UNITS[column.kind]).round(0, mode="half_away_from_zero").cast(pl.Int64, strict=False)
 
 
 def _integer(cells: pl.Series, column: Column, faults: Faults) -> pl.Series:
@@ -303,7 +305,8 @@ _READERS: dict[str, Callable[[pl.Series, Column, Faults], pl.Series]] = {
     "text": _text,
     "integer": _integer,
     "decimal": _decimal,
-    "milli": _milli,
+    "milli": _measured,
+    "micro": _measured,
     "date": _date,
     "boolean": _boolean,
     "json": _json,
@@ -315,6 +318,7 @@ _TYPES: dict[str, pl.DataType] = {
     "integer": pl.Int64(),
     "decimal": _WIDE,
     "milli": pl.Int64(),
+    "micro": pl.Int64(),
     "instant": _INSTANT_TYPE,
     "date": pl.Date(),
     "boolean": pl.Boolean(),

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
-Kind = Literal["text", "integer", "decimal", "milli", "instant", "date", "boolean", "json"]
+Kind = Literal["text", "integer", "decimal", "milli", "micro", "instant", "date", "boolean", "json"]
 
 
 class Severity(StrEnum):
@@ -35,7 +35,8 @@ class Column:
 
     Attributes:
         name: canonical name, in the file and in the table unless `stored_as` says otherwise.
-        kind: how a cell is read. `milli`: a measured number, stored as its thousandfold integer.
+        kind: how a cell is read. `milli`, `micro`: a measured number, stored as its thousandfold or
+            millionfold integer.
         unit: unit of the cell.
         description: what it is.
         is_required: whether a row without a value is quarantined, and a file without the column rejected.
@@ -75,6 +76,7 @@ class Column:
             "integer": "BIGINT" if self.is_wide else "INTEGER",
             "decimal": f"DECIMAL(18,{self.scale})",
             "milli": "BIGINT" if self.is_wide else "INTEGER",
+            "micro": "BIGINT",
             "instant": "TIMESTAMPTZ",
             "date": "DATE",
             "boolean": "BOOLEAN",
@@ -223,14 +225,13 @@ GPU_TELEMETRY = FeedContract(
         ),
         Column(
             "power_w",
-            "milli",
+            "micro",
             "W",
             "mean power per GPU; empty or N/A where the reader had none",
             is_required=False,
             minimum=_ZERO,
             maximum=MAX_POWER_W,
-            stored_as="power_milliwatt",
-            is_wide=True,
+            stored_as="power_microwatt",
         ),
         Column(
             "gpu_count",

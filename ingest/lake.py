@@ -42,7 +42,7 @@ COLUMNS: dict[str, pl.DataType] = {
     "sampled_at": pl.Datetime("us", "UTC"),
     "interval_start_at": pl.Datetime("us", "UTC"),
     "utilization_milli_pct": pl.Int32(),
-    "power_milliwatt": pl.Int64(),
+    "power_microwatt": pl.Int64(),
     "gpu_count": pl.Int32(),
     "energy_mj": pl.Int64(),
     "memory_used_mib": pl.Int64(),

@@ -1,7 +1,7 @@
 {#
     The partitions of telemetry (park, service date) whose rows in int_gpu_hours__by_tranche_hour are out of date, with the files to read.
 
-    A partition is named by a fingerprint of all that its rows depend on: its files, the closes that fall between the first and the last
+    A partition is named by a fingerprint of all that its rows depend on: the version of this model's arithmetic, its files, the closes that fall between the first and the last
     recorded_at in them (they split what was known), the park's sampling interval and the list of fatal XID codes. A partition is pending when
     the relation that stands holds no row with its fingerprint.
 
@@ -54,7 +54,7 @@ wanted as (
         partitions.*,
         coalesce(splits.splits, []) as splits,
         md5(concat_ws(
-            '|', partitions.file_ids, array_to_string(coalesce(splits.splits, []), ','), partitions.interval_seconds,
+            '|', 'microjoule', partitions.file_ids, array_to_string(coalesce(splits.splits, []), ','), partitions.interval_seconds,
             (select value_text from {{ ref('stg_policy') }} where policy = 'fatal_xid_codes')
         )) as fingerprint
     from partitions
@@ -129,16 +129,16 @@ read_parquet(
 {%- endmacro %}
 
 {#
-    The aggregates of one GPU and hour that gpu_hours_of_tranches() reads. Sums of one GPU-hour fit 64 bits with room to spare:
-    3,600 samples × 100,000 milli-percent × 10,000 GPUs, or × 10 MW.
+    The aggregates of one GPU and hour that gpu_hours_of_tranches() reads. Sums of utilisation in one GPU-hour fit 64 bits with room to
+    spare (3,600 samples × 100,000 milli-percent × 10 million GPUs); sums of power do not (× 5,000 W in microwatts) and stay HUGEINT.
 #}
 {% macro gpu_hour_aggregates() -%}
 count(*) as sample_count,
         cast(sum(gpu_count) as bigint) as gpu_sum,
         cast(sum(utilization_milli_pct * gpu_count::bigint) as bigint) as utilization_sum,
         cast(sum(gpu_count) filter (where utilization_milli_pct is not null) as bigint) as utilization_gpu_sum,
-        cast(sum(power_milliwatt * gpu_count) as bigint) as power_sum,
-        cast(sum(gpu_count) filter (where power_milliwatt is not null) as bigint) as power_gpu_sum,
+        sum(power_microwatt * gpu_count) as power_sum,
+        cast(sum(gpu_count) filter (where power_microwatt is not null) as bigint) as power_gpu_sum,
         coalesce(bool_or({{ is_fatal_xid() }}), false) as has_fatal_xid
 {%- endmacro %}
 
@@ -164,9 +164,9 @@ list_contains({{ fatal_xid_codes() }}, xid_code)
 {% macro observed_total(value_sum, value_gpu_sum) -%}
 case
             when {{ value_gpu_sum }} = gpu_sum and sample_count * interval_seconds <= 3600 then {{ value_sum }} * interval_seconds
-            else cast(main.rounded_quotient(
+            else main.rounded_quotient(
                 {{ value_sum }}::hugeint * gpu_sum * least(3600, sample_count * interval_seconds), {{ value_gpu_sum }}::hugeint * sample_count
-            ) as bigint)
+            )
         end
 {%- endmacro %}
 
@@ -181,7 +181,7 @@ case
 {#
     From GPU-hours to tranche-hours, in whole numbers:
     observed seconds = min(3600, samples × interval) × GPUs; busy = mean utilisation × observed seconds, in units of 1e-5 second
-    (milli-percent × second); energy = mean power × observed seconds, in millijoule; each GPU-hour is divided at most once.
+    (milli-percent × second); energy = mean power × observed seconds, in microjoule; each GPU-hour is divided at most once.
 #}
 {% macro gpu_hours_of_tranches(relation) -%}
 select
@@ -200,7 +200,7 @@ select
             end
         ) as hugeint) as observed_gpu_milliseconds,
         cast(coalesce(sum({{ observed_total('utilization_sum', 'utilization_gpu_sum') }}), 0) as hugeint) as busy_milli_pct_seconds,
-        cast(coalesce(sum({{ observed_total('power_sum', 'power_gpu_sum') }}), 0) as hugeint) as energy_millijoule,
+        cast(coalesce(sum({{ observed_total('power_sum', 'power_gpu_sum') }}), 0) as hugeint) as energy_microjoule,
         cast(coalesce(sum({{ milli_gpus() }}) filter (where has_fatal_xid), 0) as hugeint) as fatal_milli_gpus
     from {{ relation }}
     group by park_id, service_date, tranche_id, interval_start_at, known_from_at

@@ -15,7 +15,7 @@ SLOT = timedelta(minutes=15)
 
 _HASHED = (
     "utilization_milli_pct",
-    "power_milliwatt",
+    "power_microwatt",
     "gpu_count",
     "energy_mj",
     "memory_used_mib",

@@ -114,7 +114,7 @@ def prepare(racks: dict[Size, int], days: dict[Size, int], step: int, folder: Pa
                 SELECT 'rack-' || rack AS gpu_id, 'rack-' || rack AS node_id, 'GB300' AS gpu_model, 't' || (rack % 4) AS tranche_id,
                     sampled_at, date_trunc('hour', sampled_at) AS interval_start_at,
                     CAST(hash(rack, sampled_at) % 100001 AS INTEGER) AS utilization_milli_pct,
-                    CAST(300000 + hash(sampled_at, rack) % 1100000 AS BIGINT) AS power_milliwatt, {RACK_GPUS} AS gpu_count,
+                    CAST(300000000 + hash(sampled_at, rack) % 1100000000 AS BIGINT) AS power_microwatt, {RACK_GPUS} AS gpu_count,
                     CAST(NULL AS INTEGER) AS xid_code, sampled_at + INTERVAL 1 HOUR AS recorded_at
                 FROM (SELECT unnest(range(0, 86400, {step})) AS second) AS seconds,
                     LATERAL (SELECT CAST('{date} 00:00:00+00' AS TIMESTAMPTZ) + to_seconds(second) AS sampled_at) AS instants,
@@ -132,7 +132,7 @@ def project(interval_seconds: int, folder: Path, _size: Size) -> Run:
 
     def run() -> float:
         con.execute("CREATE OR REPLACE TABLE hours AS " + render(con, folder, partitions, model))
-        return float(con.execute("SELECT sum(energy_millijoule)::DOUBLE FROM hours").fetchall()[0][0])
+        return float(con.execute("SELECT sum(energy_microjoule)::DOUBLE FROM hours").fetchall()[0][0])
 
     return run
 
@@ -145,7 +145,7 @@ def baseline(interval_seconds: int, folder: Path, _size: Size) -> Run:
         con.execute(
             f"""CREATE OR REPLACE TABLE hours AS
             SELECT tranche_id, interval_start_at, sum(gpu_count) AS gpus, sum(utilization_milli_pct * gpu_count) AS busy,
-                sum(power_milliwatt * gpu_count) AS power
+                sum(power_microwatt * gpu_count) AS power
             FROM read_parquet({paths!r}) GROUP BY tranche_id, interval_start_at"""
         )
         return float(con.execute("SELECT sum(power)::DOUBLE FROM hours").fetchall()[0][0]) * interval_seconds

@@ -499,7 +499,7 @@ def _draw_telemetry(
     select = f"""
         SELECT '{park_id}' AS park_id, service_date, '{tranche["tranche_id"]}-r' || rack AS gpu_id, 'n' AS node_id, 'GB300' AS gpu_model,
                '{tranche["tranche_id"]}' AS tranche_id, h AS sampled_at, h AS interval_start_at,
-               40000 + hour_no * 7 % 5000 AS utilization_milli_pct, 900000 AS power_milliwatt, {half} AS gpu_count,
+               40000 + hour_no * 7 % 5000 AS utilization_milli_pct, 900000000 AS power_microwatt, {half} AS gpu_count,
                CASE WHEN hash_no % {fatal} = 3 THEN 79 WHEN hash_no % 50 = 1 THEN 31 END AS xid_code,
                timezone('{zone_name}', service_date + INTERVAL 1 DAY)
                + to_days(CASE WHEN (service_date - DATE '2027-01-01') % {late} = 2 THEN 25 ELSE 1 END) AS recorded_at,

@@ -76,7 +76,7 @@ TERMS: dict[str, str] = {
 
 LAKE_COLUMNS = (
     "gpu_id VARCHAR, node_id VARCHAR, gpu_model VARCHAR, tranche_id VARCHAR, sampled_at TIMESTAMPTZ, interval_start_at TIMESTAMPTZ,"
-    " utilization_milli_pct INTEGER, power_milliwatt BIGINT, gpu_count INTEGER, energy_mj BIGINT, memory_used_mib BIGINT,"
+    " utilization_milli_pct INTEGER, power_microwatt BIGINT, gpu_count INTEGER, energy_mj BIGINT, memory_used_mib BIGINT,"
     " xid_code INTEGER, recorded_at TIMESTAMPTZ, line_no BIGINT, content_hash UBIGINT, file_id VARCHAR"
 )
 

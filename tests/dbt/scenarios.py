@@ -240,7 +240,7 @@ def put_whole_rack_days(
     last: date,
     recorded_after: str = "1 hour",
     utilization_milli_pct: int = 50_000,
-    power_milliwatt: int = 1_000_000,
+    power_microwatt: int = 1_000_000_000,
 ) -> None:
     """Hourly telemetry of a tranche read as one rack: one row an hour that stands for all its GPUs, a file a day."""
     put_lake_files(
@@ -250,7 +250,7 @@ def put_whole_rack_days(
         select=f"""
             SELECT '{park_id}' AS park_id, service_date, '{tranche_id}-rack' AS gpu_id, 'n1' AS node_id, 'GB300' AS gpu_model,
                    '{tranche_id}' AS tranche_id, h AS sampled_at, h AS interval_start_at,
-                   {utilization_milli_pct} AS utilization_milli_pct, {power_milliwatt} AS power_milliwatt, {gpu_count} AS gpu_count,
+                   {utilization_milli_pct} AS utilization_milli_pct, {power_microwatt} AS power_microwatt, {gpu_count} AS gpu_count,
                    timezone('{time_zone}', service_date + INTERVAL 1 DAY) + INTERVAL {recorded_after} AS recorded_at,
                    row_number() OVER (ORDER BY h) AS line_no, hash(h) AS content_hash
             FROM ({hours_of_days(time_zone, first, last)})""",

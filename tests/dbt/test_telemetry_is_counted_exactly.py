@@ -14,7 +14,7 @@ from conftest import build
 from raw_fixture import put_lake_files
 from scenarios import put_backstop, put_contract, put_home, put_park, put_share, put_tranche
 
-# GPU, minute of the hour, hour of the day, utilisation in milli-percent, power in milliwatt, GPUs, XID, recorded at, content.
+# GPU, minute of the hour, hour of the day, utilisation in milli-percent, power in microwatt, GPUs, XID, recorded at, content.
 Sample = tuple[str, int, int, int | None, int | None, int, int | None, str, int]
 
 
@@ -26,7 +26,7 @@ def samples_as_sql(samples: list[Sample], day: str) -> str:
         SELECT 'park' AS park_id, DATE '{day}' AS service_date, gpu AS gpu_id, 'n' AS node_id, 'GB300' AS gpu_model, 'tr' AS tranche_id,
                timezone('UTC', TIMESTAMP '{day}' + to_hours(h) + to_minutes(m)) AS sampled_at,
                timezone('UTC', TIMESTAMP '{day}' + to_hours(h)) AS interval_start_at,
-               u AS utilization_milli_pct, p AS power_milliwatt, n AS gpu_count, x AS xid_code, r::TIMESTAMPTZ AS recorded_at,
+               u AS utilization_milli_pct, p AS power_microwatt, n AS gpu_count, x AS xid_code, r::TIMESTAMPTZ AS recorded_at,
                row_number() OVER () AS line_no, c AS content_hash
         FROM (VALUES {values}) AS s (gpu, m, h, u, p, n, x, r, c)"""
 
@@ -49,16 +49,16 @@ def minute_by_minute(con: duckdb.DuckDBPyConnection, home: Path) -> None:
         select=samples_as_sql(
             [
                 # Hour 0: g1 three samples, one without utilisation; g2 a rack of 3 with seven samples, more than fit into the hour.
-                ("g1", 0, 0, 10_000, 500_000, 1, None, EARLY, 1),
-                ("g1", 10, 0, 20_001, 500_001, 1, None, EARLY, 2),
-                ("g1", 20, 0, None, 400_000, 1, None, EARLY, 3),
+                ("g1", 0, 0, 10_000, 500_000_000, 1, None, EARLY, 1),
+                ("g1", 10, 0, 20_001, 500_000_001, 1, None, EARLY, 2),
+                ("g1", 20, 0, None, 400_000_000, 1, None, EARLY, 3),
                 *[
-                    ("g2", minute, 0, 30_000 + minute, 700_000, 3, None, EARLY, 10 + minute)
+                    ("g2", minute, 0, 30_000 + minute, 700_000_000, 3, None, EARLY, 10 + minute)
                     for minute in (0, 9, 18, 27, 36, 45, 54)
                 ],
                 # Hour 1: g1 fails with a fatal XID, g2 with one that is not fatal.
-                ("g1", 0, 1, 0, 100_000, 1, 79, EARLY, 4),
-                ("g2", 0, 1, 50_000, 100_000, 3, 31, EARLY, 5),
+                ("g1", 0, 1, 0, 100_000_000, 1, 79, EARLY, 4),
+                ("g2", 0, 1, 50_000, 100_000_000, 3, 31, EARLY, 5),
             ],
             "2027-02-01",
         ),
@@ -101,11 +101,11 @@ def test_busy_and_observed_time_and_energy_are_means_times_observed_seconds(home
     g1 = Fraction(10_000 + 20_001, 2) / 100_000 * observed["g1"]
     g2 = Fraction(sum(30_000 + m for m in (0, 9, 18, 27, 36, 45, 54)), 7) / 100_000 * observed["g2"]
     expected_energy = (
-        Fraction(500_000 + 500_001 + 400_000, 3) * observed["g1"] + 700_000 * observed["g2"]
-    ) / 3_600_000_000
-    # Each GPU's hour is divided once, to the nearest unit of 1e-5 second and of a millijoule.
+        Fraction(500_000_000 + 500_000_001 + 400_000_000, 3) * observed["g1"] + 700_000_000 * observed["g2"]
+    ) / 3_600_000_000_000
+    # Each GPU's hour is divided once, to the nearest unit of 1e-5 second and of a microjoule.
     assert abs(Fraction(busy) - (g1 + g2) / 3600) <= Fraction(2, 10**5) / 3600
-    assert abs(Fraction(energy) - expected_energy) <= Fraction(2, 3_600_000_000)
+    assert abs(Fraction(energy) - expected_energy) <= Fraction(2, 3_600_000_000_000) + Fraction(1, 10**9)
     assert abs(Fraction(coverage) - Fraction(sum(observed.values()), 4 * 3600)) < Fraction(1, 10**9)
 
 

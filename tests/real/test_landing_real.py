@@ -71,38 +71,47 @@ def test_landing_again_finds_nothing_new(
     [
         (BIOHPC, "cbsugpu07", 15_493, Decimal("1214570.297083")),
         (BIOHPC, "cbsugpu09", 8_497, Decimal("633483.762500")),
-        (BENCH, "rtx4090_1hz", 2_619, Decimal("280.092012") * 2_619),
     ],
 )
 def test_power_in_the_lake_is_that_of_the_file(
     con: duckdb.DuckDBPyConnection, park: str, node: str, rows: int, watts: Decimal
 ) -> None:
-    count, milliwatts = one(
+    count, microwatts = one(
         con,
-        "SELECT count(*), sum(power_milliwatt) FROM raw.gpu_telemetry WHERE park_id = ? AND node_id = ?",
+        "SELECT count(*), sum(power_microwatt) FROM raw.gpu_telemetry WHERE park_id = ? AND node_id = ?",
         park,
         node,
     )
     assert count == rows
-    # each sample is rounded to a milliwatt
-    assert abs(Decimal(str(milliwatts)) / 1000 - watts) <= Decimal("0.0005") * rows
+    assert Decimal(str(microwatts)) / 1_000_000 == watts
+
+
+def test_the_mean_power_of_a_gpu_read_each_second_is_that_of_the_readme(con: duckdb.DuckDBPyConnection) -> None:
+    count, microwatts = one(
+        con,
+        "SELECT count(*), sum(power_microwatt) FROM raw.gpu_telemetry WHERE park_id = ? AND node_id = 'rtx4090_1hz'",
+        BENCH,
+    )
+    assert count == 2_619
+    assert round(Decimal(str(microwatts)) / 2_619_000_000, 6) == Decimal("280.092012")
 
 
 def test_the_hours_of_the_parks_clock_hold_the_months_of_the_readme(con: duckdb.DuckDBPyConnection) -> None:
     months = con.execute(
-        "SELECT strftime(service_date, '%Y-%m') AS month, count(*), sum(power_milliwatt) FROM raw.gpu_telemetry "
+        "SELECT strftime(service_date, '%Y-%m') AS month, count(*), sum(power_microwatt) FROM raw.gpu_telemetry "
         "WHERE gpu_id = 'cbsugpu07' AND month IN ('2025-03', '2025-06') GROUP BY month ORDER BY month"
     ).fetchall()
     expected = [("2025-03", 733, Decimal("36310.040")), ("2025-06", 693, Decimal("88929.422"))]
-    for (month, count, milliwatts), (name, rows, watt_hours) in zip(months, expected, strict=True):
+    for (month, count, microwatts), (name, rows, watt_hours) in zip(months, expected, strict=True):
         assert (month, count) == (name, rows)
-        assert abs(Decimal(str(milliwatts)) / 1000 - watt_hours) <= Decimal("0.0005") * rows + Decimal("0.0005")
+        # the README gives these two to three decimals
+        assert round(Decimal(str(microwatts)) / 1_000_000, 3) == watt_hours
 
 
 def test_alibabas_containers_and_zeros_are_in_the_lake(con: duckdb.DuckDBPyConnection) -> None:
     row = one(
         con,
-        "SELECT count(*), count(DISTINCT gpu_id), count(DISTINCT sampled_at), count(power_milliwatt), "
+        "SELECT count(*), count(DISTINCT gpu_id), count(DISTINCT sampled_at), count(power_microwatt), "
         "count(*) FILTER (utilization_milli_pct = 0), sum(utilization_milli_pct) "
         "FROM raw.gpu_telemetry WHERE park_id = ?",
         ALIBABA,
@@ -115,17 +124,17 @@ def test_alibabas_containers_and_zeros_are_in_the_lake(con: duckdb.DuckDBPyConne
 
 def test_a_page_of_each_exporter_gives_its_gpus_to_their_tranches(con: duckdb.DuckDBPyConnection) -> None:
     rows = con.execute(
-        "SELECT tranche_id, power_milliwatt, utilization_milli_pct, energy_mj FROM raw.gpu_telemetry "
+        "SELECT tranche_id, power_microwatt, utilization_milli_pct, energy_mj FROM raw.gpu_telemetry "
         "WHERE park_id = ? ORDER BY tranche_id, sampled_at",
         [PAGES],
     ).fetchall()
     assert rows == [
-        ("pages-h100", 69_850, 0, None),
-        ("pages-h100", 631_950, 100_000, None),
-        ("pages-h200", 77_710, 0, None),
-        ("pages-h200", 627_400, 100_000, None),
-        ("pages-l40s", 35_686, 0, 5_551_899_580),
-        ("pages-t4", 8_969, 0, 128_996_013),
+        ("pages-h100", 69_850_000, 0, None),
+        ("pages-h100", 631_950_000, 100_000, None),
+        ("pages-h200", 77_710_000, 0, None),
+        ("pages-h200", 627_400_000, 100_000, None),
+        ("pages-l40s", 35_686_000, 0, 5_551_899_580),
+        ("pages-t4", 8_969_000, 0, 128_996_013),
     ]
 
 

@@ -92,6 +92,6 @@ def test_the_raw_tables_have_the_agreed_columns_and_types() -> None:
     assert columns("payments")["amount"] == "DECIMAL(18,2)"
     assert columns("lease_adjustments")["service_date"] == "DATE"
     telemetry = columns("gpu_telemetry")
-    assert telemetry["power_milliwatt"] == "BIGINT"
+    assert telemetry["power_microwatt"] == "BIGINT"
     assert telemetry["utilization_milli_pct"] == "INTEGER"
     assert telemetry["content_hash"] == "UBIGINT"

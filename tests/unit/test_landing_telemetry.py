@@ -51,11 +51,11 @@ def test_rows_go_to_the_lake_by_local_day_with_whole_thousandths(books: Books) -
         for day, (file_id,) in enumerate(books.rows("SELECT file_id FROM raw.landed_file") * 2)
     ]
     assert books.rows(
-        "SELECT service_date, interval_start_at, tranche_id, utilization_milli_pct, power_milliwatt, gpu_count, "
+        "SELECT service_date, interval_start_at, tranche_id, utilization_milli_pct, power_microwatt, gpu_count, "
         "park_id FROM raw.gpu_telemetry ORDER BY sampled_at"
     ) == [
-        (date(2027, 1, 1), datetime(2027, 1, 1, 12, tzinfo=UTC), "my-park-1-a", 33334, 900500, 1, PARK_ID),
-        (date(2027, 1, 2), datetime(2027, 1, 1, 13, tzinfo=UTC), "my-park-1-a", 50000, 900500, 1, PARK_ID),
+        (date(2027, 1, 1), datetime(2027, 1, 1, 12, tzinfo=UTC), "my-park-1-a", 33334, 900500000, 1, PARK_ID),
+        (date(2027, 1, 2), datetime(2027, 1, 1, 13, tzinfo=UTC), "my-park-1-a", 50000, 900500000, 1, PARK_ID),
     ]
 
 
@@ -97,7 +97,7 @@ def test_a_sample_that_cannot_be_is_quarantined(books: Books, changed: dict[str,
 def test_a_reading_that_was_not_available_is_null_and_no_fault(books: Books, cell: str) -> None:
     drop(books.path, "gpu_telemetry", "t.csv", HEADER + sample(util=cell, power=cell))
     books.land()
-    assert books.rows("SELECT utilization_milli_pct, power_milliwatt FROM raw.gpu_telemetry") == [(None, None)]
+    assert books.rows("SELECT utilization_milli_pct, power_microwatt FROM raw.gpu_telemetry") == [(None, None)]
 
 
 def test_typed_parquet_lands_as_its_text_would(books: Books, tmp_path: Path) -> None:

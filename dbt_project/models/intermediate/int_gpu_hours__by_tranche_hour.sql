@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key=['park_id', 'service_date'],
-    on_schema_change='fail'
+    on_schema_change='sync_all_columns'
 ) }}
 
 -- depends_on: {{ ref('stg_lake_file') }} {{ ref('stg_park') }} {{ ref('stg_home') }} {{ ref('stg_policy') }} {{ ref('int_knowledge_points') }}
@@ -45,7 +45,7 @@ single_sums as (
         count(*) as sample_count,
         sum(gpu_count) as gpu_sum,
         sum(utilization_milli_pct * gpu_count::bigint) as utilization_sum,
-        sum(power_milliwatt * gpu_count) as power_sum,
+        sum(power_microwatt * gpu_count) as power_sum,
         sum(gpu_count) filter (where {{ is_fatal_xid() }}) as fatal_gpu_sum
     from {{ read_telemetry(single) }}
     group by park_id, service_date, tranche_id, interval_start_at
@@ -63,7 +63,7 @@ single_hours as (
         cast(single_sums.gpu_sum * 1000 as hugeint) as sampled_milli_gpus,
         cast(single_sums.gpu_sum * least(3600, pending.interval_seconds) * 1000 as hugeint) as observed_gpu_milliseconds,
         cast(coalesce(single_sums.utilization_sum, 0) * least(3600, pending.interval_seconds) as hugeint) as busy_milli_pct_seconds,
-        cast(coalesce(single_sums.power_sum, 0) * least(3600, pending.interval_seconds) as hugeint) as energy_millijoule,
+        cast(coalesce(single_sums.power_sum, 0) * least(3600, pending.interval_seconds) as hugeint) as energy_microjoule,
         cast(coalesce(single_sums.fatal_gpu_sum, 0) * 1000 as hugeint) as fatal_milli_gpus
     from single_sums
     inner join pending
@@ -217,7 +217,7 @@ hours as (
         cast(null as hugeint) as sampled_milli_gpus,
         cast(null as hugeint) as observed_gpu_milliseconds,
         cast(null as hugeint) as busy_milli_pct_seconds,
-        cast(null as hugeint) as energy_millijoule,
+        cast(null as hugeint) as energy_microjoule,
         cast(null as hugeint) as fatal_milli_gpus
     where false
     {% endif %}

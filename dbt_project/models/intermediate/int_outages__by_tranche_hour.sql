@@ -56,7 +56,7 @@ measured as (
         telemetry.fatal_milli_gpus,
         telemetry.observed_gpu_milliseconds,
         telemetry.busy_milli_pct_seconds,
-        telemetry.energy_millijoule
+        telemetry.energy_microjoule
     from telemetry_states
     inner join {{ ref('int_gpu_hours__by_tranche_hour') }} as telemetry
         on
@@ -119,7 +119,7 @@ together as (
         greatest(0, cast(hours.gpu_count as hugeint) * 3600000000 - coalesce(measured.sampled_milli_gpus, 0) * 3600000) as unsampled,
         coalesce(measured.observed_gpu_milliseconds, 0) as observed_gpu_milliseconds,
         coalesce(measured.busy_milli_pct_seconds, 0) as busy_milli_pct_seconds,
-        coalesce(measured.energy_millijoule, 0) as energy_millijoule
+        coalesce(measured.energy_microjoule, 0) as energy_microjoule
     from hours
     left join measured
         on
@@ -165,5 +165,5 @@ select
     ) as no_sample,
     observed_gpu_milliseconds,
     busy_milli_pct_seconds,
-    energy_millijoule
+    energy_microjoule
 from explained

@@ -8,7 +8,7 @@ select
     sampled_at,
     interval_start_at,
     utilization_milli_pct,
-    power_milliwatt,
+    power_microwatt,
     gpu_count,
     energy_mj,
     memory_used_mib,
