@@ -273,11 +273,11 @@ def serve(port: Annotated[int, typer.Option("--port", help="Port of the web serv
     import os  # noqa: PLC0415
     import subprocess  # noqa: PLC0415
 
-    from orchestration.run import prepare_instance  # noqa: PLC0415
+    from orchestration.run import instance_environment  # noqa: PLC0415
 
     environment = {
         **os.environ,
-        "DAGSTER_HOME": str(prepare_instance(settings)),
+        **instance_environment(settings),
         "PARKLEDGER_HOME": str(settings.home.resolve()),
         "PARKLEDGER_AS_OF": settings.as_of,
     }

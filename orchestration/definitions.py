@@ -8,7 +8,6 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource
 
 from ingest.terms.home import load_home
 from orchestration.assets import close, credit, publish, raw, warehouse
@@ -80,7 +79,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
             "warehouse": Warehouse(
                 path=str(settings.warehouse_path), memory_limit=settings.memory_limit, threads=settings.threads
             ),
-            "dbt": DbtCliResource(project_dir=project, profiles_dir=str(DBT_PROJECT)),
+            "dbt": warehouse.DbtBesidePython(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT)),
             "progress": SilentProgress(),
             **(resources or {}),
         },

@@ -12,6 +12,7 @@ import dagster as dg
 
 from orchestration.assets.publish import TRIGGER_TAG
 from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
+from orchestration.event_log import EVENT_BATCH_SIZE
 from orchestration.partitions import range_tags
 from orchestration.resources import ProgressDisplay
 from orchestration.settings import Settings
@@ -58,6 +59,11 @@ def prepare_instance(settings: Settings) -> Path:
     return folder
 
 
+def instance_environment(settings: Settings) -> dict[str, str]:
+    """What Dagster reads from the environment: where its instance is, and how many events it stores at a time."""
+    return {"DAGSTER_HOME": str(prepare_instance(settings)), "DAGSTER_EVENT_BATCH_SIZE": str(EVENT_BATCH_SIZE)}
+
+
 def settle(settings: Settings, progress: ProgressDisplay, trigger: str) -> RunOutcome:
     """Land what is new, build, derive, audit and publish, as one run over all park-days."""
     home = load(settings)
@@ -75,7 +81,7 @@ def close_month(settings: Settings, progress: ProgressDisplay, month: str) -> Ru
 def _execute(
     settings: Settings, job: str, progress: ProgressDisplay, tags: dict[str, str], partition_key: str | None = None
 ) -> RunOutcome:
-    os.environ["DAGSTER_HOME"] = str(prepare_instance(settings))
+    os.environ.update(instance_environment(settings))
     log_path = settings.home / ".parkledger" / "run.log"
     with _tools_write_to(log_path):
         definitions = build_definitions(settings, resources={"progress": progress})
