@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.signal import lfilter
 
 from ingest.simulate import days
 from ingest.simulate.book import LeaseVersion, billing, rack_ranges, windows
@@ -117,9 +116,10 @@ def make_tranche_month(
     own = generator(seed, park.park_id, "rack", tranche.tranche_id).standard_normal(tranche.rack_count, np.float32)
     draw = generator(seed, park.park_id, "gpu_telemetry", tranche.tranche_id, grid.month)
     keep = np.float32(profile.persistence)
-    shocks = draw.standard_normal(expected.shape, np.float32)
-    shocks[1:] *= np.sqrt(1 - keep**2)
-    noise = lfilter(np.array([1], np.float32), np.array([1, -keep], np.float32), shocks, axis=0)
+    noise = draw.standard_normal(expected.shape, np.float32)
+    noise[1:] *= np.sqrt(1 - keep**2)
+    for n in range(1, len(noise)):
+        noise[n] += keep * noise[n - 1]
     relative = 1 + own * np.float32(profile.rack_fraction) / gpus + noise * np.float32(profile.noise_fraction) / gpus
     percent = np.clip(expected * relative * 100 + IDLE_PCT, 0, 100)
     if stray_hours is not None:
