@@ -18,6 +18,8 @@ from ingest.formats.errors import FormatError
 # MB. Anything above this is split by its sender, or is a decompression bomb.
 MAX_TEXT_BYTES = 512 * 1024**2
 MAX_XML_BYTES = 64 * 1024**2
+# Parsed JSON takes some ten times its size: within 2 GB of memory for some four million points of series.
+MAX_JSON_BYTES = 128 * 1024**2
 MAX_ZIP_MEMBERS = 1000
 # Canonical CSV is read in blocks; the bound only stops bombs.
 MAX_STREAM_BYTES = 64 * 1024**3

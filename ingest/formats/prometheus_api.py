@@ -1,37 +1,39 @@
 """Answers of the Prometheus HTTP API (`query`, `query_range`), with or without their envelope, mapped onto
 gpu_telemetry.
 
-Series of dcgm-exporter's and nvidia_gpu_exporter's metrics; what each means stands in prometheus_text.
+Series of GPU exporters' metrics; what each means stands in gpu_metrics. Warnings of an answer (a partial result of a
+store behind it) do not stop it: what is there counts, and hours that are missing have no sample.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from ingest.formats.errors import FormatError
+from ingest.formats.gpu_metrics import GpuRows, metric_of
 from ingest.formats.names import node_of
-from ingest.formats.opening import Head, read_text
-from ingest.formats.park import ParkClock, gpu_model_of, iso
-from ingest.formats.prometheus_text import COLUMNS, METRICS, gpu_key, plain
+from ingest.formats.numbers import number
+from ingest.formats.opening import MAX_JSON_BYTES, Head, read_text
+from ingest.formats.park import ParkClock
 
 NAME = "prometheus_api"
 FEEDS = ("gpu_telemetry",)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_SECOND = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 
 
 @dataclass(frozen=True)
 class Series:
-    """One series of an answer: labels (with `__name__`) and (seconds since 1970, value as written) in order."""
+    """One series of an answer: labels (with `__name__`) and (seconds since 1970, value), both as written, in order."""
 
     labels: dict[str, str]
-    points: list[tuple[Decimal, str]]
+    points: list[tuple[str, str]]
 
 
 def recognise(head: Head) -> str | None:
@@ -39,49 +41,61 @@ def recognise(head: Head) -> str | None:
     text = head.text.lstrip()
     if head.kind != "text" or head.is_zip or text[:1] not in {"{", "["}:
         return "no JSON"
+    is_answer = '"status"' in text and ('"data"' in text or '"error"' in text)
+    if is_answer or '"resultType"' in text:
+        return None
     if '"metric"' not in text or ('"values"' not in text and '"value"' not in text and head.is_complete):
         return "the JSON has no series with metric and values"
     return None
 
 
+def _result(path: Path) -> list[Any]:
+    """The list of series of an answer."""
+    try:
+        # Numbers as written: a stamp of milliseconds must not pass through a binary float.
+        answer: Any = json.loads(read_text(path, MAX_JSON_BYTES), parse_float=str, parse_int=str)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(path, [f"no JSON: {error}"]) from error
+    if isinstance(answer, dict) and "status" in answer:
+        if answer["status"] != "success":
+            kind = f" ({answer['errorType']})" if answer.get("errorType") else ""
+            raise FormatError(
+                path, [f"the API answered {answer['status']!r}{kind}: {answer.get('error', 'no reason given')}"]
+            )
+        answer = answer.get("data")
+    if isinstance(answer, dict):
+        kind = answer.get("resultType", "matrix")
+        if kind not in {"matrix", "vector"}:
+            raise FormatError(path, [f"the answer is a {kind} without labels; ask for series"])
+        answer = answer.get("result")
+    if not isinstance(answer, list):
+        raise FormatError(path, ["the JSON is neither a list of series nor an answer with data.result"])
+    return answer
+
+
 def series(path: Path) -> Iterator[Series]:
     """Every series of an answer: `{"status", "data": {"result": […]}}`, `{"resultType", "result"}` or the bare list.
+
+    Native histograms have no values and give a series without points.
 
     Raises:
         FormatError: no JSON, an answer that reports an error, or another shape.
     """
-    try:
-        # Numbers as written: a stamp of milliseconds must not pass through a binary float.
-        answer: Any = json.loads(read_text(path), parse_float=Decimal)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(path, [f"no JSON: {error}"]) from error
-    if isinstance(answer, dict) and "status" in answer:
-        if answer["status"] != "success":
-            raise FormatError(
-                path, [f"the API answered {answer['status']!r}: {answer.get('error', 'no reason given')}"]
-            )
-        answer = answer.get("data")
-    if isinstance(answer, dict):
-        answer = answer.get("result")
-    if not isinstance(answer, list):
-        raise FormatError(path, ["the JSON is neither a list of series nor an answer with data.result"])
-    for number, entry in enumerate(answer, start=1):
+    for no, entry in enumerate(_result(path), start=1):
         try:
-            points = entry["values"] if "values" in entry else [entry["value"]]
-            yield Series(
-                {str(name): str(value) for name, value in entry["metric"].items()},
-                [(Decimal(stamp), str(value)) for stamp, value in points],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
-            raise FormatError(path, [f"series {number} has not the shape metric and values"]) from error
+            labels = {str(name): str(value) for name, value in entry["metric"].items()}
+            points = entry.get("values") or ([entry["value"]] if "value" in entry else [])
+            yield Series(labels, [(str(stamp), str(value)) for stamp, value in points])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FormatError(path, [f"series {no} has not the shape metric and values"]) from error
 
 
-def _cell(name: str, text: str) -> str | None:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        return text
-    return plain(METRICS[name].convert(value)) if value.is_finite() else None
+def _instant(stamp: str) -> datetime | None:
+    """The instant of seconds since 1970; None if it is none before 2100."""
+    seconds = number(stamp)
+    if seconds is None or not 0 <= seconds < _LAST_SECOND:
+        return None
+    return _EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
 
 
 def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
@@ -93,44 +107,29 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
         park: gives the GPU model where the series do not.
 
     Returns:
-        The columns of prometheus_text and line_no (number of the row: such files have one line).
+        The columns of gpu_metrics with line_no the number of the row: such files have one line. A point whose stamp
+        is no instant comes as its text.
 
     Raises:
-        FormatError: no series of a GPU metric, two different values for one GPU, instant and metric; see `series`.
+        FormatError: no series of a GPU metric; see `series`.
     """
-    rows: dict[tuple[str, Decimal], dict[str, str | None]] = {}
+    rows = GpuRows(park, node_of(path))
     names: set[str] = set()
-    for one in series(path):
-        name = one.labels.get("__name__", "")
-        names.add(name)
-        if name not in METRICS:
+    for no, one in enumerate(series(path), start=1):
+        called = one.labels.get("__name__", "")
+        names.add(called or "(no name)")
+        name = metric_of(called)
+        if name is None:
             continue
-        node_id = (
-            one.labels.get("Hostname") or one.labels.get("hostname") or one.labels.get("instance") or node_of(path)
-        )
-        gpu_id = gpu_key(one.labels, node_id)
-        if gpu_id is None:
-            continue
-        model = one.labels.get("modelName") or one.labels.get("name") or gpu_model_of(park, node_id)
-        column = METRICS[name].column
         for stamp, text in one.points:
-            row = rows.setdefault((gpu_id, stamp), {"node_id": node_id, "gpu_model": model})
-            cell = _cell(name, text)
-            if row.setdefault(column, cell) != cell:
-                raise FormatError(path, [f"{name} of {gpu_id} at {stamp} is given twice, and differently"])
-    if not rows:
+            at = _instant(stamp)
+            if at is None:
+                rows.tear(no, json.dumps({"metric": one.labels, "values": [[stamp, text]]}))
+            else:
+                rows.add(name, one.labels, at, text, no)
+    if rows.is_empty:
         listed = ", ".join(sorted(names)[:5]) or "none"
-        raise FormatError(path, [f"no series is a GPU metric of {feed} (metrics: {listed})"])
-    ordered = sorted(rows.items(), key=lambda item: (item[0][1], item[0][0]))
-    return pl.DataFrame(
-        [
-            {
-                "gpu_id": gpu_id,
-                "sampled_at": iso(_EPOCH + timedelta(microseconds=int(stamp * 1_000_000))),
-                **row,
-                "line_no": row_no,
-            }
-            for row_no, ((gpu_id, stamp), row) in enumerate(ordered, start=1)
-        ],
-        schema={**dict.fromkeys(COLUMNS, pl.String), "line_no": pl.Int64},
-    )
+        reason = rows.first_torn or f"no series is a GPU metric of {feed} (metrics: {listed})"
+        raise FormatError(path, [reason])
+    frame = rows.frame().sort("sampled_at", "gpu_id", nulls_last=True, maintain_order=True)
+    return frame.with_columns(line_no=pl.int_range(1, frame.height + 1, dtype=pl.Int64))

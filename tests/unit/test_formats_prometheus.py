@@ -50,6 +50,7 @@ def test_two_gpus_on_two_hosts_of_one_page_are_two_rows_and_the_last_line_needs_
             "memory_used_mib": "281344",
             "xid_code": "79",
             "line_no": 3,
+            "line_text": None,
         },
         {
             "gpu_id": "GPU-b-07-0",
@@ -62,6 +63,7 @@ def test_two_gpus_on_two_hosts_of_one_page_are_two_rows_and_the_last_line_needs_
             "memory_used_mib": None,
             "xid_code": None,
             "line_no": 9,
+            "line_text": None,
         },
     ]
 
@@ -151,16 +153,97 @@ def test_memory_of_mig_instances_adds_up_to_the_memory_of_the_gpu(tmp_path: Path
     assert (row["memory_used_mib"], row["power_w"]) == ("3000", "300")
 
 
-def test_two_different_readings_of_one_gpu_at_one_instant_are_refused_with_their_lines(tmp_path: Path) -> None:
-    path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "41"), dcgm("DCGM_FI_DEV_GPU_UTIL", "42")))
-    with pytest.raises(FormatError, match="lines 3 and 4 give two values of DCGM_FI_DEV_GPU_UTIL"):
-        rows_of(path, "gpu_telemetry")
+def test_two_different_readings_of_one_gpu_at_one_instant_spoil_that_gpu_alone(tmp_path: Path) -> None:
+    lines = [dcgm("DCGM_FI_DEV_GPU_UTIL", "41"), dcgm("DCGM_FI_DEV_GPU_UTIL", "42")]
+    path = write(tmp_path, STAMPED, page(*lines, dcgm("DCGM_FI_DEV_GPU_UTIL", "7", host="b-07")))
+    spoilt, other = rows_of(path, "gpu_telemetry")["utilization_pct"].to_list()
+    assert spoilt == "lines 3 and 4 give two values of DCGM_FI_DEV_GPU_UTIL: 41 and 42"
+    assert other == "7"
 
 
-def test_a_torn_line_is_refused_with_its_number(tmp_path: Path) -> None:
-    path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "41"), 'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUI'))
-    with pytest.raises(FormatError, match="line 4 is no exposition text"):
-        rows_of(path, "gpu_telemetry")
+TORN = 'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUI'
+
+
+def test_a_torn_line_comes_with_its_text_and_the_others_whole(tmp_path: Path) -> None:
+    path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "41"), TORN))
+    rows = rows_of(path, "gpu_telemetry")
+    assert rows["utilization_pct"].to_list() == ["41", None]
+    assert rows.select("line_no", "line_text").rows() == [(3, None), (4, TORN)]
+
+
+@pytest.mark.parametrize("line", [TORN, 'DCGM_FI_DEV_GPU_UTIL{gpu="0"}', 'DCGM_FI_DEV_GPU_UTIL{gpu="0"} 1 2 3'])
+def test_a_page_of_torn_lines_alone_is_refused_with_the_first_of_them(tmp_path: Path, line: str) -> None:
+    with pytest.raises(FormatError, match="line 3 cannot be read: DCGM_FI_DEV"):
+        rows_of(write(tmp_path, STAMPED, page(line)), "gpu_telemetry")
+
+
+def test_an_openmetrics_page_has_seconds_exemplars_and_counters_that_end_in_total(tmp_path: Path) -> None:
+    lines = [
+        dcgm("DCGM_FI_DEV_GPU_UTIL", "41", stamp="1790812800.125"),
+        dcgm("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION_total", "9000", stamp="1790812800.125")
+        + ' # {trace_id="a # {b} 1"} 0.5 1790812799.9',
+        "# EOF",
+    ]
+    row = rows_of(write(tmp_path, "page.prom", page(*lines) + "\n"), "gpu_telemetry").row(0, named=True)
+    assert (row["sampled_at"], row["utilization_pct"], row["energy_mj"]) == (
+        "2026-10-01T00:00:00.125000Z",
+        "41",
+        "9000",
+    )
+
+
+def test_labels_may_hold_braces_quotes_line_ends_and_hashes(tmp_path: Path) -> None:
+    odd = ',pod="a}b{c # {x} 1",note="say \\"no\\"\\n"'
+    row = rows_of(write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "5", extra=odd))), "gpu_telemetry")
+    assert row.select("gpu_id", "utilization_pct").row(0) == ("GPU-a-01-0", "5")
+
+
+@pytest.mark.parametrize("value", ["+Inf", "-Inf", "1e999999999", "0x10", "1_000"])
+def test_a_value_that_no_sensor_gives_stays_as_it_came_for_quarantine(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", value)))
+    assert rows_of(path, "gpu_telemetry")["utilization_pct"].to_list() == [value]
+
+
+@pytest.mark.parametrize(
+    ("instances", "model", "busy"),
+    [
+        ([("1", "3g.40gb", "0.5"), ("2", "2g.20gb", "1"), ("5", "1g.10gb", "0")], "NVIDIA A100", "50"),
+        ([("1", "7g.80gb", "0.29")], "NVIDIA H100", "29"),
+        ([("1", "1g.6gb+me", "1"), ("2", "1g.6gb", "1")], "NVIDIA A30", "50"),
+    ],
+)
+def test_a_gpu_cut_into_instances_is_busy_by_the_slices_that_work(
+    tmp_path: Path, instances: list[tuple[str, str, str]], model: str, busy: str
+) -> None:
+    lines = [
+        f'DCGM_FI_PROF_GR_ENGINE_ACTIVE{{gpu="0",UUID="G",modelName="{model}",GPU_I_PROFILE="{profile}",'
+        f'GPU_I_ID="{number}",Hostname="a-01"}} {active}'
+        for number, profile, active in instances
+    ]
+    assert rows_of(write(tmp_path, STAMPED, page(*lines)), "gpu_telemetry")["utilization_pct"].to_list() == [busy]
+
+
+def test_the_gpus_own_utilisation_goes_before_the_profiling_field(tmp_path: Path) -> None:
+    both = [dcgm("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "0.31"), dcgm("DCGM_FI_DEV_GPU_UTIL", "41")]
+    assert rows_of(write(tmp_path, STAMPED, page(*both)), "gpu_telemetry")["utilization_pct"].to_list() == ["41"]
+    profiled = rows_of(write(tmp_path, STAMPED, page(both[0])), "gpu_telemetry")
+    assert profiled["utilization_pct"].to_list() == ["31"]
+
+
+def test_names_of_other_versions_of_the_exporter_mean_the_same(tmp_path: Path) -> None:
+    new = 'gpu="0",gpu_uuid="GPU-9",model_name="NVIDIA B200",hostname="a-03"'
+    old = 'gpu="0",uuid="GPU-8"'
+    lines = [
+        f"DCGM_FI_DEV_BOARD_POWER_WATTS{{{new}}} 900",
+        f"DCGM_FI_DEV_GPU_ENERGY_JOULES_TOTAL{{{new}}} 12",
+        f"DCGM_FI_DEV_FB_USED_BYTES{{{new}}} 1048576",
+        f"dcgm_gpu_utilization{{{old}}} 12",
+        f"dcgm_power_usage{{{old}}} 250.5",
+    ]
+    first, second = rows_of(write(tmp_path, STAMPED, "\n".join(lines)), "gpu_telemetry").to_dicts()
+    assert (first["gpu_id"], first["node_id"], first["gpu_model"]) == ("GPU-9", "a-03", "NVIDIA B200")
+    assert (first["power_w"], first["energy_mj"], first["memory_used_mib"]) == ("900", "12000", "1")
+    assert (second["gpu_id"], second["utilization_pct"], second["power_w"]) == ("GPU-8", "12", "250.5")
 
 
 def test_samples_without_labels_belong_to_no_gpu(tmp_path: Path) -> None:
@@ -171,7 +254,7 @@ def test_samples_without_labels_belong_to_no_gpu(tmp_path: Path) -> None:
 
 def test_a_stamp_in_seconds_is_no_instant_of_this_century(tmp_path: Path) -> None:
     path = write(tmp_path, STAMPED, page(dcgm("DCGM_FI_DEV_GPU_UTIL", "5", stamp="1790812800")))
-    with pytest.raises(FormatError, match="no instant of this century"):
+    with pytest.raises(FormatError, match="line 3 cannot be read"):
         rows_of(path, "gpu_telemetry")
 
 
@@ -221,3 +304,56 @@ def test_an_error_answer_says_what_the_api_said(tmp_path: Path) -> None:
 def test_an_answer_without_gpu_metrics_names_what_it_has(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"\(metrics: up\)"):
         rows_of(write(tmp_path, "up.json", json.dumps(RESULT[2:])), "gpu_telemetry", Park())
+
+
+def test_mig_instances_of_an_answer_are_one_gpu_as_on_a_page(tmp_path: Path) -> None:
+    labels = {"UUID": "G", "gpu": "0", "Hostname": "a-01", "modelName": "NVIDIA H100"}
+    answer = [
+        {
+            "metric": {"__name__": name, "GPU_I_ID": str(part), "GPU_I_PROFILE": "3g.40gb", **labels},
+            "values": [[1790812800, value]],
+        }
+        for name, value in (("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "0.7"), ("DCGM_FI_DEV_FB_USED", "1000"))
+        for part in (1, 2)
+    ]
+    row = rows_of(write(tmp_path, "x.json", json.dumps(answer)), "gpu_telemetry").row(0, named=True)
+    assert (row["utilization_pct"], row["memory_used_mib"]) == ("60", "2000")
+
+
+def test_warnings_infos_and_series_of_other_shapes_beside_do_not_stop_an_answer(tmp_path: Path) -> None:
+    histogram = {"metric": {"__name__": "latency"}, "histograms": [[1790812800, {"count": "1", "sum": "2"}]]}
+    answer = {
+        "status": "success",
+        "warnings": ["partial response"],
+        "infos": ["PromQL info"],
+        "data": {"resultType": "matrix", "result": [histogram, *RESULT]},
+    }
+    assert rows_of(write(tmp_path, "x.json", json.dumps(answer)), "gpu_telemetry").height == 2
+
+
+@pytest.mark.parametrize("stamp", ["1e20", '"x"', "-5", "9999999999999"])
+def test_a_point_without_an_instant_comes_as_its_text(tmp_path: Path, stamp: str) -> None:
+    text = json.dumps(RESULT).replace("1790812860.123", stamp, 1)
+    rows = rows_of(write(tmp_path, "x.json", text), "gpu_telemetry")
+    assert rows["utilization_pct"].to_list() == ["40", None]
+    assert [text is None for text in rows["line_text"]] == [True, False]
+
+
+def test_infinity_in_an_answer_stays_for_quarantine_and_nan_is_no_value(tmp_path: Path) -> None:
+    text = json.dumps(RESULT).replace('"40"', '"+Inf"')
+    rows = rows_of(write(tmp_path, "x.json", text), "gpu_telemetry")
+    assert rows.select("utilization_pct", "power_w").rows() == [("+Inf", "1100.5"), ("50", None)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"status": "error", "errorType": "bad_data", "error": "end before start"}, "bad_data.*end before start"),
+        ({"status": "success", "data": {"resultType": "scalar", "result": [1790812800, "1"]}}, "a scalar without"),
+        ({"status": "success", "data": {"resultType": "matrix", "result": []}}, r"metrics: none"),
+        ([{"metric": {}, "values": [[1790812800, "1"]]}], r"metrics: \(no name\)"),
+    ],
+)
+def test_answers_that_hold_no_series_of_gpus_say_why(tmp_path: Path, answer: object, said: str) -> None:
+    with pytest.raises(FormatError, match=said):
+        rows_of(write(tmp_path, "x.json", json.dumps(answer)), "gpu_telemetry")

@@ -1,0 +1,255 @@
+"""What the metrics of GPU exporters mean, and how the series of one GPU and instant become one row of gpu_telemetry.
+
+Shared by exposition pages and API answers; neither is parsed here. Metrics of no exporter named here are ignored: a
+page carries far more than telemetry needs.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+import polars as pl
+
+from ingest.formats.numbers import number, plain
+from ingest.formats.park import ParkClock, gpu_model_of, iso
+
+COLUMNS = (
+    "gpu_id",
+    "node_id",
+    "gpu_model",
+    "sampled_at",
+    "utilization_pct",
+    "power_w",
+    "energy_mj",
+    "memory_used_mib",
+    "xid_code",
+)
+SCHEMA = {**dict.fromkeys(COLUMNS, pl.String), "line_no": pl.Int64, "line_text": pl.String}
+
+# DCGM marks a value that it does not have with numbers near the top of the type (dcgm_structs.h: DCGM_INT32_BLANK,
+# DCGM_FP64_BLANK, DCGM_INT64_BLANK, and the three codes above each: not found, not supported, not permissioned).
+_BLANKS = (Decimal(0x7FFFFFF0), Decimal(140737488355328), Decimal(0x7FFFFFFFFFFFFFF0))
+_NOT_AVAILABLE = re.compile(r"^(|nan|\[?n/?a\]?|\[?not supported\]?)$", re.IGNORECASE)
+_NIL_UUID = re.compile(r"^(GPU-)?0{8}-0{4}-0{4}-0{4}-0{12}$", re.IGNORECASE)
+# A MIG profile such as 3g.40gb or 1g.10gb+me holds three slices, or one, of the GPU's compute.
+_SLICES = re.compile(r"^(\d+)g\.")
+# NVIDIA's MIG user guide: seven compute slices a GPU, four on the A30 and on the RTX PRO 6000 Blackwell.
+_GPU_SLICES, _FEWER_SLICES = 7, (("A30", 4), ("RTX PRO 6000", 4))
+
+
+def _as_is(value: Decimal) -> Decimal:
+    return value
+
+
+def _whole(value: Decimal) -> Decimal:
+    return value.to_integral_value()
+
+
+def _percent(ratio: Decimal) -> Decimal:
+    return ratio * 100
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that is a column of telemetry.
+
+    Attributes:
+        column: the column.
+        convert: from the metric's unit to the column's.
+        rank: of several metrics for one column the one of the lowest rank counts.
+    """
+
+    column: str
+    convert: Callable[[Decimal], Decimal] = _as_is
+    rank: int = 0
+
+
+METRICS: dict[str, Metric] = {
+    # dcgm-exporter: utilisation 0–100, watts, millijoules since boot, MiB, number of the last XID. The profiling field is
+    # a ratio 0–1 and the only utilisation of a GPU that is cut into instances. Names before and after DCGM's renaming.
+    "DCGM_FI_DEV_GPU_UTIL": Metric("utilization_pct"),
+    "DCGM_FI_PROF_GR_ENGINE_ACTIVE": Metric("utilization_pct", _percent, rank=1),
+    "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO": Metric("utilization_pct", _percent, rank=1),
+    "DCGM_FI_DEV_POWER_USAGE": Metric("power_w"),
+    "DCGM_FI_DEV_BOARD_POWER_WATTS": Metric("power_w", rank=1),
+    "DCGM_FI_DEV_POWER_USAGE_INSTANT": Metric("power_w", rank=2),
+    "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION": Metric("energy_mj", _whole),
+    "DCGM_FI_DEV_GPU_ENERGY_JOULES_TOTAL": Metric("energy_mj", lambda joules: _whole(joules * 1000), rank=1),
+    "DCGM_FI_DEV_FB_USED": Metric("memory_used_mib", _whole),
+    "DCGM_FI_DEV_FB_USED_BYTES": Metric("memory_used_mib", lambda size: _whole(size / 1024**2), rank=1),
+    "DCGM_FI_DEV_XID_ERRORS": Metric("xid_code", _whole),
+    "DCGM_FI_DEV_XID_ERROR": Metric("xid_code", _whole, rank=1),
+    # dcgm-exporter 1.x
+    "dcgm_gpu_utilization": Metric("utilization_pct"),
+    "dcgm_power_usage": Metric("power_w"),
+    "dcgm_total_energy_consumption": Metric("energy_mj", _whole),
+    "dcgm_fb_used": Metric("memory_used_mib", _whole),
+    "dcgm_xid_errors": Metric("xid_code", _whole),
+    # nvidia_gpu_exporter: utilisation 0–1, watts, joules, bytes
+    "nvidia_smi_utilization_gpu_ratio": Metric("utilization_pct", _percent),
+    "nvidia_smi_power_draw_watts": Metric("power_w"),
+    "nvidia_smi_energy_joules_total": Metric("energy_mj", lambda joules: _whole(joules * 1000)),
+    "nvidia_smi_memory_used_bytes": Metric("memory_used_mib", lambda size: _whole(size / 1024**2)),
+}
+# Without one of these a GPU has given no sample: memory alone, landed under the same key, would supersede one.
+_ALIVE = ("utilization_pct", "power_w", "energy_mj")
+# OpenMetrics writes counters with this ending.
+_COUNTER = "_total"
+
+
+def metric_of(name: str) -> str | None:
+    """The name in METRICS of a metric as a page or an answer has it; None if it is none of telemetry's."""
+    if name in METRICS:
+        return name
+    base = name.removesuffix(_COUNTER)
+    return base if base in METRICS else None
+
+
+def label(labels: Mapping[str, str], *names: str) -> str | None:
+    """The first of several labels that is there and not empty: exporters and their versions spell them differently."""
+    return next((labels[name] for name in names if labels.get(name)), None)
+
+
+def gpu_key(labels: Mapping[str, str], node_id: str) -> str | None:
+    """The identity of a GPU: its UUID, or node and index where the UUID is missing or masked; None without any."""
+    uuid = label(labels, "UUID", "uuid", "gpu_uuid")
+    if uuid and not _NIL_UUID.match(uuid):
+        return uuid
+    index = label(labels, "gpu", "index", "minor_number")
+    if index is None:
+        return f"{node_id}/0" if uuid else None
+    return f"{node_id}/{index}"
+
+
+def _is_blank(value: Decimal) -> bool:
+    return any(blank <= value < blank + 4 for blank in _BLANKS[:2]) or value >= _BLANKS[2]
+
+
+@dataclass
+class _Reading:
+    """What one metric says of one GPU at one instant; by instance where the GPU is cut into some."""
+
+    values: dict[str, Decimal | str] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    slices: dict[str, int] = field(default_factory=dict)
+    quarrel: str | None = None
+
+
+@dataclass
+class _Gpu:
+    node_id: str
+    gpu_model: str | None
+    line_no: int
+    readings: dict[str, _Reading] = field(default_factory=dict)
+
+
+class GpuRows:
+    """Gathers the series of a page or answer into rows, one a GPU and instant.
+
+    Args:
+        park: gives the GPU model where the labels do not.
+        node_id: the node where no label names one.
+    """
+
+    def __init__(self, park: ParkClock, node_id: str) -> None:
+        self._park, self._node_id = park, node_id
+        self._gpus: dict[tuple[str, datetime], _Gpu] = {}
+        self._torn: list[tuple[int, str]] = []
+        self.is_unlabelled = False
+
+    def add(self, name: str, labels: Mapping[str, str], at: datetime, text: str, line_no: int) -> None:
+        """One value of one series.
+
+        Args:
+            name: a key of METRICS.
+            labels: the series' labels.
+            at: the instant.
+            text: the value as written; what is not available leaves no value, what is no number stays for quarantine.
+            line_no: where it stands.
+        """
+        node_id = label(labels, "Hostname", "hostname", "node", "kubernetes_node", "instance") or self._node_id
+        gpu_id = gpu_key(labels, node_id)
+        if gpu_id is None:
+            # A metric without any label belongs to no GPU; the exporters write none such for a GPU that works.
+            self.is_unlabelled = True
+            return
+        gpu = self._gpus.get((gpu_id, at))
+        if gpu is None:
+            model = label(labels, "modelName", "model_name", "name") or gpu_model_of(self._park, node_id)
+            gpu = self._gpus[gpu_id, at] = _Gpu(node_id, model, line_no)
+        if _NOT_AVAILABLE.match(text.strip()):
+            return
+        value = number(text)
+        if value is not None and _is_blank(value):
+            return
+        said: Decimal | str = text.strip() if value is None else value
+        instance = label(labels, "GPU_I_ID", "gpu_i_id") or ""
+        reading = gpu.readings.setdefault(name, _Reading())
+        # One reading is repeated for each pod that shares the GPU; different readings of one instant are a quarrel.
+        if reading.values.setdefault(instance, said) != said:
+            reading.quarrel = (
+                f"lines {reading.lines[instance]} and {line_no} give two values of {name}: "
+                f"{reading.values[instance]} and {said}"
+            )
+        reading.lines.setdefault(instance, line_no)
+        profile = _SLICES.match(label(labels, "GPU_I_PROFILE", "gpu_i_profile") or "")
+        if profile:
+            reading.slices[instance] = int(profile[1])
+
+    def tear(self, line_no: int, text: str) -> None:
+        """A line that cannot be read, kept for quarantine."""
+        self._torn.append((line_no, text))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was a sample of a GPU."""
+        return next(self._alive(), None) is None
+
+    @property
+    def first_torn(self) -> str | None:
+        """Where the first line stands that cannot be read, and what it says."""
+        return f"line {self._torn[0][0]} cannot be read: {self._torn[0][1][:200]}" if self._torn else None
+
+    def _alive(self) -> Iterator[dict[str, str | int | None]]:
+        for (gpu_id, at), gpu in self._gpus.items():
+            cells: dict[str, str] = {}
+            ordered = sorted(gpu.readings.items(), key=lambda item: METRICS[item[0]].rank)
+            for name, reading in ordered:
+                cells.setdefault(METRICS[name].column, _cell(METRICS[name], reading, gpu.gpu_model))
+            if any(column in cells for column in _ALIVE):
+                yield {
+                    "gpu_id": gpu_id,
+                    "node_id": gpu.node_id,
+                    "gpu_model": gpu.gpu_model,
+                    "sampled_at": iso(at),
+                    **cells,
+                    "line_no": gpu.line_no,
+                }
+
+    def frame(self) -> pl.DataFrame:
+        """COLUMNS as text, `line_no` (the first line of that GPU) and `line_text` of lines that could not be read."""
+        torn = [{"line_no": line_no, "line_text": text} for line_no, text in self._torn]
+        return pl.DataFrame([*self._alive(), *torn], schema=SCHEMA)
+
+
+def _cell(metric: Metric, reading: _Reading, gpu_model: str | None) -> str:
+    """The GPU's value of a metric; a text that is no number where readings cannot be made one."""
+    if reading.quarrel:
+        return reading.quarrel
+    if "" in reading.values or metric.column not in {"memory_used_mib", "utilization_pct"}:
+        # Power, energy and errors are the whole GPU's on every instance's line.
+        value = reading.values.get("", next(iter(reading.values.values())))
+        return value if isinstance(value, str) else plain(metric.convert(value))
+    numbers = {instance: value for instance, value in reading.values.items() if isinstance(value, Decimal)}
+    if len(numbers) < len(reading.values):
+        return next(value for value in reading.values.values() if isinstance(value, str))
+    if metric.column == "memory_used_mib":
+        return plain(metric.convert(sum(numbers.values(), Decimal(0))))
+    # Activity of an instance is a ratio of its own slices; slices that no instance holds are idle.
+    if set(reading.slices) != set(numbers):
+        return "activity of MIG instances without their GPU_I_PROFILE"
+    total = next((count for part, count in _FEWER_SLICES if part in (gpu_model or "")), _GPU_SLICES)
+    busy = sum((value * reading.slices[instance] for instance, value in numbers.items()), Decimal(0))
+    return plain(round(metric.convert(busy / total), 6))
