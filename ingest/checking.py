@@ -349,7 +349,8 @@ def check(
     """Type a frame and part its rows into good and bad ones.
 
     Args:
-        frame: cells under canonical names, with `line_no`; `line_text` non-null marks a row that is not whole.
+        frame: cells under canonical names, with `line_no`; `line_text` non-null marks a row that is not whole,
+            and `line_rule` beside it may say in which way.
         contract: the feed's contract.
         naive_zone: the zone of instants without offset, None where they are an error.
         row_rules: what else is to be checked or derived; gets the typed frame with all rows.
@@ -360,7 +361,10 @@ def check(
     """
     faults = Faults(frame.height)
     if "line_text" in frame.columns:
-        faults.add(frame["line_text"].is_not_null(), "row_not_whole", None)
+        is_torn = frame["line_text"].is_not_null()
+        for rule in frame["line_rule"].drop_nulls().unique().sort() if "line_rule" in frame.columns else ():
+            faults.add(is_torn & (frame["line_rule"] == rule), rule, None)
+        faults.add(is_torn, "row_not_whole", None)
     typed = [frame[name].cast(pl.Int64) for name in carried]
     for column in (*contract.columns, RECORDED_AT):
         absent = column.name not in frame.columns

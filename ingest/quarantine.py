@@ -35,7 +35,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "column_name": pl.String(),
     "row_text": pl.String(),
 }
-_HELPERS = {"file_no", "line_no", "line_text", "source_line"}
+_HELPERS = {"file_no", "line_no", "line_text", "line_rule", "source_line"}
 
 
 def row_texts(frame: pl.DataFrame, positions: list[int], format_name: str) -> list[str]:

@@ -1,11 +1,13 @@
-"""The project's own files: CSV (plain, gzip, zstd) and Parquet that carry the columns of a feed under their own names.
+"""The project's own files: CSV and Parquet (plain, gzip, zstd) that carry the columns of a feed under their own names.
 
 Cells are not judged here: CSV cells stay text, Parquet columns keep their types; the feed's contract is landing's to
-apply.
+apply. A line that is no row (torn, too long, no UTF-8) comes as its text with the rule that it breaks.
 """
 
 import csv
+import io
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.formats.errors import FormatError
-from ingest.formats.opening import Head, decoded, stream_blocks
+from ingest.formats.opening import Block, Head, decoded, read_bytes, stream_blocks
 from ingest.formats.park import ParkClock
 
 # The natural key of each feed (without the park, which the folder gives): by it a canonical file is known.
@@ -28,6 +30,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "credit_events": ("event_id",),
 }
 BATCH_ROWS = 500_000
+MAX_COLUMNS = 1000
+_HINT = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def _missing(columns: list[str], feed: str, what: str) -> str | None:
@@ -40,6 +44,8 @@ def _header(path: Path, line: str) -> list[str]:
         names = [name.strip() for name in next(csv.reader([line], strict=True), [])]
     except csv.Error as error:
         raise FormatError(path, [f"the header cannot be read: {error}"]) from error
+    if len(names) > MAX_COLUMNS:
+        raise FormatError(path, [f"the header names {len(names)} columns, more than {MAX_COLUMNS}"])
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise FormatError(path, [f"the header names {', '.join(repr(name) for name in twice)} twice"])
@@ -50,43 +56,96 @@ def recognise_csv(head: Head, feed: str) -> str | None:
     """None if the first line names the key columns of the feed, else why not."""
     if head.kind != "text" or head.is_zip or not head.text.strip():
         return "no CSV"
-    first = head.text.splitlines()[0]
-    return _missing([name.strip().strip('"') for name in first.split(",")], feed, "first line")
+    first = head.text.split("\n", 1)[0].rstrip("\r")
+    absent = _missing([name.strip().strip('"') for name in first.split(",")], feed, "first line")
+    if absent is None:
+        return None
+    for mark, words in _HINT.items():
+        if _missing([name.strip().strip('"') for name in first.split(mark)], feed, "first line") is None:
+            return f"its cells are parted by {words}; write commas between them and points in numbers"
+    return absent
 
 
 def recognise_parquet(head: Head, feed: str) -> str | None:
     """None if this is a Parquet file with the key columns of the feed, else why not."""
-    if head.kind != "parquet":
-        return "no Parquet"
+    return _recognise_parquet(feed, head.path) if head.kind == "parquet" else "no Parquet"
+
+
+def recognise_packed_parquet(head: Head, feed: str) -> str | None:
+    """The same of a Parquet file that was compressed as a whole."""
+    if head.kind != "packed_parquet":
+        return "no compressed Parquet"
+    return _recognise_parquet(feed, BytesIO(read_bytes(head.path)))
+
+
+def _recognise_parquet(feed: str, source: Path | BytesIO) -> str | None:
     try:
-        return _missing(pq.read_schema(head.path).names, feed, "Parquet file")
+        return _missing(pq.read_schema(source).names, feed, "Parquet file")
     except (pa.ArrowException, OSError) as error:
         return f"the Parquet file cannot be read: {error}"
 
 
+def _is_text(cells: list[str]) -> bool:
+    """Whether all bytes of the cells were UTF-8: others come as lone surrogates."""
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(text: str) -> str:
+    """A line for people, with bytes that are no UTF-8 as \\xNN."""
+    return text.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def _block_by_rows(text: str, names: list[str], first_line: int) -> pl.DataFrame:
-    """A block in which some row is not whole: such rows come with empty cells and their own text in `line_text`."""
+    """A block in which some row is not whole: such rows come with empty cells, their own text and their rule."""
     rows: list[list[str | None]] = []
     numbers: list[int] = []
-    wrong: list[str | None] = []
-    lines = text.splitlines(keepends=True)
+    wrong: list[tuple[str | None, str | None]] = []
+    # Lines end where CSV says, not where Unicode knows of other separators.
+    lines = list(io.StringIO(text, newline=""))
     reader = csv.reader(lines)
     before = 0
-    for row in reader:
+    while before < len(lines):
+        rule: str | None = None
+        try:
+            row = next(reader, None)
+        except csv.Error:
+            row, rule = [], "row_not_whole"
+        if row is None:
+            break
         start, before = before, reader.line_num
-        if not row:
+        if not row and rule is None:
             continue
-        is_whole = len(row) == len(names)
-        rows.append([cell or None for cell in row] if is_whole else [None] * len(names))
-        wrong.append(None if is_whole else "".join(lines[start:before]).rstrip("\r\n"))
+        if rule is None and len(row) != len(names):
+            rule = "row_not_whole"
+        if rule is None and not _is_text(row):
+            rule = "not_utf8"
+        rows.append([cell or None for cell in row] if rule is None else [None] * len(names))
+        wrong.append((_shown("".join(lines[start:before])), rule) if rule else (None, None))
         numbers.append(first_line + start)
     frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
     return frame.select(
-        pl.Series("line_no", numbers, dtype=pl.Int64), *names, pl.Series("line_text", wrong, dtype=pl.String)
+        pl.Series("line_no", numbers, dtype=pl.Int64),
+        *names,
+        pl.Series("line_text", [text for text, _ in wrong], dtype=pl.String),
+        pl.Series("line_rule", [rule for _, rule in wrong], dtype=pl.String),
     )
 
 
-def _block(path: Path, data: bytes, names: list[str], first_line: int) -> pl.DataFrame:
+def _broken_line(block: Block, names: list[str]) -> pl.DataFrame:
+    """A line that is no part of any record, as one row."""
+    cells = {name: pl.Series(name, [None], dtype=pl.String) for name in names}
+    text = _shown(block.data.decode(errors="surrogateescape"))
+    return pl.DataFrame({"line_no": [block.first_line], **cells, "line_text": [text], "line_rule": [block.rule]})
+
+
+def _block(block: Block, names: list[str]) -> pl.DataFrame:
+    data = block.data
+    if block.rule is not None:
+        return _broken_line(block, names)
     line_count = data.count(b"\n") + (not data.endswith(b"\n"))
     # The quick way only for plain blocks: no quotes, every line with its number of separators.
     if b'"' not in data and data.count(b",") == line_count * (len(names) - 1) and len(names) > 1:
@@ -96,39 +155,39 @@ def _block(path: Path, data: bytes, names: list[str], first_line: int) -> pl.Dat
                 has_header=False,
                 schema=dict.fromkeys(names, pl.String),
                 row_index_name="line_no",
-                row_index_offset=first_line,
+                row_index_offset=block.first_line,
                 quote_char=None,
             )
         except (pl.exceptions.PolarsError, UnicodeDecodeError):
-            pass  # one long and one short line: seen row by row below
+            pass  # one long and one short line, or bytes that are no UTF-8: seen row by row below
         else:
             if frame.height == line_count:
-                return frame.with_columns(pl.col("line_no").cast(pl.Int64), pl.lit(None, pl.String).alias("line_text"))
-    try:
-        return _block_by_rows(decoded(path, data), names, first_line)
-    except csv.Error as error:
-        raise FormatError(path, [f"after line {first_line}: {error}"]) from error
+                nothing = pl.lit(None, pl.String)
+                return frame.with_columns(
+                    pl.col("line_no").cast(pl.Int64), line_text=nothing, line_rule=nothing
+                )
+    return _block_by_rows(data.decode(errors="surrogateescape"), names, block.first_line)
 
 
 def read_csv(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
-    """Blocks of rows with the file's own columns as text (empty is null), `line_no` and `line_text`.
+    """Blocks of rows with the file's own columns as text (empty is null), `line_no`, `line_text` and `line_rule`.
 
-    A row with too many or too few cells comes with empty cells and its text in `line_text`, for landing to quarantine.
+    A line that is no row comes with empty cells, its text in `line_text` and in `line_rule` why, for quarantine.
 
     Raises:
-        FormatError: a header that names a column twice, no text, more bytes than any feed needs.
+        FormatError: a header that cannot be read, more bytes than any feed needs.
     """
     names: list[str] | None = None
-    line_no = 1
     for block in stream_blocks(path):
-        data = block
+        rest = block
         if names is None:
-            first, _, data = block.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+            if block.rule is not None:
+                raise FormatError(path, [f"the header cannot be read: {block.rule}"])
+            first, _, data = block.data.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
             names = _header(path, decoded(path, first).rstrip("\r"))
-            line_no = 2
-        if data:
-            yield _block(path, data, names, line_no)
-            line_no += data.count(b"\n")
+            rest = Block(data, block.first_line + 1)
+        if rest.data:
+            yield _block(rest, names)
 
 
 def read_parquet(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
@@ -137,9 +196,18 @@ def read_parquet(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFram
     Raises:
         FormatError: the file cannot be read to its end.
     """
+    yield from _parquet_batches(path, path)
+
+
+def read_packed_parquet(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
+    """The same of a Parquet file that was compressed as a whole; it is unpacked in memory, within bounds."""
+    yield from _parquet_batches(path, BytesIO(read_bytes(path)))
+
+
+def _parquet_batches(path: Path, source: Path | BytesIO) -> Iterator[pl.DataFrame]:
     row_no = 1
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(source) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
                 index = pl.int_range(row_no, row_no + frame.height, dtype=pl.Int64, eager=True).alias("line_no")

@@ -7,20 +7,23 @@ number of values is wrong with a log line only, takes surplus values for the qua
 30-minute header read as 48 half hours), gives no line numbers and no UpdateDateTime, sums in floats, and unpacks zips
 unbounded.
 
-Registers follow the NMI suffix: E… is energy taken from the grid (facility), B… energy given to it (generation).
-Suffixes of other quantities (Q and K reactive, V volts …) are no active energy and give no rows.
+Registers follow the NMI suffix: E… is energy taken from the grid (facility), B… energy given to it (generation). Other
+quantities (Q and K reactive, V volts …), check and average meters (C, F, A, D) and net streams (N) give no rows: they are
+no active energy, or the same energy again. A record that cannot be read costs itself only; a file that begins with a 100
+record and does not end with a 900 record was cut, which one row says.
 """
 
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 
 from ingest.formats.errors import FormatError
+from ingest.formats.numbers import number
 from ingest.formats.opening import Head, texts
 from ingest.formats.park import ParkClock, iso
 
@@ -46,6 +49,9 @@ _TO_KWH = {"WH": Decimal("0.001"), "KWH": Decimal(1), "MWH": Decimal(1000), "GWH
 # First letter of the QualityMethod; the digits after it name the substitution method. N is "no data" and V "variable".
 _QUALITIES = {"A": "actual", "S": "substituted", "F": "substituted", "E": "estimated"}
 _MINUTES_A_DAY = 1440
+FRAME_ROWS = 200_000
+# Of a record that cannot be read, so many characters are kept.
+_SHOWN = 4096
 
 
 @dataclass
@@ -56,6 +62,16 @@ class _Stream:
     suffix: str
     unit: str
     minutes: int
+    problem: str | None = None
+
+
+@dataclass
+class _Torn:
+    """A record that cannot be read, or the end that a file lacks."""
+
+    line_no: int
+    text: str
+    rule: str = "row_not_whole"
 
 
 @dataclass
@@ -110,22 +126,25 @@ def _field(row: list[str], position: int) -> str:
     return row[position].strip() if position < len(row) else ""
 
 
-def _stream(path: Path, row: list[str], line_no: int) -> _Stream:
+def _stream(row: list[str], line_no: int) -> _Stream:
     minutes = _field(row, 8)
-    if not minutes.isdigit() or int(minutes) == 0 or _MINUTES_A_DAY % int(minutes):
-        raise FormatError(path, [f"line {line_no}: interval length {minutes!r} does not divide a day"])
     nmi, suffix = _field(row, 1), _field(row, 4).upper()
-    if not nmi or not suffix:
-        raise FormatError(path, [f"line {line_no}: record 200 names no NMI or no NMI suffix"])
-    return _Stream(nmi, suffix, _field(row, 7).upper(), int(minutes))
+    problem: str | None = None
+    if not minutes.isdigit() or int(minutes) == 0 or _MINUTES_A_DAY % int(minutes):
+        problem = f"line {line_no}: interval length {minutes!r} does not divide a day"
+    elif not nmi or not suffix:
+        problem = f"line {line_no}: record 200 names no NMI or no NMI suffix"
+    return _Stream(nmi, suffix, _field(row, 7).upper(), 0 if problem else int(minutes), problem)
 
 
-def _day(path: Path, stream: _Stream, row: list[str], line_no: int, header_at: str | None) -> _Day:
+def _day(stream: _Stream, row: list[str], line_no: int, header_at: str | None) -> _Day | _Torn:
     date = _field(row, 1)
     try:
         start = datetime.strptime(date, "%Y%m%d").replace(tzinfo=MARKET_TIME)
-    except ValueError as error:
-        raise FormatError(path, [f"line {line_no}: {date!r} is no date (YYYYMMDD)"]) from error
+    except ValueError:
+        return _Torn(line_no, f"{date!r} is no date (YYYYMMDD): {','.join(row)[:_SHOWN]}")
+    if stream.problem:
+        return _Torn(line_no, f"{stream.problem}: {','.join(row)[:_SHOWN]}")
     count = _MINUTES_A_DAY // stream.minutes
     # A quality letter ends the values, wherever it stands: so a wrong number of values is seen, never taken for a
     # right one.
@@ -142,13 +161,14 @@ def _day(path: Path, stream: _Stream, row: list[str], line_no: int, header_at: s
     return day
 
 
-def _event(path: Path, day: _Day, row: list[str], line_no: int) -> None:
+def _event(day: _Day, row: list[str], line_no: int) -> None:
     """A 400 record: the quality of intervals `from` to `to`, counted from 1."""
     if day.problem:
         return
     first, last, quality = _field(row, 1), _field(row, 2), _field(row, 3).upper()
     if not first.isdigit() or not last.isdigit():
-        raise FormatError(path, [f"line {line_no}: record 400 needs two interval numbers"])
+        day.problem = f"record 400 on line {line_no} needs two interval numbers"
+        return
     if not 1 <= int(first) <= int(last) <= len(day.values):
         day.problem = f"record 400 on line {line_no} covers intervals {first} to {last} of {len(day.values)}"
         return
@@ -157,11 +177,8 @@ def _event(path: Path, day: _Day, row: list[str], line_no: int) -> None:
 
 def _energy(text: str, unit: str) -> str:
     """A value in kWh; what is no number or has no unit of energy stays as it came, for landing to quarantine."""
-    try:
-        value = Decimal(text.strip())
-    except InvalidOperation:
-        return text.strip()
-    if not value.is_finite():
+    value = number(text)
+    if value is None:
         return text.strip()
     factor = _TO_KWH.get(unit)
     return f"{value * factor:f}" if factor is not None else f"{text.strip()} {unit or '(no unit)'}"
@@ -198,71 +215,96 @@ def _rows(day: _Day) -> Iterator[dict[str, str | int | None]]:
         }
 
 
-def _records(path: Path, where: str, text: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of the lines that hold something."""
-    reader = csv.reader(text.splitlines())
-    try:
-        for row in reader:
-            if row and row[0].strip():
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise FormatError(path, [f"{where}line {reader.line_num}: {error}"]) from error
+def _records(text: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of the lines that hold something; a line that is no CSV comes as one cell."""
+    for line_no, line in enumerate(text.split("\n"), start=1):
+        try:
+            row = next(csv.reader([line.rstrip("\r")]), [])
+        except csv.Error:
+            row = [line[:_SHOWN]]
+        if row and row[0].strip():
+            yield line_no, row
 
 
-def _days_of(path: Path, where: str, text: str) -> Iterator[_Day]:
+def _days_of(text: str) -> Iterator[_Day | _Torn]:
     header_at: str | None = None
     stream: _Stream | None = None
-    day: _Day | None = None
-    for line_no, row in _records(path, where, text):
+    day: _Day | _Torn | None = None
+    is_open, line_no = False, 0
+    for line_no, row in _records(text):
         record = row[0].strip()
         if day is not None and record not in {"400", "500"}:
             # Only 400 and 500 belong to the day before them; anything else ends it.
             yield day
             day = None
         if record == "100":
+            header_at, stream, is_open = _stamp(_field(row, 2)), None, True
             if _field(row, 1).upper() != "NEM12":
-                raise FormatError(path, [f"{where}line {line_no}: version {_field(row, 1)!r} is not NEM12"])
-            header_at, stream = _stamp(_field(row, 2)), None
+                yield _Torn(line_no, f"version {_field(row, 1)!r} is not NEM12: {','.join(row)[:_SHOWN]}")
         elif record == "200":
-            stream = _stream(path, row, line_no)
+            stream = _stream(row, line_no)
         elif record == "300":
             if stream is None:
-                raise FormatError(path, [f"{where}line {line_no}: record 300 before any record 200"])
-            day = _day(path, stream, row, line_no, header_at) if stream.suffix[0] in _ROLES else None
-        elif record == "400" and day is not None:
-            _event(path, day, row, line_no)
-        elif record not in {"400", "500", "900"}:
-            raise FormatError(path, [f"{where}line {line_no}: {record[:20]!r} is no record of NEM12"])
+                yield _Torn(line_no, f"record 300 before any record 200: {','.join(row)[:_SHOWN]}")
+            elif stream.problem or stream.suffix[0] in _ROLES:
+                day = _day(stream, row, line_no, header_at)
+        elif record == "400" and isinstance(day, _Day):
+            _event(day, row, line_no)
+        elif record == "900":
+            is_open = False
+        elif record not in {"400", "500"}:
+            yield _Torn(line_no, f"{record[:20]!r} is no record of NEM12: {','.join(row)[:_SHOWN]}")
     if day is not None:
         yield day
+    if is_open:
+        yield _Torn(line_no + 1, "the file has no 900 record at its end: it was cut", "truncated")
 
 
-def days(path: Path) -> Iterator[_Day]:
-    """Every 300 record of active energy with its 400 records applied, over all members of a zip.
-
-    Raises:
-        FormatError: records out of place, dates or interval lengths that cannot be read.
-    """
-    for member, text in texts(path):
-        yield from _days_of(path, f"{member}: " if member else "", text)
-
-
-def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG001 (every format has these three)
-    """One row per interval of active energy, all columns text as in a canonical CSV.
-
-    Returns:
-        COLUMNS, line_no (number of the row: one record holds a day) and source_line. energy_kwh kWh, never negative for
-        either direction; interval starts and ends UTC; recorded_at the provider's UpdateDateTime. A day whose number of
-        values is wrong is one row that says so in energy_kwh; values without data have none.
+def days(path: Path) -> Iterator[_Day | _Torn]:
+    """Every 300 record of active energy with its 400 records applied, over all members of a zip, and torn records.
 
     Raises:
-        FormatError: see `days`; also a file whose records hold nothing but other quantities gives an empty frame, not
-        this.
+        FormatError: the file or archive cannot be opened as text.
     """
-    rows = [row for day in days(path) for row in _rows(day)]
-    schema = {**dict.fromkeys(COLUMNS, pl.String), "source_line": pl.Int64}
-    return (
-        pl.DataFrame(rows, schema=schema)
-        .with_row_index("line_no", offset=1)
-        .with_columns(pl.col("line_no").cast(pl.Int64))
-    )
+    for _, text in texts(path):
+        yield from _days_of(text)
+
+
+_TORN_SCHEMA = {"line_no": pl.Int64, "source_line": pl.Int64, "line_text": pl.String, "line_rule": pl.String}
+
+
+def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
+    """One row per interval of active energy, all columns text as in a canonical CSV, in frames of some 200,000 rows.
+
+    Yields:
+        COLUMNS, line_no (number of the row: one record holds a day), source_line, line_text and line_rule (of records
+        that cannot be read). energy_kwh kWh, never negative for either direction; interval starts and ends UTC;
+        recorded_at the provider's UpdateDateTime. A day whose number of values is wrong is one row that says so in
+        energy_kwh; values without data have none.
+
+    Raises:
+        FormatError: see `days`; nothing of the file can be read.
+    """
+    schema = {**dict.fromkeys(COLUMNS, pl.String), **_TORN_SCHEMA}
+    rows: list[dict[str, str | int | None]] = []
+    done, whole, torn = 0, 0, 0
+    first: _Torn | None = None
+    for day in days(path):
+        if isinstance(day, _Torn):
+            first, torn = first or day, torn + 1
+            rows.append({"source_line": day.line_no, "line_text": day.text, "line_rule": day.rule})
+        else:
+            whole += 1
+            rows.extend(_rows(day))
+        if len(rows) >= FRAME_ROWS:
+            yield _frame(rows, schema, done)
+            done, rows = done + len(rows), []
+    if first is not None and not whole and first.rule != "truncated":
+        raise FormatError(path, [f"none of its records can be read: line {first.line_no}: {first.text}"])
+    if rows or not done:
+        yield _frame(rows, schema, done)
+
+
+def _frame(rows: list[dict[str, str | int | None]], schema: dict[str, type[pl.DataType]], done: int) -> pl.DataFrame:
+    frame = pl.DataFrame(rows, schema=schema)
+    return frame.with_columns(line_no=pl.int_range(done + 1, done + frame.height + 1, dtype=pl.Int64))

@@ -21,11 +21,16 @@ MAX_XML_BYTES = 64 * 1024**2
 # Parsed JSON takes some ten times its size: within 2 GB of memory for some four million points of series.
 MAX_JSON_BYTES = 128 * 1024**2
 MAX_ZIP_MEMBERS = 1000
-# Canonical CSV is read in blocks; the bound only stops bombs.
+# Canonical CSV is read in blocks; the bounds only stop bombs. Telemetry packs 10 to 100 times, zeros 1,000 times.
 MAX_STREAM_BYTES = 64 * 1024**3
+MAX_RATIO, RATIO_FREE_BYTES = 500, 1024**3
+# No feed has a row of more than some kilobytes; of a longer one the beginning is kept for people to see.
+MAX_RECORD_BYTES = 1024**2
+_KEPT_BYTES = 4096
 HEAD_BYTES = 64 * 1024
 _CHUNK_BYTES = 1024**2
 _BLOCK_BYTES = 32 * 1024**2
+_SMALL_BYTES = 64
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -40,7 +45,7 @@ class Head:
     Attributes:
         path: the file.
         text: up to 64 KiB as text without byte-order mark (empty for binary files).
-        kind: `text`, `parquet` or `binary`.
+        kind: `text`, `parquet`, `packed_parquet` (compressed as a whole) or `binary`.
         is_zip: whether `text` is the head of a zip's first member.
         is_complete: whether `text` is the whole file.
     """
@@ -120,6 +125,43 @@ def _safe_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]
     return sorted(infos, key=lambda info: info.filename)
 
 
+def _chunks(path: Path, size: int) -> Iterator[tuple[bytes, str | None]]:
+    """(decompressed bytes, None) to the end; where the compression breaks off, all bytes before it and then the reason."""
+    done = 0
+    with path.open("rb") as raw:
+        stream = _decompressed(raw)
+        try:
+            while chunk := bytes(stream.read(size)):
+                yield chunk, None
+                done += len(chunk)
+        except BROKEN_ARCHIVE as error:
+            reason = f"the file cannot be decompressed: {error}"
+        else:
+            return
+    # What the last read had decompressed before it failed is got in small reads.
+    saved = bytearray()
+    with path.open("rb") as raw:
+        stream = _decompressed(raw)
+        try:
+            while chunk := bytes(stream.read(_SMALL_BYTES)):
+                saved += chunk[min(done, len(chunk)) :]
+                done -= min(done, len(chunk))
+        except BROKEN_ARCHIVE:
+            yield bytes(saved), reason
+
+
+def _first_bytes(path: Path) -> bytes:
+    """The first bytes after decompression, as many as there are or the head wants."""
+    first = b""
+    for chunk, reason in _chunks(path, HEAD_BYTES + 1):
+        first += chunk
+        if reason and not first:
+            raise FormatError(path, [reason])
+        if len(first) > HEAD_BYTES:
+            break
+    return first[: HEAD_BYTES + 1]
+
+
 def head(path: Path) -> Head:
     """The beginning of a file, decompressed, for `recognise`.
 
@@ -141,10 +183,9 @@ def head(path: Path) -> Head:
             except BROKEN_ARCHIVE as error:
                 raise FormatError(path, [f"no readable zip: {error}"]) from error
         else:
-            try:
-                data = bytes(_decompressed(raw).read(HEAD_BYTES + 1))
-            except BROKEN_ARCHIVE as error:
-                raise FormatError(path, [f"the file cannot be decompressed: {error}"]) from error
+            data = _first_bytes(path)
+            if data[:4] == _PARQUET_MAGIC:
+                return Head(path, "", "packed_parquet", is_zip=False, is_complete=False)
     is_complete = len(data) <= HEAD_BYTES
     if b"\x00" in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return Head(path, "", "binary", is_zip=is_zip, is_complete=is_complete)
@@ -201,34 +242,91 @@ def _end_of_records(data: bytes) -> int:
     return 0
 
 
-def stream_blocks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class Block:
+    """Lines of a CSV file.
+
+    Attributes:
+        data: whole records, or the text of one broken line as far as it is kept.
+        first_line: number of the first line.
+        rule: None for records, else why the line is broken: `line_too_long`, `quote_not_closed` or `truncated`.
+    """
+
+    data: bytes
+    first_line: int
+    rule: str | None = None
+
+
+def _bounded(path: Path, limit: int) -> Iterator[tuple[bytes, str | None]]:
+    """The chunks of a file, within the bounds of size and of compression."""
+    size, total = path.stat().st_size, 0
+    for chunk, reason in _chunks(path, _BLOCK_BYTES):
+        total += len(chunk)
+        if total > limit:
+            raise FormatError(path, [f"the file holds more than {limit:,} bytes; split it"])
+        if total > RATIO_FREE_BYTES and total > MAX_RATIO * size:
+            raise FormatError(path, [f"the file unpacks to more than {MAX_RATIO} times its size; pack it otherwise"])
+        yield chunk, reason
+
+
+def stream_blocks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[Block]:
     """Decompressed blocks of whole CSV records of a file of any size: a block ends after a line end outside quotes.
 
+    Lines that cannot be part of a record come as blocks of their own: one longer than MAX_RECORD_BYTES (of which the
+    beginning is kept), one whose quote is never closed, and the last one of a file whose compression breaks off.
+
     Raises:
-        FormatError: more than `limit` bytes in all, a record longer than a block, no readable compression.
+        FormatError: more than `limit` bytes in all, bytes beyond MAX_RATIO times the file, nothing that can be
+            decompressed, UTF-16.
     """
-    rest = b""
-    total = 0
-    with path.open("rb") as raw:
-        stream = _decompressed(raw)
+    rest, line_no, skipped = b"", 1, 0
+    is_first = True
+    for chunk, reason in _bounded(path, limit):
+        if is_first and chunk[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise FormatError(path, ["it is UTF-16 text; save it as UTF-8"])
+        if is_first and reason and b"\n" not in chunk:
+            raise FormatError(path, [reason])
+        is_first = False
+        data = rest + chunk
+        if skipped:
+            # In the middle of a line that is too long: nothing of it is kept but what was kept of its beginning.
+            end = chunk.find(b"\n") + 1
+            if not end and reason is None:
+                skipped += len(chunk)
+                continue
+            skipped += end or len(chunk)
+            yield Block(rest + b" ... (%d bytes)" % skipped, line_no, "line_too_long")
+            line_no, skipped, data = line_no + 1, 0, chunk[end:] if end else b""
         while True:
-            try:
-                chunk = bytes(stream.read(_BLOCK_BYTES))
-            except BROKEN_ARCHIVE as error:
-                raise FormatError(path, [f"the file cannot be decompressed: {error}"]) from error
-            total += len(chunk)
-            if total > limit:
-                raise FormatError(path, [f"the file holds more than {limit:,} bytes; split it"])
-            if not chunk:
-                if rest:
-                    yield rest
-                return
-            data = rest + chunk
-            if total == len(chunk) and data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                raise FormatError(path, ["it is UTF-16 text; save it as UTF-8"])
             end = _end_of_records(data)
-            if not end and len(data) > 2 * _BLOCK_BYTES:
-                raise FormatError(path, [f"a row is longer than {_BLOCK_BYTES:,} bytes"])
             if end:
-                yield data[:end]
-            rest = data[end:]
+                yield Block(data[:end], line_no)
+                line_no += data.count(b"\n", 0, end)
+                data = data[end:]
+            if len(data) <= MAX_RECORD_BYTES:
+                break
+            end = data.find(b"\n") + 1
+            if not end:
+                skipped, data = len(data), data[:_KEPT_BYTES]
+                break
+            rule = "quote_not_closed" if end <= MAX_RECORD_BYTES else "line_too_long"
+            yield Block(data[: min(end, _KEPT_BYTES)], line_no, rule)
+            line_no, data = line_no + 1, data[end:]
+        rest = data
+        if reason is not None:
+            yield Block(rest + f" ... ({reason})".encode(), line_no, "truncated")
+            return
+    if skipped:
+        yield Block(rest + b" ... (%d bytes)" % skipped, line_no, "line_too_long")
+        return
+    while rest.count(b'"') % 2:
+        # A quote that is never closed: its line is broken, those after it are not.
+        end = rest.find(b"\n", rest.find(b'"')) + 1 or len(rest)
+        start = rest.rfind(b"\n", 0, rest.find(b'"')) + 1
+        if start:
+            yield Block(rest[:start], line_no)
+            line_no += rest.count(b"\n", 0, start)
+        yield Block(rest[start:end], line_no, "quote_not_closed")
+        line_no, rest = line_no + 1, rest[end:]
+    if rest:
+        yield Block(rest, line_no)

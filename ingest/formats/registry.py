@@ -54,6 +54,12 @@ FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
         Format("parquet", tuple(canonical.KEYS), canonical.recognise_parquet, canonical.read_parquet),
+        Format(
+            "packed_parquet",
+            tuple(canonical.KEYS),
+            canonical.recognise_packed_parquet,
+            canonical.read_packed_parquet,
+        ),
         Format("csv", tuple(canonical.KEYS), canonical.recognise_csv, canonical.read_csv),
         *(
             Format(module.NAME, module.FEEDS, _any_feed(module.recognise), module.read)

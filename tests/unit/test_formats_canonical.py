@@ -18,7 +18,10 @@ PAYMENTS = "payment_id,contract_id,amount,extra\np1,c,1.00,x\np2,c,2.00,\n"
 def test_a_csv_with_the_feeds_key_comes_as_text_with_its_line_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, "any name.txt", PAYMENTS)
     assert detect(path, "payments") == "csv"
-    assert rows_of(path, "payments").rows() == [(2, "p1", "c", "1.00", "x", None), (3, "p2", "c", "2.00", None, None)]
+    assert rows_of(path, "payments").rows() == [
+        (2, "p1", "c", "1.00", "x", None, None),
+        (3, "p2", "c", "2.00", None, None, None),
+    ]
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
@@ -63,11 +66,62 @@ def test_blocks_end_at_records_whatever_their_size(tmp_path: Path, monkeypatch: 
     assert whole["note"][1] == 'a\n1,"q"'
 
 
-def test_an_unclosed_quote_cannot_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", [1000, 32 * 1024**2])
+def test_an_unclosed_quote_costs_its_own_line_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(opening, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(opening, "MAX_RECORD_BYTES", 500)
+    path = write(tmp_path, "p.csv", 'payment_id,note\np0,a\np1,"b\n' + "".join(f"p{n},x\n" for n in range(2, 500)))
+    frame = rows_of(path, "payments")
+    assert frame.filter(pl.col("line_rule").is_not_null()).select("line_no", "line_text", "line_rule").rows() == [
+        (3, 'p1,"b', "quote_not_closed")
+    ]
+    assert frame["payment_id"].drop_nulls().to_list() == ["p0", *(f"p{n}" for n in range(2, 500))]
+    assert frame["line_no"].to_list() == list(range(2, 502))
+
+
+def test_a_line_without_end_costs_itself_only_and_never_stands_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(opening, "_BLOCK_BYTES", 1000)
-    path = write(tmp_path, "p.csv", 'payment_id,note\np1,"' + "x\n" * 2000)
-    with pytest.raises(FormatError, match="a row is longer than 1,000 bytes"):
-        rows_of(path, "payments")
+    monkeypatch.setattr(opening, "MAX_RECORD_BYTES", 5000)
+    path = write(tmp_path, "p.csv", "payment_id,note\np0,a\np1," + "x" * 100_000 + "\np2,b\n")
+    frame = rows_of(path, "payments")
+    assert frame.select("line_no", "payment_id", "line_rule").rows() == [
+        (2, "p0", None),
+        (3, None, "line_too_long"),
+        (4, "p2", None),
+    ]
+    assert len(frame["line_text"][1]) < 5000
+
+
+def test_a_parquet_file_compressed_as_a_whole_is_read_as_one(tmp_path: Path) -> None:
+    plain = tmp_path / "t.parquet"
+    pl.DataFrame({"payment_id": ["a", "b"], "amount": [1.5, 2.5]}).write_parquet(plain)
+    for name, data in (("t.gz", gzip.compress(plain.read_bytes())), ("t.zst", pa.compress(plain.read_bytes(), "zstd"))):
+        path = write(tmp_path, name, bytes(data))
+        assert detect(path, "payments") == "packed_parquet"
+        assert rows_of(path, "payments").equals(rows_of(plain, "payments"))
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "snappy", "lz4", "uncompressed"])
+def test_parquet_with_compressed_pages_is_read(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"payment_id": ["a", "b"]}).write_parquet(path, compression=codec)  # type: ignore[arg-type]
+    assert rows_of(path, "payments")["payment_id"].to_list() == ["a", "b"]
+
+
+@pytest.mark.parametrize(("mark", "words"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_a_table_with_other_separators_is_refused_with_the_remedy(tmp_path: Path, mark: str, words: str) -> None:
+    with pytest.raises(FormatError, match=f"parted by {words}; write commas"):
+        detect(write(tmp_path, "p.csv", PAYMENTS.replace(",", mark)), "payments")
+
+
+def test_separators_that_only_unicode_knows_end_no_line(tmp_path: Path) -> None:
+    text = 'payment_id,note\np1,"a\u2028b\x85c\x0bd"\np2,e\x1cf\n'
+    frame = rows_of(write(tmp_path, "p.csv", text), "payments")
+    assert frame.select("line_no", "note").rows() == [(2, "a\u2028b\x85c\x0bd"), (3, "e\x1cf")]
 
 
 def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 import gzip
 import io
+import resource
+import time
 import tracemalloc
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from formats_park import rows_of, write
 
@@ -122,10 +125,42 @@ def test_bytes_that_are_no_text_are_of_no_format(tmp_path: Path, data: bytes) ->
             detect(write(tmp_path, "x.csv", data), feed)
 
 
-def test_latin_letters_in_an_old_encoding_are_refused_with_their_place(tmp_path: Path) -> None:
-    path = write(tmp_path, "p.csv", "payment_id,note\np1,Zürich\n".encode("latin-1"))
-    with pytest.raises(FormatError, match="is no UTF-8 text"):
+def test_latin_letters_in_an_old_encoding_spoil_their_own_line(tmp_path: Path) -> None:
+    frame = rows_of(write(tmp_path, "p.csv", "payment_id,note\np1,Zürich\np2,x\n".encode("latin-1")), "payments")
+    assert frame.select("payment_id", "line_text", "line_rule").rows() == [
+        (None, "p1,Z\\xfcrich", "not_utf8"),
+        ("p2", None, None),
+    ]
+
+
+@pytest.mark.parametrize("pack", ["gzip", "zstd"])
+def test_a_bomb_of_repeated_rows_stops_by_its_ratio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: str
+) -> None:
+    monkeypatch.setattr(opening, "RATIO_FREE_BYTES", 1_000_000)
+    text = b"payment_id,note\n" + b"\n" * 50_000_000
+    path = write(tmp_path, "bomb", gzip.compress(text) if pack == "gzip" else bytes(pa.compress(text, "zstd")))
+    with pytest.raises(FormatError, match="unpacks to more than 500 times its size"):
         rows_of(path, "payments")
+
+
+def test_a_line_of_a_gigabyte_is_read_in_bounded_memory_and_time(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    rows = "".join(f"p{number},x\n" for number in range(20_000))
+    with path.open("wb") as file:
+        file.write(f"payment_id,note\n{rows}".encode())
+        file.seek(1024**3, io.SEEK_CUR)  # a hole: the file system gives zeros
+        file.write(b"\nlast,y\n")
+    begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    frame = rows_of(path, "payments")
+    assert time.process_time() - begun < 30
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
+    assert frame[-2:].select("line_no", "payment_id", "line_rule").rows() == [
+        (20_002, None, "line_too_long"),
+        (20_003, "last", None),
+    ]
+    assert f"({1024**3 + 1} bytes)" in frame["line_text"][-2]
+    assert frame["line_rule"].null_count() == 20_001
 
 
 def test_utf_16_with_its_mark_is_text(tmp_path: Path) -> None:

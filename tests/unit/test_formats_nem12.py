@@ -7,8 +7,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from formats_park import rows_of, write
+from formats_park import Park, rows_of, write
 
+from ingest.formats import nem12 as format_module
 from ingest.formats.registry import FormatError, detect
 
 HEADER = "100,NEM12,202612010900,MDP1,Ret1"
@@ -139,8 +140,9 @@ def test_a_day_with_another_number_of_values_is_one_row_that_says_so(tmp_path: P
 def test_a_file_cut_in_the_middle_of_a_day_loses_that_day_only(tmp_path: Path) -> None:
     cut = day("20270116", half_hours())[:120]
     frame = nem12(tmp_path, HEADER, STREAM, day("20270115", half_hours()), cut)
-    assert frame.height == 49
-    assert "no quality flag" in frame["energy_kwh"][-1]
+    assert frame.height == 48 + 2
+    assert "no quality flag" in frame["energy_kwh"][48]
+    assert frame["line_rule"][49] == "truncated"
 
 
 def test_an_event_beyond_the_day_spoils_the_day_and_says_where(tmp_path: Path) -> None:
@@ -183,17 +185,62 @@ def test_accumulated_reads_are_refused_by_name(tmp_path: Path) -> None:
         detect(path, "power_meter")
 
 
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        ([HEADER, day("20270115", half_hours())], "record 300 before any record 200"),
-        ([HEADER, STREAM.replace(",30,", ",7,")], "interval length '7' does not divide a day"),
-        ([HEADER, STREAM, day("20271332", half_hours())], "'20271332' is no date"),
-        ([HEADER, STREAM, "301,1"], "'301' is no record of NEM12"),
-        ([HEADER, STREAM, day("20270115", half_hours(), "V"), "400,x,2,A"], "needs two interval numbers"),
-        ([HEADER, STREAM.replace("NMI0000001", "")], "names no NMI"),
-    ],
-)
-def test_records_out_of_shape_are_refused_with_their_line(tmp_path: Path, lines: list[str], said: str) -> None:
-    with pytest.raises(FormatError, match=f"line {len(lines)}.*{said}"):
-        nem12(tmp_path, *lines)
+BAD_RECORDS = [
+    ([day("20270115", ["1"] * 48)], "record 300 before any record 200"),
+    ([STREAM.replace(",30,", ",7,"), day("20270115", ["1"] * 48)], "interval length '7' does not divide a day"),
+    ([STREAM, day("20271332", ["1"] * 48)], "'20271332' is no date"),
+    ([STREAM, "301,1"], "'301' is no record of NEM12"),
+    ([STREAM.replace("NMI0000001", ""), day("20270115", ["1"] * 48)], "names no NMI"),
+]
+
+
+@pytest.mark.parametrize(("lines", "said"), BAD_RECORDS)
+def test_a_record_out_of_shape_costs_itself_only_and_keeps_its_line(
+    tmp_path: Path, lines: list[str], said: str
+) -> None:
+    frame = nem12(tmp_path, HEADER, *lines, STREAM, day("20270116", half_hours()), TAIL)
+    (bad,) = frame.filter(pl.col("line_text").is_not_null()).to_dicts()
+    assert said in bad["line_text"]
+    assert bad["source_line"] == 1 + len(lines)
+    assert frame.height == 1 + 48
+
+
+@pytest.mark.parametrize(("lines", "said"), BAD_RECORDS)
+def test_a_file_of_nothing_but_broken_records_is_refused(tmp_path: Path, lines: list[str], said: str) -> None:
+    with pytest.raises(FormatError, match=f"none of its records can be read: line {1 + len(lines)}: .*{said}"):
+        nem12(tmp_path, HEADER, *lines, TAIL)
+
+
+def test_an_event_without_interval_numbers_spoils_the_day_and_says_where(tmp_path: Path) -> None:
+    frame = nem12(tmp_path, HEADER, STREAM, day("20270115", half_hours(), "V"), "400,x,2,A", TAIL)
+    assert frame["energy_kwh"].to_list() == ["record 400 on line 4 needs two interval numbers"]
+
+
+def test_a_file_without_its_end_record_lands_and_says_that_it_was_cut(tmp_path: Path) -> None:
+    frame = nem12(tmp_path, HEADER, STREAM, day("20270115", half_hours()))
+    assert frame.select("line_rule", "source_line").rows()[-1] == ("truncated", 4)
+    assert frame.height == 49
+
+
+def test_a_number_of_absurd_size_stays_as_it_came(tmp_path: Path) -> None:
+    values = half_hours()
+    values[3] = "1e999999999"
+    assert nem12(tmp_path, HEADER, STREAM, day("20270115", values), TAIL)["energy_kwh"][3] == "1e999999999"
+
+
+def test_reactive_energy_under_an_active_suffix_is_never_read_as_energy(tmp_path: Path) -> None:
+    stream = STREAM.replace("kWh", "kVArh")
+    assert "kVArh" in stream
+    frame = nem12(tmp_path, HEADER, stream, day("20270115", half_hours()), TAIL)
+    assert all(cell.endswith(" KVARH") for cell in frame["energy_kwh"])
+
+
+def test_frames_of_a_large_file_are_bounded_and_number_their_rows_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [day(f"202701{number:02d}", half_hours()) for number in range(1, 11)]
+    whole = nem12(tmp_path, HEADER, STREAM, *days, TAIL)
+    monkeypatch.setattr(format_module, "FRAME_ROWS", 100)
+    frames = list(format_module.read(tmp_path / "meter.csv", "power_meter", Park()))
+    assert max(frame.height for frame in frames) < 150
+    assert pl.concat(frames).equals(whole)

@@ -77,8 +77,8 @@ def test_csv_gzip_zstd_and_parquet_say_the_same(books: Books, name: str) -> None
         (b"lease,version\nL1,1\n", "no format"),
         (b"lease_id;version\nL1;1\n", "no format"),
         (b"lease_id,version\nL1,1\n", "missing"),
-        (gzip.compress(b"x" * 10 + os.urandom(5000))[:-900], "cannot be"),
-        (gzip.compress((LEASE_HEADER + lease_row() * 500).encode())[:-20], "decompress"),
+        (gzip.compress(b"x" * 10 + os.urandom(5000))[:-900], "no format"),
+        (gzip.compress((LEASE_HEADER + lease_row() * 500).encode())[:30], "decompress"),
         (b"PAR1 this is no parquet PAR1", "no format"),
         (b"\x00\x01\x02", "no format"),
     ],
@@ -96,6 +96,28 @@ def test_a_bad_file_is_rejected_with_its_reason_and_nothing_of_it_lands(
     assert by_name["good.csv"].landed_count == 1
     assert books.rows("SELECT lease_id FROM raw.leases") == [("L2",)]
     assert books.land() == []
+
+
+def test_of_a_cut_gzip_the_whole_lines_land_and_the_torn_one_is_kept(books: Books) -> None:
+    rows = "".join(lease_row(f"L{number}") for number in range(500))
+    drop(books.path, "leases", "cut.csv.gz", gzip.compress((LEASE_HEADER + rows).encode())[:-200])
+    (file,) = books.land()
+    assert file.quarantined_count == 1
+    assert 0 < file.landed_count == file.row_count - 1 < 500
+    rule, text, line = books.rows("SELECT rule, row_text, line_no FROM raw.quarantined_row")[0]
+    assert rule == "truncated"
+    assert "decompress" in str(text)
+    assert line == file.row_count + 1
+
+
+def test_lines_of_another_encoding_are_kept_apart_and_the_others_land(books: Books) -> None:
+    odd = lease_row("L2").replace("T1", "Zürich").encode("latin-1")
+    drop(books.path, "leases", "mixed.csv", (LEASE_HEADER + lease_row()).encode() + odd + lease_row("L3").encode())
+    (file,) = books.land()
+    assert (file.landed_count, file.quarantined_count) == (2, 1)
+    rule, text, line = books.rows("SELECT rule, row_text, line_no FROM raw.quarantined_row")[0]
+    assert (rule, line) == ("not_utf8", 3)
+    assert "Z\\xfcrich" in str(text)
 
 
 def test_links_and_files_outside_a_feed_are_refused_and_never_followed(books: Books, tmp_path: Path) -> None:
