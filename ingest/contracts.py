@@ -160,7 +160,11 @@ RULES: dict[str, Rule] = {
         Rule("unknown_feed", Severity.REJECT_FILE, "the folder names no feed"),
         Rule("not_a_plain_file", Severity.REJECT_FILE, "a link, a device, or a path that leaves the landing folder"),
         Rule("row_not_whole", Severity.QUARANTINE_ROW, "too many or too few cells"),
-        Rule("line_too_long", Severity.QUARANTINE_ROW, "a line without end, of more than a megabyte; its beginning is kept"),
+        Rule(
+            "line_too_long",
+            Severity.QUARANTINE_ROW,
+            "a line without end, of more than a megabyte; its beginning is kept",
+        ),
         Rule("quote_not_closed", Severity.QUARANTINE_ROW, "a quote is opened and never closed"),
         Rule("not_utf8", Severity.QUARANTINE_ROW, "the line holds bytes that are no UTF-8"),
         Rule("truncated", Severity.QUARANTINE_ROW, "the file breaks off here"),

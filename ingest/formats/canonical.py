@@ -95,7 +95,7 @@ def _is_text(cells: list[str]) -> bool:
 
 
 def _shown(text: str) -> str:
-    """A line for people, with bytes that are no UTF-8 as \\xNN."""
+    """A line for people, with bytes that are no UTF-8 in hexadecimal."""
     return text.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
@@ -163,13 +163,11 @@ def _block(block: Block, names: list[str]) -> pl.DataFrame:
         else:
             if frame.height == line_count:
                 nothing = pl.lit(None, pl.String)
-                return frame.with_columns(
-                    pl.col("line_no").cast(pl.Int64), line_text=nothing, line_rule=nothing
-                )
+                return frame.with_columns(pl.col("line_no").cast(pl.Int64), line_text=nothing, line_rule=nothing)
     return _block_by_rows(data.decode(errors="surrogateescape"), names, block.first_line)
 
 
-def read_csv(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
+def csv_rows(path: Path) -> Iterator[pl.DataFrame]:
     """Blocks of rows with the file's own columns as text (empty is null), `line_no`, `line_text` and `line_rule`.
 
     A line that is no row comes with empty cells, its text in `line_text` and in `line_rule` why, for quarantine.
@@ -190,24 +188,19 @@ def read_csv(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]: 
             yield _block(rest, names)
 
 
-def read_parquet(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
+def parquet_rows(path: Path, source: Path | BytesIO | None = None) -> Iterator[pl.DataFrame]:
     """Batches of rows with the file's own columns and types, and `line_no` (number of the row).
+
+    Args:
+        path: the file.
+        source: where its bytes are, if not in the file.
 
     Raises:
         FormatError: the file cannot be read to its end.
     """
-    yield from _parquet_batches(path, path)
-
-
-def read_packed_parquet(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
-    """The same of a Parquet file that was compressed as a whole; it is unpacked in memory, within bounds."""
-    yield from _parquet_batches(path, BytesIO(read_bytes(path)))
-
-
-def _parquet_batches(path: Path, source: Path | BytesIO) -> Iterator[pl.DataFrame]:
     row_no = 1
     try:
-        with pq.ParquetFile(source) as file:
+        with pq.ParquetFile(source or path) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
                 index = pl.int_range(row_no, row_no + frame.height, dtype=pl.Int64, eager=True).alias("line_no")
@@ -215,3 +208,18 @@ def _parquet_batches(path: Path, source: Path | BytesIO) -> Iterator[pl.DataFram
                 yield frame.with_columns(index)
     except (pa.ArrowException, OSError) as error:
         raise FormatError(path, [f"the Parquet file cannot be read: {error}"]) from error
+
+
+def read_csv(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
+    """See `csv_rows`."""
+    return csv_rows(path)
+
+
+def read_parquet(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
+    """See `parquet_rows`."""
+    return parquet_rows(path)
+
+
+def read_packed_parquet(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
+    """The same of a Parquet file that was compressed as a whole; it is unpacked in memory, within bounds."""
+    return parquet_rows(path, BytesIO(read_bytes(path)))

@@ -1,7 +1,9 @@
-"""Bills in the FinOps Open Cost and Usage Specification (FOCUS 1.x), mapped onto lease_usage and lease_adjustments.
+"""Bills in the FinOps Open Cost and Usage Specification (FOCUS 1.0 to 1.2), mapped onto lease_usage and lease_adjustments.
 
-What a tenant used is the ConsumedQuantity of its rows in GPU-hours; what was credited or taxed are its Credit, Tax and
-Adjustment rows. The lease is the tag `lease_id`, or else the ResourceId. Other charges of the bill are neither.
+What a tenant used is the ConsumedQuantity of its usage rows in GPU-hours, added up over the rows of one lease and charge
+period; what was credited or taxed are its Credit, Tax and Adjustment rows. The lease is the tag `lease_id`, or else the
+ResourceId. Other charges of the bill are neither. The columns needed are the same in all versions, and all others are
+passed over. CSV as exports write it (gzip too), or Parquet with typed columns and tags.
 """
 
 import hashlib
@@ -9,56 +11,106 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from ingest.formats import canonical
 from ingest.formats.errors import FormatError
-from ingest.formats.opening import Head, read_bytes
+from ingest.formats.numbers import number, plain
+from ingest.formats.opening import Head
 from ingest.formats.park import ParkClock
 
 NAME = "focus"
 FEEDS = ("lease_usage", "lease_adjustments")
 
 # FOCUS gives dates and times in UTC (attribute "Date/Time Format"); some exports leave the Z out.
-_NAIVE = re.compile(r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})$")
-_GPU_HOURS = re.compile(r"^gpu[\s_-]*h(ou)?rs?$", re.IGNORECASE)
+_NAIVE = re.compile(r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)$")
+# "Unit Format": what is measured and a unit of time, as in GPU-Hours.
+_GPU_TIME = re.compile(r"^gpu[\s_-]*(seconds?|minutes?|h(?:ou)?rs?|days?)$", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LEASE_TAG = re.compile(r"(^|[:/])lease[_-]?id$", re.IGNORECASE)
 _NEEDED = ("BilledCost", "BillingCurrency", "ChargeCategory", "ChargePeriodStart", "ChargePeriodEnd")
 _KINDS = {"Tax": "sales_tax", "Credit": "credit", "Adjustment": "refund"}
+_TORN = {"line_no": pl.Int64, "line_text": pl.String, "line_rule": pl.String}
 COSTS = ("BilledCost", "ListCost", "EffectiveCost", "ContractedCost")
+
+Charge = dict[str, Any]
 
 
 def recognise(head: Head) -> str | None:
-    """None if the first line names the mandatory columns of FOCUS, else why not."""
-    if head.kind != "text" or head.is_zip or not head.lines:
+    """None if the first line, or the Parquet schema, names the mandatory columns of FOCUS, else why not."""
+    if head.kind == "parquet":
+        try:
+            names = set(pq.read_schema(head.path).names)
+        except (pa.ArrowException, OSError) as error:
+            return f"the Parquet file cannot be read: {error}"
+    elif head.kind != "text" or head.is_zip or not head.lines:
         return "no FOCUS bill"
-    names = {name.strip().strip('"') for name in head.lines[0].split(",")}
+    else:
+        names = {name.strip().strip('"') for name in head.lines[0].split(",")}
     absent = [name for name in _NEEDED if name not in names]
-    return f"the first line has no column {', '.join(absent)}" if absent else None
+    return f"the bill has no column {', '.join(absent)}" if absent else None
+
+
+def _tags(value: Any) -> Any:
+    """A list of keys and values, as some writers keep tags, as an object; all else as it is."""
+    if isinstance(value, list) and all(isinstance(pair, dict) and set(pair) == {"key", "value"} for pair in value):
+        return {pair["key"]: pair["value"] for pair in value}
+    return value
+
+
+def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """The typed columns of a Parquet bill as the CSV of the same bill would have them."""
+    columns: list[pl.Expr] = []
+    for name, kind in frame.schema.items():
+        column = pl.col(name)
+        if kind.is_nested():
+            texts = [None if tags is None else json.dumps(_tags(tags), default=str) for tags in frame[name].to_list()]
+            columns.append(pl.lit(pl.Series(name, texts, dtype=pl.String)))
+        elif isinstance(kind, pl.Datetime):
+            utc = column.dt.convert_time_zone("UTC") if kind.time_zone else column
+            columns.append(utc.dt.to_string("%Y-%m-%dT%H:%M:%S%.fZ"))
+        elif name != "line_no":
+            columns.append(column.cast(pl.String))
+        else:
+            columns.append(column)
+    return frame.select(columns)
 
 
 def charges(path: Path) -> pl.DataFrame:
-    """Every charge of a bill as text, `NULL` read as empty, with line_no (number of the charge, the header being 1).
+    """Every charge of a bill as text, `NULL` read as empty, with line_no, line_text and line_rule as of a canonical CSV.
 
     Raises:
         FormatError: the table cannot be read.
     """
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    read_any = canonical.parquet_rows if is_parquet else canonical.csv_rows
     try:
-        frame = pl.read_csv(
-            read_bytes(path), infer_schema=False, null_values=["NULL"], row_index_name="line_no", row_index_offset=2
-        )
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        frames = [_as_text(frame) if is_parquet else frame for frame in read_any(path)]
+    except (pl.exceptions.PolarsError, KeyError, TypeError) as error:
         raise FormatError(path, [f"the table cannot be read: {str(error).splitlines()[0]}"]) from error
-    return frame.with_columns(pl.col("line_no").cast(pl.Int64))
+    if not frames:
+        raise FormatError(path, ["the bill has no charges"])
+    frame = pl.concat(frames).with_columns(pl.exclude("line_no", "line_text", "line_rule").replace("NULL", None))
+    if is_parquet:
+        frame = frame.with_columns(line_text=pl.lit(None, pl.String), line_rule=pl.lit(None, pl.String))
+    return frame
 
 
 def total(frame: pl.DataFrame, column: str) -> Decimal:
-    """Exact sum of a cost column of `charges`, unit: the bill's currency."""
-    try:
-        return sum((Decimal(cell) for cell in frame[column].drop_nulls()), Decimal(0))
-    except InvalidOperation as error:
-        raise ValueError(f"{column} holds a cell that is no number") from error
+    """Exact sum of a cost column of `charges`, unit: the bill's currency; ValueError over a cell that is no number."""
+    values = [number(cell) for cell in frame[column].drop_nulls()]
+    if None in values:
+        raise ValueError(f"{column} holds a cell that is no number")
+    return sum((value for value in values if value is not None), Decimal(0))
 
 
 def _instant(text: str | None) -> str | None:
@@ -66,43 +118,76 @@ def _instant(text: str | None) -> str | None:
     return f"{found[1]}T{found[2]}Z" if found else text
 
 
-def _lease(charge: dict[str, str | None]) -> str | None:
+def _lease(charge: Charge) -> str | None:
     try:
         tags = json.loads(charge.get("Tags") or "{}")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         tags = {}
-    named = tags.get("lease_id") if isinstance(tags, dict) else None
+    named = next((tags[key] for key in tags if _LEASE_TAG.search(key)), None) if isinstance(tags, dict) else None
     return str(named) if named else charge.get("ResourceId")
 
 
+def _gpu_hours(charge: Charge, seconds: int) -> str | None:
+    """The consumed quantity in GPU-hours; what is no number stays as it came, for quarantine."""
+    text = charge.get("ConsumedQuantity")
+    value = number(text or "")
+    if value is None or seconds == 3600:
+        return text
+    return plain(round(value * seconds / 3600, 9))
+
+
 def _usage(frame: pl.DataFrame) -> Iterator[dict[str, str | int | None]]:
+    """Usage by lease and charge period: several resources or prices of one lease in one period add up."""
+    added: dict[tuple[str | None, ...], dict[str, str | int | None]] = {}
     for charge in frame.iter_rows(named=True):
-        if charge["ChargeCategory"] == "Usage" and _GPU_HOURS.match(charge.get("ConsumedUnit") or ""):
-            yield {
-                "lease_id": _lease(charge),
-                "interval_start_at": _instant(charge["ChargePeriodStart"]),
-                "interval_end_at": _instant(charge["ChargePeriodEnd"]),
-                "gpu_hours": charge.get("ConsumedQuantity"),
-                "line_no": charge["line_no"],
-            }
+        unit = _GPU_TIME.match(charge.get("ConsumedUnit") or "")
+        if charge["ChargeCategory"] != "Usage" or unit is None:
+            continue
+        row: dict[str, str | int | None] = {
+            "lease_id": _lease(charge),
+            "interval_start_at": _instant(charge["ChargePeriodStart"]),
+            "interval_end_at": _instant(charge["ChargePeriodEnd"]),
+            "gpu_hours": _gpu_hours(charge, _SECONDS[unit[1][0].lower()]),
+            "line_no": charge["line_no"],
+        }
+        key = (_lease(charge), _instant(charge["ChargePeriodStart"]), _instant(charge["ChargePeriodEnd"]))
+        value = number(str(row["gpu_hours"]))
+        before = added.get(key)
+        if value is None:
+            yield row
+        elif before is None:
+            added[key] = row
+        else:
+            before["gpu_hours"] = plain((number(str(before["gpu_hours"])) or Decimal(0)) + value)
+    yield from added.values()
 
 
-def _adjustments(frame: pl.DataFrame) -> Iterator[dict[str, str | int | None]]:
+def _service_date(charge: Charge, zone: ZoneInfo) -> str:
+    """The day of the park's zone in which the period starts; of whole UTC days, the day that the bill names."""
+    text = charge["ChargePeriodStart"] or ""
+    try:
+        start = datetime.fromisoformat(_instant(text) or "")
+        length = datetime.fromisoformat(_instant(charge["ChargePeriodEnd"]) or "") - start
+    except (ValueError, TypeError):
+        return text[:10]
+    is_whole_day = (start.hour, start.minute, start.second) == (0, 0, 0) and not length % timedelta(days=1)
+    return (start if is_whole_day or start.tzinfo is None else start.astimezone(zone)).date().isoformat()
+
+
+def _adjustments(frame: pl.DataFrame, zone: ZoneInfo) -> Iterator[dict[str, str | int | None]]:
     seen: Counter[str] = Counter()
     for charge in frame.iter_rows(named=True):
         kind = _KINDS.get(charge["ChargeCategory"] or "")
         if kind is None:
             continue
-        lease_id = _lease(charge)
-        start = charge["ChargePeriodStart"] or ""
         # FOCUS gives a charge no key: its own content is one, and the how-many-th where a bill repeats it.
-        content = json.dumps({name: cell for name, cell in charge.items() if name != "line_no"}, sort_keys=True)
+        content = json.dumps({name: cell for name, cell in charge.items() if name not in _TORN}, sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         seen[digest] += 1
         yield {
             "adjustment_id": f"focus:{digest}:{seen[digest]}",
-            "lease_id": lease_id,
-            "service_date": start[:10],
+            "lease_id": _lease(charge),
+            "service_date": _service_date(charge, zone),
             "kind": kind,
             "amount": charge["BilledCost"],
             "currency_code": charge["BillingCurrency"],
@@ -110,21 +195,28 @@ def _adjustments(frame: pl.DataFrame) -> Iterator[dict[str, str | int | None]]:
         }
 
 
-def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG001 (every format has these three)
+def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
     """The rows of a bill that belong to a feed, all columns text as in a canonical CSV.
+
+    Args:
+        path: the bill.
+        feed: lease_usage or lease_adjustments.
+        park: its zone gives the service date of charges by the hour.
 
     Returns:
         lease_usage: lease_id, interval_start_at, interval_end_at, gpu_hours. lease_adjustments: adjustment_id,
-        lease_id,
-        service_date, kind (sales_tax, credit, refund), amount (BilledCost as signed there), currency_code. Both
-        line_no.
+        lease_id, service_date, kind (sales_tax, credit, refund), amount (BilledCost as signed there), currency_code.
+        Both line_no (of the first of several charges that add up), line_text and line_rule.
 
     Raises:
         FormatError: no charge of the bill belongs to the feed.
     """
     frame = charges(path)
-    rows = list(_usage(frame) if feed == "lease_usage" else _adjustments(frame))
+    torn = frame.filter(pl.col("line_text").is_not_null())
+    whole = frame.filter(pl.col("line_text").is_null())
+    rows = list(_usage(whole) if feed == "lease_usage" else _adjustments(whole, ZoneInfo(park.time_zone)))
     if not rows:
         wanted = "usage in GPU-hours" if feed == "lease_usage" else "credit, tax or adjustment"
         raise FormatError(path, [f"none of its {frame.height} charges is a {wanted}"])
-    return pl.DataFrame(rows)
+    schema = dict.fromkeys((name for name in rows[0] if name not in _TORN), pl.String) | _TORN
+    return pl.DataFrame([*rows, *torn.select(*_TORN).iter_rows(named=True)], schema=schema)

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -17,6 +16,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from ingest.formats.errors import FormatError
+from ingest.formats.numbers import number
 from ingest.formats.opening import MAX_XML_BYTES, Head, read_bytes
 from ingest.formats.park import ParkClock, iso
 
@@ -43,6 +43,9 @@ _REGISTER_STATES = {"1": "bulk quantity", "3": "cumulative"}
 # QualityOfReading: 0 valid, 14 raw, 17 validated, 18 verified, 19 revenue-quality; 7 manually edited; the others are
 # guesses.
 _ACTUAL = {"", "0", "14", "17", "18", "19"}
+# UnitMultiplierKind: pico to tera.
+_MULTIPLIERS = {str(power) for power in (-12, -9, -6, -3, -2, -1, 0, 1, 2, 3, 6, 9, 12)}
+_LAST_SECOND = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 _METER = re.compile(r"(?:(?:RetailCustomer|User|BillingAccount)/[^/]+/)?UsagePoint/[^/]+")
 
 
@@ -182,20 +185,24 @@ def readings(path: Path) -> Iterator[Reading]:
 
 
 def _bounds(reading: Reading) -> tuple[str, str]:
-    """Start and end as instants; as written if they are no seconds since 1970 (some senders give fractions of one)."""
-    try:
-        start = _EPOCH + timedelta(microseconds=int(Decimal(reading.start) * 1_000_000))
-        return iso(start), iso(start + timedelta(microseconds=int(Decimal(reading.duration) * 1_000_000)))
-    except (InvalidOperation, OverflowError, ValueError):
+    """Start and end as instants; as written if they are no seconds since 1970 (some senders give fractions of one).
+
+    ESPI's seconds are UTC; tzOffset and dstOffset of LocalTimeParameters are for showing them and move nothing.
+    """
+    start, duration = number(reading.start), number(reading.duration)
+    if start is None or duration is None or not 0 <= start < _LAST_SECOND or not 0 <= duration < _LAST_SECOND:
         return reading.start, reading.duration
+    begin = _EPOCH + timedelta(microseconds=int(start * 1_000_000))
+    return iso(begin), iso(begin + timedelta(microseconds=int(duration * 1_000_000)))
 
 
 def _energy(reading: Reading) -> str:
-    try:
-        value = Decimal(reading.value).scaleb(int(reading.multiplier) - 3)
-    except (InvalidOperation, ValueError):
+    value = number(reading.value)
+    if value is None:
         return reading.value
-    return f"{value:f}" if value.is_finite() else reading.value
+    if reading.multiplier not in _MULTIPLIERS:
+        return f"{reading.value} x 10^{reading.multiplier[:20]}, which is no multiplier of ESPI"
+    return f"{value.scaleb(int(reading.multiplier) - 3):f}"
 
 
 def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG001 (every format has these three)
@@ -212,7 +219,7 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG00
     """
     rows: list[dict[str, str | int | None]] = []
     others: set[str] = set()
-    for number, one in enumerate(readings(path), start=1):
+    for reading_no, one in enumerate(readings(path), start=1):
         if one.uom != _WATT_HOURS:
             others.add(f"unit code {one.uom or 'missing'}")
             continue
@@ -230,7 +237,7 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG00
                 "energy_kwh": _energy(one),
                 "quality": "actual" if one.quality in _ACTUAL else "substituted" if one.quality == "7" else "estimated",
                 "recorded_at": one.updated,
-                "line_no": number,
+                "line_no": reading_no,
             }
         )
     if not rows:

@@ -137,7 +137,12 @@ def _stream(row: list[str], line_no: int) -> _Stream:
     return _Stream(nmi, suffix, _field(row, 7).upper(), 0 if problem else int(minutes), problem)
 
 
-def _day(stream: _Stream, row: list[str], line_no: int, header_at: str | None) -> _Day | _Torn:
+def _day(stream: _Stream | None, row: list[str], line_no: int, header_at: str | None) -> _Day | _Torn | None:
+    """A 300 record; None where its stream is of another quantity."""
+    if stream is None:
+        return _Torn(line_no, f"record 300 before any record 200: {','.join(row)[:_SHOWN]}")
+    if not stream.problem and stream.suffix[0] not in _ROLES:
+        return None
     date = _field(row, 1)
     try:
         start = datetime.strptime(date, "%Y%m%d").replace(tzinfo=MARKET_TIME)
@@ -244,10 +249,7 @@ def _days_of(text: str) -> Iterator[_Day | _Torn]:
         elif record == "200":
             stream = _stream(row, line_no)
         elif record == "300":
-            if stream is None:
-                yield _Torn(line_no, f"record 300 before any record 200: {','.join(row)[:_SHOWN]}")
-            elif stream.problem or stream.suffix[0] in _ROLES:
-                day = _day(stream, row, line_no, header_at)
+            day = _day(stream, row, line_no, header_at)
         elif record == "400" and isinstance(day, _Day):
             _event(day, row, line_no)
         elif record == "900":

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import polars as pl
 
+from ingest.formats.gpu_metrics import gpu_key
 from ingest.formats.names import node_of
+from ingest.formats.numbers import plain
 from ingest.formats.opening import Head, read_text
 from ingest.formats.park import ParkClock, gpu_model_of, iso, local_zone, to_utc
-from ingest.formats.gpu_metrics import gpu_key
-from ingest.formats.numbers import plain
 
 NAME = "nvidia_smi_csv"
 FEEDS = ("gpu_telemetry",)

@@ -250,11 +250,13 @@ class Block:
         data: whole records, or the text of one broken line as far as it is kept.
         first_line: number of the first line.
         rule: None for records, else why the line is broken: `line_too_long`, `quote_not_closed` or `truncated`.
+        size: bytes of the broken line, of which `data` may be the beginning.
     """
 
     data: bytes
     first_line: int
     rule: str | None = None
+    size: int = 0
 
 
 def _bounded(path: Path, limit: int) -> Iterator[tuple[bytes, str | None]]:
@@ -297,32 +299,46 @@ def stream_blocks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[Block]:
             skipped += end or len(chunk)
             yield Block(rest + b" ... (%d bytes)" % skipped, line_no, "line_too_long")
             line_no, skipped, data = line_no + 1, 0, chunk[end:] if end else b""
-        while True:
-            end = _end_of_records(data)
-            if end:
-                yield Block(data[:end], line_no)
-                line_no += data.count(b"\n", 0, end)
-                data = data[end:]
-            if len(data) <= MAX_RECORD_BYTES:
-                break
-            end = data.find(b"\n") + 1
-            if not end:
-                skipped, data = len(data), data[:_KEPT_BYTES]
-                break
-            rule = "quote_not_closed" if end <= MAX_RECORD_BYTES else "line_too_long"
-            yield Block(data[: min(end, _KEPT_BYTES)], line_no, rule)
-            line_no, data = line_no + 1, data[end:]
+        for block in _blocks_of(data, line_no):
+            yield block
+            # A block of several lines ends with a line end; a broken line is kept in part only.
+            line_no += 1 if block.rule else block.data.count(b"\n")
+            taken = block.size or len(block.data)
+            data = data[taken:]
+        if len(data) > MAX_RECORD_BYTES:
+            skipped, data = len(data), data[:_KEPT_BYTES]
         rest = data
         if reason is not None:
             yield Block(rest + f" ... ({reason})".encode(), line_no, "truncated")
             return
     if skipped:
         yield Block(rest + b" ... (%d bytes)" % skipped, line_no, "line_too_long")
-        return
+    else:
+        yield from _last_lines(rest, line_no)
+
+
+def _blocks_of(data: bytes, line_no: int) -> Iterator[Block]:
+    """Blocks from the beginning of `data`, until it holds no more than an open record or a line without end."""
+    while True:
+        end = _end_of_records(data)
+        if end:
+            yield Block(data[:end], line_no)
+            line_no += data.count(b"\n", 0, end)
+            data = data[end:]
+        end = data.find(b"\n") + 1
+        if len(data) <= MAX_RECORD_BYTES or not end:
+            return
+        rule = "quote_not_closed" if end <= MAX_RECORD_BYTES else "line_too_long"
+        yield Block(data[: min(end, _KEPT_BYTES)], line_no, rule, end)
+        line_no, data = line_no + 1, data[end:]
+
+
+def _last_lines(rest: bytes, line_no: int) -> Iterator[Block]:
+    """The end of a file; a quote that is never closed breaks its own line, and not those after it."""
     while rest.count(b'"') % 2:
-        # A quote that is never closed: its line is broken, those after it are not.
-        end = rest.find(b"\n", rest.find(b'"')) + 1 or len(rest)
-        start = rest.rfind(b"\n", 0, rest.find(b'"')) + 1
+        quote = rest.find(b'"')
+        end = rest.find(b"\n", quote) + 1 or len(rest)
+        start = rest.rfind(b"\n", 0, quote) + 1
         if start:
             yield Block(rest[:start], line_no)
             line_no += rest.count(b"\n", 0, start)

@@ -67,9 +67,7 @@ def test_blocks_end_at_records_whatever_their_size(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("block", [1000, 32 * 1024**2])
-def test_an_unclosed_quote_costs_its_own_line_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
-) -> None:
+def test_an_unclosed_quote_costs_its_own_line_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr(opening, "_BLOCK_BYTES", block)
     monkeypatch.setattr(opening, "MAX_RECORD_BYTES", 500)
     path = write(tmp_path, "p.csv", 'payment_id,note\np0,a\np1,"b\n' + "".join(f"p{n},x\n" for n in range(2, 500)))

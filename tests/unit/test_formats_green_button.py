@@ -1,5 +1,6 @@
 """Green Button after NAESB REQ.21 ESPI: Atom entries that point to each other, codes for unit, flow and quality."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,46 @@ def test_xml_that_is_not_well_formed_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "g.xml", feed(reading_type(7, **WH))[:-20])
     with pytest.raises(FormatError, match="no well-formed XML"):
         rows_of(path, "power_meter")
+
+
+@pytest.mark.parametrize(("multiplier", "kwh"), [("3", "450"), ("-3", "0.000450"), ("6", "450000"), ("0", "0.450")])
+def test_the_power_of_ten_multiplier_scales_watt_hours(tmp_path: Path, multiplier: str, kwh: str) -> None:
+    codes = {**WH, "powerOfTenMultiplier": multiplier}
+    path = write(tmp_path, "g.xml", feed(reading_type(7, **codes), meter(1, 7, interval("1293868800", "450"))))
+    assert rows_of(path, "power_meter")["energy_kwh"].to_list() == [kwh]
+
+
+@pytest.mark.parametrize("multiplier", ["400000", "99999999999", "x", "4"])
+def test_a_multiplier_that_espi_does_not_know_stays_for_quarantine(tmp_path: Path, multiplier: str) -> None:
+    codes = {**WH, "powerOfTenMultiplier": multiplier}
+    path = write(tmp_path, "g.xml", feed(reading_type(7, **codes), meter(1, 7, interval("1293868800", "450"))))
+    assert rows_of(path, "power_meter")["energy_kwh"].to_list() == [
+        f"450 x 10^{multiplier}, which is no multiplier of ESPI"
+    ]
+
+
+def test_offsets_for_showing_local_time_move_no_interval(tmp_path: Path) -> None:
+    local = resource("LocalTimeParameters", "<dstOffset>3600</dstOffset><tzOffset>-18000</tzOffset>")
+    parts = (entry(f"{BASE}/LocalTimeParameters/1", [], local), reading_type(7, **WH))
+    path = write(tmp_path, "g.xml", feed(*parts, meter(1, 7, interval("1293868800", "450"))))
+    assert rows_of(path, "power_meter")["interval_start_at"].to_list() == ["2011-01-01T08:00:00Z"]
+
+
+def test_prefixes_of_namespaces_are_the_senders_choice(tmp_path: Path) -> None:
+    text = feed(reading_type(7, **WH), meter(1, 7, interval("1293868800", "450")))
+    prefixed = re.sub(r"<(/?)(feed|entry|link|content|updated)\b", r"<\1atom:\2", text).replace(
+        "xmlns=", "xmlns:atom=", 1
+    )
+    for name in ("ReadingType", "IntervalBlock", "MeterReading", "UsagePoint"):
+        prefixed = prefixed.replace(f'<{name} xmlns="', f'<espi:{name} xmlns="http://naesb.org/espi" xmlns:espi="')
+        prefixed = prefixed.replace(f"</{name}>", f"</espi:{name}>")
+    plain, other = (
+        rows_of(write(tmp_path, name, body), "power_meter") for name, body in (("a", text), ("b", prefixed))
+    )
+    assert plain.equals(other)
+
+
+@pytest.mark.parametrize("start", ["1e20", "-5", "soon", "99999999999"])
+def test_a_start_beyond_time_stays_as_it_came(tmp_path: Path, start: str) -> None:
+    path = write(tmp_path, "g.xml", feed(reading_type(7, **WH), meter(1, 7, interval(start, "450"))))
+    assert rows_of(path, "power_meter")["interval_start_at"].to_list() == [start]

@@ -134,9 +134,7 @@ def test_latin_letters_in_an_old_encoding_spoil_their_own_line(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("pack", ["gzip", "zstd"])
-def test_a_bomb_of_repeated_rows_stops_by_its_ratio(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: str
-) -> None:
+def test_a_bomb_of_repeated_rows_stops_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: str) -> None:
     monkeypatch.setattr(opening, "RATIO_FREE_BYTES", 1_000_000)
     text = b"payment_id,note\n" + b"\n" * 50_000_000
     path = write(tmp_path, "bomb", gzip.compress(text) if pack == "gzip" else bytes(pa.compress(text, "zstd")))

@@ -1,12 +1,14 @@
-"""Bills in FOCUS 1.0, the ECB's reference rates, and the SEC's companyfacts."""
+"""Bills in FOCUS 1.0 to 1.2, the ECB's reference rates, and the SEC's companyfacts."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from formats_park import rows_of, write
+from formats_park import Park, rows_of, write
 
 from ingest.formats.ecb_fx import cross_rate, read_ecb_fx
 from ingest.formats.errors import FormatError
@@ -30,8 +32,79 @@ def test_gpu_hours_of_a_bill_are_what_the_tagged_lease_used(tmp_path: Path) -> N
     path = write(tmp_path, "bill.csv", FOCUS)
     assert detect(path, "lease_usage") == "focus"
     assert rows_of(path, "lease_usage").rows() == [
-        ("lease-7", "2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z", "672000", 2)
+        ("lease-7", "2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z", "672000", 2, None, None)
     ]
+
+
+V10 = ["AvailabilityZone", "ContractedCost", "InvoiceIssuerName", "ProviderName", "PublisherName", "RegionId"]
+V11 = [*V10, "CapacityReservationId", "CapacityReservationStatus", "ServiceSubcategory", "SkuMeter", "SkuPriceDetails"]
+V12 = [*V11, "BillingAccountType", "InvoiceId", "PricingCurrency", "PricingCurrencyEffectiveCost", "SubAccountType"]
+
+
+@pytest.mark.parametrize("others", [V10, V11, V12])
+def test_columns_that_versions_of_focus_add_make_no_difference(tmp_path: Path, others: list[str]) -> None:
+    lines = FOCUS.splitlines()
+    wider = [",".join([*others, lines[0]]), *(",".join(["NULL"] * len(others) + [line]) for line in lines[1:])]
+    for feed in ("lease_usage", "lease_adjustments"):
+        plain, other = (
+            rows_of(write(tmp_path, name, text), feed) for name, text in (("a.csv", FOCUS), ("b.csv", "\n".join(wider)))
+        )
+        assert plain.drop("adjustment_id", strict=False).equals(other.drop("adjustment_id", strict=False))
+
+
+def test_charges_of_one_lease_and_period_add_up(tmp_path: Path) -> None:
+    row = '1,USD,Usage,2027-02-01T00:00:00Z,2027-02-01T01:00:00Z,{},{},r-1,"{{""{}"": ""L1""}}"\n'
+    text = FOCUS.splitlines()[0] + "\n"
+    text += row.format("8", "GPU-Hours", "lease_id") + row.format("1800", "GPU-Seconds", "user:LeaseId")
+    text += row.format("many", "GPU Hours", "lease_id")
+    frame = rows_of(write(tmp_path, "bill.csv", text), "lease_usage")
+    assert frame.select("lease_id", "gpu_hours", "line_no").rows() == [("L1", "many", 4), ("L1", "8.5", 2)]
+
+
+def test_a_bill_in_parquet_says_what_its_csv_says(tmp_path: Path) -> None:
+    at = datetime(2027, 2, 1, tzinfo=UTC)
+    table = pa.table(
+        {
+            "BilledCost": pa.array([Decimal("1.50"), Decimal("-2.25")]),
+            "BillingCurrency": ["USD", "USD"],
+            "ChargeCategory": ["Usage", "Credit"],
+            "ChargePeriodStart": pa.array([at, at], pa.timestamp("ms", "UTC")),
+            "ChargePeriodEnd": pa.array([at + timedelta(hours=1)] * 2, pa.timestamp("ms", "UTC")),
+            "ConsumedQuantity": pa.array([8.5, None]),
+            "ConsumedUnit": ["GPU-Hours", None],
+            "Tags": pa.array([[("lease_id", "L1")], None], pa.map_(pa.string(), pa.string())),
+            "ResourceId": ["r-1", "r-2"],
+        }
+    )
+    path = tmp_path / "bill.parquet"
+    pq.write_table(table, path)
+    assert detect(path, "lease_usage") == "focus"
+    (usage,) = rows_of(path, "lease_usage").to_dicts()
+    assert (usage["lease_id"], usage["gpu_hours"]) == ("L1", "8.5")
+    assert datetime.fromisoformat(usage["interval_start_at"]) == at
+    (credit,) = rows_of(path, "lease_adjustments").to_dicts()
+    assert (credit["lease_id"], credit["amount"], credit["service_date"]) == ("r-2", "-2.25", "2027-02-01")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "day"),
+    [
+        ("2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z", "2027-02-01"),
+        ("2027-02-01T14:00:00Z", "2027-02-01T15:00:00Z", "2027-02-02"),
+        ("soon", "later", "soon"),
+    ],
+)
+def test_a_charge_belongs_to_the_day_that_the_bill_names_or_by_the_hour_to_the_parks_day(
+    tmp_path: Path, start: str, end: str, day: str
+) -> None:
+    text = FOCUS.splitlines()[0] + f"\n-1,USD,Credit,{start},{end},NULL,NULL,r-1,NULL\n"
+    frame = rows_of(write(tmp_path, "bill.csv", text), "lease_adjustments", Park("Australia/Sydney"))
+    assert frame["service_date"].to_list() == [day]
+
+
+def test_a_torn_line_of_a_bill_comes_with_its_text(tmp_path: Path) -> None:
+    frame = rows_of(write(tmp_path, "bill.csv", FOCUS + "1,USD,Usa"), "lease_usage")
+    assert frame["line_text"].to_list() == [None, "1,USD,Usa"]
 
 
 def test_credits_and_taxes_of_a_bill_are_adjustments_with_the_sign_of_the_bill(tmp_path: Path) -> None:

@@ -145,8 +145,29 @@ def test_a_table_of_bytes_is_no_utilisation(tmp_path: Path) -> None:
         rows_of(path, "gpu_telemetry")
 
 
-@pytest.mark.parametrize("stamp", ["0", "12345", "2020-05-01 00:00:00"])
-def test_seconds_since_an_unknown_start_and_local_times_make_no_trace(tmp_path: Path, stamp: str) -> None:
+@pytest.mark.parametrize("stamp", ["0", "12345", "2020-05-01", "01/05/2020 00:00"])
+def test_seconds_since_an_unknown_start_make_no_trace(tmp_path: Path, stamp: str) -> None:
     path = write(tmp_path, "wide.csv", f"time,a-01\n{stamp},5\n")
-    with pytest.raises(FormatError, match="neither ISO 8601 with offset nor seconds or milliseconds since 1970"):
+    with pytest.raises(FormatError, match="neither ISO 8601 nor seconds or milliseconds since 1970"):
         detect(path, "gpu_telemetry")
+
+
+def test_local_stamps_stay_local_for_the_parks_word_to_allow_or_not(tmp_path: Path) -> None:
+    path = write(tmp_path, "wide.csv", "time,a-01\n2020-05-01 00:00:00,5\n")
+    assert rows_of(path, "gpu_telemetry")["sampled_at"].to_list() == ["2020-05-01 00:00:00"]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_table_of_nodes_by_stamps_is_turned_whatever_parts_its_cells(tmp_path: Path, mark: str) -> None:
+    text = "node,2026-10-01T00:00:00Z,2026-10-01T00:01:00Z\na-01,10,20.5\na-02,,0\n".replace(",", mark)
+    frame = rows_of(write(tmp_path, "turned.csv", text), "gpu_telemetry")
+    assert frame.select("node_id", "sampled_at", "utilization_pct", "source_line").rows() == [
+        ("a-01", "2026-10-01T00:00:00Z", "10", 2),
+        ("a-01", "2026-10-01T00:01:00Z", "20.5", 2),
+        ("a-02", "2026-10-01T00:01:00Z", "0", 3),
+    ]
+
+
+def test_a_few_values_out_of_range_are_faults_of_their_cells(tmp_path: Path) -> None:
+    rows = "".join(f"2026-10-01T00:{minute:02d}:00Z,{value}\n" for minute, value in enumerate([50, 60, 70, 120]))
+    assert rows_of(write(tmp_path, "w.csv", "time,a-01\n" + rows), "gpu_telemetry").height == 4
