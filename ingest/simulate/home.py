@@ -628,7 +628,7 @@ def _write_month(
         if month == days.add_months(made.first_month, world.CORRECTED_MONTH):
             name = f"{PREFIX}power_meter-{month:%Y-%m}-truncated.csv.gz"
             output.put("power_meter", name, content[: len(content) // 2])
-            output.admit("power_meter", name, "a gzip file cut in half: the whole file is to be rejected", 0)
+            output.admit("power_meter", name, "a gzip file cut in half: its whole lines land, the torn one is kept", 1)
 
 
 def _stray_hours(made: world.World, grid: Grid) -> npt.NDArray[np.bool_] | None:
