@@ -87,7 +87,9 @@ def reference_data(home_folder: HomeFolder, warehouse: Warehouse) -> Iterator[dg
     yield from _results(counts, [table.table for table in reference.TABLES])
 
 
-DOCUMENT_FEEDS = tuple(feed for feed in CONTRACTS if feed not in DAILY_FEEDS)
+# Documents that stand for a span of days; every other feed's rows belong to one day of their park.
+SPANNING_FEEDS = ("leases", "lease_assignments")
+DAILY_DOCUMENTS = tuple(feed for feed in CONTRACTS if feed not in (*DAILY_FEEDS, *SPANNING_FEEDS))
 CATALOGUE = {
     "lake_file": "One row per Parquet file of the lake, by feed, park and service day.",
     "landed_file": "One row per landed file, with what became of its rows.",
@@ -95,31 +97,45 @@ CATALOGUE = {
 }
 
 
-@dg.multi_asset(
-    name="documents",
-    group_name="feeds",
-    specs=[
-        dg.AssetSpec(
-            raw_key(feed),
-            owners=OWNERS,
-            kinds={"polars", "duckdb"},
-            deps=[SIMULATED_FEEDS, raw_key("park"), raw_key("tranche"), raw_key("contract")],
-            description=CONTRACTS[feed].description,
-        )
-        for feed in DOCUMENT_FEEDS
-    ],
-    pool=WAREHOUSE_POOL,
-)
 def documents(
-    home_folder: HomeFolder, warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Land leases, usage, adjustments, payments and credit events: whatever files are new."""
-    home = home_folder.load()
-    landed = _land(home, warehouse, progress, set(DOCUMENT_FEEDS))
-    for feed in DOCUMENT_FEEDS:
-        yield dg.MaterializeResult(
-            asset_key=raw_key(feed), metadata=_landing_metadata([f for f in landed if f.feed == feed])
-        )
+    name: str, feeds: tuple[str, ...], after: tuple[str, ...], partitions: dg.PartitionsDefinition[str] | None = None
+) -> dg.AssetsDefinition:
+    """The assets of small feeds that land together: whatever files are new.
+
+    Args:
+        name: of the op.
+        feeds: their names.
+        after: raw tables that must be there before, for their rows are referred to.
+        partitions: park × day where each row belongs to one day.
+    """
+
+    @dg.multi_asset(
+        name=name,
+        group_name="feeds",
+        specs=[
+            dg.AssetSpec(
+                raw_key(feed),
+                owners=OWNERS,
+                kinds={"polars", "duckdb"},
+                deps=[SIMULATED_FEEDS, *map(raw_key, after)],
+                description=CONTRACTS[feed].description,
+            )
+            for feed in feeds
+        ],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        pool=WAREHOUSE_POOL,
+    )
+    def feed_assets(
+        home_folder: HomeFolder, warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        landed = _land(home_folder.load(), warehouse, progress, set(feeds))
+        for feed in feeds:
+            yield dg.MaterializeResult(
+                asset_key=raw_key(feed), metadata=_landing_metadata([f for f in landed if f.feed == feed])
+            )
+
+    return feed_assets
 
 
 def daily_feed(feed: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:

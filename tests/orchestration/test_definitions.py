@@ -19,6 +19,11 @@ from orchestration.state import load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEYS = Path(__file__).with_name("asset_keys.txt")
+# Leases and assignments stand for spans of days; the rows of all other feeds belong to one.
+DAILY = {
+    f"raw/{feed}"
+    for feed in ("gpu_telemetry", "power_meter", "lease_usage", "lease_adjustments", "payments", "credit_events")
+}
 PARK_ZONES = {"firmus-batam-1": "Asia/Jakarta", "sharon-au-1": "Australia/Sydney"}
 
 
@@ -84,7 +89,7 @@ def test_daily_feeds_have_a_partition_for_each_park_and_service_day(
     home = load(settings)
     days = service_days(home)
     assert (days[0], days[-1]) == ("2026-10-01", "2027-12-31")
-    for feed in ("raw/gpu_telemetry", "raw/power_meter"):
+    for feed in DAILY:
         partitions = specs[feed].partitions_def
         assert isinstance(partitions, dg.MultiPartitionsDefinition)
         assert {p.name for p in partitions.partitions_defs} == {"day", "park"}
@@ -101,8 +106,7 @@ def test_closes_have_a_partition_for_each_month(specs: dict[str, dg.AssetSpec]) 
 
 def test_no_other_asset_is_partitioned(specs: dict[str, dg.AssetSpec]) -> None:
     assert {key for key, spec in specs.items() if spec.partitions_def} == {
-        "raw/gpu_telemetry",
-        "raw/power_meter",
+        *DAILY,
         "ledger/close_statement",
     }
 
