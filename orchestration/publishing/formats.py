@@ -21,6 +21,7 @@ LOCALE = "en_GB"
 MINUS = "−"
 MISSING = "n/a"
 MAX_NAME_LENGTH = 90
+MAX_NOTE_LENGTH = 600
 
 # Controls and direction overrides let a name from a landing file reorder or hide the text around it.
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

@@ -15,7 +15,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from orchestration.publishing.charts import DARK, LIGHT
-from orchestration.publishing.formats import clean, day_text, instant_text
+from orchestration.publishing.formats import MAX_NOTE_LENGTH, clean, day_text, instant_text
 from orchestration.publishing.page import Missing, Section, grade_note
 from orchestration.publishing.sections import backstop, credit, operations, record, risk, share
 from orchestration.publishing.sections.headline import Answer, Headline, headline
@@ -83,7 +83,7 @@ def _page(view: View, first: Headline, sections: list[Section]) -> str:
 
 def simulation_text(manifest: Mapping[str, Any]) -> tuple[str, str]:
     """What the banner says of the data, and the home's own note: simulated, measured, or not stated (never silence)."""
-    note = clean(manifest["simulation_note"]) if manifest.get("simulation_note") else ""
+    note = clean(manifest["simulation_note"], MAX_NOTE_LENGTH) if manifest.get("simulation_note") else ""
     state = manifest.get("is_simulated")
     if state is True:
         return "Simulation on public terms.", note

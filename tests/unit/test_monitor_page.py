@@ -225,6 +225,11 @@ def test_the_banner_never_lets_simulation_pass_in_silence(stated: bool | None, w
     assert words in render_monitor({}, manifest)
 
 
+def test_the_banner_says_the_whole_of_a_note_of_several_sentences() -> None:
+    note = "No meter is public. " * 12 + "Terms are assumed where graded so."
+    assert note in render_monitor({}, {**monitor_frames.manifest(), "simulation_note": note})
+
+
 def test_figures_after_the_as_of_month_are_not_seen(tables: dict[str, pl.DataFrame]) -> None:
     page = render_monitor(tables, {**monitor_frames.manifest(), "as_of": "2027-06-30"})
     assert "December 2027" not in page

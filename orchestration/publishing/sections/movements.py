@@ -5,7 +5,7 @@ The splits are arithmetic on published columns (volume before price, each at the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -240,33 +240,7 @@ def receivable_movements(view: View) -> list[Movement]:
     """Trade receivables, by the lines of the roll-forward, by currency."""
     name = "credit.fct_receivable_rollforward_month"
     frame = need(view, name, "contract_id", "month", "opening_amount", "closing_amount")
-    frame = upto(view, frame, "month", name)
-    month, rows = latest(frame, "month")
-    months = months_of(frame, "month")
-    before_month = (
-        months[-2] if len(months) > 1 else date(month.year - (month.month == 1), (month.month - 2) % 12 + 1, 1)
-    )
-    found = []
-    for currency, mine in currencies(view, rows):
-        effects = [
-            (label, sign * total(mine[column]))
-            for column, (label, sign) in ROLLFORWARD_LINES.items()
-            if column in mine.columns
-        ]
-        found.append(
-            Movement(
-                "Trade receivables",
-                currency,
-                before_month,
-                month,
-                total(mine["opening_amount"]),
-                total(mine["closing_amount"]),
-                effects,
-                "",
-                name,
-            )
-        )
-    return found
+    return _rolled_forward(view, "Trade receivables", name, frame, ROLLFORWARD_LINES)
 
 
 # Columns of the roll-forward between opening and closing: label and sign (READINGS.md: credit notes, cash and
@@ -294,30 +268,28 @@ def allowance_movements(view: View) -> list[Movement]:
     """The allowance for credit losses under CECL, by the lines of its roll-forward, by currency."""
     name = "credit.fct_allowance_rollforward_month"
     frame = need(view, name, "contract_id", "month", "standard", "opening_amount", "closing_amount")
-    frame = upto(view, frame.filter(pl.col("standard") == "cecl"), "month", name)
-    month, rows = latest(frame, "month")
+    return _rolled_forward(view, "Allowance (CECL)", name, frame.filter(pl.col("standard") == "cecl"), ALLOWANCE_LINES)
+
+
+def _rolled_forward(
+    view: View, what: str, name: str, frame: pl.DataFrame, lines: Mapping[str, tuple[str, int]]
+) -> list[Movement]:
+    month, rows = latest(upto(view, frame, "month", name), "month")
     before_month = date(month.year - (month.month == 1), (month.month - 2) % 12 + 1, 1)
-    found = []
-    for currency, mine in currencies(view, rows):
-        effects = [
-            (label, sign * total(mine[column]))
-            for column, (label, sign) in ALLOWANCE_LINES.items()
-            if column in mine.columns
-        ]
-        found.append(
-            Movement(
-                "Allowance (CECL)",
-                currency,
-                before_month,
-                month,
-                total(mine["opening_amount"]),
-                total(mine["closing_amount"]),
-                effects,
-                "",
-                name,
-            )
+    return [
+        Movement(
+            what,
+            currency,
+            before_month,
+            month,
+            total(mine["opening_amount"]),
+            total(mine["closing_amount"]),
+            [(label, sign * total(mine[column])) for column, (label, sign) in lines.items() if column in mine.columns],
+            "",
+            name,
         )
-    return found
+        for currency, mine in currencies(view, rows)
+    ]
 
 
 def exposure_movements(view: View) -> list[Movement]:
