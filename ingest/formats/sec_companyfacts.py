@@ -41,6 +41,8 @@ ISSUER_IDS: dict[int, str] = {1045810: "nvidia", 2488: "amd", 50863: "intel"}
 # A quarter has 13 or 14 weeks or three months, a year 52 or 53 weeks or twelve months.
 _QUARTER_DAYS = range(80, 101)
 _YEAR_DAYS = range(350, 380)
+_MEAN_QUARTER_DAYS = Decimal("91.3125")
+_LABEL_TOLERANCE_DAYS = 14  # fiscal years of 52 and 53 weeks stray from the mean quarter by less
 
 FACT_SCHEMA = pl.Schema(
     {
@@ -159,6 +161,23 @@ def _labels(facts: pl.DataFrame) -> dict[date, str]:
     return labels
 
 
+def _counted_label(labels: dict[date, str], end: date) -> str | None:
+    """`Q1 FY10` for a period that no filing is about (before the first one, or with its end misdated): counted in
+    quarters from the nearest one that has a label. None where `end` is no quarter's end by that count.
+    """
+    quarters = {known: label for known, label in labels.items() if label.startswith("Q")}
+    if not quarters:
+        return None
+    nearest = min(quarters, key=lambda known: (abs((known - end).days), known))
+    days = (end - nearest).days
+    steps = round(days / _MEAN_QUARTER_DAYS)
+    if abs(days - steps * _MEAN_QUARTER_DAYS) > _LABEL_TOLERANCE_DAYS:
+        return None
+    quarter, year = quarters[nearest].split(" FY")
+    index = int(year) * 4 + int(quarter[1:]) - 1 + steps
+    return f"Q{index % 4 + 1} FY{index // 4 % 100:02d}"
+
+
 def _latest_first(rows: pl.DataFrame) -> list[tuple[Any, ...]]:
     return (
         rows.sort("filed_date", "accession", descending=True)
@@ -220,7 +239,7 @@ def issuer_facts(path: Path, issuer_id: str, *, with_superseded: bool = False) -
     Returns:
         One row per item and fiscal_period_end (and per value, with_superseded): issuer_id, fiscal_period_end,
         fiscal_label
-        (`Q1 FY27`, null where no filing is about that period), item (see ITEMS), value in millions of the statement's
+        (`Q1 FY27`; null where the date ends no quarter), item (see ITEMS), value in millions of the statement's
         currency, unit (`USDm`), source (concept, form and accession), grade (P as filed, I for a derived fourth
         quarter), filed_date of the filing that first gave this value, days_in_period (null for balances), is_latest.
 
@@ -247,7 +266,7 @@ def issuer_facts(path: Path, issuer_id: str, *, with_superseded: bool = False) -
             {
                 "issuer_id": issuer_id,
                 "fiscal_period_end": end,
-                "fiscal_label": labels.get(end),
+                "fiscal_label": labels.get(end) or _counted_label(labels, end),
                 "item": item,
                 "value": one.value / 1_000_000,
                 "unit": f"{unit}m",

@@ -106,13 +106,17 @@ def fiscal_quarter(period_end: date, month: int, rule: str) -> tuple[int, int, i
 
 def issuer_facts(raw: pl.DataFrame) -> pl.DataFrame:
     """``issuer.fct_issuer_fact``: every fact as filed or found, with its grade (column ``grade`` of
-    ``raw.issuer_fact``), in a fixed order.
+    ``raw.issuer_fact``), in a fixed order. A fact whose source names no period is labelled by its date
+    (``to 2026-07-26``): the label is part of the key.
     """
     columns = {"grade": "evidence_grade"}
     return (
         raw.rename({old: new for old, new in columns.items() if old in raw.columns})
         .select(list(FACT_SCHEMA))
         .cast(pl.Schema(FACT_SCHEMA))
+        .with_columns(
+            pl.col("fiscal_label").fill_null(pl.format("to {}", pl.col("fiscal_period_end").dt.to_string("iso")))
+        )
         .unique(maintain_order=True)
         .sort(
             "issuer_id", "fiscal_period_end", "item", "fiscal_label", "value", "value_text", "source", nulls_last=True

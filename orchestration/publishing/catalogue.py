@@ -155,7 +155,8 @@ _ISSUER = [
         "issuer_id fiscal_period_end fiscal_label item value value_text unit source evidence_grade",
         own={
             "fiscal_label": (
-                "Fiscal period as the source names it, such as Q2 FY27, half-years and years too; null where it names none."
+                "Fiscal period as the source names it, such as Q2 FY27, half-years and years too; its last day "
+                "(to 2026-07-26) where the source names none."
             ),
             "source": "Where the fact was found, such as the filing.",
             "item": "What is stated, as the source names it; fct_issuer_quarter says which items it reads.",
