@@ -1,4 +1,4 @@
-"""Reference tables of a home: exchange rates, curves, default rates, prices, issuer facts.
+"""Reference tables of a home: exchange rates, curves, default rates, prices, issuer facts, profiles of telemetry.
 
 Reads HOME/reference/*.csv and SEC companyfacts JSON, checks every cell, and rewrites the raw.* reference tables whole.
 Terms and feeds are read elsewhere; nothing is converted, interpolated or filled here.
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import duckdb
 
 DEFAULT_ISSUER_ID = "nvidia"  # issuer_facts.csv names no issuer where all its rows are one issuer's
+# Published averages of cumulative default rates rest on the oldest cohorts alone beyond ten years, and fall there.
+RISING_HORIZON_YEARS = 10
+_SHOWN_PROBLEMS = 20  # a file with another separator or decimal sign is wrong in every line
 
 
 class HomeFolder(Protocol):
@@ -46,11 +49,14 @@ class ReferenceProblem:
 
 
 class ReferenceDataError(ValueError):
-    """Raised when a reference file cannot be used; holds every problem found, and prints them all."""
+    """Raised when a reference file cannot be used; holds every problem found, and prints the first of them."""
 
     def __init__(self, problems: list[ReferenceProblem]) -> None:
         self.problems = problems
-        super().__init__("\n".join(str(problem) for problem in problems))
+        lines = [f"reference/{problem}" for problem in problems[:_SHOWN_PROBLEMS]]
+        if len(problems) > _SHOWN_PROBLEMS:
+            lines.append(f"… and {len(problems) - _SHOWN_PROBLEMS:,} more")
+        super().__init__("\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,20 @@ def check_date(cell: str) -> str | None:
     return None
 
 
-def check_integer(cell: str) -> str | None:
-    """A whole number, or what is wrong with it."""
+def check_count(cell: str) -> str | None:
+    """A whole number of at least 0, or what is wrong with it."""
     try:
         is_plain = str(int(cell)) == cell.removeprefix("+")
     except ValueError:
         is_plain = False
-    return None if is_plain else f"{cell!r} is no whole number"
+    if not is_plain:
+        return f"{cell!r} is no whole number"
+    return f"{cell} is below 0" if int(cell) < 0 else None
+
+
+def check_years(cell: str) -> str | None:
+    """A whole number of years of at least 1, or what is wrong with it."""
+    return check_count(cell) or (f"{cell} is below 1" if int(cell) < 1 else None)
 
 
 def _decimal_places(value: Decimal) -> int:
@@ -169,7 +182,7 @@ TABLES = (
         (
             Column("agency", "VARCHAR", check_text),
             Column("rating", "VARCHAR", check_text),
-            Column("horizon_years", "INTEGER", check_integer),
+            Column("horizon_years", "INTEGER", check_years),
             Column("cumulative_default_rate", "DECIMAL(18,9)", _FRACTION),
             Column("withdrawn_rate", "DECIMAL(18,9)", _FRACTION),
             Column("source", "VARCHAR", check_text),
@@ -221,6 +234,53 @@ TABLES = (
 )
 DERIVED_COLUMNS = frozenset({("issuer_fact", "value")})
 
+_NUMBER = check_decimal(18, 9)
+_SHAPE = check_decimal(18, 9, _ZERO)
+
+
+def _profile(name: str, columns: dict[str, Callable[[str], str | None]], *key: str) -> ReferenceTable:
+    return ReferenceTable(
+        name,
+        f"{name}.csv",
+        (
+            *(Column(column, "VARCHAR", check) for column, check in columns.items()),
+            Column("source", "VARCHAR", check_text),
+        ),
+        (*key, "source"),
+    )
+
+
+# Shapes of real clusters for the simulated feeds: checked here with all the others, read by the simulator, never landed.
+PROFILE_TABLES = (
+    _profile(
+        "telemetry_profile_week",
+        {
+            "hour_of_week": check_count,
+            "relative_level": _SHAPE,
+            "relative_spread": _SHAPE,
+            "hour_count": check_count,
+        },
+        "hour_of_week",
+    ),
+    _profile(
+        "telemetry_profile_power",
+        {"utilization_pct": _SHAPE, "power_fraction": _SHAPE, "power_spread": _SHAPE, "sample_count": check_count},
+        "utilization_pct",
+    ),
+    _profile(
+        "telemetry_profile_gap",
+        {"gap_hours": check_count, "gap_count": check_count, "expected_hours": check_count},
+        "gap_hours",
+    ),
+    _profile("telemetry_profile_step", {"quantile": _FRACTION, "hourly_change_pct": _NUMBER}, "quantile"),
+    _profile("telemetry_profile_level", {"item": check_text, "value": _NUMBER, "unit": check_text}, "item"),
+    _profile(
+        "telemetry_profile_model",
+        {"item": check_text, "value": _SHAPE, "unit": check_text, "grade": check_text},
+        "item",
+    ),
+)
+
 Row = dict[str, str | None]
 
 
@@ -232,20 +292,33 @@ def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"CREATE TABLE IF NOT EXISTS raw.{table.table} ({columns})")
 
 
-def write_reference(con: duckdb.DuckDBPyConnection, home: HomeFolder) -> dict[str, int]:
-    """Rewrite every raw reference table from HOME/reference; row counts by table.
+def read_reference(home: HomeFolder) -> dict[str, list[Row]]:
+    """The checked rows of every raw reference table as text cells; a file that is absent gives no rows.
 
-    A file that is absent gives an empty table. Raises ReferenceDataError, naming file and line of every problem, before
-    anything is written.
+    Raises:
+        ReferenceDataError: some file of the folder, also a profile of the simulator, cannot be used; it names file,
+            line and column of every problem.
     """
     folder = home.path / "reference"
     problems: list[ReferenceProblem] = []
-    rows_by_table = {table.table: list(_read_table(folder / table.file, table, problems)) for table in TABLES}
+    rows_by_table = {table.table: _read_table(folder / table.file, table, problems) for table in TABLES}
+    for profile in PROFILE_TABLES:
+        _read_table(folder / profile.file, profile, problems)
     filed, filed_problems = _read_companyfacts(folder)
     problems += filed_problems
     rows_by_table["issuer_fact"] += filed
     if problems:
         raise ReferenceDataError(problems)
+    return rows_by_table
+
+
+def write_reference(con: duckdb.DuckDBPyConnection, home: HomeFolder) -> dict[str, int]:
+    """Rewrite every raw reference table from HOME/reference; row counts by table.
+
+    A file that is absent gives an empty table. Raises ReferenceDataError (see `read_reference`) before anything is
+    written.
+    """
+    rows_by_table = read_reference(home)
     create_reference_tables(con)
     for table in TABLES:
         _replace(con, table, rows_by_table[table.table])
@@ -270,43 +343,67 @@ def _replace(con: duckdb.DuckDBPyConnection, table: ReferenceTable, rows: list[R
         con.unregister("reference_rows")
 
 
-def _read_table(path: Path, table: ReferenceTable, problems: list[ReferenceProblem]) -> Iterator[Row]:
+def _read_table(path: Path, table: ReferenceTable, problems: list[ReferenceProblem]) -> list[Row]:
     """The checked rows of one file as text cells; what is wrong goes to `problems`."""
     if not path.exists():
-        return
+        return []
     expected = [column for column in table.columns if (table.table, column.name) not in DERIVED_COLUMNS]
-    seen: dict[tuple[str | None, ...], int] = {}
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         problems.append(ReferenceProblem(path.name, 0, "file", f"not UTF-8: {error}", "Save it as UTF-8."))
-        return
+        return []
+    except OSError as error:
+        problems.append(ReferenceProblem(path.name, 0, "file", f"{error.strerror}", "Make it a readable file."))
+        return []
     reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
     heads = {column.name: _head(column, reader.fieldnames or []) for column in expected}
-    for column in expected:
-        if heads[column.name] is None and not column.optional:
-            names = " or ".join((column.name, *column.source_names))
-            problems.append(ReferenceProblem(path.name, 1, column.name, "column missing", f"Add a column {names}."))
-    if any(heads[column.name] is None and not column.optional for column in expected):
-        return
+    missing = [column for column in expected if heads[column.name] is None and not column.optional]
+    for column in missing:
+        names = " or ".join((column.name, *column.source_names))
+        problems.append(ReferenceProblem(path.name, 1, column.name, "column missing", f"Add a column {names}."))
+    if missing:
+        return []
+    lines: list[tuple[int, Row]] = []
     try:
-        for cells in reader:
-            row = _checked_row(path, table, heads, cells, line=reader.line_num, problems=problems)
-            key = tuple(row[name] for name in table.key)
-            if key in seen:
-                problems.append(
-                    ReferenceProblem(
-                        path.name,
-                        reader.line_num,
-                        ", ".join(table.key),
-                        f"the same key as line {seen[key]}",
-                        "Keep one of the two.",
-                    )
-                )
-            seen.setdefault(key, reader.line_num)
-            yield row
+        lines += (
+            (reader.line_num, _checked_row(path, table, heads, cells, line=reader.line_num, problems=problems))
+            for cells in reader
+        )
     except csv.Error as error:
         problems.append(ReferenceProblem(path.name, reader.line_num, "line", str(error), "Mend the quotes."))
+    problems += _twice(path, table, lines)
+    if table.table == "default_rate" and not problems:
+        problems += _impossible_default_rates(path, lines)
+    return [row for _, row in lines]
+
+
+def _twice(path: Path, table: ReferenceTable, lines: list[tuple[int, Row]]) -> Iterator[ReferenceProblem]:
+    seen: dict[tuple[str | None, ...], int] = {}
+    for line, row in lines:
+        key = tuple(row[name] for name in table.key)
+        if key in seen:
+            said = f"the same key as line {seen[key]}"
+            yield ReferenceProblem(path.name, line, ", ".join(table.key), said, "Keep one of the two.")
+        seen.setdefault(key, line)
+
+
+def _impossible_default_rates(path: Path, lines: list[tuple[int, Row]]) -> Iterator[ReferenceProblem]:
+    """Rates by horizon that no cohort can have: a cumulative rate that falls, or more defaulted and withdrawn than all."""
+    before: dict[tuple[str | None, str | None], tuple[int, Decimal]] = {}
+    for line, row in sorted(lines, key=lambda one: int(one[1]["horizon_years"] or 0)):
+        years, rate = int(row["horizon_years"] or 0), Decimal(row["cumulative_default_rate"] or 0)
+        withdrawn, grade = Decimal(row["withdrawn_rate"] or 0), (row["agency"], row["rating"])
+        if rate + withdrawn > 1:
+            said = f"{rate} defaulted and {withdrawn} withdrawn are more than all"
+            yield ReferenceProblem(path.name, line, "withdrawn_rate", said, "Correct one of the two.")
+        if years > RISING_HORIZON_YEARS:
+            continue
+        earlier, lower = before.get(grade, (line, rate))
+        if rate < lower:
+            said = f"{rate} after {lower} in line {earlier}, a shorter horizon of the same rating"
+            yield ReferenceProblem(path.name, line, "cumulative_default_rate", said, "Cumulative rates never fall.")
+        before[grade] = (line, rate)
 
 
 def _head(column: Column, heads: Sequence[str]) -> str | None:

@@ -92,6 +92,7 @@ def run(
         out.print(f"Nothing new: the snapshot of run {manifest['run_id']} (as of {manifest['as_of']}) is current.")
         out.print(f"  {settings.published_path}", highlight=False)
         return
+    _check_reference(settings)
     from orchestration.display import TerminalProgress  # noqa: PLC0415
 
     with TerminalProgress() as progress:
@@ -153,6 +154,7 @@ def simulate() -> None:
     if home.simulation is None:
         out.print("This home declares no simulation (home.yaml: simulation), so nothing is simulated.")
         return
+    _check_reference(settings)
     missing = missing_feeds(home)
     with TerminalProgress() as progress:
         progress.step(f"Simulating {len(missing)} feeds")
@@ -309,6 +311,13 @@ def _load(settings: Settings) -> Any:
 def _report_problems(settings: Settings) -> None:
     for problem in _load(settings).problems:
         err.print(f"left out: {problem}", style="yellow", highlight=False, markup=False)
+
+
+def _check_reference(settings: Settings) -> None:
+    from orchestration.readiness import check_reference  # noqa: PLC0415 - it imports the credit jobs' libraries
+
+    for note in check_reference(_load(settings)):
+        err.print(f"missing: reference/{note}", style="yellow", highlight=False, markup=False)
 
 
 def _manifest(settings: Settings) -> dict[str, Any]:

@@ -357,14 +357,17 @@ def _covers(target: tuple[str, str], document: Document, on: date) -> bool:
 
 
 def _names(reference: str, document: Document) -> bool:
-    """Whether a remittance reference names the document: its item id, or its service month as YYYY-MM where no item
-    id is given.
+    """Whether a remittance reference names the document: its item id as a whole token (INV-1 is not in INV-10, nor in
+    PRE-INV-1), or its service month as YYYY-MM where no item id is given. A full stop, comma, bracket or slash ends a
+    token.
     """
     if not reference:
         return False
-    if document.item_id in reference:
+    if document.item_id in reference and re.search(
+        rf"(?<![\w:.-]){re.escape(document.item_id)}(?![\w:-]|\.\w)", reference
+    ):
         return True
-    if ":" in reference:
+    if re.search(r"\w:\w", reference):  # it names some other item
         return False
     return f"{document.service_month:%Y-%m}" in {"-".join(found) for found in _SERVICE_MONTH.findall(reference)}
 

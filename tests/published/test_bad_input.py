@@ -136,6 +136,24 @@ def test_an_invalid_home_file_is_named_by_line_and_key(tmp_path: Path, text: str
 
 
 @pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["report"], ["status"], ["verify"], ["close", "2027-01"]])
+def test_contracts_without_default_rates_end_at_once_with_file_and_remedy(tmp_path: Path) -> None:
+    home = write_small_home(tmp_path / "home")
+    (home / "reference" / "default_rates.csv").unlink()
+    done = parkledger(home, "run")
+    assert done.returncode == cli.EXIT_BAD_INPUT
+    assert "reference/default_rates.csv:0: file: it is missing or has no rows. Credit loss needs it" in done.stderr
+    assert not (home / "dagster").exists()
+
+
+def test_a_malformed_reference_table_ends_at_once_with_file_line_column_and_remedy(tmp_path: Path) -> None:
+    home = write_small_home(tmp_path / "home")
+    path = home / "reference" / "default_rates.csv"
+    path.write_text(path.read_text().replace("SP,B,1,0.0376", "SP,B,1,0_0376", 1))
+    done = parkledger(home, "run")
+    assert (done.returncode, (home / "dagster").exists()) == (cli.EXIT_BAD_INPUT, False)
+    assert "cumulative_default_rate: '0_0376' is no decimal number. Correct the cell." in done.stderr
+
+
 def test_nothing_can_be_asked_before_the_first_run(
     tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,19 @@ def test_cash_goes_to_the_item_that_it_names_though_another_is_older():
         assert applications(out) == [("p", SECOND, D("100.00"), "named_item")]
 
 
+@pytest.mark.parametrize("reference", ["{}0", "x-{}", "{}-b", "{}:1", "a.{}", "{}.2"])
+def test_an_item_is_not_named_by_the_longer_id_of_another(reference: str):
+    # The younger item's id is part of the reference; the older one gets the cash, as where nothing is named.
+    out = ran(TWO, [payment("p", MAR, "50.00", reference.format(SECOND))])
+    assert applications(out) == [("p", FIRST, D("50.00"), "oldest_undisputed")]
+
+
+@pytest.mark.parametrize("reference", ["{}.", "({})", "no. {}, thanks", "{}/other", "a {};b", "Ref: 2027-01"])
+def test_an_item_is_named_between_spaces_and_stops(reference: str):
+    out = ran(TWO, [payment("p", MAR, "50.00", reference.format(SECOND))])
+    assert applications(out) == [("p", SECOND, D("50.00"), "named_item")]
+
+
 def test_cash_that_names_nothing_goes_to_the_item_of_its_exact_amount():
     assert applications(ran(TWO, [payment("p", MAR, "200.00")])) == [("p", SECOND, D("200.00"), "exact_amount")]
 

@@ -10,7 +10,14 @@ import duckdb
 import pytest
 from scipy.interpolate import PchipInterpolator
 
-from ingest.reference import TABLES, ReferenceDataError, write_reference
+from ingest.reference import (
+    PROFILE_TABLES,
+    TABLES,
+    ReferenceDataError,
+    ReferenceTable,
+    check_text,
+    write_reference,
+)
 from ingest.reference_tools import tables, yield_curve
 
 TRACKED = Path(__file__).resolve().parents[2] / "data" / "reference"
@@ -148,6 +155,10 @@ def test_the_same_key_twice_is_a_fault(home: SimpleNamespace) -> None:
         ("SP,AAA,1,0,", "SP,AAA,one,0,", "'one' is no whole number"),
         ("SP,AAA,1,0,", "SP,AAA,1_0,0,", "'1_0' is no whole number"),
         ("SP,AAA,1,0,", "SP,,1,0,", "default_rates.csv:2: rating: empty"),
+        ("SP,AAA,1,0,", "SP,AAA,-1,0,", "default_rates.csv:2: horizon_years: -1 is below 0"),
+        ("SP,AAA,1,0,", "SP,AAA,0,0,", "default_rates.csv:2: horizon_years: 0 is below 1"),
+        ("SP,AAA,1,0,", "SP,AAA,1,0.5,", "cumulative_default_rate: 0.0003 after 0.5 in line 2"),
+        ("SP,AAA,1,0,0.0317", "SP,AAA,1,0.0001,1", "withdrawn_rate: 0.0001 defaulted and 1 withdrawn are more than all"),
     ],
 )
 def test_what_is_wrong_is_said(home: SimpleNamespace, old: str, new: str, said: str) -> None:
@@ -159,6 +170,34 @@ def test_what_is_wrong_is_said(home: SimpleNamespace, old: str, new: str, said: 
 def test_numbers_that_are_none_are_refused(home: SimpleNamespace, cell: str) -> None:
     change(home, "power_price.csv", "42.71", cell)
     assert faults(home)[0].startswith("power_price.csv:3: price_per_mwh:")
+
+
+@pytest.mark.parametrize("table", [*TABLES, *PROFILE_TABLES], ids=lambda table: table.file)
+def test_a_wrong_header_and_a_bad_cell_of_every_table_are_named(home: SimpleNamespace, table: ReferenceTable) -> None:
+    path = home.path / "reference" / table.file
+    header, first, *rest = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    needed = next(c for c in reversed(table.columns) if not c.optional and c.name != "value")
+    path.write_text("".join([header.replace(needed.name, "surprise"), first, *rest]), encoding="utf-8")
+    (said,) = [one for one in faults(home) if one.startswith(table.file)]
+    assert said == f"{table.file}:1: {needed.name}: column missing. Add a column {needed.name}."
+    checked = next(c for c in table.columns if c.check is not check_text)
+    place = next(csv.reader([header])).index(checked.name)
+    cells = next(csv.reader([first]))
+    cells[place] = "dear"
+    path.write_text(header + ",".join(f'"{cell}"' for cell in cells) + "\n" + "".join(rest), encoding="utf-8")
+    (said,) = [one for one in faults(home) if one.startswith(table.file)]
+    assert said.startswith(f"{table.file}:2: {checked.name}: 'dear' is no ")
+
+
+def test_a_thousand_wrong_lines_are_counted_not_printed(home: SimpleNamespace) -> None:
+    path = home.path / "reference" / "fx.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("EUR,AUD,", "EUR,AUD,x"), encoding="utf-8")
+    with pytest.raises(ReferenceDataError) as raised:
+        land(home)
+    printed = str(raised.value).splitlines()
+    assert len(printed) == 21
+    assert printed[0].startswith("reference/fx.csv:2: rate: 'x1.6147' is no decimal number")
+    assert printed[-1] == f"… and {len(raised.value.problems) - 20:,} more"
 
 
 def test_a_file_that_is_not_utf_8_is_named(home: SimpleNamespace) -> None:

@@ -1,0 +1,83 @@
+"""Whether a home's reference tables can carry its contracts: asked before Dagster starts, so that a fault costs seconds.
+
+The cells of each table are checked in `ingest.reference`; here, only what the terms need of them.
+"""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from ingest.reference import ReferenceDataError, ReferenceProblem, Row, read_reference
+from ingest.simulate.profiles import load_profile
+from ingest.terms.home import Home
+from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.lifetime_ecl import cumulative_pd_at, curve_of
+
+# What is computed instead where a table has no rows.
+WITHOUT = {
+    "yield_curve": "yield_curve.csv: cash flows are discounted at the policy discount_rate",
+    "gpu_price_index": "gpu_price_index.csv: prices ahead start from running leases",
+    "issuer_fact": "issuer_facts.csv: the vendor's own figures are n/a",
+}
+_DEFAULT_RATE_SCHEMA = {
+    "agency": pl.String,
+    "rating": pl.String,
+    "horizon_years": pl.Int64,
+    "cumulative_default_rate": pl.Float64,
+    "withdrawn_rate": pl.Float64,
+}
+
+
+def check_reference(home: Home) -> list[str]:
+    """What is computed otherwise because a table that contracts use has no rows.
+
+    Raises:
+        ReferenceDataError: a file cannot be read or a cell is wrong; a contract's operator has no default rates; a
+            contract is in a currency that its park or the home is not, and no rate is there; the simulator's profiles
+            lack an item.
+    """
+    rows = read_reference(home)
+    problems = [*_default_rates(home, rows["default_rate"]), *_exchange_rates(home, rows["fx_rate"]), *_profiles(home)]
+    if problems:
+        raise ReferenceDataError(problems)
+    return [text for table, text in WITHOUT.items() if home.contracts and not rows[table]]
+
+
+def _default_rates(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
+    """Every operator with a contract needs the curve of its rating; one without a rating takes the policy's."""
+    file = "default_rates.csv"
+    if home.contracts and not rows:
+        yield ReferenceProblem(file, 0, "file", "it is missing or has no rows", "Credit loss needs it: put it there.")
+        return
+    table = pl.DataFrame(
+        [{name: row[name] for name in _DEFAULT_RATE_SCHEMA} for row in rows],
+        schema=dict.fromkeys(_DEFAULT_RATE_SCHEMA, pl.String),
+    ).cast(pl.Schema(_DEFAULT_RATE_SCHEMA))
+    for contract in home.contracts.values():
+        operator = home.parks[contract.park_id].operator
+        is_unrated = (operator.rating or "").strip().upper() in {"", "NR", "WR", "D", "SD", "RD"}
+        rating = home.policies.unrated_rating if is_unrated else str(operator.rating)
+        try:
+            cumulative_pd_at(curve_of(table, operator.rating_agency, rating), [1.0])
+        except CreditInputError as error:
+            said = f"{error} (operator {operator.operator_id}, contract {contract.contract_id})"
+            yield ReferenceProblem(file, 0, "rating", said, "Add the rating's rows, or correct the park's operator.")
+
+
+def _exchange_rates(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
+    quoted = {row[side] for row in rows for side in ("from_currency", "to_currency")}
+    for contract in home.contracts.values():
+        used = {contract.currency_code, home.parks[contract.park_id].currency_code, home.reporting_currency_code}
+        for currency in sorted(used - quoted) if len(used) > 1 else ():
+            said = f"no rate of {currency}, which contract {contract.contract_id} needs"
+            yield ReferenceProblem("fx.csv", 0, "from_currency", said, "Add its rates.")
+
+
+def _profiles(home: Home) -> Iterator[ReferenceProblem]:
+    if home.simulation is None:
+        return
+    try:
+        load_profile(home.path / "reference")
+    except KeyError as error:
+        said = f"item {error} is missing"
+        yield ReferenceProblem("telemetry_profile_*.csv", 0, "item", said, "Add its row, or remove the file.")

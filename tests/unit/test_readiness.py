@@ -1,0 +1,77 @@
+"""What contracts need of the reference tables is asked before anything runs."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from simulated_home import NORTH, write_home
+
+from ingest.reference import ReferenceDataError
+from ingest.terms.home import load_home
+from orchestration.readiness import WITHOUT, check_reference
+
+TRACKED = Path(__file__).resolve().parents[2] / "data" / "reference"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    write_home(tmp_path, as_of="2027-04-20")
+    shutil.copytree(TRACKED, tmp_path / "reference")
+    return tmp_path
+
+
+def faults(home: Path) -> list[str]:
+    with pytest.raises(ReferenceDataError) as raised:
+        check_reference(load_home(home))
+    return [str(problem) for problem in raised.value.problems]
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_tracked_tables_carry_a_home_of_contracts(home: Path) -> None:
+    assert check_reference(load_home(home)) == []
+
+
+def test_default_rates_must_be_there_and_the_others_are_said_to_be_missing(home: Path) -> None:
+    for table in ("yield_curve", "gpu_price_index", "issuer_facts", "power_price", "fx"):
+        (home / "reference" / f"{table}.csv").unlink()
+    assert check_reference(load_home(home)) == list(WITHOUT.values())
+    (home / "reference" / "default_rates.csv").unlink()
+    assert faults(home) == [
+        "default_rates.csv:0: file: it is missing or has no rows. Credit loss needs it: put it there."
+    ]
+
+
+def test_an_operators_rating_without_default_rates_is_named_with_operator_and_contract(home: Path) -> None:
+    rewrite(home / "parks" / f"{NORTH}.yaml", "rating: B, rating_agency: SP", "rating: Baa2, rating_agency: MDY")
+    assert faults(home) == [
+        f"default_rates.csv:0: rating: no default table for rating Baa2 of agency MDY (operator {NORTH}-op, contract "
+        f"{NORTH}-c). Add the rating's rows, or correct the park's operator."
+    ]
+
+
+def test_a_contract_in_another_currency_needs_exchange_rates(home: Path) -> None:
+    rewrite(home / "contracts" / f"{NORTH}-c.yaml", "currency_code: USD", "currency_code: JPY")
+    assert [said for said in faults(home) if "fx.csv" in said] == [
+        f"fx.csv:0: from_currency: no rate of JPY, which contract {NORTH}-c needs. Add its rates."
+    ]
+
+
+def test_a_home_without_contracts_needs_no_table(home: Path) -> None:
+    shutil.rmtree(home / "reference")
+    for contract in (home / "contracts").glob("*.yaml"):
+        contract.unlink()
+    for park in (home / "parks").glob("*.yaml"):
+        park.write_text("\n".join(line for line in park.read_text().splitlines() if "contract_id" not in line))
+    assert check_reference(load_home(home)) == []
+
+
+def test_a_profile_without_an_item_is_named(home: Path) -> None:
+    rewrite(home / "reference" / "telemetry_profile_level.csv", "busy_spread_fraction", "busy_spread")
+    assert faults(home) == [
+        "telemetry_profile_*.csv:0: item: item 'busy_spread_fraction' is missing. Add its row, or remove the file."
+    ]
