@@ -226,7 +226,8 @@ def _quarter_row(
     return {
         "issuer_id": issuer_id,
         "fiscal_period_end": period_end,
-        "fiscal_label": labels[0] if labels else None,
+        # The first word of filings errs at times (a 10-Q of a first quarter tagged Q2); a known calendar does not.
+        "fiscal_label": f"Q{number} FY{year % 100:02d}" if year is not None else labels[0],
         "fiscal_year": year,
         "fiscal_quarter": number,
         "days_in_quarter": days,

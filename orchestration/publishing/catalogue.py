@@ -183,7 +183,7 @@ _ISSUER = [
         ),
         own={
             "fiscal_period_end": "Last day of the fiscal quarter.",
-            "fiscal_label": "Quarter as the filing names it, such as Q2 FY27.",
+            "fiscal_label": "Quarter by the issuer's fiscal calendar, such as Q2 FY27; as the filing names it where no calendar is known.",
             "fiscal_year": "Fiscal year by the vendor's calendar; null where the issuer has none.",
             "fiscal_quarter": "Quarter of the fiscal year, 1 to 4; null where the issuer has no calendar.",
             "days_in_quarter": (

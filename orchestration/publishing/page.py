@@ -16,13 +16,14 @@ from orchestration.publishing.formats import (
     Scale,
     foot,
     foot_grid,
+    join_words,
     missing,
     number,
     percent,
     to_decimal,
     words,
 )
-from orchestration.publishing.view import CannotCompute, Evidence, View
+from orchestration.publishing.view import NO_CONTRACT, CannotCompute, Evidence, View
 
 
 @dataclass(frozen=True)
@@ -163,11 +164,17 @@ ZERO_CELL = Cell("–", "zero", exact="0")
 def build(view: View, ident: str, title: str, question: str, parts: Sequence[tuple[str, Builder]]) -> Section:
     """A section from its parts; a part that cannot be computed becomes the sentence that says why."""
     blocks: list[Block] = []
+    without_contract: list[str] = []
     for what, builder in parts:
         try:
             blocks.extend(builder(view))
         except CannotCompute as reason:
-            blocks.append(Missing(what, str(reason)))
+            if str(reason) == NO_CONTRACT:
+                without_contract.append(what)
+            else:
+                blocks.append(Missing(what, str(reason)))
+    if without_contract:
+        blocks.append(Missing(join_words(without_contract), NO_CONTRACT))
     return Section(ident, title, question, blocks)
 
 

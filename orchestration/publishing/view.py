@@ -25,6 +25,7 @@ GRADES = {
     "S2": "aggregator",
     "assumed": "assumed here: not public",
 }
+NO_CONTRACT = "this home has no contract"
 CHART_MONTHS = 24
 TABLE_MONTHS = 13
 
@@ -86,8 +87,18 @@ def need(view: View, name: str, *columns: str) -> pl.DataFrame:
     if lacking:
         raise CannotCompute(f"table {name} has no column {', '.join(lacking)}")
     if frame.is_empty():
-        raise CannotCompute(f"table {name} has no rows")
+        raise CannotCompute(NO_CONTRACT if _needs_contract(view, name) else f"table {name} has no rows")
     return frame
+
+
+def _needs_contract(view: View, name: str) -> bool:
+    """Whether the table is empty because the home has no contract: then nothing is wrong with it."""
+    known = view.tables.get("core.dim_contract")
+    of_contracts = name.startswith(("revenue_share.", "backstop.", "ledger.", "credit.")) or name in {
+        "core.fct_contract_terms",
+        "core.dim_contract",
+    }
+    return of_contracts and known is not None and known.is_empty()
 
 
 def optional(view: View, name: str, *columns: str) -> pl.DataFrame | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -122,17 +120,3 @@ def test_a_second_run_changes_no_table(home: Path) -> None:
 def test_every_unit_test_of_the_project_passes(home: Path) -> None:
     done = run_dbt(home, "test", "--select", "test_type:unit")
     assert done.returncode == 0, done.stdout[-6000:]
-
-
-@pytest.mark.slow
-def test_the_models_lint(home: Path) -> None:
-    project = Path(__file__).parents[2]
-    done = subprocess.run(
-        ["sqlfluff", "lint", "dbt_project/models"],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PATH": f"{project / '.venv' / 'bin'}:{os.environ['PATH']}"},
-    )
-    assert done.returncode == 0, done.stdout[-4000:]

@@ -49,8 +49,15 @@ def test_the_tracked_medians_are_those_of_the_scrape(source: Path) -> None:
     assert sorted(rows) == sorted(tables.price_median_rows(source))
 
 
-def test_the_issuers_facts_carry_over_unchanged(source: Path) -> None:
-    assert (TRACKED_REFERENCE / "issuer_facts.csv").read_bytes() == (source / "nvidia_financials.csv").read_bytes()
+def test_the_issuers_facts_carry_over_unchanged_and_ours_follow(source: Path) -> None:
+    collected = (source / "nvidia_financials.csv").read_text(encoding="utf-8")
+    ours = (TRACKED_REFERENCE / "issuer_facts.csv").read_text(encoding="utf-8")
+    assert ours.startswith(collected)
+    added = list(csv.reader(ours.removeprefix(collected).splitlines()))
+    assert {row[2].startswith("ai_cloud_agreements_") for row in added} == {True}
+    # Maturity of the AI-cloud agreements: 0, 6, 8, 7, 6 and 9 bn from the rest of FY27 on; the total filed is 36 bn.
+    assert [int(row[3]) for row in added] == [0, 6_000, 8_000, 7_000, 6_000, 9_000]
+    assert ",ai_cloud_agreements,36000," in collected
 
 
 def test_companyfacts_in_the_reference_folder_become_issuer_facts(source: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from build_home import BIOHPC, HELIOS, METERS, build_real_home
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RUN_LIMIT_SECONDS = 900
+RUN_LIMIT_SECONDS = 1800
 
 pytestmark = pytest.mark.slow
 

@@ -48,10 +48,10 @@ def test_default_rates_must_be_there_and_the_others_are_said_to_be_missing(home:
 
 def test_an_operators_rating_without_default_rates_is_named_with_operator_and_contract(home: Path) -> None:
     rewrite(home / "parks" / f"{NORTH}.yaml", "rating: B, rating_agency: SP", "rating: Baa2, rating_agency: MDY")
-    assert faults(home) == [
-        f"default_rates.csv:0: rating: no default table for rating Baa2 of agency MDY (operator {NORTH}-op, contract "
-        f"{NORTH}-c). Add the rating's rows, or correct the park's operator."
-    ]
+    (said,) = faults(home)
+    assert said.startswith("default_rates.csv:0: rating: ")
+    assert "Baa2" in said
+    assert f"(operator {NORTH}-op, contract {NORTH}-c). Add the rating's rows, or correct the park's operator." in said
 
 
 def test_a_contract_in_another_currency_needs_exchange_rates(home: Path) -> None:

@@ -158,7 +158,11 @@ def test_the_same_key_twice_is_a_fault(home: SimpleNamespace) -> None:
         ("SP,AAA,1,0,", "SP,AAA,-1,0,", "default_rates.csv:2: horizon_years: -1 is below 0"),
         ("SP,AAA,1,0,", "SP,AAA,0,0,", "default_rates.csv:2: horizon_years: 0 is below 1"),
         ("SP,AAA,1,0,", "SP,AAA,1,0.5,", "cumulative_default_rate: 0.0003 after 0.5 in line 2"),
-        ("SP,AAA,1,0,0.0317", "SP,AAA,1,0.0001,1", "withdrawn_rate: 0.0001 defaulted and 1 withdrawn are more than all"),
+        (
+            "SP,AAA,1,0,0.0317",
+            "SP,AAA,1,0.0001,1",
+            "withdrawn_rate: 0.0001 defaulted and 1 withdrawn are more than all",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(home: SimpleNamespace, old: str, new: str, said: str) -> None:

@@ -102,6 +102,12 @@ class Headline:
         return len({(move.month_before, move.month) for move in self.moves}) == 1
 
     @property
+    def nothing_moves(self) -> str:
+        """The one reason why there is no movement at all; empty where there is one, or where the reasons differ."""
+        reasons = {reason for _, reason in self.moves_missing}
+        return "" if self.moves or len(reasons) != 1 else reasons.pop()
+
+    @property
     def months(self) -> tuple[str, str]:
         """Heads of the two columns of movements."""
         if not self.same_months:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -24,6 +24,7 @@ from orchestration.publishing.formats import (
     quantity_scale,
     short_day_text,
     short_month_text,
+    to_decimal,
     unit_text,
 )
 from orchestration.publishing.page import (
@@ -49,7 +50,6 @@ from orchestration.publishing.view import (
     TABLE_MONTHS,
     CannotCompute,
     View,
-    latest,
     months_of,
     need,
     optional,
@@ -83,7 +83,8 @@ def _energised(row: dict[str, Any], view: View) -> bool:
 def _programme_prose(view: View) -> Sequence[Block]:
     tranches = need(view, "core.dim_tranche", "tranche_id", "park_id", "gpu_count", "energised_date").to_dicts()
     live = [row for row in tranches if _energised(row, view)]
-    parks = {row["park_id"] for row in tranches}
+    listed = optional(view, "core.dim_park", "park_id")
+    parks = {row["park_id"] for row in tranches} | set(listed["park_id"] if listed is not None else ())
     gpus, planned = (total(row["gpu_count"] for row in rows) for rows in (live, tranches))
     models = sorted({clean(row["gpu_model"]) for row in live if row.get("gpu_model")})
     sentence = (
@@ -204,8 +205,29 @@ def capacity(view: View) -> Section:
     )
 
 
+def _until_last_measured(months: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Each park's months up to its last one with something in the columns; all of them where there is none such.
+
+    A park whose feeds end before the as-of month, as a published trace does, is shown as it was last measured.
+    """
+    measured = pl.any_horizontal(pl.col(column).fill_null(0) > 0 for column in columns)
+    last = pl.col("month").filter(measured).max().over("park_id").fill_null(pl.col("month").max())
+    return months.filter(pl.col("month") <= last)
+
+
+def _last_rows(months: pl.DataFrame) -> tuple[date | None, pl.DataFrame]:
+    """Each park's last row, and the month where it is the same for all."""
+    rows = months.group_by("park_id", maintain_order=True).last().sort("park_id")
+    known = months_of(rows, "month")
+    return (known[0] if len(known) == 1 else None), rows
+
+
+def _chart_window(months: pl.DataFrame) -> pl.DataFrame:
+    return months.group_by("park_id", maintain_order=True).tail(CHART_MONTHS)
+
+
 def _capacity_months(view: View) -> pl.DataFrame:
-    """Sums by park and month, with occupancy and utilisation as ratios of the sums."""
+    """Sums by park and month, each park up to the month in which it was last measured."""
     frame = need(view, CAPACITY, "tranche_id", "service_date", "park_id", *HOURS)
     summed = (
         frame.filter(pl.col("service_date") <= view.as_of)
@@ -214,22 +236,47 @@ def _capacity_months(view: View) -> pl.DataFrame:
         .agg([pl.col(column).sum() for column in HOURS])
         .sort("park_id", "month")
     )
-    return upto(view, summed, "month", CAPACITY)
+    return _until_last_measured(upto(view, summed, "month", CAPACITY), *HOURS[1:])
+
+
+def _said_of_capacity(rows: pl.DataFrame, opening: str) -> str:
+    sums = {column: total(rows[column]) for column in HOURS}
+    occupancy = ratio(sums["leased_gpu_hours"], sums["available_gpu_hours"])
+    utilisation = ratio(sums["busy_gpu_hours"], sums["leased_gpu_hours"])
+    used = ratio(sums["busy_gpu_hours"], sums["available_gpu_hours"])
+    said = (
+        f"{opening} {quantity(sums['installed_gpu_hours'], 'GPU-hours')} were installed and "
+        f"{quantity(sums['leased_gpu_hours'], 'GPU-hours')} leased: occupancy "
+        f"{percent(occupancy) if occupancy is not None else missing('nothing available')}; "
+    )
+    if utilisation is not None:
+        return f"{said}leased GPUs were busy {percent(utilisation)} of the time."
+    without = f"utilisation {missing('nothing leased')}"
+    return (
+        f"{said}{without}."
+        if used is None
+        else f"{said}{without}, available GPUs were busy {percent(used)} of the time."
+    )
 
 
 def _capacity_prose(view: View) -> Sequence[Block]:
     months = _capacity_months(view)
-    month, rows = latest(months, "month")
-    sums = {column: total(rows[column]) for column in HOURS}
-    occupancy = ratio(sums["leased_gpu_hours"], sums["available_gpu_hours"])
-    utilisation = ratio(sums["busy_gpu_hours"], sums["leased_gpu_hours"])
-    said = (
-        f"In {month_text(month)} {quantity(sums['installed_gpu_hours'], 'GPU-hours')} were installed and "
-        f"{quantity(sums['leased_gpu_hours'], 'GPU-hours')} leased: occupancy "
-        f"{percent(occupancy) if occupancy is not None else missing('nothing available')}; "
-    )
-    busy = f"leased GPUs were busy {percent(utilisation)} of the time"
-    sentences = [said + (busy if utilisation is not None else f"utilisation {missing('nothing leased')}") + "."]
+    month, rows = _last_rows(months)
+    if month is None:
+        names = park_names(view)
+        return [
+            Prose(
+                [
+                    _said_of_capacity(
+                        rows.filter(pl.col("park_id") == row["park_id"]),
+                        f"{names.get(row['park_id'], clean(row['park_id']))}, in {month_text(row['month'])}:",
+                    )
+                    for row in rows.to_dicts()
+                ]
+            )
+        ]
+    sentences = [_said_of_capacity(rows, f"In {month_text(month)}")]
+    occupancy = ratio(total(rows["leased_gpu_hours"]), total(rows["available_gpu_hours"]))
     known = months_of(months, "month")
     if len(known) > 1:
         before = months.filter(pl.col("month") == known[-2])
@@ -254,9 +301,7 @@ def _points(rows: pl.DataFrame, column: str, divisor: Decimal = Decimal(1)) -> l
 
 
 def _capacity_charts(view: View) -> Sequence[Block]:
-    months = _capacity_months(view)
-    keep = months_of(months, "month")[-CHART_MONTHS:]
-    months = months.filter(pl.col("month").is_in(keep))
+    months = _chart_window(_capacity_months(view))
     names = park_names(view)
     blocks: list[Block] = []
     try:
@@ -345,54 +390,75 @@ def _capacity_charts(view: View) -> Sequence[Block]:
     return blocks
 
 
+def _shares(hours: Mapping[str, Any]) -> list[Cell]:
+    """Occupancy, utilisation, and use of what is available whether leased or not."""
+    leased, available, busy = (hours[f"{word}_gpu_hours"] for word in ("leased", "available", "busy"))
+    return [
+        share_of(ratio(leased, available), reason="nothing available"),
+        share_of(ratio(busy, leased), reason="nothing leased"),
+        share_of(ratio(busy, available), reason="nothing available"),
+    ]
+
+
+SHARE_COLUMNS = (
+    Column("Occupancy", unit="leased ÷ available"),
+    Column("Utilisation", unit="busy ÷ leased"),
+    Column("Use", unit="busy ÷ available"),
+)
+
+
+def _dated(month: date | None) -> list[Column]:
+    """A column of months, where parks were last measured in different ones."""
+    return [] if month is not None else [Column("Month", "text")]
+
+
 def _capacity_table(view: View) -> Sequence[Block]:
     months = _capacity_months(view)
     names = park_names(view)
-    month, rows = latest(months, "month")
-    listed = rows.to_dicts()
+    month, rows = _last_rows(months)
     scale = quantity_scale(rows["installed_gpu_hours"])
     by_column = {column: footed_column(rows[column].to_list(), scale) for column in HOURS}
-    out = []
-    for index, row in enumerate(listed):
-        out.append(
-            Row(
-                Cell(names.get(row["park_id"], clean(row["park_id"]))),
-                [
-                    *[by_column[column][0][index] for column in HOURS],
-                    share_of(ratio(row["leased_gpu_hours"], row["available_gpu_hours"]), reason="nothing available"),
-                    share_of(ratio(row["busy_gpu_hours"], row["leased_gpu_hours"]), reason="nothing leased"),
-                ],
-            )
-        )
-    sums = {column: total(rows[column]) for column in HOURS}
-    out.append(
+    out = [
         Row(
-            Cell("Programme"),
+            Cell(names.get(row["park_id"], clean(row["park_id"]))),
             [
-                *[by_column[column][1] for column in HOURS],
-                share_of(ratio(sums["leased_gpu_hours"], sums["available_gpu_hours"]), reason="nothing available"),
-                share_of(ratio(sums["busy_gpu_hours"], sums["leased_gpu_hours"]), reason="nothing leased"),
+                *([] if month is not None else [Cell(short_month_text(row["month"]))]),
+                *[by_column[column][0][index] for column in HOURS],
+                *_shares(row),
             ],
-            "total",
         )
-    )
+        for index, row in enumerate(rows.to_dicts())
+    ]
+    if month is not None:  # hours of different months have no sum
+        sums = {column: total(rows[column]) for column in HOURS}
+        out.append(Row(Cell("Programme"), [*[by_column[column][1] for column in HOURS], *_shares(sums)], "total"))
     head = [
         Column("Park", "text"),
+        *_dated(month),
         Column("Installed"),
         Column("Available"),
         Column("Leased"),
         Column("Busy"),
-        Column("Occupancy", unit="leased ÷ available"),
-        Column("Utilisation", unit="busy ÷ leased"),
+        *SHARE_COLUMNS,
     ]
-    table = Table("Capacity by park", head, out, CAPACITY, unit=unit_text("GPU-hours", scale), as_of=month_text(month))
+    table = Table(
+        "Capacity by park",
+        head,
+        out,
+        CAPACITY,
+        unit=unit_text("GPU-hours", scale),
+        as_of=month_text(month) if month is not None else "month last measured",
+    )
     return [table, _capacity_history(months, names)]
 
 
 def _capacity_history(months: pl.DataFrame, names: dict[str, str]) -> Table:
     """Month by month behind the charts, folded away on screen."""
-    keep = months_of(months, "month")[-TABLE_MONTHS:]
-    kept = months.filter(pl.col("month").is_in(keep)).sort("month", "park_id", descending=[True, False])
+    kept = (
+        months.group_by("park_id", maintain_order=True)
+        .tail(TABLE_MONTHS)
+        .sort("month", "park_id", descending=[True, False])
+    )
     scale = quantity_scale(kept["installed_gpu_hours"])
     rows = [
         Row(
@@ -400,8 +466,7 @@ def _capacity_history(months: pl.DataFrame, names: dict[str, str]) -> Table:
             [
                 Cell(names.get(row["park_id"], clean(row["park_id"]))),
                 *[figure(row[column], scale.digits, scale.divisor) for column in HOURS],
-                share_of(ratio(row["leased_gpu_hours"], row["available_gpu_hours"]), reason="nothing available"),
-                share_of(ratio(row["busy_gpu_hours"], row["leased_gpu_hours"]), reason="nothing leased"),
+                *_shares(row),
             ],
         )
         for row in kept.to_dicts()
@@ -413,8 +478,7 @@ def _capacity_history(months: pl.DataFrame, names: dict[str, str]) -> Table:
         Column("Available"),
         Column("Leased"),
         Column("Busy"),
-        Column("Occupancy"),
-        Column("Utilisation"),
+        *SHARE_COLUMNS,
     ]
     return Table("Capacity, month by month", head, rows, CAPACITY, unit=unit_text("GPU-hours", scale), folded=True)
 
@@ -447,29 +511,37 @@ def _power_months(view: View) -> pl.DataFrame:
         )
         .sort("park_id", "month")
     )
-    return upto(view, summed, "month", POWER)
+    return _until_last_measured(upto(view, summed, "month", POWER), "facility", "it")
+
+
+def _energy_scale(kwh: Iterable[Any]) -> Scale:
+    """How energy in kWh is shown: as GWh, MWh or kWh, by the largest."""
+    largest = max((one for value in kwh if (one := to_decimal(value)) is not None), default=Decimal(0))
+    if largest >= 100_000:
+        return Scale(Decimal(10**6), "GWh", 2)
+    return Scale(Decimal(10**3), "MWh", 2) if largest >= 1_000 else Scale(Decimal(1), "kWh", 1)
 
 
 def _power_charts(view: View) -> Sequence[Block]:
-    months = _power_months(view)
-    months = months.filter(pl.col("month").is_in(months_of(months, "month")[-CHART_MONTHS:]))
+    months = _chart_window(_power_months(view))
     names = park_names(view)
     items = []
     for index, (key, rows) in enumerate(months.group_by("park_id", maintain_order=True)):
         park = names.get(str(key[0]), clean(key[0]))
         last = rows.to_dicts()[-1]
-        facility = number(last["facility"], 1, Decimal(10**6))
+        scale = _energy_scale(rows["facility"])
+        facility = f"{number(last['facility'], 1, scale.divisor)} {scale.word}"
         items.append(
             Drawing(
                 charts.bars(
                     f"chart-energy-{index}",
                     f"Facility energy, {park}",
-                    f"{park} drew {facility} GWh in {month_text(last['month'])}.",
-                    _points(rows, "facility", Decimal(10**6)),
-                    y_format=",.0f" if (last["facility"] or 0) > 1e7 else ",.1f",
-                    last_text=f"{facility} GWh",
+                    f"{park} drew {facility} in {month_text(last['month'])}.",
+                    _points(rows, "facility", scale.divisor),
+                    y_format=",.0f" if (last["facility"] or 0) > 10 * scale.divisor else ",.1f",
+                    last_text=facility,
                 ),
-                "GWh a month",
+                f"{scale.word} a month",
                 POWER,
             )
         )
@@ -478,8 +550,7 @@ def _power_charts(view: View) -> Sequence[Block]:
 
 def _pue_charts(view: View) -> dict[str, Drawing]:
     """The PUE of each park by month."""
-    months = _power_months(view)
-    months = months.filter(pl.col("month").is_in(months_of(months, "month")[-CHART_MONTHS:]))
+    months = _chart_window(_power_months(view))
     names = park_names(view)
     found = {}
     for index, (key, rows) in enumerate(months.group_by("park_id", maintain_order=True)):
@@ -502,38 +573,35 @@ def _pue_charts(view: View) -> dict[str, Drawing]:
 
 
 def _power_table(view: View) -> Sequence[Block]:
-    months = _power_months(view)
     names = park_names(view)
-    month, rows = latest(months, "month")
-    gwh = Decimal(10**6)
-    scale = Scale(gwh, "GWh", 2)
+    month, rows = _last_rows(_power_months(view))
+    scale = _energy_scale([*rows["facility"], *rows["it"]])
     facility, facility_all = footed_column(rows["facility"].to_list(), scale)
     it_energy, it_all = footed_column(rows["it"].to_list(), scale)
     out = [
         Row(
             Cell(names.get(row["park_id"], clean(row["park_id"]))),
             [
+                *([] if month is not None else [Cell(short_month_text(row["month"]))]),
                 facility[index],
-                it_energy[index],
+                it_energy[index] if row["it"] else absent("no IT energy metered"),
                 figure(row["pue"], 3, reason="no IT energy metered"),
                 share_of(row["estimated"], reason="quality flags not published"),
             ],
         )
         for index, row in enumerate(rows.to_dicts())
     ]
-    whole = ratio(total(rows["facility_metered"]), total(rows["it_metered"]))
-    out.append(
-        Row(
-            Cell("Programme"),
-            [facility_all, it_all, figure(whole, 3, reason="no IT energy metered"), Cell("")],
-            "total",
-        )
-    )
+    if month is not None:
+        whole = ratio(total(rows["facility_metered"]), total(rows["it_metered"]))
+        sums = [facility_all, it_all, figure(whole, 3, reason="no IT energy metered"), Cell("")]
+        out.append(Row(Cell("Programme"), sums, "total"))
     head = [
         Column("Park", "text"),
-        Column("Facility", unit="GWh"),
-        Column("IT", unit="GWh"),
+        *_dated(month),
+        Column("Facility", unit=scale.word),
+        Column("IT", unit=scale.word),
         Column("PUE"),
         Column("Estimated", unit="share of energy"),
     ]
-    return [Table("Energy and PUE by park", head, out, POWER, as_of=month_text(month))]
+    as_of = month_text(month) if month is not None else "month last measured"
+    return [Table("Energy and PUE by park", head, out, POWER, as_of=as_of)]

@@ -119,7 +119,7 @@ def _files(view: View) -> Sequence[Block]:
     said = (
         f"{count_text(int(sums['files']), 'file', 'files')} held "
         f"{count_text(int(sums['row_count']), 'row', 'rows')}: "
-        f"{percent(kept, 2)} count, {number(sums['quarantined_count'])} stand in quarantine."
+        f"{number(sums['landed_count'])} count ({percent(kept, 2)}), {number(sums['quarantined_count'])} stand in quarantine."
     )
     return [Prose([said]), Table("What landed, by feed", head, rows, FILES, notes=notes)]
 
