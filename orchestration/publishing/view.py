@@ -82,7 +82,7 @@ def need(view: View, name: str, *columns: str) -> pl.DataFrame:
     """The table `name`, with at least one row and these columns; raises CannotCompute saying what is missing."""
     frame = view.tables.get(name)
     if frame is None:
-        raise CannotCompute(f"table {name} is not in this snapshot")
+        raise CannotCompute(NO_CONTRACT if _needs_contract(view, name) else f"table {name} is not in this snapshot")
     lacking = [column for column in columns if column not in frame.columns]
     if lacking:
         raise CannotCompute(f"table {name} has no column {', '.join(lacking)}")
@@ -92,7 +92,7 @@ def need(view: View, name: str, *columns: str) -> pl.DataFrame:
 
 
 def _needs_contract(view: View, name: str) -> bool:
-    """Whether the table is empty because the home has no contract: then nothing is wrong with it."""
+    """Whether the table has nothing to say because the home has no contract: then nothing is wrong with it."""
     known = view.tables.get("core.dim_contract")
     of_contracts = name.startswith(("revenue_share.", "backstop.", "ledger.", "credit.")) or name in {
         "core.fct_contract_terms",

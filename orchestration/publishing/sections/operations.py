@@ -62,6 +62,8 @@ from orchestration.publishing.view import (
 CAPACITY = "metering.fct_capacity_day"
 POWER = "metering.fct_power_day"
 HOURS = ("installed_gpu_hours", "available_gpu_hours", "leased_gpu_hours", "busy_gpu_hours")
+# Hours that telemetry covers: of the others it is not known whether they were busy.
+OBSERVED = "observed_gpu_hours"
 
 
 def programme(view: View) -> Section:
@@ -228,35 +230,51 @@ def _chart_window(months: pl.DataFrame) -> pl.DataFrame:
 
 def _capacity_months(view: View) -> pl.DataFrame:
     """Sums by park and month, each park up to the month in which it was last measured."""
-    frame = need(view, CAPACITY, "tranche_id", "service_date", "park_id", *HOURS)
+    frame = need(view, CAPACITY, "tranche_id", "service_date", "park_id", "coverage_fraction", *HOURS)
+    observed = pl.col("coverage_fraction").cast(pl.Float64) * pl.col("installed_gpu_hours").cast(pl.Float64)
     summed = (
         frame.filter(pl.col("service_date") <= view.as_of)
-        .with_columns(pl.col(column).cast(pl.Decimal(38, 6)) for column in HOURS)
+        .with_columns(
+            observed.fill_null(0).alias(OBSERVED), *(pl.col(column).cast(pl.Decimal(38, 6)) for column in HOURS)
+        )
         .group_by("park_id", pl.col("service_date").dt.truncate("1mo").alias("month"))
-        .agg([pl.col(column).sum() for column in HOURS])
+        .agg([pl.col(column).sum() for column in (*HOURS, OBSERVED)])
         .sort("park_id", "month")
     )
     return _until_last_measured(upto(view, summed, "month", CAPACITY), *HOURS[1:])
 
 
-def _said_of_capacity(rows: pl.DataFrame, opening: str) -> str:
-    sums = {column: total(rows[column]) for column in HOURS}
-    occupancy = ratio(sums["leased_gpu_hours"], sums["available_gpu_hours"])
-    utilisation = ratio(sums["busy_gpu_hours"], sums["leased_gpu_hours"])
-    used = ratio(sums["busy_gpu_hours"], sums["available_gpu_hours"])
+def _ratios(hours: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
+    """Occupancy, utilisation, and use of what was observed whether leased or not."""
+    leased, available, busy = (hours[f"{word}_gpu_hours"] for word in ("leased", "available", "busy"))
+    return (
+        ratio(leased, available),
+        ratio(busy, leased) if hours[OBSERVED] else None,
+        ratio(busy, hours[OBSERVED]),
+    )
+
+
+def _no_utilisation(hours: Mapping[str, Any]) -> str:
+    return "no telemetry" if hours["leased_gpu_hours"] else "nothing leased"
+
+
+def _sums(rows: pl.DataFrame) -> dict[str, Any]:
+    return {column: total(rows[column]) for column in (*HOURS, OBSERVED)}
+
+
+def _said_of_capacity(hours: Mapping[str, Any], opening: str) -> str:
+    occupancy, utilisation, used = _ratios(hours)
     said = (
-        f"{opening} {quantity(sums['installed_gpu_hours'], 'GPU-hours')} were installed and "
-        f"{quantity(sums['leased_gpu_hours'], 'GPU-hours')} leased: occupancy "
+        f"{opening} {quantity(hours['installed_gpu_hours'], 'GPU-hours')} were installed and "
+        f"{quantity(hours['leased_gpu_hours'], 'GPU-hours')} leased: occupancy "
         f"{percent(occupancy) if occupancy is not None else missing('nothing available')}; "
     )
     if utilisation is not None:
         return f"{said}leased GPUs were busy {percent(utilisation)} of the time."
-    without = f"utilisation {missing('nothing leased')}"
-    return (
-        f"{said}{without}."
-        if used is None
-        else f"{said}{without}, available GPUs were busy {percent(used)} of the time."
-    )
+    without = f"utilisation {missing(_no_utilisation(hours))}"
+    if used is None:
+        return f"{said}{without}."
+    return f"{said}{without}; the GPUs observed were busy {percent(used)} of the time."
 
 
 def _capacity_prose(view: View) -> Sequence[Block]:
@@ -268,14 +286,13 @@ def _capacity_prose(view: View) -> Sequence[Block]:
             Prose(
                 [
                     _said_of_capacity(
-                        rows.filter(pl.col("park_id") == row["park_id"]),
-                        f"{names.get(row['park_id'], clean(row['park_id']))}, in {month_text(row['month'])}:",
+                        row, f"{names.get(row['park_id'], clean(row['park_id']))}, in {month_text(row['month'])}:"
                     )
                     for row in rows.to_dicts()
                 ]
             )
         ]
-    sentences = [_said_of_capacity(rows, f"In {month_text(month)}")]
+    sentences = [_said_of_capacity(_sums(rows), f"In {month_text(month)}")]
     occupancy = ratio(total(rows["leased_gpu_hours"]), total(rows["available_gpu_hours"]))
     known = months_of(months, "month")
     if len(known) > 1:
@@ -310,6 +327,8 @@ def _capacity_charts(view: View) -> Sequence[Block]:
         pues = {}
         blocks.append(Missing("PUE by month", str(reason)))
     for index, (key, rows) in enumerate(months.group_by("park_id", maintain_order=True)):
+        if rows.height < 2:  # one month is no course: the sentences and the table say it
+            continue
         park = names.get(str(key[0]), clean(key[0]))
         items = []
         scale = quantity_scale(rows["installed_gpu_hours"])
@@ -342,48 +361,7 @@ def _capacity_charts(view: View) -> Sequence[Block]:
                 CAPACITY,
             )
         )
-        shares = rows.with_columns(
-            occupancy=pl.col("leased_gpu_hours").cast(pl.Float64) / pl.col("available_gpu_hours").cast(pl.Float64),
-            utilisation=pl.col("busy_gpu_hours").cast(pl.Float64) / pl.col("leased_gpu_hours").cast(pl.Float64),
-        ).with_columns(pl.col("occupancy", "utilisation").fill_nan(None))
-        ends = shares.to_dicts()[-1]
-        top = max(
-            [
-                1.0,
-                *[
-                    value
-                    for value in [*shares["occupancy"], *shares["utilisation"]]
-                    if value is not None and value < 10
-                ],
-            ]
-        )
-        series = [
-            charts.Series(
-                "occupancy", _points(shares, "occupancy"), "blue", f"occupancy {percent(ends['occupancy'], 0)}"
-            ),
-            charts.Series(
-                "utilisation",
-                _points(shares, "utilisation"),
-                "teal",
-                f"utilisation {percent(ends['utilisation'], 0)}",
-                dashed=True,
-            ),
-        ]
-        items.append(
-            Drawing(
-                charts.lines(
-                    f"chart-occupancy-{index}",
-                    "Occupancy against utilisation",
-                    f"{park}, {month_text(ends['month'])}: occupancy {percent(ends['occupancy'])}, "
-                    f"utilisation {percent(ends['utilisation'])}.",
-                    series,
-                    y_format=".0%",
-                    y_domain=(0.0, top),
-                ),
-                "leased ÷ available; busy ÷ leased",
-                CAPACITY,
-            )
-        )
+        items.append(_share_chart(index, park, rows))
         if str(key[0]) in pues:
             items.append(pues[str(key[0])])
         blocks.append(Drawings(items, park))
@@ -391,25 +369,57 @@ def _capacity_charts(view: View) -> Sequence[Block]:
 
 
 def _shares(hours: Mapping[str, Any]) -> list[Cell]:
-    """Occupancy, utilisation, and use of what is available whether leased or not."""
-    leased, available, busy = (hours[f"{word}_gpu_hours"] for word in ("leased", "available", "busy"))
+    occupancy, utilisation, used = _ratios(hours)
     return [
-        share_of(ratio(leased, available), reason="nothing available"),
-        share_of(ratio(busy, leased), reason="nothing leased"),
-        share_of(ratio(busy, available), reason="nothing available"),
+        share_of(occupancy, reason="nothing available"),
+        share_of(utilisation, reason=_no_utilisation(hours)),
+        share_of(used, reason="no telemetry"),
     ]
 
 
 SHARE_COLUMNS = (
     Column("Occupancy", unit="leased ÷ available"),
     Column("Utilisation", unit="busy ÷ leased"),
-    Column("Use", unit="busy ÷ available"),
+    Column("Use", unit="busy ÷ observed"),
 )
 
 
 def _dated(month: date | None) -> list[Column]:
     """A column of months, where parks were last measured in different ones."""
     return [] if month is not None else [Column("Month", "text")]
+
+
+def _share_chart(index: int, park: str, rows: pl.DataFrame) -> Drawing:
+    """Occupancy beside utilisation; of a park that never leased anything, the use of what was observed."""
+    measured = [dict(zip(("occupancy", "utilisation", "use"), _ratios(row), strict=True)) for row in rows.to_dicts()]
+    shares = rows.select("month").with_columns(
+        pl.Series(name, [None if row[name] is None else float(row[name]) for row in measured], pl.Float64)
+        for name in ("occupancy", "utilisation", "use")
+    )
+    if rows["leased_gpu_hours"].sum():
+        title, unit = "Occupancy against utilisation", "leased ÷ available; busy ÷ leased"
+        names = (("occupancy", "blue", False), ("utilisation", "teal", True))
+    else:
+        title, unit, names = "Use of the hours observed", "busy ÷ observed", (("use", "teal", False),)
+    ends = shares.to_dicts()[-1]
+    values = [value for name, _, _ in names for value in shares[name] if value is not None and value < 10]
+    return Drawing(
+        charts.lines(
+            f"chart-occupancy-{index}",
+            title,
+            f"{park}, {month_text(ends['month'])}: "
+            + ", ".join(f"{name} {percent(ends[name])}" for name, _, _ in names)
+            + ".",
+            [
+                charts.Series(name, _points(shares, name), colour, f"{name} {percent(ends[name], 0)}", dashed=dashed)
+                for name, colour, dashed in names
+            ],
+            y_format=".0%",
+            y_domain=(0.0, max([1.0, *values])),
+        ),
+        unit,
+        CAPACITY,
+    )
 
 
 def _capacity_table(view: View) -> Sequence[Block]:
@@ -430,8 +440,9 @@ def _capacity_table(view: View) -> Sequence[Block]:
         for index, row in enumerate(rows.to_dicts())
     ]
     if month is not None:  # hours of different months have no sum
-        sums = {column: total(rows[column]) for column in HOURS}
-        out.append(Row(Cell("Programme"), [*[by_column[column][1] for column in HOURS], *_shares(sums)], "total"))
+        out.append(
+            Row(Cell("Programme"), [*[by_column[column][1] for column in HOURS], *_shares(_sums(rows))], "total")
+        )
     head = [
         Column("Park", "text"),
         *_dated(month),

@@ -15,6 +15,7 @@ with sums as (
 select
     * exclude (covered_gpu_hours),
     {{ fraction_of('leased_gpu_hours', 'available_gpu_hours') }} as occupancy_fraction,
-    {{ fraction_of('busy_gpu_hours', 'leased_gpu_hours') }} as utilization_fraction,
+    -- Of hours that nobody measured it is not known whether they were busy.
+    case when covered_gpu_hours > 0 then {{ fraction_of('busy_gpu_hours', 'leased_gpu_hours') }} end as utilization_fraction,
     {{ fraction_of('covered_gpu_hours', 'installed_gpu_hours') }} as coverage_fraction
 from sums
