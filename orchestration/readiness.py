@@ -10,8 +10,8 @@ import polars as pl
 from ingest.reference import ReferenceDataError, ReferenceProblem, Row, read_reference
 from ingest.simulate.profiles import load_profile
 from ingest.terms.home import Home
+from orchestration.polars_jobs.default_curves import cumulative_pd_at, curve_of
 from orchestration.polars_jobs.errors import CreditInputError
-from orchestration.polars_jobs.lifetime_ecl import cumulative_pd_at, curve_of
 
 # What is computed instead where a table has no rows.
 WITHOUT = {

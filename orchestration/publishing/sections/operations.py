@@ -391,16 +391,15 @@ def _dated(month: date | None) -> list[Column]:
 
 def _share_chart(index: int, park: str, rows: pl.DataFrame) -> Drawing:
     """Occupancy beside utilisation; of a park that never leased anything, the use of what was observed."""
-    measured = [dict(zip(("occupancy", "utilisation", "use"), _ratios(row), strict=True)) for row in rows.to_dicts()]
+    words = ("occupancy", "utilisation", "use")
+    columns = zip(words, zip(*(_ratios(row) for row in rows.to_dicts()), strict=True), strict=True)
     shares = rows.select("month").with_columns(
-        pl.Series(name, [None if row[name] is None else float(row[name]) for row in measured], pl.Float64)
-        for name in ("occupancy", "utilisation", "use")
+        pl.Series(word, [None if one is None else float(one) for one in column], pl.Float64) for word, column in columns
     )
-    if rows["leased_gpu_hours"].sum():
-        title, unit = "Occupancy against utilisation", "leased ÷ available; busy ÷ leased"
-        names = (("occupancy", "blue", False), ("utilisation", "teal", True))
-    else:
-        title, unit, names = "Use of the hours observed", "busy ÷ observed", (("use", "teal", False),)
+    title, unit = "Occupancy against utilisation", "leased ÷ available; busy ÷ leased"
+    names = [("occupancy", "blue", False), ("utilisation", "teal", True)]
+    if not rows["leased_gpu_hours"].sum():
+        title, unit, names = "Use of the hours observed", "busy ÷ observed", [("use", "teal", False)]
     ends = shares.to_dicts()[-1]
     values = [value for name, _, _ in names for value in shares[name] if value is not None and value < 10]
     return Drawing(
