@@ -2,12 +2,16 @@
 
 No park of it has a contract, and nothing is simulated. Files land as their makers wrote them; where a file lacks what a
 home needs, the name or the park file here says it: the instant of a page without one, the node of a log, the zone of a
-clock. Only the occupancy of the Helios cluster is rewritten, as a lease and its hourly usage.
+clock. Only what schedulers wrote is rewritten, without a price, for none is public: the occupancy of the Helios cluster as
+one metered lease with its hourly usage, jobs of MIT's SuperCloud and pods of Alibaba's cluster as one reserved lease each,
+with the part of the GPU that a pod asked for as its usage.
 """
 
 import csv
+import re
 import shutil
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -29,6 +33,8 @@ PAGES = "pages-1"
 METERS = "meters-au-1"
 HOUSES = "houses-us-1"
 HELIOS = "helios-cn-1"
+SUPERCLOUD = "supercloud-us-1"
+PODS = "pods-cn-1"
 
 NEM12_FILES = (
     "unzipped/Example_NEM12_month_solar.csv",
@@ -48,7 +54,11 @@ GAS_FILE = "gas_direct.xml"
 # The two DCGM pages were saved without an instant; this one is ours.
 PAGE_AT = "2026-01-01T000000Z"
 HELIOS_GPUS = 64
+SUPERCLOUD_GPUS = 35
+PODS_GPUS = 6_212  # of the list of nodes
 _HELIOS_ZONE = ZoneInfo("Asia/Shanghai")
+_GPUS_ALLOCATED = re.compile(r"1002=(\d+)")  # Slurm's own number for gres/gpu
+_PODS_DAY_ZERO = datetime(2023, 1, 1, tzinfo=ZoneInfo("Asia/Shanghai"))  # the trace counts seconds; this day is ours
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,8 @@ class TrancheFile:
     tranche_id: str
     gpu_model: str
     gpu_count: int
-    energised_date: str
-    nodes: str
+    energised_date: str | None
+    nodes: str | None
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ class ParkFile:
         lines.append("tranches:" if self.tranches else "tranches: []")
         lines += [
             f"  - {{tranche_id: {one.tranche_id}, contract_id: null, gpu_model: {one.gpu_model}, "
-            f"gpu_count: {one.gpu_count}, energised_date: {one.energised_date}, nodes: '{one.nodes}'}}"
+            f"gpu_count: {one.gpu_count}, energised_date: {one.energised_date or 'null'}, nodes: {one.nodes or 'null'}}}"
             for one in self.tranches
         ]
         return "\n".join(lines) + "\n"
@@ -121,7 +131,7 @@ PARKS = (
         "CN",
         "Asia/Shanghai",
         57,
-        (TrancheFile("alibaba-genai", "unpublished", 114, "2022-09-11", "*"),),
+        (TrancheFile("alibaba-genai", "unpublished", 114, "2022-09-11", "'*'"),),
     ),
     ParkFile(
         BENCH,
@@ -130,7 +140,7 @@ PARKS = (
         "US",
         "UTC",
         1,
-        (TrancheFile("bench-4090", "RTX-4090", 1, "2026-01-03", "rtx4090*"),),
+        (TrancheFile("bench-4090", "RTX-4090", 1, "2026-01-03", "'rtx4090*'"),),
         has_local_times=True,
     ),
     ParkFile(
@@ -143,8 +153,8 @@ PARKS = (
         (
             TrancheFile("pages-l40s", "L40S", 1, "2026-01-01", "gpu1-wl8sg"),
             TrancheFile("pages-t4", "T4", 1, "2026-01-01", "424773df46e0"),
-            TrancheFile("pages-h100", "H100", 1, "2026-07-01", "h100*"),
-            TrancheFile("pages-h200", "H200", 1, "2026-07-01", "h200*"),
+            TrancheFile("pages-h100", "H100", 1, "2026-07-01", "'h100*'"),
+            TrancheFile("pages-h200", "H200", 1, "2026-07-01", "'h200*'"),
         ),
     ),
     ParkFile(METERS, "NEM12 meters", "meters-au", "AU", "Australia/Brisbane", 300),
@@ -156,7 +166,26 @@ PARKS = (
         "CN",
         "Asia/Shanghai",
         60,
-        (TrancheFile("helios-vc3sl", "V100", HELIOS_GPUS, "2020-05-01", "vc3sl-*"),),
+        (TrancheFile("helios-vc3sl", "V100", HELIOS_GPUS, "2020-05-01", None),),
+    ),
+    # The log does not say how many GPUs the cluster has: these are the most that its jobs held at once, none energised.
+    ParkFile(
+        SUPERCLOUD,
+        "MIT SuperCloud",
+        "mit",
+        "US",
+        "America/New_York",
+        60,
+        (TrancheFile("supercloud", "V100", SUPERCLOUD_GPUS, None, None),),
+    ),
+    ParkFile(
+        PODS,
+        "Alibaba pods",
+        "alibaba-pods",
+        "CN",
+        "Asia/Shanghai",
+        60,
+        (TrancheFile("pods", "mixed", PODS_GPUS, "2023-01-01", None),),
     ),
 )
 
@@ -226,24 +255,82 @@ def _helios(landing: Path, source: Path) -> None:
         ("lease_id", "interval_start_at", "interval_end_at", "gpu_hours"),
         usage,
     )
-    lease = {
-        "lease_id": "vc3sl",
+    span = (min(gpu_minutes), max(gpu_minutes) + hour)
+    _write_leases(landing / HELIOS, [_lease("vc3sl", "vc3sl", "helios-vc3sl", HELIOS_GPUS, span, pricing="metered")])
+
+
+def _lease(
+    lease_id: str, tenant_id: str, tranche_id: str, gpu_count: int, span: tuple[datetime, datetime], *, pricing: str
+) -> dict[str, object]:
+    return {
+        "lease_id": lease_id,
         "version": 1,
-        "tenant_id": "vc3sl",
+        "tenant_id": tenant_id,
         "contract_id": "",
-        "tranche_id": "helios-vc3sl",
-        "gpu_model": "V100",
-        "gpu_count": HELIOS_GPUS,
-        "starts_at": min(gpu_minutes).isoformat(),
-        "ends_at": (max(gpu_minutes) + hour).isoformat(),
+        "tranche_id": tranche_id,
+        "gpu_model": "unpublished",
+        "gpu_count": gpu_count,
+        "starts_at": span[0].isoformat(),
+        "ends_at": span[1].isoformat(),
         "price_per_gpu_hour": "0",
         "currency_code": "USD",
         "workload": "training",
         "customer_type": "third_party",
-        "pricing": "metered",
+        "pricing": pricing,
         "status": "ended",
     }
-    _write_csv(landing / HELIOS / "leases" / "leases.csv", tuple(lease), [tuple(lease.values())])
+
+
+def _write_leases(park: Path, leases: Iterable[dict[str, object]]) -> None:
+    rows = list(leases)
+    _write_csv(park / "leases" / "leases.csv", tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
+def _supercloud(landing: Path, source: Path) -> None:
+    """Each job that held GPUs as a reserved lease from its start to its end."""
+    with (source / "mit_supercloud" / "slurm_rows1-5000.csv").open(encoding="utf-8") as file:
+        jobs = [(row, _GPUS_ALLOCATED.search(row["tres_alloc"])) for row in csv.DictReader(file)]
+    _write_leases(
+        landing / SUPERCLOUD,
+        (
+            _lease(
+                f"job-{int(Decimal(row['id_job']))}",
+                f"user-{int(Decimal(row['id_user']))}",
+                "supercloud",
+                int(gpus.group(1)),
+                (
+                    datetime.fromtimestamp(int(row["time_start"]), UTC),
+                    datetime.fromtimestamp(int(row["time_end"]), UTC),
+                ),
+                pricing="reserved",
+            )
+            for row, gpus in jobs
+            if gpus is not None
+        ),
+    )
+
+
+def _pods(landing: Path, source: Path) -> None:
+    """Each pod that was scheduled on GPUs as a reserved lease of whole GPUs; the thousandths it asked for as its usage."""
+    with (source / "alibaba_gpu2023" / "openb_pod_list_default.csv").open(encoding="utf-8") as file:
+        pods = [row for row in csv.DictReader(file) if int(row["num_gpu"]) and row["scheduled_time"]]
+    leases, usage = [], []
+    for pod in pods:
+        span = tuple(_PODS_DAY_ZERO + timedelta(seconds=int(pod[name])) for name in ("scheduled_time", "deletion_time"))
+        leases.append(
+            _lease(
+                pod["name"], f"qos-{pod['qos']}", "pods", int(pod["num_gpu"]), (span[0], span[1]), pricing="reserved"
+            )
+        )
+        seconds = Decimal(int(pod["deletion_time"]) - int(pod["scheduled_time"]))
+        hours = int(pod["num_gpu"]) * Decimal(pod["gpu_milli"]) / 1000 * seconds / 3600
+        usage.append((pod["name"], span[0].isoformat(), span[1].isoformat(), round(hours, 6)))
+    _write_leases(landing / PODS, leases)
+    _write_csv(
+        landing / PODS / "lease_usage" / "usage.csv",
+        ("lease_id", "interval_start_at", "interval_end_at", "gpu_hours"),
+        usage,
+    )
 
 
 def _reference(reference: Path, source: Path) -> None:
@@ -271,6 +358,8 @@ def build_real_home(dest: Path, source: Path, *, with_broken_files: bool = False
     _telemetry(dest / "landing", source)
     _meters(dest / "landing", source)
     _helios(dest / "landing", source)
+    _supercloud(dest / "landing", source)
+    _pods(dest / "landing", source)
     if with_broken_files:
         _broken(dest / "landing", source)
     _reference(dest / "reference", source)
