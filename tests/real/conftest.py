@@ -1,12 +1,24 @@
-"""Where the real files lie. Without them these tests are skipped aloud; under CI their absence is a failure."""
+"""Where the real files lie, and the list of facts found in them that is printed at the end.
+
+Without the files these tests are skipped aloud; under CI their absence is a failure.
+"""
 
 import os
+import sys
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VARIABLE = "PARKLEDGER_REAL_DATA"
+sys.path.insert(0, str(REPOSITORY / "tests" / "unit"))
+
+Figure = Decimal | int
+FACTS = pytest.StashKey[list[tuple[str, str, Figure, Figure | None, bool]]]()
 
 
 def real_data() -> Path | None:
@@ -30,3 +42,31 @@ def source() -> Path:
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(reason)
     return pytest.skip(reason)
+
+
+@pytest.fixture
+def pinned(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Hold one fact of the real files, and note it for the list at the end: folder, fact, expected, found, tolerance."""
+
+    def hold(folder: str, fact: str, expected: Figure, found: Figure | None, tolerance: Figure = 0) -> None:
+        holds = found is not None and abs(found - expected) <= tolerance
+        request.config.stash.setdefault(FACTS, []).append((folder, fact, expected, found, holds))
+        assert holds, f"{folder}, {fact}: expected {expected}, found {found}"
+
+    return hold
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    facts = config.stash.get(FACTS, [])
+    if not facts:
+        return
+    table = Table(title="Facts of the real files", title_justify="left")
+    for head in ("folder", "fact", "expected", "found", ""):
+        table.add_column(head, justify="right" if head in {"expected", "found"} else "left", no_wrap=True)
+    for folder, fact, expected, found, holds in facts:
+        table.add_row(folder, fact, f"{expected:,}", "n/a" if found is None else f"{found:,}", "✓" if holds else "✗")
+    console = Console(width=140, no_color=True)
+    with console.capture() as capture:
+        console.print(table)
+    terminalreporter.write_line(capture.get())
+    terminalreporter.write_line(f"{sum(fact[-1] for fact in facts)} of {len(facts)} facts hold")

@@ -68,11 +68,13 @@ def _leased(park: str, column: str) -> str:
 PINS: tuple[Pin, ...] = (
     _pin("biohpc_gpu", "host 07: rows", "15493", _rows(BIOHPC, "cbsugpu07")),
     _pin("biohpc_gpu", "host 07: kWh", "1214.570297083", _hours("biohpc-07", "it_energy_kwh")),
-    _pin("biohpc_gpu", "host 07: mean utilisation %", "15.632183352", _utilisation("biohpc-07")),
+    # Each sample is kept to a thousandth of a per cent.
+    _pin("biohpc_gpu", "host 07: mean utilisation %", "15.632183352", _utilisation("biohpc-07"), "0.0000005"),
+    # The file's own sum ends in a half: 88.929422 where it is rounded to even.
     _pin(
         "biohpc_gpu",
         "host 07, June 2025: kWh",
-        "88.929422",
+        "88.929422500",
         _hours("biohpc-07", "it_energy_kwh", "service_date BETWEEN '2025-06-01' AND '2025-06-30'"),
     ),
     _pin(
@@ -125,9 +127,10 @@ PINS: tuple[Pin, ...] = (
         "0.00000001",
     ),
     _pin("mit_supercloud", "GPU jobs", "332", _rows(SUPERCLOUD, "leases")),
-    _pin("mit_supercloud", "GPU-hours", "5901.179722222", _leased(SUPERCLOUD, "billed_gpu_hours"), "0.000001"),
+    # The hours of a lease's day are published to a billionth: 465 days of jobs, 8,451 of pods.
+    _pin("mit_supercloud", "GPU-hours", "5901.179722222", _leased(SUPERCLOUD, "billed_gpu_hours"), "0.0000003"),
     _pin("alibaba_gpu2023", "pods scheduled on GPUs (7,064 less 861)", "6203", _rows(PODS, "leases")),
-    _pin("alibaba_gpu2023", "GPU-hours, whole GPUs", "59612.210556", _leased(PODS, "billed_gpu_hours"), "0.00001"),
+    _pin("alibaba_gpu2023", "GPU-hours, whole GPUs", "59612.210556", _leased(PODS, "billed_gpu_hours"), "0.000005"),
     _pin("alibaba_gpu2023", "GPU-hours, milli-weighted", "51470.674158", _leased(PODS, "metered_gpu_hours"), "0.0031"),
     _pin("alibaba_gpu2023", "GPUs", "6212", "SELECT gpu_count FROM core.dim_tranche WHERE tranche_id = 'pods'"),
     # Market time has no summer time, as the park's; two houses of 62 day records make the month.

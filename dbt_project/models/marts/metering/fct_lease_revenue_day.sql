@@ -88,7 +88,8 @@ amounts as (
         leases.currency_code,
         case
             when not leases.is_billing then 0
-            when leases.pricing = 'metered' then coalesce(entries.metered_gpu_hours, 0)
+            -- Both branches with 18 decimals: DuckDB would cut the mixture to six.
+            when leases.pricing = 'metered' then cast(coalesce(entries.metered_gpu_hours, 0) as decimal(38, 18))
             else coalesce(day_hours.reserved_gpu_hours, 0)
         end as billed_gpu_hours,
         leases.price_per_gpu_hour,
