@@ -45,8 +45,9 @@ test-full: $(VENV)/.dev ## All tests, the heavy ones too
 	@bash tests/install_browser.sh
 	$(BIN)/pytest
 
-real: $(VENV)/.dev ## Build a home from real files (PARKLEDGER_REAL_DATA) and hold their pinned facts
-	$(BIN)/pytest -m real tests/real
+real: $(VENV)/.dev ## Run the whole job over a home of real files (PARKLEDGER_REAL_DATA) and print their facts beside those found
+	@bash tests/install_browser.sh
+	CI=true $(BIN)/pytest tests/real
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import rules, sqlfluff
 	$(BIN)/ruff check .
