@@ -100,6 +100,7 @@ PINS: tuple[Pin, ...] = (
     _pin("nvidia_smi_csv", "rows", "2619", _rows(BENCH, "rtx4090")),
     _pin("nvidia_smi_csv", "mean power W", "280.092012", _mean_power("bench-4090")),
     _pin("nvidia_smi_csv", "mean utilisation %", "82.987400", _utilisation("bench-4090")),
+    _pin("dcgm_exporter", "samples of GPUs", "2", _rows(PAGES, "_2026-01-01")),
     _pin("dcgm_exporter", "L40S: power W", "35.686", _mean_power("pages-l40s")),
     _pin("dcgm_exporter", "L40S: utilisation %", "0", _utilisation("pages-l40s")),
     _pin("dcgm_exporter", "T4: power W", "8.969", _mean_power("pages-t4")),
@@ -178,5 +179,4 @@ PINS: tuple[Pin, ...] = (
         "69",
         "SELECT count(*) FROM issuer.fct_issuer_fact WHERE item = 'accounts_receivable_net'",
     ),
-    _pin("dcgm_exporter", "samples of GPUs", "2", _rows(PAGES, "_2026-01-01")),
 )
