@@ -233,6 +233,39 @@ def _backstop(backstop: Backstop, at: KeyPath, contract: Contract, first: date) 
         yield (*at, "set_off"), "set-off without a scope cannot be enforceable", "give the scope"
 
 
+def _advances(contract: Contract, version: Version, at: KeyPath) -> Iterator[Finding]:
+    for position, advance in enumerate(version.token_advances):
+        path = (*at, "token_advances", position)
+        if contract.recouping_share_id(advance) is None:
+            yield (
+                (*path, "recoupment_source"),
+                "does not say which share the advance is recouped from",
+                f"write recoupment_source: [{', '.join(contract.share_ids()[:1]) or 'the share_id'}]",
+            )
+        if advance.unit != "USD" and advance.conversion_price is None:
+            yield (
+                (*path, "conversion_price"),
+                f"an advance in units of {advance.unit} has no price",
+                "give conversion_price",
+            )
+        if advance.currency_code not in {None, contract.currency_code}:
+            yield (
+                (*path, "currency_code"),
+                f"the advance is in {advance.currency_code}, the contract in {contract.currency_code}",
+                f"state it in {contract.currency_code}",
+            )
+        if advance.expiry_date is not None and advance.expiry_date < advance.grant_date:
+            yield (*path, "expiry_date"), "the advance expires before it is granted", "give a later date"
+    for orders in ({"before_share"}, {"from_share"}):
+        rates = [advance.recoupment_rate for advance in version.token_advances if advance.recoup_order in orders]
+        if sum(rates) > 1:
+            yield (
+                (*at, "token_advances"),
+                f"the rates of all {next(iter(orders))} advances add up to {sum(rates)}, more than the whole",
+                "lower them to 1 together",
+            )
+
+
 def _evidence(version: Version, at: KeyPath) -> Iterator[Finding]:
     shares = {share.share_id for share in version.revenue_share or []}
     for key in version.evidence:
@@ -329,6 +362,7 @@ def check_contract(contract: Contract) -> Iterator[Finding]:
             for place, key in enumerate(keys):
                 if keys.index(key) != place:
                     yield (*at, name, place), f"{key} stands twice", "name each apart"
+        yield from _advances(contract, version, at)
         yield from _evidence(version, at)
 
 

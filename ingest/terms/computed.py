@@ -57,6 +57,11 @@ COMPUTED: frozenset[str] = frozenset(
         "lifetime_cap.time",
         "lifetime_cap.third_party_sale",
         "cap_basis.undiscounted",
+        "tier_axis.cumulative_share_paid",
+        "true_up",
+        "token_advances.before_share",
+        "token_advances.from_share",
+        "token_advances.parallel",
         "set_off.none",
         "resale.vendor",
     }
@@ -64,14 +69,16 @@ COMPUTED: frozenset[str] = frozenset(
 
 NOT_COMPUTED_YET: frozenset[str] = frozenset(
     {
-        "tier_axis.cumulative_share_paid",
+        "natural_breakpoint.cumulative_share_paid",
+        "true_up.due_days",
+        "true_up.interest",
+        "token_advances.interest",
         "base_measure.ebitda",
         "base_scope.all_cloud",
         "exclusions.vendor_rnd_use",
         "exclusions.storage_network_resale",
         "exclusions.breakage_fees",
         "activation.other_metric",
-        "true_up",
         "accrual_period.quarter",
         "accrual_period.year",
         "reserve_pct",
@@ -99,9 +106,6 @@ NOT_COMPUTED_YET: frozenset[str] = frozenset(
         "resale.sublease_credit_pct",
         "termination_payment",
         "residual_value_support_pct",
-        "token_advances.before_share",
-        "token_advances.from_share",
-        "token_advances.parallel",
         "instrument.ended",
     }
 )
@@ -129,6 +133,14 @@ def _share_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
     for position, criterion in enumerate(share.activation):
         name = f"activation.{criterion.metric}"
         yield name if name in COMPUTED else "activation.other_metric", (*at, "activation", position, "metric")
+    if share.share_basis == "pct_above_breakpoint" and share.breakpoint_amount is None:
+        # The breakpoint would hang on the share, and the share on the breakpoint.
+        for position, tier in enumerate(share.tiers):
+            if tier.axis == "cumulative_share_paid":
+                yield "natural_breakpoint.cumulative_share_paid", (*at, "tiers", position, "axis")
+
+
+def _limit_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
     if share.minimum_guarantee:
         yield f"minimum_guarantee.{share.minimum_guarantee.period}", (*at, "minimum_guarantee", "period")
         if share.minimum_guarantee.creditable:
@@ -141,6 +153,10 @@ def _share_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
         yield "return_multiple_cap", (*at, "return_multiple_cap")
     if share.true_up:
         yield "true_up", (*at, "true_up")
+        if share.true_up.due_days is not None:
+            yield "true_up.due_days", (*at, "true_up", "due_days")
+        if share.true_up.interest:
+            yield "true_up.interest", (*at, "true_up", "interest")
     if share.reserve_pct:
         yield "reserve_pct", (*at, "reserve_pct")
 
@@ -189,10 +205,13 @@ def _version_features(version: Version, at: KeyPath) -> Iterator[Feature]:
     for position, share in enumerate(version.revenue_share or []):
         # A single mapping has no position in the file; the line is then found by the steps that the file does have.
         yield from _share_features(share, (*at, "revenue_share", position))
+        yield from _limit_features(share, (*at, "revenue_share", position))
     if version.backstop:
         yield from _backstop_features(version.backstop, (*at, "backstop"))
     for position, advance in enumerate(version.token_advances):
         yield f"token_advances.{advance.recoup_order}", (*at, "token_advances", position, "recoup_order")
+        if advance.interest:
+            yield "token_advances.interest", (*at, "token_advances", position, "interest")
 
 
 def features(contract: Contract) -> Iterator[Feature]:

@@ -478,3 +478,13 @@ class Contract(Model):
     expiry_date: Day
     versions: Annotated[list[Version], Field(min_length=1)]
     evidence: EvidenceMap = Field(default_factory=dict)
+
+    def share_ids(self) -> list[str]:
+        """Every block of the revenue share that a version names, in order."""
+        return sorted({share.share_id for version in self.versions for share in version.revenue_share or []})
+
+    def recouping_share_id(self, advance: TokenAdvance) -> str | None:
+        """The block that an advance is recouped from: the one that `recoupment_source` names, else the only one."""
+        named = [source for source in advance.recoupment_source if source in self.share_ids()]
+        choice = named or self.share_ids()
+        return choice[0] if len(choice) == 1 else None

@@ -199,6 +199,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **_VERSION,
         **_DATED,
         "advance_id": _TEXT,
+        "share_id": _TEXT,
         "advance_type": _TEXT,
         "face_amount": _MONEY,
         "currency_code": _TEXT,
@@ -543,10 +544,12 @@ def _contract_rows(home: Home, contracts: Iterable[Contract], *, is_booked: bool
             yield from _share_rows(contract.contract_id, version, dated)
             yield from _backstop_rows(contract, version, keys, dated)
             currency = {"currency_code": contract.currency_code}
-            for name, items in (("token_advance", version.token_advances), ("covenant", version.covenants)):
-                for item in items:
-                    row = item.model_dump(include=set(COLUMNS[name]), exclude_none=True)
-                    yield name, {**(currency if name == "token_advance" else {}), **row, **keys, **dated}
+            for advance in version.token_advances:
+                row = advance.model_dump(include=set(COLUMNS["token_advance"]), exclude_none=True)
+                share_id = contract.recouping_share_id(advance)
+                yield "token_advance", {**currency, **row, **keys, **dated, "share_id": share_id}
+            for covenant in version.covenants:
+                yield "covenant", {**covenant.model_dump(include=set(COLUMNS["covenant"])), **keys, **dated}
             for number, pledge in enumerate(version.collateral, start=1):
                 row = pledge.model_dump(include=set(COLUMNS["collateral"]), exclude_none=True)
                 yield "collateral", {**currency, **row, **keys, **dated, "collateral_no": number}

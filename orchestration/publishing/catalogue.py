@@ -881,6 +881,11 @@ _DBT = [
     ),
     _of_dbt("revenue_share.fct_share_month", "contract_id service_month", "contract and service month"),
     _of_dbt("revenue_share.fct_share_line", "contract_id service_month lease_id", "contract, service month and lease"),
+    _of_dbt(
+        "revenue_share.fct_token_advance_month",
+        "contract_id advance_id service_month",
+        "contract, advance and service month since its grant",
+    ),
     _of_dbt("backstop.fct_backstop_month", "tranche_id service_month", "tranche and service month"),
     _of_dbt("backstop.fct_capacity_balance_month", "tranche_id service_month use", "tranche, service month and use"),
     _of_dbt("backstop.fct_backstop_cap_month", "contract_id service_month", "contract and service month"),

@@ -83,8 +83,12 @@ class Block:
     tier_share: Fraction = Fraction(0)
     share: Fraction = Fraction(0)
     invoiced: Fraction = Fraction(0)
+    accrued: Fraction = Fraction(0)
+    recouped: Fraction = Fraction(0)
+    true_up: Fraction = Fraction(0)
     weights: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     lines: dict[str | None, Fraction] = field(default_factory=dict)
+    by_advance: dict[str, Fraction] = field(default_factory=dict)
 
 
 class Books:
@@ -107,6 +111,7 @@ class Books:
                 "share_terms",
                 "share_tier",
                 "share_activation",
+                "token_advance",
                 "backstop_terms",
                 "backstop_ramp",
                 "backstop_price",
@@ -432,7 +437,8 @@ class Books:
             minimum = None
             if terms["minimum_amount"] is not None and terms["minimum_period"] == "month":
                 minimum = Fraction(terms["minimum_amount"]) * part
-            base = revenue + state["carry"]
+            carried = state["carry"]
+            base = revenue + carried
             state["carry"] = Fraction(0)
             basis = terms["share_basis"]
             if basis == "pct_above_floor":
@@ -447,6 +453,34 @@ class Books:
                 base = max(Fraction(0), base - breakpoint_amount)
             elif base < 0 and terms["negative_base"] == "carry_forward":
                 state["carry"], base = base, Fraction(0)
+            taken = Fraction(0)
+            for advance in self._advances(contract, terms["share_id"], days):
+                if advance["recoup_order"] != "from_share":
+                    amount = self._recoup(state, advance, base)
+                    block.recouped += amount
+                    taken += amount if advance["recoup_order"] == "before_share" else 0
+            state.setdefault("members", []).append(
+                {
+                    "month": month,
+                    "days": days,
+                    "terms": terms,
+                    "tiers": tiers,
+                    "revenue": sum(revenue_by_day.values(), Fraction(0)),
+                    "revenue_by_day": revenue_by_day,
+                    "entering": base if basis not in ("pct_above_floor", "pct_above_breakpoint") else carried + revenue,
+                    "floor": Fraction(terms["floor_price_per_gpu_hour"] or 0) * hours,
+                    "breakpoint": breakpoint_amount if basis == "pct_above_breakpoint" else Fraction(0),
+                    "taken": taken,
+                    "base_before": state["base"],
+                    "hours": hours,
+                    "priced": priced,
+                    "minimum": minimum,
+                    "cap": Fraction(terms["period_cap_amount"]) * part
+                    if terms["period_cap_amount"] is not None and terms["period_cap_period"] == "month"
+                    else None,
+                }
+            )
+            base -= taken
             before, state["base"] = state["base"], state["base"] + base
             computed.append(
                 (terms, days, tiers, base, before, state["base"], revenue_by_day, revenue, hours, priced, minimum, part)
@@ -456,6 +490,7 @@ class Books:
         month_hours = sum((c[8] for c in computed), Fraction(0))
         block.base = month_base
         total, capped, cap = Fraction(0), Fraction(0), None
+        earned_in_month = Fraction(0)
         is_cut_short = sum(len(days) for _, days in segments) < month_days
         is_active = self._is_active(
             contract,
@@ -466,7 +501,10 @@ class Books:
             is_test=not (is_cut_short and not state.get("started")),
         )
         state["started"] = True
-        year = months_between(month_of(contract["service_commencement_date"]), month) // 12
+        for member in state["members"]:
+            if member["month"] == month:
+                member["is_active"] = is_active
+        year = self._year(contract, segments[-1][0], month)[0]
         if state.get("credit", (None, 0))[0] != year:
             state["credit"] = (year, Fraction(0))
         for terms, days, tiers, base, before, after, revenue_by_day, revenue, _hours, priced, minimum, part in computed:
@@ -483,9 +521,12 @@ class Books:
                 "month_base": month_base,
                 "occupancy": lambda: self.supply(contract["contract_id"], month)[1:],
                 "month_hours": month_hours,
+                "paid_before_month": state["share"],
+                "paid": state["share"] + earned_in_month,
             }
             share = self._tier_share(tiers, terms["combine"], context)
             block.tier_share += share
+            earned_in_month += share if is_active else 0
             if not is_active:
                 share, minimum = Fraction(0), None
             if minimum is not None and terms["share_basis"] == "pct_above_breakpoint":
@@ -506,10 +547,24 @@ class Books:
             contract, last_terms, month, state, total, start, last_day, capped, cap, is_active=is_active
         )
         digits = contract["minor_unit_digits"]
-        block.share = half_away(total, digits)
+        block.accrued = half_away(total, digits)
+        block.true_up = state["true_up"]
         for period in ("quarter", "year"):
-            state[period] = (state[period][0], state[period][1] + block.share)
-        state["share"] += block.share
+            state[period] = (state[period][0], state[period][1] + block.accrued)
+        state["share"] += block.accrued
+        gross = total
+        for advance in self._advances(contract, last_terms["share_id"], segments[-1][1]):
+            if advance["recoup_order"] == "from_share":
+                amount = self._recoup(state, advance, gross)
+                block.recouped += amount
+                total -= amount
+        advances = state.setdefault("advances", {})
+        block.recouped = Fraction(0)
+        for key, (booked, running) in advances.items():
+            block.recouped += half_away(running, digits)
+            block.by_advance[key] = half_away(running, digits)
+            advances[key] = (booked + half_away(running, digits), Fraction(0))
+        block.share = half_away(total, digits)
         block.invoiced = block.share
         if last_terms["gross_up"] and last_terms["withholding_tax_rate"]:
             block.invoiced = half_away(total / (1 - Fraction(last_terms["withholding_tax_rate"])), digits)
@@ -520,6 +575,176 @@ class Books:
             block.lines = dict(largest_remainder(block.share, weights, digits))
         block.lines = {k: v for k, v in block.lines.items() if v}
         return block
+
+    def _advances(self, contract: Row, share_id: str, days: list[date]) -> list[Row]:
+        version = self.version_on(contract["contract_id"], "token_advances", days[-1])
+        return [
+            a
+            for a in self.tables["token_advance"]
+            if (a["contract_id"], a["amendment_id"], a["share_id"]) == (contract["contract_id"], version, share_id)
+            and a["grant_date"] <= days[-1]
+            and (a["expiry_date"] is None or a["expiry_date"] >= days[0])
+        ]
+
+    def advance_entries(self, contract_id: str, last_month: date) -> dict[tuple[str, date], Fraction]:
+        """What grants of advances, and those given up, should stand at by the end of `last_month`."""
+        end = days_of(last_month)[-1]
+        entries: dict[tuple[str, date], Fraction] = defaultdict(Fraction)
+        recouped: dict[str, Fraction] = defaultdict(Fraction)
+        for blocks in self.share_months(contract_id, last_month).values():
+            for block in blocks.values():
+                for advance_id, amount in block.by_advance.items():
+                    recouped[advance_id] += amount
+        versions = sorted(
+            {
+                day: version
+                for day in sorted({r["valid_from"] for r in self.tables["contract_version"] if r["valid_from"] <= end})
+                if (version := self.version_on(contract_id, "token_advances", day))
+            }.items()
+        )
+        listed = {
+            version: [
+                a
+                for a in self.tables["token_advance"]
+                if (a["contract_id"], a["amendment_id"]) == (contract_id, version) and a["grant_date"] <= end
+            ]
+            for _, version in versions
+        }
+        for advance_id in {a["advance_id"] for advances in listed.values() for a in advances}:
+            holders = [(n, a) for n, (_, v) in enumerate(versions) for a in listed[v] if a["advance_id"] == advance_id]
+            number, advance = holders[-1]
+            price = 1 if advance["unit"] == "USD" else Fraction(advance["conversion_price"])
+            principal = Fraction(advance["face_amount"]) * price
+            kind = "grant_cash_advance" if advance["advance_type"] == "cash" else "grant_advance"
+            entries[kind, month_of(min(a["grant_date"] for _, a in holders))] += principal
+            ends = [max(advance["expiry_date"] + DAY, versions[number][0])] if advance["expiry_date"] else []
+            ends += [day for day, v in versions[number + 1 :] if v != versions[number][1]][:1]
+            if ends and min(ends) <= end:
+                entries["give_up_advance", month_of(min(ends))] += principal - recouped[advance_id]
+        return entries
+
+    @staticmethod
+    def _recoup(state: dict[str, Any], advance: Row, amount: Fraction) -> Fraction:
+        """READINGS 24; what is booked of an advance is whole cents a month."""
+        booked, running = state.setdefault("advances", {}).get(advance["advance_id"], (Fraction(0), Fraction(0)))
+        principal = Fraction(advance["face_amount"]) * (
+            1 if advance["unit"] == "USD" else Fraction(advance["conversion_price"])
+        )
+        taken = max(Fraction(0), min(principal - booked - running, Fraction(advance["recoupment_rate"]) * amount))
+        state["advances"][advance["advance_id"]] = (booked, running + taken)
+        return taken
+
+    @staticmethod
+    def _year(contract: Row, terms: Row, month: date) -> tuple[date, date]:
+        """First month of the year that a month belongs to, and its last."""
+        first = month_of(contract["service_commencement_date"])
+        if terms["true_up_frequency"] == "calendar_year":
+            begin = month.replace(month=1)
+        elif terms["true_up_frequency"] == "fiscal_year":
+            begin = month.replace(month=2, year=month.year - (1 if month.month == 1 else 0))
+        else:
+            begin = first.replace(year=first.year + months_between(first, month) // 12)
+        last = begin
+        for _ in range(11):
+            last = next_month(last)
+        return begin, last
+
+    def _true_up(
+        self, contract: Row, terms: Row, month: date, state: dict[str, Any], period_capped: Fraction, last_day: date
+    ) -> Fraction:
+        """READINGS 23: the share after the true-up, in the last service month of its year."""
+        state["true_up"] = Fraction(0)
+        begin, last = self._year(contract, terms, month)
+        state.setdefault("offsets", {}).setdefault(begin, Fraction(0))
+        result = period_capped
+        members = [m for m in state["members"] if begin <= m["month"] <= month]
+        active = [m for m in members if m["is_active"]]
+        if terms["true_up_frequency"] and month == month_of(min(days_of(last)[-1], last_day)) and active:
+            year_share, capped, cap = Fraction(0), Fraction(0), None
+            before = members[0]["base_before"]
+            paid_before_year = state["share"] - state["year"][1]
+            versions: list[str] = []
+            for m in active:
+                if m["terms"]["amendment_id"] not in versions:
+                    versions.append(m["terms"]["amendment_id"])
+            parts = []
+            for version in versions:
+                mine = [m for m in active if m["terms"]["amendment_id"] == version]
+                entering = sum((m["entering"] for m in mine), Fraction(0))
+                basis = mine[0]["terms"]["share_basis"]
+                base = entering
+                if basis == "pct_above_floor":
+                    base = max(Fraction(0), entering - sum((m["floor"] for m in mine), Fraction(0)))
+                elif basis == "pct_above_breakpoint":
+                    base = max(Fraction(0), entering - sum((m["breakpoint"] for m in mine), Fraction(0)))
+                base -= sum((m["taken"] for m in mine), Fraction(0))
+                parts.append((mine, entering, base, before, before + base))
+                before += base
+            paid = paid_before_year
+            for mine, entering, base, base_before, base_after in parts:
+                context = {
+                    "members": mine,
+                    "base": base,
+                    "entering": entering,
+                    "before": base_before,
+                    "after": base_after,
+                    "month_after": parts[-1][4],
+                    "priced": [pair for m in mine for pair in m["priced"]],
+                    "month_base": sum((p[2] for p in parts), Fraction(0)),
+                    "month_hours": sum((m["hours"] for m in active), Fraction(0)),
+                    "occupancy": lambda: tuple(
+                        sum(
+                            (self.supply(contract["contract_id"], m)[k] for m in self._months(begin, month)),
+                            Fraction(0),
+                        )
+                        for k in (1, 2)
+                    ),
+                    "paid_before_month": paid_before_year,
+                    "paid": paid,
+                    "contract": contract,
+                }
+                share = self._tier_share(mine[0]["tiers"], mine[0]["terms"]["combine"], context)
+                paid += share
+                minima = [m["minimum"] for m in mine if m["minimum"] is not None]
+                if minima and mine[0]["terms"]["share_basis"] == "pct_above_breakpoint":
+                    share += sum(minima)
+                elif minima:
+                    share = max(share, sum(minima))
+                year_share += share
+                caps = [m["cap"] for m in mine if m["cap"] is not None]
+                if caps:
+                    capped += share
+                    cap = (cap or Fraction(0)) + sum(caps)
+            minima_of_year, quarter_caps, year_cap = state["long"][begin]
+            top_up = max(Fraction(0), minima_of_year - year_share)
+            bounded = year_share + top_up
+            if cap is not None:
+                bounded -= max(Fraction(0), capped + top_up - cap)
+            if quarter_caps:
+                bounded = min(bounded, sum(quarter_caps))
+            if year_cap is not None:
+                bounded = min(bounded, year_cap)
+            difference = bounded - state["year"][1] - state["offsets"][begin] - period_capped
+            if difference < 0 and terms["true_up_carry_forward"]:
+                state["forward"] = state.get("forward", Fraction(0)) - difference
+                held = state["forward"] + difference
+            else:
+                state["true_up"] = difference
+                result += difference
+                held = state.get("forward", Fraction(0))
+        else:
+            held = state.get("forward", Fraction(0))
+        used = min(max(Fraction(0), result), held)
+        state["forward"] = state.get("forward", Fraction(0)) - used
+        state["offsets"][begin] += used
+        return result - used
+
+    @staticmethod
+    def _months(first: date, last: date) -> list[date]:
+        months = [first]
+        while months[-1] < last:
+            months.append(next_month(months[-1]))
+        return months
 
     def _long_periods(
         self,
@@ -535,10 +760,8 @@ class Books:
         *,
         is_active: bool,
     ) -> Fraction:
-        first_month = month_of(contract["service_commencement_date"])
-        number = months_between(first_month, month)
         begins = {"quarter": month.replace(month=(month.month - 1) // 3 * 3 + 1)}
-        begins["year"] = first_month.replace(year=first_month.year + number // 12)
+        begins["year"] = self._year(contract, terms, month)[0]
         first_valid = min(
             v["valid_from"]
             for v in self.tables["contract_version"]
@@ -573,6 +796,8 @@ class Books:
             return Fraction(chosen[f"{what}_amount"]) * prorated[period]
 
         top_up = Fraction(0)
+        minima, quarter_caps, _ = state.setdefault("long", {}).setdefault(begins["year"], (Fraction(0), [], None))
+        year_cap = None
         period = terms["minimum_period"]
         if (
             is_active
@@ -581,11 +806,18 @@ class Books:
             and month == month_of(min(ends[period], last_day))
         ):
             top_up = max(Fraction(0), amount_at_end(period, "minimum") - state[period][1] - total)
+            minima += amount_at_end(period, "minimum")
         bounded = total + top_up
         total = bounded if cap is None else bounded - max(Fraction(0), capped + top_up - cap)
         period = terms["period_cap_period"]
         if terms["period_cap_amount"] is not None and period in begins:
             total = min(total, max(Fraction(0), amount_at_end(period, "period_cap") - state[period][1]))
+            if period == "year":
+                year_cap = amount_at_end(period, "period_cap")
+            elif month == month_of(min(ends[period], last_day)):
+                quarter_caps = [*quarter_caps, amount_at_end(period, "period_cap")]
+        state["long"][begins["year"]] = (minima, quarter_caps, year_cap)
+        total = self._true_up(contract, terms, month, state, total, last_day)
         limits = []
         if terms["lifetime_cap_amount"] is not None:
             limits.append(Fraction(terms["lifetime_cap_amount"]))
@@ -627,6 +859,10 @@ class Books:
         axis, application, base = tiers[0]["axis"], tiers[0]["application"], context["base"]
         tiers = sorted(tiers, key=lambda t: (t["from_value"] or 0, t["from_date"] or date.min, t["from_month"] or 0))
         rates = [Fraction(t["rate"]) for t in tiers]
+        if axis in ("contract_month", "date") and "members" in context:
+            return Books._spread(axis, tiers, rates, context)
+        if axis == "cumulative_share_paid":
+            return Books._paid_slices(application, tiers, rates, context)
         if axis == "contract_month":
             number = context["month_no"]
             return [
@@ -692,6 +928,61 @@ class Books:
                 return [(base, rates[0])]
             return [(base * band / sum(bands), rate) for band, rate in zip(bands, rates, strict=True)]
         raise NotImplementedError(axis)
+
+    @staticmethod
+    def _spread(
+        axis: str, tiers: list[Row], rates: list[Fraction], context: dict[str, Any]
+    ) -> list[tuple[Fraction, Fraction]]:
+        """A year's base over its service dates as the revenue lies, each at its date's rate."""
+        by_rate: dict[int, Fraction] = defaultdict(Fraction)
+        start = month_of(context["contract"]["service_commencement_date"])
+        first = None
+        for member in context["members"]:
+            number = months_between(start, member["month"]) + 1
+            for day in member["days"]:
+                if axis == "date":
+                    n = next(n for n, t in enumerate(tiers) if (t["from_date"] or day) <= day <= (t["to_date"] or day))
+                else:
+                    n = next(n for n, t in enumerate(tiers) if t["from_month"] <= number <= (t["to_month"] or number))
+                first = n if first is None else first
+                if member["revenue"] != 0:
+                    by_rate[n] += member["entering"] * member["revenue_by_day"][day] / member["revenue"]
+                elif day == member["days"][0]:
+                    by_rate[n] += member["entering"]
+        total = sum(by_rate.values(), Fraction(0))
+        if total == 0:
+            return [(context["base"], rates[first or 0])]
+        return [(context["base"] * amount / total, rates[n]) for n, amount in by_rate.items()]
+
+    @staticmethod
+    def _paid_slices(
+        application: str, tiers: list[Row], rates: list[Fraction], context: dict[str, Any]
+    ) -> list[tuple[Fraction, Fraction]]:
+        """READINGS 15: the base is split where the share fills a tier exactly."""
+        base = context["base"]
+        if application == "cliff":
+            paid = context["paid_before_month"]
+            return [(base, rates[next(n for n, t in enumerate(tiers) if _holds(t, paid, first=n == 0))])]
+        paid, left, result = context["paid"], base, []
+        if base >= 0:
+            for tier, rate in zip(tiers, rates, strict=True):
+                top = None if tier["to_value"] is None else Fraction(tier["to_value"])
+                if top is not None and paid >= top:
+                    continue
+                amount = left if top is None or rate == 0 else min(left, (top - paid) / rate)
+                result.append((amount, rate))
+                left -= amount
+                paid += amount * rate
+        else:
+            for number in reversed(range(len(tiers))):
+                bottom = None if number == 0 else Fraction(tiers[number]["from_value"])
+                if bottom is not None and paid <= bottom:
+                    continue
+                amount = left if bottom is None or rates[number] == 0 else max(left, (bottom - paid) / rates[number])
+                result.append((amount, rates[number]))
+                left -= amount
+                paid += amount * rates[number]
+        return result
 
     # ---- backstop ------------------------------------------------------------------------------------------------
 

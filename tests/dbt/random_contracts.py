@@ -23,7 +23,78 @@ def draw(con: duckdb.DuckDBPyConnection, home: Path, *, seed: int, count: int) -
     """Fill the raw schema with `count` contracts `c00` … in parks `p00` …; everything follows from the seed."""
     rnd = random.Random(seed)  # noqa: S311 - wanted: the same contracts from the same seed
     put_home(con, CLOCK)
-    for day in range(150):
+    _draw_rates(con, rnd, 150)
+    for number in range(count):
+        _draw_contract(con, home, rnd, f"c{number:02d}", f"p{number:02d}")
+    view_telemetry(con, home)
+
+
+def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> None:
+    """Contracts over more than a year with a share alone: true-ups of each kind of year, advances, tiers on the share paid."""
+    rnd = random.Random(seed)  # noqa: S311 - wanted: the same contracts from the same seed
+    put_home(con, "2028-03-20T00:00:00Z")
+    _draw_rates(con, rnd, 430)
+    for number in range(count):
+        contract_id, park_id = f"c{number:02d}", f"p{number:02d}"
+        zone_name = rnd.choice(ZONES)
+        commencement = FIRST + timedelta(days=rnd.choice([0, 0, 9, 27]))
+        expiry = rnd.choice([date(2033, 1, 31), date(2033, 1, 31), date(2027, 12, 12)])
+        put_park(con, park_id=park_id, time_zone=zone_name)
+        put_contract(
+            con,
+            contract_id=contract_id,
+            park_id=park_id,
+            service_commencement_date=commencement,
+            expiry_date=expiry,
+            minor_unit_digits=2,
+        )
+        tranche = {"tranche_id": f"{park_id}-a", "park_id": park_id, "contract_id": contract_id, "gpu_count": 100}
+        put_tranche(con, energised_date=commencement, **tranche)
+        versions = [("original", commencement, datetime(2027, 1, 1, tzinfo=UTC))]
+        if rnd.random() < 0.5:
+            changed = date(2027, rnd.choice([7, 11]), rnd.choice([1, 13]))
+            versions.append(("amendment-1", changed, datetime(2027, 12, 2, tzinfo=UTC)))
+        for amendment_id, valid_from, recorded_at in versions:
+            keys = {
+                "contract_id": contract_id,
+                "amendment_id": amendment_id,
+                "valid_from": valid_from,
+                "recorded_at": recorded_at,
+            }
+            terms = _share_terms(rnd)
+            if rnd.random() < 0.4:
+                terms |= {
+                    "true_up_frequency": rnd.choice(["fiscal_year", "calendar_year"]),
+                    "true_up_carry_forward": rnd.random() < 0.5,
+                }
+            tiers, combine = _tiers(rnd, terms["share_basis"])
+            while any(tier.get("axis") == "occupancy" for tier in tiers):
+                tiers, combine = _tiers(rnd, terms["share_basis"])
+            put_share(con, tiers, combine=combine, **keys, **terms)
+            if rnd.random() < 0.3:
+                put(
+                    con,
+                    "share_activation",
+                    share_id="share",
+                    criterion_no=1,
+                    metric=rnd.choice(["revenue", "base"]),
+                    operator=">=",
+                    value=Decimal(40_000),
+                    test_window_months=2,
+                    cure_months=1,
+                    **{key: keys[key] for key in ("contract_id", "amendment_id")},
+                )
+            if rnd.random() < 0.5:
+                _draw_advances(con, rnd, "share", keys)
+        for lease_no in range(rnd.randrange(2, 6)):
+            lease_id = f"{park_id}-l{lease_no}"
+            first = date(2027, rnd.choice([1, 1, 3, 8]), 20)
+            zone = ZoneInfo(zone_name)
+            _draw_lease(con, rnd, zone, park_id, contract_id, tranche, lease_id, "IDR", first, date(2028, 2, 20))
+
+
+def _draw_rates(con: duckdb.DuckDBPyConnection, rnd: random.Random, days: int) -> None:
+    for day in range(days):
         when = FIRST - timedelta(days=10) + timedelta(days=day)
         if when.weekday() < 5:
             put(
@@ -44,9 +115,6 @@ def draw(con: duckdb.DuckDBPyConnection, home: Path, *, seed: int, count: int) -
                 rate=Decimal(rnd.randrange(160000000, 170000000)).scaleb(-4),
                 source="ecb",
             )
-    for number in range(count):
-        _draw_contract(con, home, rnd, f"c{number:02d}", f"p{number:02d}")
-    view_telemetry(con, home)
 
 
 def _instant(rnd: random.Random, zone: ZoneInfo, first: date, last: date) -> datetime:
@@ -123,8 +191,26 @@ def _tiers(rnd: random.Random, basis: str) -> tuple[list[dict[str, Any]], str | 
             {"axis": "occupancy", "from_value": "0.5", "to_value": None, "rate": _rate(rnd), "application": "cliff"},
         ]
 
+    def paid() -> list[dict[str, Any]]:
+        cut, application = rnd.randrange(20_000, 120_000), rnd.choice(["marginal", "marginal", "cliff"])
+        bounds = [(0, cut), (cut, 2 * cut), (2 * cut, None)]
+        return [
+            {
+                "axis": "cumulative_share_paid",
+                "from_value": low,
+                "to_value": high,
+                "rate": _rate(rnd),
+                "application": application,
+            }
+            for low, high in bounds
+        ]
+
     kinds = rnd.choice(
         [
+            [paid],
+            [paid],
+            [months, paid],
+            [dates, paid],
             [months],
             [months],
             [dates],
@@ -183,6 +269,11 @@ def _share_terms(rnd: random.Random) -> dict[str, Any]:
         terms |= {"return_multiple": Decimal("1.25"), "hardware_amount": rnd.randrange(80_000, 200_000)}
     if rnd.random() < 0.3:
         terms |= {"withholding_tax_rate": Decimal("0.10"), "gross_up": rnd.random() < 0.7}
+    if rnd.random() < 0.4:
+        terms |= {
+            "true_up_frequency": rnd.choice(["contract_year", "fiscal_year", "calendar_year"]),
+            "true_up_carry_forward": rnd.random() < 0.5,
+        }
     return terms
 
 
@@ -221,7 +312,7 @@ def _draw_contract(
     zone_name = rnd.choice(ZONES)
     zone = ZoneInfo(zone_name)
     commencement = FIRST + timedelta(days=rnd.choice([0, 0, 9, 20]))
-    expiry = rnd.choice([date(2033, 1, 31), date(2027, 5, 12)])
+    expiry = rnd.choice([date(2033, 1, 31), date(2027, 5, 12), date(2027, 4, 30)])
     put_park(con, park_id=park_id, time_zone=zone_name)
     currency = rnd.choice(["USD", "USD", "IDR"])
     put_contract(
@@ -286,6 +377,8 @@ def _draw_contract(
                     test_window_months=rnd.choice([1, 2, 3]),
                     cure_months=rnd.choice([0, 1]),
                 )
+        if rnd.random() < 0.5:
+            _draw_advances(con, rnd, share_ids[0], keys)
         if amendment_id == "original" or rnd.random() < 0.5:
             put_backstop(
                 con,
@@ -343,6 +436,26 @@ def _draw_contract(
         )
 
 
+def _draw_advances(con: duckdb.DuckDBPyConnection, rnd: random.Random, share_id: str, keys: dict[str, Any]) -> None:
+    put(con, "contract_version", instrument="token_advances", **keys)
+    for number in range(rnd.randrange(3)):
+        put(
+            con,
+            "token_advance",
+            advance_id=f"adv{number}",
+            share_id=share_id,
+            advance_type=rnd.choice(["cash", "token_credit"]),
+            unit=rnd.choice(["USD", "token"]),
+            face_amount=Decimal(rnd.randrange(100_000, 6_000_000)).scaleb(-2),
+            conversion_price=Decimal(1),
+            grant_date=FIRST + timedelta(days=rnd.randrange(60)),
+            expiry_date=rnd.choice([None, None, date(2027, 4, 15)]),
+            recoup_order=rnd.choice(["before_share", "parallel", "from_share"]),
+            recoupment_rate=Decimal(rnd.choice(["0.1", "0.333333333", "0.5"])),
+            **keys,
+        )
+
+
 def _draw_lease(
     con: duckdb.DuckDBPyConnection,
     rnd: random.Random,
@@ -352,9 +465,11 @@ def _draw_lease(
     tranche: dict[str, Any],
     lease_id: str,
     currency: str,
+    first: date = date(2027, 1, 20),
+    last: date = date(2027, 7, 1),
 ) -> None:
-    start = _instant(rnd, zone, date(2027, 1, 20), date(2027, 4, 10))
-    end = _instant(rnd, zone, start.date() + timedelta(days=20), date(2027, 7, 1))
+    start = _instant(rnd, zone, first, first + timedelta(days=80))
+    end = _instant(rnd, zone, start.date() + timedelta(days=20), last)
     lease_currency = rnd.choice(["USD", "USD", "USD", "AUD", currency])
     scale = 16_000 if lease_currency == "IDR" else 1
     price = Decimal(rnd.choice(["2.50", "1.95", "2.222222222", "3.1"])) * scale
@@ -423,7 +538,7 @@ def _draw_lease(
             "lease_id": lease_id,
             "kind": kind,
             "currency_code": lease_currency,
-            "service_date": FIRST + timedelta(days=rnd.randrange(115)),
+            "service_date": first + timedelta(days=rnd.randrange((last - first).days - 45) + 12),
             "amount": sign * Decimal(rnd.randrange(100, rnd.choice([400_000, 30_000_000]))).scaleb(-2) * scale,
             "recorded_at": datetime(2027, rnd.choice([3, 4, 5, 6]), rnd.randrange(1, 19), tzinfo=UTC),
         }
@@ -442,7 +557,7 @@ def _draw_lease(
             payment_id=f"{lease_id}-t{number}",
             direction="tenant_received",
             lease_id=lease_id,
-            received_at=_instant(rnd, zone, FIRST, LAST),
+            received_at=_instant(rnd, zone, first + timedelta(days=12), last - timedelta(days=31)),
             amount=Decimal(rnd.randrange(10_000, 9_000_000)).scaleb(-2) * scale,
             currency_code=lease_currency,
             recorded_at=datetime(2027, rnd.choice([3, 5, 6]), 10, tzinfo=UTC),

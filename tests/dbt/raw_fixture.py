@@ -67,6 +67,10 @@ TERMS: dict[str, str] = {
     "backstop_ramp": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER, fraction DECIMAL(18,9)",
     "backstop_price": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER,"
     " price_per_gpu_hour DECIMAL(18,9), index_id VARCHAR",
+    "token_advance": "contract_id VARCHAR, amendment_id VARCHAR, valid_from DATE, recorded_at TIMESTAMPTZ, advance_id VARCHAR,"
+    " share_id VARCHAR, advance_type VARCHAR, face_amount DECIMAL(18,2), currency_code VARCHAR, unit VARCHAR,"
+    " conversion_price DECIMAL(18,9), beneficiary VARCHAR, grant_date DATE, expiry_date DATE, recoup_order VARCHAR,"
+    " recoupment_rate DECIMAL(18,9), recourse VARCHAR, interest DECIMAL(18,9)",
     "contract_term": "contract_id VARCHAR, instrument VARCHAR, term VARCHAR, valid_from DATE, valid_to DATE, amendment_id VARCHAR,"
     " recorded_at TIMESTAMPTZ, value_text VARCHAR, evidence_grade VARCHAR, source VARCHAR",
     "fx_rate": "rate_date DATE, from_currency VARCHAR, to_currency VARCHAR, rate DECIMAL(18,9), source VARCHAR",

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from oracle import Books
-from random_contracts import draw
+from random_contracts import draw, draw_shares
 
 SEEDS = [pytest.param(1), pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
 
@@ -39,11 +39,39 @@ def contracts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, date]]:
     ).fetchall()
 
 
+@pytest.fixture(
+    scope="module", params=[pytest.param(14), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(15, 25))]
+)
+def shares(request: pytest.FixtureRequest, make_home: Any) -> Any:
+    def fill(con: duckdb.DuckDBPyConnection, home: Path) -> None:
+        draw_shares(con, seed=request.param, count=14)
+
+    home = make_home(f"shares-{request.param}", fill)
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        yield con
+
+
 def test_the_share_of_each_month_is_the_oracle_s(warehouse: duckdb.DuckDBPyConnection, books_at_clock: Books) -> None:
+    compare_shares(warehouse, books_at_clock)
+
+
+def test_true_ups_advances_and_tiers_on_the_share_paid_are_the_oracle_s(shares: duckdb.DuckDBPyConnection) -> None:
+    [(clock_at,)] = shares.execute("SELECT clock_at FROM raw.home").fetchall()
+    compare_shares(shares, Books(shares, clock_at))
+    [drawn] = shares.execute(
+        "SELECT count(*) FILTER (true_up_amount != 0), count(*) FILTER (true_up_offset_amount != 0),"
+        " count(*) FILTER (recouped_amount != 0) FROM revenue_share.fct_share_month"
+    ).fetchall()
+    assert all(drawn), drawn
+
+
+def compare_shares(warehouse: duckdb.DuckDBPyConnection, books_at_clock: Books) -> None:
     found = {
         (contract_id, month): tuple(map(Fraction, amounts))
         for contract_id, month, *amounts in warehouse.execute(
-            "SELECT contract_id, service_month, base_amount, share_before_limits_amount, share_amount, invoiced_amount"
+            "SELECT contract_id, service_month, base_amount, share_before_limits_amount, share_amount, invoiced_amount,"
+            " recouped_amount, true_up_amount"
             " FROM revenue_share.fct_share_month"
         ).fetchall()
     }
@@ -52,14 +80,15 @@ def test_the_share_of_each_month_is_the_oracle_s(warehouse: duckdb.DuckDBPyConne
         for month, blocks in books_at_clock.share_months(contract_id, last_month).items():
             sums = [
                 sum((getattr(b, name) for b in blocks.values()), Fraction(0))
-                for name in ("base", "tier_share", "share", "invoiced")
+                for name in ("base", "tier_share", "share", "invoiced", "recouped", "true_up")
             ]
             expected[contract_id, month] = sums
     assert found.keys() == expected.keys()
-    for key, (base, tier_share, share, invoiced) in expected.items():
+    for key, (base, tier_share, share, invoiced, recouped, true_up) in expected.items():
         assert abs(found[key][0] - base) < Fraction(1, 10**9), key
         assert abs(found[key][1] - tier_share) < Fraction(1, 10**9), key
-        assert found[key][2:] == (share, invoiced), key
+        assert abs(found[key][5] - true_up) < Fraction(1, 10**9), key
+        assert found[key][2:5] == (share, invoiced, recouped), key
 
 
 def test_the_lines_of_each_lease_are_the_oracle_s(warehouse: duckdb.DuckDBPyConnection, books_at_clock: Books) -> None:
@@ -145,9 +174,11 @@ def test_each_close_posted_what_was_known_then(warehouse: duckdb.DuckDBPyConnect
                 expected["accrue_share", month] += block.invoiced
                 due = terms[contract_id, version, share_id]["statement_due_days"]
                 if (month_end - _last_day(month)).days >= due:
-                    expected["invoice_share", month] += block.invoiced
+                    expected["invoice_share", month] += block.invoiced + block.recouped
+                expected["recoup_advance", month] += block.recouped
         for (_, month), hours in known.backstop_months(contract_id, close_month)[0].items():
             expected["accrue_claim", month] += hours["claim_amount"]
+        expected |= known.advance_entries(contract_id, close_month)
         zone = known.zones[known.contract(contract_id)["park_id"]]
         for payment in known.payments:
             day = payment["received_at"].astimezone(zone).date()

@@ -150,6 +150,11 @@ def test_a_list_of_shares_needs_names_that_differ(tmp_path: Path) -> None:
         ("negative_base: credit_note", "negative_base: credit_note\n      reserve_pct: 0.1", "reserve_pct"),
         ("    backstop:\n", "    backstop:\n      first_loss_band: 0.2\n", "first_loss_band"),
         ("event: energised", "event: COD", "effective_condition.COD"),
+        (
+            "negative_base: credit_note",
+            "negative_base: credit_note\n      true_up: {frequency: contract_year, interest: true}",
+            "true_up.interest",
+        ),
     ],
 )
 def test_a_term_that_the_ledger_does_not_compute_is_never_ignored(
@@ -158,6 +163,27 @@ def test_a_term_that_the_ledger_does_not_compute_is_never_ignored(
     assert feature in NOT_COMPUTED_YET
     found = messages(tmp_path, replaced(before, after))
     assert [message.split(": ", 1)[1] for message in found] == [f"{feature} is not computed yet"]
+
+
+ADVANCE = "{advance_id: a, advance_type: cash, face_amount: 100, grant_date: 2027-02-01, recoup_order: from_share, recoupment_rate: "
+
+
+@pytest.mark.parametrize(
+    ("advances", "says"),
+    [
+        ((ADVANCE + "0.5, recoupment_source: [other]}",), None),
+        ((ADVANCE + "0.5, unit: token}",), "has no price"),
+        ((ADVANCE + "0.5, currency_code: AUD}",), "is in AUD"),
+        ((ADVANCE + "0.5, expiry_date: 2027-01-01}",), "expires before"),
+        ((ADVANCE + "0.6}", ADVANCE.replace("advance_id: a", "advance_id: b") + "0.6}"), "add up to 1.2"),
+    ],
+)
+def test_an_advance_that_cannot_be_recouped_is_refused(
+    tmp_path: Path, advances: tuple[str, ...], says: str | None
+) -> None:
+    lines = "".join(f"      - {advance}\n" for advance in advances)
+    found = messages(tmp_path, lambda text: text + f"    token_advances:\n{lines}")
+    assert (not found) if says is None else any(says in message for message in found), found
 
 
 def test_every_feature_is_either_computed_or_not_yet(tmp_path: Path) -> None:

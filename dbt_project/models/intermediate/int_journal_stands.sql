@@ -5,6 +5,17 @@ with points as (
     where is_posted
 ),
 
+recoupments as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        sum(recouped_amount) as recouped_amount
+    from {{ ref('int_share_recoupments') }}
+    group by contract_id, point_no, share_id, service_month
+),
+
 share as (
     select
         months.contract_id,
@@ -12,12 +23,43 @@ share as (
         months.service_month,
         months.currency_code,
         months.invoiced_amount,
+        coalesce(recoupments.recouped_amount, 0) as recouped_amount,
         months.amendment_id,
         months.contractual_invoice_date,
         months.payment_terms_days,
         points.month_end_date
     from {{ ref('int_share_months') }} as months
     inner join points on months.contract_id = points.contract_id and months.point_no = points.point_no
+    left join recoupments
+        on
+            months.contract_id = recoupments.contract_id
+            and months.point_no = recoupments.point_no
+            and months.share_id = recoupments.share_id
+            and months.service_month = recoupments.service_month
+),
+
+-- Granted when it was granted, and given up when it expires or an amendment drops it.
+advances as (
+    select
+        advances.contract_id,
+        advances.point_no,
+        advances.advance_id,
+        advances.advance_type,
+        advances.granted_amount,
+        cast(date_trunc('month', advances.grant_date) as date) as grant_month,
+        cast(date_trunc('month', advances.ended_date) as date) as end_month,
+        advances.granted_amount - coalesce((
+            select sum(recoupments.recouped_amount)
+            from {{ ref('int_share_recoupments') }} as recoupments
+            where
+                advances.contract_id = recoupments.contract_id
+                and advances.point_no = recoupments.point_no
+                and advances.advance_id = recoupments.advance_id
+        ), 0) as unrecouped_amount,
+        advances.ended_date <= points.month_end_date as has_ended,
+        points.currency_code
+    from {{ ref('int_advances') }} as advances
+    inner join points on advances.contract_id = points.contract_id and advances.point_no = points.point_no
 ),
 
 payments as (
@@ -71,10 +113,43 @@ stands as (
         service_month,
         'invoice_share' as event,
         currency_code,
-        invoiced_amount as amount,
+        -- One invoice holds the share and what is recouped.
+        invoiced_amount + recouped_amount as amount,
         amendment_id
     from share
     where contractual_invoice_date <= month_end_date
+    union all
+    select
+        contract_id,
+        point_no,
+        service_month,
+        'recoup_advance' as event,
+        currency_code,
+        recouped_amount as amount,
+        amendment_id
+    from share
+    where recouped_amount != 0
+    union all
+    select
+        contract_id,
+        point_no,
+        grant_month as service_month,
+        case advance_type when 'cash' then 'grant_cash_advance' else 'grant_advance' end as event,
+        currency_code,
+        granted_amount as amount,
+        null as amendment_id
+    from advances
+    union all
+    select
+        contract_id,
+        point_no,
+        end_month as service_month,
+        'give_up_advance' as event,
+        currency_code,
+        unrecouped_amount as amount,
+        null as amendment_id
+    from advances
+    where has_ended and unrecouped_amount != 0
     union all
     select
         contract_id,

@@ -58,6 +58,25 @@ dated_rates as (
     group by segments.contract_id, segments.point_no, segments.share_id, segments.service_month, segments.segment_no
 ),
 
+-- Advances recouped from the base; those recouped from the share wait for it.
+advances as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        list({
+            'advance_id': advance_id,
+            'recoup_order': recoup_order,
+            'principal_amount': principal_amount,
+            'recoupment_rate': recoupment_rate
+        } order by grant_date, advance_id) as advances
+    from {{ ref('int_share_advances') }}
+    where recoup_order in ('before_share', 'parallel')
+    group by contract_id, point_no, share_id, service_month, segment_no
+),
+
 inputs as (
     select
         segments.contract_id,
@@ -77,6 +96,11 @@ inputs as (
         {{ prorated('segments.breakpoint_amount', 'segments') }} as breakpoint_amount,
         case when segments.minimum_period = 'month' then {{ prorated('segments.minimum_amount', 'segments') }} end as minimum_amount,
         tiers.tiers,
+        coalesce(advances.advances, []) as advances,
+        segments.minor_unit_digits,
+        coalesce(segments.service_month != lead(segments.service_month) over (
+            partition by segments.contract_id, segments.point_no, segments.share_id order by segments.sequence_no
+        ), true) as is_month_end,
         -- The rate that makes a natural breakpoint of the minimum, where it does not hang on what went before.
         dated_rates.rate as dated_rate
     from {{ ref('int_share_segments') }} as segments
@@ -99,6 +123,13 @@ inputs as (
             and segments.share_id = dated_rates.share_id
             and segments.service_month = dated_rates.service_month
             and segments.segment_no = dated_rates.segment_no
+    left join advances
+        on
+            segments.contract_id = advances.contract_id
+            and segments.point_no = advances.point_no
+            and segments.share_id = advances.share_id
+            and segments.service_month = advances.service_month
+            and segments.segment_no = advances.segment_no
 ),
 
 started as (
@@ -115,6 +146,9 @@ started as (
         0::decimal(38, 18) as breakpoint_amount,
         0::decimal(38, 18) as carried_in_amount,
         0::decimal(38, 18) as carried_out_amount,
+        cast([] as struct(advance_id varchar, recoup_order varchar, recouped_amount decimal(38, 18))[]) as recoupments,
+        cast([] as struct(advance_id varchar, used_amount decimal(38, 18))[]) as used_advances,
+        0::decimal(38, 18) as recouped_before_share_amount,
         0::decimal(38, 18) as base_amount,
         0::decimal(38, 18) as cumulative_base_before_amount,
         0::decimal(38, 18) as cumulative_base_after_amount
@@ -137,65 +171,89 @@ steps as (
         floor_amount,
         breakpoint_amount,
         carried_in_amount,
-        case when carries_forward and uncarried_base_amount < 0 then uncarried_base_amount else 0 end as carried_out_amount,
-        case when carries_forward then greatest(0, uncarried_base_amount) else uncarried_base_amount end as base_amount,
+        carried_out_amount,
+        recoupments,
+        main.used_after(used_advances, recoupments, is_month_end, minor_unit_digits) as used_advances,
+        recouped_before_share_amount,
+        cast(unrecouped_base_amount - recouped_before_share_amount as decimal(38, 18)) as base_amount,
         cumulative_base_before_amount,
-        cumulative_base_before_amount
-        + case when carries_forward then greatest(0, uncarried_base_amount) else uncarried_base_amount end as cumulative_base_after_amount
+        cast(cumulative_base_before_amount + unrecouped_base_amount - recouped_before_share_amount as decimal(38, 18))
+            as cumulative_base_after_amount
     from (
         select
             *,
-            cast(case share_basis
-                when 'pct_above_floor' then greatest(0, revenue_amount + carried_in_amount - floor_amount)
-                when 'pct_above_breakpoint' then greatest(0, revenue_amount + carried_in_amount - breakpoint_amount)
-                else revenue_amount + carried_in_amount
-            end as decimal(38, 18)) as uncarried_base_amount
+            -- What is recouped before the share leaves the base; what is recouped beside it does not.
+            cast(coalesce(list_sum(list_transform(
+                list_filter(recoupments, lambda one: one.recoup_order = 'before_share'), lambda one: one.recouped_amount
+            )), 0) as decimal(38, 18)) as recouped_before_share_amount
         from (
             select
-                inputs.contract_id,
-                inputs.point_no,
-                inputs.share_id,
-                inputs.sequence_no,
-                inputs.service_month,
-                inputs.segment_no,
-                inputs.share_basis,
-                inputs.carries_forward,
-                inputs.revenue_amount,
-                inputs.gpu_hours,
-                cast(inputs.floor_amount as decimal(38, 18)) as floor_amount,
-                steps.carried_out_amount as carried_in_amount,
-                steps.cumulative_base_after_amount as cumulative_base_before_amount,
-                cast(case
-                    when inputs.share_basis != 'pct_above_breakpoint' then 0
-                    when inputs.breakpoint_amount is not null then inputs.breakpoint_amount
-                    when inputs.minimum_amount is null then 0
-                    else
-                        main.exact_ratio(
-                            inputs.minimum_amount,
-                            1,
-                            coalesce(
-                                inputs.dated_rate,
-                                list_filter(
-                                    inputs.tiers,
-                                    lambda tier:
-                                    tier.axis = 'cumulative_base'
-                                    and steps.cumulative_base_after_amount >= coalesce(tier.from_value, 0)
-                                    and steps.cumulative_base_after_amount < coalesce(tier.to_value, steps.cumulative_base_after_amount + 1)
-                                )[1].rate,
-                                inputs.tiers[1].rate
-                            )
-                        )
-                end as decimal(38, 18)) as breakpoint_amount
-            from steps
-            inner join inputs
-                on
-                    steps.contract_id = inputs.contract_id
-                    and steps.point_no = inputs.point_no
-                    and steps.share_id = inputs.share_id
-                    and steps.sequence_no + 1 = inputs.sequence_no
-        ) as drawn
+                * exclude (uncarried_base_amount),
+                cast(case when carries_forward then least(0, uncarried_base_amount) else 0 end as decimal(38, 18)) as carried_out_amount,
+                cast(case when carries_forward then greatest(0, uncarried_base_amount) else uncarried_base_amount end as decimal(38, 18))
+                    as unrecouped_base_amount,
+                main.recoupments(advances, used_advances, uncarried_base_amount) as recoupments
+            from (
+                select
+                    *,
+                    cast(case share_basis
+                        when 'pct_above_floor' then greatest(0, revenue_amount + carried_in_amount - floor_amount)
+                        when 'pct_above_breakpoint' then greatest(0, revenue_amount + carried_in_amount - breakpoint_amount)
+                        else revenue_amount + carried_in_amount
+                    end as decimal(38, 18)) as uncarried_base_amount
+                from (
+                    select
+                        inputs.contract_id,
+                        inputs.point_no,
+                        inputs.share_id,
+                        inputs.sequence_no,
+                        inputs.service_month,
+                        inputs.segment_no,
+                        inputs.share_basis,
+                        inputs.carries_forward,
+                        inputs.revenue_amount,
+                        inputs.gpu_hours,
+                        inputs.advances,
+                        inputs.minor_unit_digits,
+                        inputs.is_month_end,
+                        steps.used_advances,
+                        cast(inputs.floor_amount as decimal(38, 18)) as floor_amount,
+                        steps.carried_out_amount as carried_in_amount,
+                        steps.cumulative_base_after_amount as cumulative_base_before_amount,
+                        cast(case
+                            when inputs.share_basis != 'pct_above_breakpoint' then 0
+                            when inputs.breakpoint_amount is not null then inputs.breakpoint_amount
+                            when inputs.minimum_amount is null then 0
+                            else
+                                main.exact_ratio(
+                                    inputs.minimum_amount,
+                                    1,
+                                    coalesce(
+                                        inputs.dated_rate,
+                                        list_filter(
+                                            inputs.tiers,
+                                            lambda tier:
+                                            tier.axis = 'cumulative_base'
+                                            and steps.cumulative_base_after_amount >= coalesce(tier.from_value, 0)
+                                            and steps.cumulative_base_after_amount < coalesce(tier.to_value, steps.cumulative_base_after_amount + 1)
+                                        )[1].rate,
+                                        inputs.tiers[1].rate
+                                    )
+                                )
+                        end as decimal(38, 18)) as breakpoint_amount
+                    from steps
+                    inner join inputs
+                        on
+                            steps.contract_id = inputs.contract_id
+                            and steps.point_no = inputs.point_no
+                            and steps.share_id = inputs.share_id
+                            and steps.sequence_no + 1 = inputs.sequence_no
+                ) as drawn
+            ) as uncarried
+        ) as recouping
     ) as computed
 )
 
-select * from steps
+select * exclude (used_advances)
+from steps
 where sequence_no > 0

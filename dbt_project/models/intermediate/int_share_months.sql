@@ -1,5 +1,28 @@
--- From the tiers to the amount: minimum, caps, gross-up and rounding, month after month, per block and as known at each point.
+-- From the tiers to the amount: minimum, caps, true-up, advances, gross-up and rounding, segment after segment, per block and as known at each
+-- point. A month ends with its last segment; one that closes a year with a true-up ends with the parts of that year.
+{% set state_amounts = [
+    'tier_share', 'earned', 'credited', 'credit_left', 'month_tier_share', 'month_earned', 'month_top_up', 'month_credited', 'month_share',
+    'month_capped', 'parts_share', 'parts_capped', 'year_minima', 'year_quarter_caps', 'quarter_accrued', 'year_accrued', 'cumulative_share',
+    'true_up', 'true_up_carried', 'true_up_offset', 'offset', 'top_up', 'cap_reduction', 'limited', 'unrounded_share'
+] %}
 with recursive
+segments as (
+    select
+        segments.*,
+        {{ share_year_from('segments') }} as year_from_date,
+        coalesce(segments.service_month != lead(segments.service_month) over (
+            partition by segments.contract_id, segments.point_no, segments.share_id order by segments.service_month, segments.segment_no
+        ), true) as is_last_segment
+    from {{ ref('int_share_segments') }} as segments
+),
+
+-- What a month as a whole is ruled by: the terms of its last segment.
+month_ends as (
+    select * exclude (segment_no, is_last_segment)
+    from segments
+    where is_last_segment
+),
+
 tier_shares as (
     select
         contract_id,
@@ -7,19 +30,72 @@ tier_shares as (
         share_id,
         service_month,
         segment_no,
-        sum(share_amount) as tier_share_amount
+        sum(share_amount) as tier_share_amount,
+        list(
+            struct_pack(tier_no := tier_no, rate := rate, slice_amount := cast(slice_amount as decimal(38, 18))) order by tier_no, rate
+        ) as slices
     from {{ ref('int_share_tiers') }}
     group by contract_id, point_no, share_id, service_month, segment_no
 ),
 
-segment_shares as (
+-- Tiers on the share paid so far are climbed here, where what was paid before is known.
+paid_tiers as (
     select
-        segments.*,
-        bases.base_amount,
-        cast(coalesce(tier_shares.tier_share_amount, 0) as decimal(38, 18)) as tier_share_amount,
-        case when segments.minimum_period = 'month' then {{ prorated('segments.minimum_amount', 'segments') }} end as segment_minimum_amount,
-        case when segments.period_cap_period = 'month' then {{ prorated('segments.period_cap_amount', 'segments') }} end as segment_cap_amount
-    from {{ ref('int_share_segments') }} as segments
+        contract_id,
+        share_id,
+        amendment_id,
+        any_value(application) as application,
+        list(
+            struct_pack(tier_no := tier_no, from_value := from_value, to_value := to_value, rate := rate) order by from_value, tier_no
+        ) as tiers
+    from {{ ref('stg_share_tier') }}
+    where axis = 'cumulative_share_paid'
+    group by contract_id, share_id, amendment_id
+),
+
+advances as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        list({
+            'advance_id': advance_id,
+            'recoup_order': recoup_order,
+            'principal_amount': principal_amount,
+            'recoupment_rate': recoupment_rate
+        } order by grant_date, advance_id) as advances
+    from (
+        select *
+        from {{ ref('int_share_advances') }}
+        where recoup_order = 'from_share'
+        -- What a month as a whole is ruled by: its last segment.
+        qualify segment_no = max(segment_no) over (partition by contract_id, point_no, share_id, service_month)
+    )
+    group by contract_id, point_no, share_id, service_month
+),
+
+-- Where a criterion fails there is neither share nor minimum; the base has counted all the same.
+month_steps as (
+    select
+        segments.contract_id,
+        segments.point_no,
+        segments.share_id,
+        segments.service_month,
+        segments.segment_no,
+        segments.amendment_id,
+        segments.share_basis,
+        segments.combine,
+        false as is_true_up,
+        coalesce(activations.is_active, true) as is_active,
+        cast(bases.base_amount as decimal(38, 18)) as base_amount,
+        case
+            when coalesce(activations.is_active, true) and segments.minimum_period = 'month'
+                then {{ prorated('segments.minimum_amount', 'segments') }}
+        end as minimum_amount,
+        coalesce(segments.minimum_creditable, false) and segments.share_basis != 'pct_above_breakpoint' as is_creditable,
+        case when segments.period_cap_period = 'month' then {{ prorated('segments.period_cap_amount', 'segments') }} end as cap_amount
+    from segments
     inner join {{ ref('int_share_bases') }} as bases
         on
             segments.contract_id = bases.contract_id
@@ -27,122 +103,40 @@ segment_shares as (
             and segments.share_id = bases.share_id
             and segments.service_month = bases.service_month
             and segments.segment_no = bases.segment_no
-    left join tier_shares
-        on
-            segments.contract_id = tier_shares.contract_id
-            and segments.point_no = tier_shares.point_no
-            and segments.share_id = tier_shares.share_id
-            and segments.service_month = tier_shares.service_month
-            and segments.segment_no = tier_shares.segment_no
-),
-
--- Where a criterion fails there is neither share nor minimum; the base has counted all the same.
-active_shares as (
-    select
-        segment_shares.* exclude (segment_minimum_amount),
-        coalesce(activations.is_active, true) as is_active,
-        case when coalesce(activations.is_active, true) then segment_shares.tier_share_amount else 0::decimal(38, 18) end as earned_amount,
-        case when coalesce(activations.is_active, true) then segment_shares.segment_minimum_amount end as segment_minimum_amount
-    from segment_shares
     left join {{ ref('int_share_activations') }} as activations
         on
-            segment_shares.contract_id = activations.contract_id
-            and segment_shares.point_no = activations.point_no
-            and segment_shares.share_id = activations.share_id
-            and segment_shares.service_month = activations.service_month
+            segments.contract_id = activations.contract_id
+            and segments.point_no = activations.point_no
+            and segments.share_id = activations.share_id
+            and segments.service_month = activations.service_month
 ),
 
--- Above a breakpoint the minimum is paid beside the percentage; elsewhere it is the lower bound of it.
-bounded_shares as (
-    select
-        *,
-        case
-            when segment_minimum_amount is null then 0::decimal(38, 18)
-            when share_basis = 'pct_above_breakpoint' then segment_minimum_amount
-            else cast(greatest(0, segment_minimum_amount - earned_amount) as decimal(38, 18))
-        end as top_up_amount
-    from active_shares
-),
-
--- A creditable top-up is set against later share above the minimum in the same contract year: the balance rises by top-ups and falls, never below
--- zero, by what is above the minimum, so it is the running sum less its lowest point so far.
-credit_moves as (
-    select
-        *,
-        case
-            when not coalesce(minimum_creditable, false) or segment_minimum_amount is null then 0::decimal(38, 18)
-            when top_up_amount > 0 then top_up_amount
-            else segment_minimum_amount - earned_amount
-        end as credit_move_amount
-    from bounded_shares
-),
-
-credit_runs as (
-    select
-        *,
-        sum(credit_move_amount) over contract_year as credit_run_amount
-    from credit_moves
-    window contract_year as (
-        partition by contract_id, point_no, share_id, (contract_month - 1) // 12 order by sequence_no
-    )
-),
-
-credit_balances as (
-    select
-        *,
-        credit_run_amount - least(0, min(credit_run_amount) over (
-            partition by contract_id, point_no, share_id, (contract_month - 1) // 12 order by sequence_no
-        )) as credit_balance_amount
-    from credit_runs
-),
-
-credited_shares as (
-    select
-        *,
-        case
-            when credit_move_amount < 0
-                then cast(
-                    coalesce(lag(credit_balance_amount) over (
-                        partition by contract_id, point_no, share_id, (contract_month - 1) // 12 order by sequence_no
-                    ), 0) - credit_balance_amount as decimal(38, 18)
-                )
-            else 0::decimal(38, 18)
-        end as credited_amount
-    from credit_balances
-),
-
-month_shares as (
+true_up_steps as (
     select
         contract_id,
         point_no,
         share_id,
         service_month,
-        any_value(currency_code) as currency_code,
-        any_value(minor_unit_digits) as minor_unit_digits,
-        any_value(contract_month) as contract_month,
-        any_value(service_commencement_date) as service_commencement_date,
-        any_value(contract_end_date) as contract_end_date,
-        sum(base_amount) as base_amount,
-        sum(tier_share_amount) as tier_share_amount,
-        sum(coalesce(segment_minimum_amount, 0)) as month_minimum_amount,
-        sum(earned_amount) as earned_amount,
-        bool_and(is_active) as is_active,
-        sum(credited_amount) as credited_amount,
-        sum(top_up_amount) - sum(credited_amount) as month_top_up_amount,
-        -- A monthly cap that only some segments have binds the sum of those.
-        coalesce(sum(earned_amount + top_up_amount - credited_amount) filter (where segment_cap_amount is not null), 0) as monthly_capped_amount,
-        sum(segment_cap_amount) as monthly_cap_amount,
-        {% for term in [
-            'amendment_id', 'minimum_amount', 'minimum_period', 'period_cap_amount', 'period_cap_period', 'lifetime_cap_amount',
-            'return_multiple', 'hardware_amount', 'withholding_tax_rate', 'gross_up', 'contractual_invoice_date', 'payment_terms_days'
-        ] -%}
-        arg_max_null({{ term }}, segment_no) as {{ term }}{{ ',' if not loop.last }}
-        {% endfor %}
-    from credited_shares
-    group by contract_id, point_no, share_id, service_month
+        segment_no,
+        amendment_id,
+        share_basis,
+        combine,
+        true as is_true_up,
+        true as is_active,
+        base_amount,
+        minimum_amount,
+        false as is_creditable,
+        cap_amount
+    from {{ ref('int_share_true_up_parts') }}
 ),
 
--- Quarters are the calendar's, years the contract's; an amount of either is that of the terms at its end.
+all_steps as (
+    select * from month_steps
+    union all by name
+    select * from true_up_steps
+),
+
+-- Quarters are the calendar's, years the contract's unless the true-up names another; an amount of either is that of the terms at its end.
 first_days as (
     select
         contract_id,
@@ -155,17 +149,13 @@ first_days as (
 
 periods as (
     select
-        month_shares.*,
+        month_ends.*,
         period_type.period,
         case period_type.period
-            when 'quarter' then cast(date_trunc('quarter', month_shares.service_month) as date)
-            else
-                cast(
-                    date_trunc('month', month_shares.service_commencement_date)
-                    + to_years(cast((month_shares.contract_month - 1) // 12 as integer)) as date
-                )
+            when 'quarter' then cast(date_trunc('quarter', month_ends.service_month) as date)
+            else month_ends.year_from_date
         end as period_from_date
-    from month_shares
+    from month_ends
     cross join (values ('quarter'), ('year')) as period_type (period)
 ),
 
@@ -189,7 +179,9 @@ period_terms as (
         case
             when bounded_periods.minimum_period = bounded_periods.period
                 then main.exact_quotient(
-                    cast(coalesce(end_terms.minimum_amount, bounded_periods.minimum_amount) as decimal(38, 18))
+                    cast(coalesce(
+                        case when end_terms.minimum_period = bounded_periods.period then end_terms.minimum_amount end, bounded_periods.minimum_amount
+                    ) as decimal(38, 18))
                     * (
                         least(bounded_periods.period_to_date, bounded_periods.contract_end_date)
                         - greatest(bounded_periods.period_from_date, first_days.first_date) + 1
@@ -200,7 +192,10 @@ period_terms as (
         case
             when bounded_periods.period_cap_period = bounded_periods.period
                 then main.exact_quotient(
-                    cast(coalesce(end_terms.period_cap_amount, bounded_periods.period_cap_amount) as decimal(38, 18))
+                    cast(coalesce(
+                        case when end_terms.period_cap_period = bounded_periods.period then end_terms.period_cap_amount end,
+                        bounded_periods.period_cap_amount
+                    ) as decimal(38, 18))
                     * (
                         least(bounded_periods.period_to_date, bounded_periods.contract_end_date)
                         - greatest(bounded_periods.period_from_date, first_days.first_date) + 1
@@ -229,156 +224,436 @@ period_terms as (
 
 inputs as (
     select
-        month_shares.* exclude (minimum_amount, period_cap_amount),
+        all_steps.*,
+        tier_shares.tier_share_amount,
+        tier_shares.slices,
+        paid_tiers.tiers as paid_tiers,
+        paid_tiers.application as paid_application,
+        month_ends.minor_unit_digits,
+        month_ends.year_from_date,
+        coalesce(month_ends.true_up_carry_forward, false) as carries_true_up,
+        bool_or(all_steps.is_true_up) over month_steps as has_true_up,
+        row_number() over (
+            partition by all_steps.contract_id, all_steps.point_no, all_steps.share_id, all_steps.service_month order by all_steps.segment_no desc
+        ) = 1 as is_month_end,
+        sum(all_steps.cap_amount) filter (where not all_steps.is_true_up) over month_steps as month_cap_amount,
+        sum(all_steps.cap_amount) filter (where all_steps.is_true_up) over month_steps as true_up_cap_amount,
         quarters.period_from_date as quarter_from_date,
-        years.period_from_date as year_from_date,
-        case when quarters.is_last_month and month_shares.is_active then quarters.minimum_amount end as quarter_minimum_amount,
-        case when years.is_last_month and month_shares.is_active then years.minimum_amount end as year_minimum_amount,
+        -- Parts of a true-up's year are active, whatever the month that closes it.
+        case when quarters.is_last_month and bool_and(all_steps.is_active) over month_steps then quarters.minimum_amount end
+            as quarter_minimum_amount,
+        case when years.is_last_month and bool_and(all_steps.is_active) over month_steps then years.minimum_amount end as year_minimum_amount,
         quarters.cap_amount as quarter_cap_amount,
+        case when quarters.is_last_month then quarters.cap_amount end as ending_quarter_cap_amount,
         years.cap_amount as year_cap_amount,
         least(
-            month_shares.lifetime_cap_amount,
-            main.exact_product(month_shares.hardware_amount, month_shares.return_multiple)
+            month_ends.lifetime_cap_amount,
+            main.exact_product(month_ends.hardware_amount, month_ends.return_multiple)
         ) as lifetime_limit_amount,
+        coalesce(advances.advances, []) as advances,
         cast(row_number() over (
-            partition by month_shares.contract_id, month_shares.point_no, month_shares.share_id order by month_shares.service_month
-        ) as integer) as month_no
-    from month_shares
+            partition by all_steps.contract_id, all_steps.point_no, all_steps.share_id order by all_steps.service_month, all_steps.segment_no
+        ) as integer) as step_no
+    from all_steps
+    inner join month_ends
+        on
+            all_steps.contract_id = month_ends.contract_id
+            and all_steps.point_no = month_ends.point_no
+            and all_steps.share_id = month_ends.share_id
+            and all_steps.service_month = month_ends.service_month
     inner join period_terms as quarters
         on
             quarters.period = 'quarter'
-            and month_shares.contract_id = quarters.contract_id
-            and month_shares.point_no = quarters.point_no
-            and month_shares.share_id = quarters.share_id
-            and month_shares.service_month = quarters.service_month
+            and all_steps.contract_id = quarters.contract_id
+            and all_steps.point_no = quarters.point_no
+            and all_steps.share_id = quarters.share_id
+            and all_steps.service_month = quarters.service_month
     inner join period_terms as years
         on
             years.period = 'year'
-            and month_shares.contract_id = years.contract_id
-            and month_shares.point_no = years.point_no
-            and month_shares.share_id = years.share_id
-            and month_shares.service_month = years.service_month
+            and all_steps.contract_id = years.contract_id
+            and all_steps.point_no = years.point_no
+            and all_steps.share_id = years.share_id
+            and all_steps.service_month = years.service_month
+    left join tier_shares
+        on
+            all_steps.contract_id = tier_shares.contract_id
+            and all_steps.point_no = tier_shares.point_no
+            and all_steps.share_id = tier_shares.share_id
+            and all_steps.service_month = tier_shares.service_month
+            and all_steps.segment_no = tier_shares.segment_no
+    left join paid_tiers
+        on
+            all_steps.contract_id = paid_tiers.contract_id
+            and all_steps.share_id = paid_tiers.share_id
+            and all_steps.amendment_id = paid_tiers.amendment_id
+    left join advances
+        on
+            all_steps.contract_id = advances.contract_id
+            and all_steps.point_no = advances.point_no
+            and all_steps.share_id = advances.share_id
+            and all_steps.service_month = advances.service_month
+    window month_steps as (
+        partition by all_steps.contract_id, all_steps.point_no, all_steps.share_id, all_steps.service_month
+    )
 ),
 
--- The state that one month hands to the next: what has been accrued in the quarter, in the year and in all, rounded as it was posted.
+-- The state that one step hands to the next. What has been accrued in the quarter, in the year and in all counts rounded, as it was posted, and
+-- before what is recouped from the share.
 steps as (
     select
         contract_id,
         point_no,
         share_id,
-        0 as month_no,
+        0 as step_no,
         cast(null as date) as service_month,
+        0 as segment_no,
+        true as is_month_end,
         cast(null as date) as quarter_from_date,
         cast(null as date) as year_from_date,
-        0::decimal(38, 18) as quarter_accrued_amount,
-        0::decimal(38, 18) as year_accrued_amount,
-        0::decimal(38, 18) as cumulative_share_amount,
-        0::decimal(38, 18) as top_up_amount,
-        0::decimal(38, 18) as cap_reduction_amount,
-        0::decimal(38, 18) as unrounded_share_amount
+        {% for amount in state_amounts -%}
+        0::decimal(38, 18) as {{ amount }}_amount,
+        {% endfor -%}
+        cast([] as struct(tier_no integer, rate decimal(18, 9), slice_amount decimal(38, 18), share_amount decimal(38, 18))[]) as paid_cuts,
+        cast([] as struct(advance_id varchar, recoup_order varchar, recouped_amount decimal(38, 18))[]) as recoupments,
+        cast([] as struct(advance_id varchar, used_amount decimal(38, 18))[]) as used_advances
     from inputs
-    where month_no = 1
+    where step_no = 1
     union all
+    (
+        with drawn as (
+            select
+                inputs.*,
+                steps.used_advances,
+                steps.cumulative_share_amount,
+                steps.true_up_carried_amount,
+                -- Sums begin anew with each month, quarter and year.
+                case when steps.is_month_end then 0 else steps.month_tier_share_amount end as month_tier_share_before_amount,
+                case when steps.is_month_end then 0 else steps.month_earned_amount end as month_earned_before_amount,
+                case when steps.is_month_end then 0 else steps.month_top_up_amount end as month_top_up_before_amount,
+                case when steps.is_month_end then 0 else steps.month_credited_amount end as month_credited_before_amount,
+                case when steps.is_month_end then 0 else steps.month_share_amount end as month_share_before_amount,
+                case when steps.is_month_end then 0 else steps.month_capped_amount end as month_capped_before_amount,
+                case when steps.is_month_end then 0 else steps.parts_share_amount end as parts_share_before_amount,
+                case when steps.is_month_end then 0 else steps.parts_capped_amount end as parts_capped_before_amount,
+                case when steps.quarter_from_date = inputs.quarter_from_date then steps.quarter_accrued_amount else 0 end
+                    as quarter_before_amount,
+                case when steps.year_from_date = inputs.year_from_date then steps.year_accrued_amount else 0 end as year_before_amount,
+                case when steps.year_from_date = inputs.year_from_date then steps.true_up_offset_amount else 0 end as true_up_offset_before_amount,
+                case when steps.year_from_date = inputs.year_from_date then steps.credit_left_amount else 0 end as credit_before_amount,
+                case when steps.year_from_date = inputs.year_from_date then steps.year_minima_amount else 0 end as year_minima_before_amount,
+                case when steps.year_from_date = inputs.year_from_date then steps.year_quarter_caps_amount else 0 end
+                    as year_quarter_caps_before_amount
+            from steps
+            inner join inputs
+                on
+                    steps.contract_id = inputs.contract_id
+                    and steps.point_no = inputs.point_no
+                    and steps.share_id = inputs.share_id
+                    and steps.step_no + 1 = inputs.step_no
+        ),
+
+        -- Tiers on the share paid: what was accrued before the month, and for marginal ones what the month has earned since; for the parts of a
+        -- year, what was accrued before it.
+        climbed as (
+            select
+                *,
+                case
+                    when paid_tiers is null then []
+                    else
+                        main.share_paid_cuts(
+                            base_amount,
+                            cast(
+                                cumulative_share_amount
+                                - case when is_true_up then year_before_amount else 0 end
+                                + case
+                                    when paid_application != 'marginal' then 0
+                                    when is_true_up then parts_share_before_amount
+                                    else month_earned_before_amount
+                                end
+                                as decimal(38, 18)
+                            ),
+                            paid_application,
+                            paid_tiers,
+                            coalesce(slices, []),
+                            combine
+                        )
+                end as paid_cuts
+            from drawn
+        ),
+
+        tiered as (
+            select
+                * exclude (tier_share_amount),
+                cast(case
+                    when paid_tiers is null then coalesce(tier_share_amount, 0)
+                    else coalesce(list_sum(list_transform(paid_cuts, lambda cut: cut.share_amount)), 0)
+                end as decimal(38, 18)) as tier_share_amount
+            from climbed
+        ),
+
+        activated as (
+            select
+                *,
+                case when is_active then tier_share_amount else 0 end as earned_amount
+            from tiered
+        ),
+
+        -- Above a breakpoint the minimum is paid beside the percentage; elsewhere it is the lower bound of it.
+        bounded as (
+            select
+                *,
+                cast(case
+                    when minimum_amount is null then 0
+                    when share_basis = 'pct_above_breakpoint' then minimum_amount
+                    else greatest(0, minimum_amount - earned_amount)
+                end as decimal(38, 18)) as lower_bound_amount
+            from activated
+        ),
+
+        -- A creditable top-up is set against later share above the minimum in the same year.
+        credited as (
+            select
+                *,
+                cast(case
+                    when is_creditable and minimum_amount is not null then least(credit_before_amount, greatest(0, earned_amount - minimum_amount))
+                    else 0
+                end as decimal(38, 18)) as credited_amount
+            from bounded
+        ),
+
+        stepped as (
+            select
+                *,
+                credit_before_amount + case when is_creditable then lower_bound_amount else 0 end - credited_amount as credit_left_amount,
+                earned_amount + lower_bound_amount - credited_amount as step_share_amount
+            from credited
+        ),
+
+        summed as (
+            select
+                *,
+                month_tier_share_before_amount + case when is_true_up then 0 else tier_share_amount end as month_tier_share_amount,
+                month_earned_before_amount + case when is_true_up then 0 else earned_amount end as month_earned_amount,
+                month_credited_before_amount + credited_amount as month_credited_amount,
+                month_top_up_before_amount + case when is_true_up then 0 else lower_bound_amount - credited_amount end as month_top_up_amount,
+                month_share_before_amount + case when is_true_up then 0 else step_share_amount end as month_share_amount,
+                -- A monthly cap that only some segments have binds the sum of those.
+                month_capped_before_amount
+                + case when is_true_up or cap_amount is null then 0 else step_share_amount end as month_capped_amount,
+                parts_share_before_amount + case when is_true_up then step_share_amount else 0 end as parts_share_amount,
+                parts_capped_before_amount
+                + case when is_true_up and cap_amount is not null then step_share_amount else 0 end as parts_capped_amount,
+                year_minima_before_amount
+                + case when is_month_end then coalesce(quarter_minimum_amount, 0) + coalesce(year_minimum_amount, 0) else 0 end
+                    as year_minima_amount,
+                year_quarter_caps_before_amount
+                + case when is_month_end then coalesce(ending_quarter_cap_amount, 0) else 0 end as year_quarter_caps_amount
+            from stepped
+        ),
+
+        topped_up as (
+            select
+                *,
+                cast(case
+                    when is_month_end
+                        then greatest(
+                            0,
+                            coalesce(quarter_minimum_amount - quarter_before_amount - month_share_amount, 0),
+                            coalesce(year_minimum_amount - year_before_amount - month_share_amount, 0)
+                        )
+                    else 0
+                end as decimal(38, 18)) as period_top_up_amount
+            from summed
+        ),
+
+        capped as (
+            select
+                *,
+                cast(least(
+                    month_share_amount + period_top_up_amount
+                    - greatest(0, coalesce(month_capped_amount + period_top_up_amount - month_cap_amount, 0)),
+                    {{ room_under('quarter_cap_amount', 'quarter_before_amount') }},
+                    {{ room_under('year_cap_amount', 'year_before_amount') }}
+                ) as decimal(38, 18)) as period_capped_amount,
+                cast(greatest(0, year_minima_amount - parts_share_amount) as decimal(38, 18)) as year_top_up_amount
+            from topped_up
+        ),
+
+        -- The year's share within its minima and caps, less what was accrued in the year.
+        trued_up as (
+            select
+                *,
+                cast(case
+                    when is_month_end and has_true_up
+                        then least(
+                            parts_share_amount + year_top_up_amount
+                            - greatest(0, coalesce(parts_capped_amount + year_top_up_amount - true_up_cap_amount, 0)),
+                            case when year_quarter_caps_amount > 0 then year_quarter_caps_amount end,
+                            year_cap_amount
+                        ) - year_before_amount - true_up_offset_before_amount - period_capped_amount
+                    else 0
+                end as decimal(38, 18)) as raw_true_up_amount
+            from capped
+        ),
+
+        carried as (
+            select
+                *,
+                case when carries_true_up then greatest(0, raw_true_up_amount) else raw_true_up_amount end as true_up_amount,
+                case when carries_true_up then greatest(0, -raw_true_up_amount) else 0 end as newly_carried_amount
+            from trued_up
+        ),
+
+        -- What earlier true-ups carried forward is set against the share, never below zero.
+        offset_shares as (
+            select
+                *,
+                cast(case
+                    when is_month_end then least(greatest(0, period_capped_amount + true_up_amount), true_up_carried_amount) else 0
+                end as decimal(38, 18)) as offset_amount
+            from carried
+        ),
+
+        -- What a cap cuts is lost; a cap that is used up earns nothing, and takes nothing back.
+        limited as (
+            select
+                *,
+                cast(least(
+                    period_capped_amount + true_up_amount - offset_amount,
+                    {{ room_under('lifetime_limit_amount', 'cumulative_share_amount') }}
+                ) as decimal(38, 18)) as limited_amount
+            from offset_shares
+        ),
+
+        recouped as (
+            select
+                *,
+                case when is_month_end then main.recoupments(advances, used_advances, limited_amount) else [] end as recoupments,
+                case when is_month_end then main.rounded_money(limited_amount, minor_unit_digits) else 0 end as accrued_amount
+            from limited
+        ),
+
+        handed_on as (
+            select
+                * exclude (cumulative_share_amount, true_up_carried_amount, used_advances),
+                main.used_after(used_advances, recoupments, is_month_end, minor_unit_digits) as used_advances,
+                quarter_before_amount + accrued_amount as quarter_accrued_amount,
+                year_before_amount + accrued_amount as year_accrued_amount,
+                cumulative_share_amount + accrued_amount as cumulative_share_amount,
+                true_up_carried_amount + newly_carried_amount - offset_amount as true_up_carried_amount,
+                true_up_offset_before_amount + offset_amount as true_up_offset_amount,
+                month_top_up_amount + period_top_up_amount as top_up_amount,
+                month_share_amount + period_top_up_amount + true_up_amount - offset_amount - limited_amount as cap_reduction_amount,
+                limited_amount
+                - coalesce(list_sum(list_transform(recoupments, lambda one: one.recouped_amount)), 0) as unrounded_share_amount
+            from recouped
+        )
+
+        select
+            contract_id,
+            point_no,
+            share_id,
+            step_no,
+            service_month,
+            segment_no,
+            is_month_end,
+            quarter_from_date,
+            year_from_date,
+            {% for amount in state_amounts -%}
+            cast({{ amount }}_amount as decimal(38, 18)) as {{ amount }}_amount,
+            {% endfor -%}
+            paid_cuts,
+            recoupments,
+            used_advances
+        from handed_on
+    )
+),
+
+-- What stood when each month had ended, and what its steps did on the way.
+month_bases as (
     select
         contract_id,
         point_no,
         share_id,
-        month_no,
         service_month,
-        quarter_from_date,
-        year_from_date,
-        quarter_before_amount + main.rounded_money(unrounded_share_amount, minor_unit_digits) as quarter_accrued_amount,
-        year_before_amount + main.rounded_money(unrounded_share_amount, minor_unit_digits) as year_accrued_amount,
-        cumulative_before_amount + main.rounded_money(unrounded_share_amount, minor_unit_digits) as cumulative_share_amount,
-        top_up_amount,
-        bounded_amount - unrounded_share_amount as cap_reduction_amount,
-        unrounded_share_amount
-    from (
-        select
-            *,
-            -- What a cap cuts is lost; a cap that is used up earns nothing, and takes nothing back.
-            cast(least(
-                period_capped_amount,
-                {{ room_under('lifetime_limit_amount', 'cumulative_before_amount') }}
-            ) as decimal(38, 18)) as unrounded_share_amount
-        from (
-            select
-                *,
-                cast(least(
-                    bounded_amount
-                    - greatest(0, coalesce(monthly_capped_amount + period_top_up_amount - monthly_cap_amount, 0)),
-                    {{ room_under('quarter_cap_amount', 'quarter_before_amount') }},
-                    {{ room_under('year_cap_amount', 'year_before_amount') }}
-                ) as decimal(38, 18)) as period_capped_amount
-            from (
-                select
-                    *,
-                    cast(month_top_up_amount + period_top_up_amount as decimal(38, 18)) as top_up_amount,
-                    cast(earned_amount + month_top_up_amount + period_top_up_amount as decimal(38, 18)) as bounded_amount
-                from (
-                    select
-                        *,
-                        cast(greatest(
-                            0,
-                            coalesce(quarter_minimum_amount - quarter_before_amount - earned_amount - month_top_up_amount, 0),
-                            coalesce(year_minimum_amount - year_before_amount - earned_amount - month_top_up_amount, 0)
-                        ) as decimal(38, 18)) as period_top_up_amount
-                    from (
-                        select
-                            inputs.*,
-                            case
-                                when steps.quarter_from_date = inputs.quarter_from_date then steps.quarter_accrued_amount else 0
-                            end as quarter_before_amount,
-                            case when steps.year_from_date = inputs.year_from_date then steps.year_accrued_amount else 0 end as year_before_amount,
-                            steps.cumulative_share_amount as cumulative_before_amount
-                        from steps
-                        inner join inputs
-                            on
-                                steps.contract_id = inputs.contract_id
-                                and steps.point_no = inputs.point_no
-                                and steps.share_id = inputs.share_id
-                                and steps.month_no + 1 = inputs.month_no
-                    ) as before_minimum
-                ) as before_bounds
-            ) as before_period_cap
-        ) as before_lifetime_cap
-    ) as limited
+        sum(base_amount) filter (where not is_true_up) as base_amount,
+        sum(minimum_amount) filter (where not is_true_up) as minimum_amount,
+        bool_and(is_active) as is_active,
+        max(quarter_minimum_amount) as quarter_minimum_amount,
+        max(year_minimum_amount) as year_minimum_amount
+    from inputs
+    group by contract_id, point_no, share_id, service_month
+),
+
+paid_cuts as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        flatten(list(paid_cuts order by segment_no)) as paid_cuts
+    from steps
+    where step_no > 0 and segment_no < 1000
+    group by contract_id, point_no, share_id, service_month
 )
 
 select
-    inputs.contract_id,
-    inputs.point_no,
-    inputs.share_id,
-    inputs.service_month,
-    inputs.amendment_id,
-    inputs.currency_code,
-    inputs.minor_unit_digits,
-    inputs.contractual_invoice_date,
-    inputs.payment_terms_days,
-    inputs.base_amount,
-    inputs.tier_share_amount,
-    inputs.is_active,
-    inputs.earned_amount,
-    inputs.credited_amount,
+    month_ends.contract_id,
+    month_ends.point_no,
+    month_ends.share_id,
+    month_ends.service_month,
+    month_ends.amendment_id,
+    month_ends.currency_code,
+    month_ends.minor_unit_digits,
+    month_ends.contractual_invoice_date,
+    month_ends.payment_terms_days,
+    month_bases.base_amount,
+    steps.month_tier_share_amount as tier_share_amount,
+    month_bases.is_active,
+    steps.month_earned_amount as earned_amount,
+    steps.month_credited_amount as credited_amount,
     cast(
-        inputs.month_minimum_amount + coalesce(inputs.quarter_minimum_amount, 0) + coalesce(inputs.year_minimum_amount, 0) as decimal(38, 18)
+        coalesce(month_bases.minimum_amount, 0) + coalesce(month_bases.quarter_minimum_amount, 0) + coalesce(month_bases.year_minimum_amount, 0)
+        as decimal(38, 18)
     ) as minimum_amount,
     steps.top_up_amount,
     steps.cap_reduction_amount,
+    steps.true_up_amount,
+    steps.offset_amount as true_up_offset_amount,
+    steps.true_up_carried_amount,
+    steps.limited_amount as limited_share_amount,
     steps.unrounded_share_amount,
-    main.rounded_money(steps.unrounded_share_amount, inputs.minor_unit_digits) as share_amount,
+    main.rounded_money(steps.unrounded_share_amount, month_ends.minor_unit_digits) as share_amount,
+    main.rounded_money(steps.limited_amount, month_ends.minor_unit_digits) as accrued_share_amount,
     case
-        when coalesce(inputs.gross_up, false) and inputs.withholding_tax_rate > 0
+        when coalesce(month_ends.gross_up, false) and month_ends.withholding_tax_rate > 0
             then main.rounded_money(
-                main.exact_ratio(steps.unrounded_share_amount, 1, 1 - inputs.withholding_tax_rate), inputs.minor_unit_digits
+                main.exact_ratio(steps.unrounded_share_amount, 1, 1 - month_ends.withholding_tax_rate), month_ends.minor_unit_digits
             )
-        else main.rounded_money(steps.unrounded_share_amount, inputs.minor_unit_digits)
+        else main.rounded_money(steps.unrounded_share_amount, month_ends.minor_unit_digits)
     end as invoiced_amount,
-    inputs.withholding_tax_rate
-from inputs
+    month_ends.withholding_tax_rate,
+    steps.recoupments,
+    paid_cuts.paid_cuts
+from month_ends
 inner join steps
     on
-        inputs.contract_id = steps.contract_id
-        and inputs.point_no = steps.point_no
-        and inputs.share_id = steps.share_id
-        and inputs.month_no = steps.month_no
+        month_ends.contract_id = steps.contract_id
+        and month_ends.point_no = steps.point_no
+        and month_ends.share_id = steps.share_id
+        and month_ends.service_month = steps.service_month
+        and steps.is_month_end
+        and steps.step_no > 0
+inner join month_bases
+    on
+        month_ends.contract_id = month_bases.contract_id
+        and month_ends.point_no = month_bases.point_no
+        and month_ends.share_id = month_bases.share_id
+        and month_ends.service_month = month_bases.service_month
+inner join paid_cuts
+    on
+        month_ends.contract_id = paid_cuts.contract_id
+        and month_ends.point_no = paid_cuts.point_no
+        and month_ends.share_id = paid_cuts.share_id
+        and month_ends.service_month = paid_cuts.service_month

@@ -30,7 +30,7 @@ blocks as (
 )
 
 select
-    blocks.* exclude (true_up_frequency, true_up_carry_forward, declining, late_rate),
+    blocks.* exclude (declining, late_rate),
     contracts.currency_code,
     contracts.minor_unit_digits,
     cast(row_number() over (

@@ -1,5 +1,6 @@
--- The base of each segment laid over the tiers, and what each slice earns. Slices of one axis add up to the base.
-with segments as (
+-- The base of each segment, and of each part of a true-up's year, laid over the tiers, and what each slice earns. Slices of one axis add up to
+-- the base. Tiers on the share paid so far hang on the months before: int_share_months lays the base over them, and cuts by them what stands here.
+with month_segments as (
     select
         segments.contract_id,
         segments.point_no,
@@ -16,7 +17,9 @@ with segments as (
         -- A cliff looks at the whole month.
         last_value(bases.cumulative_base_after_amount) over month_window as month_cumulative_base_amount,
         sum(bases.base_amount) over month_window as month_base_amount,
-        sum(bases.gpu_hours) over month_window as month_gpu_hours
+        sum(bases.gpu_hours) over month_window as month_gpu_hours,
+        segments.service_month as first_service_month,
+        false as is_true_up
     from {{ ref('int_share_segments') }} as segments
     inner join {{ ref('int_share_bases') }} as bases
         on
@@ -31,6 +34,38 @@ with segments as (
     )
 ),
 
+year_parts as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        amendment_id,
+        null::integer as contract_month,
+        combine,
+        revenue_amount,
+        base_amount,
+        cumulative_base_before_amount,
+        cumulative_base_after_amount,
+        last_value(cumulative_base_after_amount) over year_window as month_cumulative_base_amount,
+        sum(base_amount) over year_window as month_base_amount,
+        sum(gpu_hours) over year_window as month_gpu_hours,
+        year_from_date as first_service_month,
+        true as is_true_up
+    from {{ ref('int_share_true_up_parts') }}
+    window year_window as (
+        partition by contract_id, point_no, share_id, service_month
+        order by segment_no rows between unbounded preceding and unbounded following
+    )
+),
+
+segments as (
+    select * from month_segments
+    union all by name
+    select * from year_parts
+),
+
 tiers as (
     select
         *,
@@ -40,7 +75,13 @@ tiers as (
         row_number() over tier_order = 1 as is_first,
         row_number() over (partition by contract_id, share_id, amendment_id order by axis) = 1 as is_first_axis_row,
         dense_rank() over (partition by contract_id, share_id, amendment_id order by axis) as axis_no
-    from {{ ref('stg_share_tier') }}
+    from (
+        select
+            *,
+            bool_or(axis = 'cumulative_share_paid') over (partition by contract_id, share_id, amendment_id) as is_cut_by_share_paid
+        from {{ ref('stg_share_tier') }}
+    ) as all_tiers
+    where axis != 'cumulative_share_paid'
     window tier_order as (
         partition by contract_id, share_id, amendment_id, axis order by coalesce(from_value, 0), coalesce(from_date, date '0001-01-01'), tier_no
     )
@@ -55,6 +96,10 @@ segment_tiers as (
         tiers.rate,
         tiers.application,
         tiers.is_first,
+        tiers.is_cut_by_share_paid,
+        min(tiers.tier_no) filter (where tiers.is_first) over (
+            partition by segments.contract_id, segments.point_no, segments.share_id, segments.service_month, segments.segment_no, tiers.axis
+        ) as first_tier_no,
         tiers.first_month,
         tiers.last_month,
         tiers.from_value,
@@ -76,8 +121,15 @@ month_slices as (
     where axis = 'contract_month' and contract_month between first_month and last_month
 ),
 
+members as (
+    select
+        members.*,
+        members.earned_revenue_amount = members.revenue_amount as is_uncarried
+    from {{ ref('int_share_true_up_members') }} as members
+),
+
 -- Dates: the rate of each day. After a floor or breakpoint the base lies over the days as the revenue does.
-date_revenue as (
+segment_date_revenue as (
     select
         contract_id,
         point_no,
@@ -104,6 +156,53 @@ first_date_tiers as (
     group by contract_id, point_no, share_id, service_month, segment_no
 ),
 
+date_revenue as (
+    select * from segment_date_revenue
+    union all
+    -- A year's part: what its segments earned under each tier, by month or by date.
+    select
+        members.contract_id,
+        members.point_no,
+        members.share_id,
+        members.true_up_month as service_month,
+        members.part_no as segment_no,
+        tiers.tier_no as date_tier_no,
+        sum(case
+            when tiers.axis = 'contract_month' then members.earned_revenue_amount
+            when members.is_uncarried then coalesce(revenue.tier_revenue_amount, 0)
+            when members.revenue_amount != 0
+                then main.exact_ratio(members.earned_revenue_amount, coalesce(revenue.tier_revenue_amount, 0), members.revenue_amount)
+            when tiers.tier_no = first_date_tiers.first_tier_no then members.earned_revenue_amount
+            else 0
+        end) as tier_revenue_amount
+    from members
+    inner join tiers
+        on
+            members.contract_id = tiers.contract_id
+            and members.share_id = tiers.share_id
+            and members.amendment_id = tiers.amendment_id
+            and (
+                tiers.axis = 'date'
+                or (tiers.axis = 'contract_month' and members.contract_month between tiers.first_month and tiers.last_month)
+            )
+    left join segment_date_revenue as revenue
+        on
+            members.contract_id = revenue.contract_id
+            and members.point_no = revenue.point_no
+            and members.share_id = revenue.share_id
+            and members.service_month = revenue.service_month
+            and members.segment_no = revenue.segment_no
+            and tiers.tier_no = revenue.date_tier_no
+    left join first_date_tiers
+        on
+            members.contract_id = first_date_tiers.contract_id
+            and members.point_no = first_date_tiers.point_no
+            and members.share_id = first_date_tiers.share_id
+            and members.service_month = first_date_tiers.service_month
+            and members.segment_no = first_date_tiers.segment_no
+    group by members.contract_id, members.point_no, members.share_id, members.true_up_month, members.part_no, tiers.tier_no
+),
+
 date_slices as (
     select
         segment_tiers.*,
@@ -113,7 +212,7 @@ date_slices as (
                 then main.exact_ratio(
                     segment_tiers.base_amount, coalesce(date_revenue.tier_revenue_amount, 0), segment_tiers.revenue_amount
                 )
-            when segment_tiers.tier_no = first_date_tiers.first_tier_no then segment_tiers.base_amount
+            when segment_tiers.tier_no = coalesce(first_date_tiers.first_tier_no, segment_tiers.first_tier_no) then segment_tiers.base_amount
             else 0
         end as slice_amount
     from segment_tiers
@@ -132,7 +231,7 @@ date_slices as (
             and segment_tiers.share_id = first_date_tiers.share_id
             and segment_tiers.service_month = first_date_tiers.service_month
             and segment_tiers.segment_no = first_date_tiers.segment_no
-    where segment_tiers.axis = 'date'
+    where segment_tiers.axis = 'date' or (segment_tiers.axis = 'contract_month' and segment_tiers.is_true_up)
 ),
 
 -- Cumulative base, marginal: what lies between the cumulative before and after; a negative base unwinds the last slices first.
@@ -167,7 +266,7 @@ cumulative_cliffs as (
 ),
 
 -- Prices, marginal: hours times the part of each lease's price inside the tier, scaled to the base so that adjustments follow.
-price_bands as (
+segment_price_bands as (
     select
         segment_tiers.contract_id,
         segment_tiers.point_no,
@@ -195,6 +294,28 @@ price_bands as (
             and segment_tiers.segment_no = revenue.segment_no
     where segment_tiers.axis = 'price_per_gpu_hour' and segment_tiers.application = 'marginal' and revenue.component = 'gross'
     group by all
+),
+
+price_bands as (
+    select * from segment_price_bands
+    union all
+    select
+        members.contract_id,
+        members.point_no,
+        members.share_id,
+        members.true_up_month as service_month,
+        members.part_no as segment_no,
+        bands.tier_no,
+        sum(bands.band_amount) as band_amount
+    from members
+    inner join segment_price_bands as bands
+        on
+            members.contract_id = bands.contract_id
+            and members.point_no = bands.point_no
+            and members.share_id = bands.share_id
+            and members.service_month = bands.service_month
+            and members.segment_no = bands.segment_no
+    group by members.contract_id, members.point_no, members.share_id, members.true_up_month, members.part_no, bands.tier_no
 ),
 
 price_totals as (
@@ -254,16 +375,45 @@ price_cliffs as (
 ),
 
 -- Occupancy, a cliff by nature: what billing leases hold of what the tranches had to offer in the month.
+supplies as (
+    select
+        segments.contract_id,
+        segments.point_no,
+        segments.share_id,
+        segments.service_month,
+        segments.is_true_up,
+        sum(supply.available_gpu_hours) as available_gpu_hours,
+        sum(supply.leased_gpu_hours) as leased_gpu_hours
+    from (
+        select distinct
+            contract_id,
+            point_no,
+            share_id,
+            service_month,
+            is_true_up,
+            first_service_month
+        from segments
+    ) as segments
+    inner join {{ ref('int_supply_months') }} as supply
+        on
+            segments.contract_id = supply.contract_id
+            and segments.point_no = supply.point_no
+            and supply.service_month between segments.first_service_month and segments.service_month
+    group by segments.contract_id, segments.point_no, segments.share_id, segments.service_month, segments.is_true_up
+),
+
 occupancy_cliffs as (
     select
         segment_tiers.*,
         segment_tiers.base_amount as slice_amount
     from segment_tiers
-    left join {{ ref('int_supply_months') }} as supply
+    left join supplies as supply
         on
             segment_tiers.contract_id = supply.contract_id
             and segment_tiers.point_no = supply.point_no
+            and segment_tiers.share_id = supply.share_id
             and segment_tiers.service_month = supply.service_month
+            and segment_tiers.is_true_up = supply.is_true_up
     where
         segment_tiers.axis = 'occupancy'
         and case
@@ -301,6 +451,8 @@ cuts as (
         first_axis.share_id,
         first_axis.service_month,
         first_axis.segment_no,
+        first_axis.is_true_up,
+        first_axis.is_cut_by_share_paid,
         case
             when second_axis.tier_no is null then first_axis.tier_no
             when first_axis.combine = 'min' and second_axis.rate < first_axis.rate then second_axis.tier_no
@@ -335,10 +487,12 @@ select
     share_id,
     service_month,
     segment_no,
+    is_true_up,
+    is_cut_by_share_paid,
     tier_no,
     rate,
     sum(slice_amount) as slice_amount,
     sum(main.exact_product(slice_amount, rate)) as share_amount
 from cuts
 where slice_amount != 0
-group by contract_id, point_no, share_id, service_month, segment_no, tier_no, rate
+group by contract_id, point_no, share_id, service_month, segment_no, is_true_up, is_cut_by_share_paid, tier_no, rate

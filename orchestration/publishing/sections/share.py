@@ -102,6 +102,7 @@ _ORDER = {
             "carried_forward",
             "floor_deduction",
             "breakpoint_deduction",
+            "recouped_before_share",
         )
     )
 }

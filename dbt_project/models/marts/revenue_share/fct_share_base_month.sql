@@ -29,11 +29,9 @@ bases as (
         -- A carry from one segment to the next within the month leaves nothing here.
         sum(bases.carried_in_amount) as carried_in_amount,
         sum(bases.carried_out_amount) as carried_out_amount,
-        sum(case when segments.share_basis = 'pct_above_floor' then bases.base_amount - bases.revenue_amount - bases.carried_in_amount else 0 end)
-            as floor_amount,
-        sum(
-            case when segments.share_basis = 'pct_above_breakpoint' then bases.base_amount - bases.revenue_amount - bases.carried_in_amount else 0 end
-        ) as breakpoint_amount
+        sum(bases.recouped_before_share_amount) as recouped_before_share_amount,
+        sum(deductions.deduction_amount) filter (where segments.share_basis = 'pct_above_floor') as floor_amount,
+        sum(deductions.deduction_amount) filter (where segments.share_basis = 'pct_above_breakpoint') as breakpoint_amount
     from {{ ref('int_share_bases') }} as bases
     inner join clock_points on bases.contract_id = clock_points.contract_id and bases.point_no = clock_points.point_no
     inner join {{ ref('int_share_segments') }} as segments
@@ -43,6 +41,9 @@ bases as (
             and bases.share_id = segments.share_id
             and bases.service_month = segments.service_month
             and bases.segment_no = segments.segment_no
+    cross join lateral (
+        select bases.base_amount + bases.recouped_before_share_amount - bases.revenue_amount - bases.carried_in_amount as deduction_amount
+    ) as deductions
     group by bases.contract_id, bases.share_id, bases.service_month
 ),
 
@@ -106,6 +107,15 @@ components as (
         carried_in_amount - carried_out_amount as amount
     from bases
     where carried_in_amount != carried_out_amount
+    union all
+    select
+        contract_id,
+        share_id,
+        service_month,
+        'recouped_before_share' as component,
+        -recouped_before_share_amount as amount
+    from bases
+    where recouped_before_share_amount != 0
     union all
     select
         contract_id,

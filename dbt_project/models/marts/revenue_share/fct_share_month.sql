@@ -6,15 +6,25 @@ with blocks as (
     inner join {{ ref('int_knowledge_points') }} as points
         on months.contract_id = points.contract_id and months.point_no = points.point_no
     where points.is_clock
+),
+
+recoupments as (
+    select
+        contract_id,
+        point_no,
+        service_month,
+        sum(recouped_amount) as recouped_amount
+    from {{ ref('int_share_recoupments') }}
+    group by contract_id, point_no, service_month
 )
 
 select
-    contract_id,
-    service_month,
+    blocks.contract_id,
+    blocks.service_month,
     main.settled(sum(base_amount)) as base_amount,
     case
         when sum(base_amount) = 0 then null
-        else cast(main.exact_ratio(sum(unrounded_share_amount), 1, sum(base_amount)) as decimal(18, 9))
+        else cast(main.exact_ratio(sum(limited_share_amount), 1, sum(base_amount)) as decimal(18, 9))
     end as effective_rate,
     main.settled(sum(tier_share_amount)) as share_before_limits_amount,
     main.settled(sum(minimum_amount)) as minimum_amount,
@@ -28,14 +38,23 @@ select
     end::decimal(9, 6) as activation_fraction,
     main.settled(sum(earned_amount)) as activated_share_amount,
     main.settled(sum(credited_amount)) as minimum_credited_amount,
-    cast(0 as decimal(18, 2)) as recouped_amount,
+    main.settled(sum(true_up_amount)) as true_up_amount,
+    main.settled(sum(true_up_offset_amount)) as true_up_offset_amount,
+    main.settled(sum(true_up_carried_amount)) as true_up_carried_amount,
+    main.settled(sum(limited_share_amount)) as share_after_limits_amount,
+    cast(coalesce(any_value(recoupments.recouped_amount), 0) as decimal(18, 2)) as recouped_amount,
     cast(sum(share_amount) as decimal(18, 2)) as share_amount,
     cast(sum(invoiced_amount) as decimal(18, 2)) as invoiced_amount,
     cast(
-        sum(sum(share_amount)) over (partition by contract_id order by service_month) as decimal(18, 2)
+        sum(sum(accrued_share_amount)) over (partition by blocks.contract_id order by blocks.service_month) as decimal(18, 2)
     ) as cumulative_share_amount,
     any_value(currency_code) as currency_code,
     max(amendment_id) as terms_version,
     cast(count(*) as integer) as block_count
 from blocks
-group by contract_id, service_month
+left join recoupments
+    on
+        blocks.contract_id = recoupments.contract_id
+        and blocks.point_no = recoupments.point_no
+        and blocks.service_month = recoupments.service_month
+group by blocks.contract_id, blocks.service_month

@@ -1,9 +1,42 @@
 -- Tiers of several blocks are numbered one block after the other, so that tier_no names one rate table row of the contract.
-with clock_tiers as (
-    select tiers.*
-    from {{ ref('int_share_tiers') }} as tiers
+-- Where tiers follow the share paid so far, the months have laid the base over them.
+with month_tiers as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        tier_no,
+        rate,
+        slice_amount,
+        share_amount
+    from {{ ref('int_share_tiers') }}
+    where not is_true_up and not is_cut_by_share_paid
+    union all by name
+    select
+        cuts.* exclude (cut),
+        struct_extract(cuts.cut, 'tier_no') as tier_no,
+        struct_extract(cuts.cut, 'rate') as rate,
+        struct_extract(cuts.cut, 'slice_amount') as slice_amount,
+        struct_extract(cuts.cut, 'share_amount') as share_amount
+    from (
+        select
+            contract_id,
+            point_no,
+            share_id,
+            service_month,
+            unnest(paid_cuts) as cut
+        from {{ ref('int_share_months') }}
+    ) as cuts
+),
+
+clock_tiers as (
+    select
+        month_tiers.*,
+        points.currency_code
+    from month_tiers
     inner join {{ ref('int_knowledge_points') }} as points
-        on tiers.contract_id = points.contract_id and tiers.point_no = points.point_no
+        on month_tiers.contract_id = points.contract_id and month_tiers.point_no = points.point_no
     where points.is_clock
 ),
 
@@ -42,9 +75,7 @@ select
         else cast(main.exact_ratio(sum(clock_tiers.share_amount), 1, sum(clock_tiers.slice_amount)) as decimal(18, 9))
     end as rate,
     main.settled(sum(clock_tiers.share_amount)) as share_amount,
-    any_value(points.currency_code) as currency_code
+    any_value(clock_tiers.currency_code) as currency_code
 from clock_tiers
 inner join block_offsets on clock_tiers.contract_id = block_offsets.contract_id and clock_tiers.share_id = block_offsets.share_id
-inner join {{ ref('int_knowledge_points') }} as points
-    on clock_tiers.contract_id = points.contract_id and clock_tiers.point_no = points.point_no
 group by clock_tiers.contract_id, clock_tiers.service_month, block_offsets.tier_offset, clock_tiers.tier_no, clock_tiers.share_id

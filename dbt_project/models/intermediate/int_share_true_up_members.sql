@@ -1,0 +1,82 @@
+-- The segments that a true-up takes together: those of the year's active months, in parts of one version of the terms each.
+with segments as (
+    select
+        segments.*,
+        {{ share_year_from('segments') }} as year_from_date,
+        coalesce(segments.service_month != lead(segments.service_month) over (
+            partition by segments.contract_id, segments.point_no, segments.share_id order by segments.sequence_no
+        ), true) as is_month_end
+    from {{ ref('int_share_segments') }} as segments
+),
+
+-- The last service month of a year with a true-up: the year's, or the contract's.
+closing_months as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month as true_up_month,
+        year_from_date
+    from segments
+    where
+        is_month_end
+        and true_up_frequency is not null
+        and service_month = date_trunc('month', least(cast(year_from_date + interval 12 month as date) - 1, contract_end_date))
+)
+
+select
+    closing_months.contract_id,
+    closing_months.point_no,
+    closing_months.share_id,
+    closing_months.true_up_month,
+    closing_months.year_from_date,
+    segments.service_month,
+    segments.segment_no,
+    segments.sequence_no,
+    segments.amendment_id,
+    segments.contract_month,
+    segments.share_basis,
+    segments.combine,
+    -- Parts are numbered apart from the segments of a month.
+    cast(1000 + dense_rank() over (
+        partition by closing_months.contract_id, closing_months.point_no, closing_months.share_id, closing_months.true_up_month
+        order by segments.part_from_date
+    ) as integer) as part_no,
+    bases.gpu_hours,
+    bases.revenue_amount,
+    cast(bases.revenue_amount + bases.carried_in_amount - bases.carried_out_amount as decimal(38, 18)) as earned_revenue_amount,
+    bases.floor_amount,
+    bases.breakpoint_amount,
+    bases.recouped_before_share_amount,
+    first_value(bases.cumulative_base_before_amount) over (
+        partition by closing_months.contract_id, closing_months.point_no, closing_months.share_id, closing_months.true_up_month
+        order by segments.sequence_no
+    ) as cumulative_base_before_amount,
+    case when segments.minimum_period = 'month' then {{ prorated('segments.minimum_amount', 'segments') }} end as minimum_amount,
+    case when segments.period_cap_period = 'month' then {{ prorated('segments.period_cap_amount', 'segments') }} end as cap_amount
+from closing_months
+inner join (
+    select
+        *,
+        min(from_date) over (partition by contract_id, point_no, share_id, amendment_id) as part_from_date
+    from segments
+) as segments
+    on
+        closing_months.contract_id = segments.contract_id
+        and closing_months.point_no = segments.point_no
+        and closing_months.share_id = segments.share_id
+        and segments.service_month between closing_months.year_from_date and closing_months.true_up_month
+inner join {{ ref('int_share_bases') }} as bases
+    on
+        segments.contract_id = bases.contract_id
+        and segments.point_no = bases.point_no
+        and segments.share_id = bases.share_id
+        and segments.service_month = bases.service_month
+        and segments.segment_no = bases.segment_no
+left join {{ ref('int_share_activations') }} as activations
+    on
+        segments.contract_id = activations.contract_id
+        and segments.point_no = activations.point_no
+        and segments.share_id = activations.share_id
+        and segments.service_month = activations.service_month
+where coalesce(activations.is_active, true)
