@@ -309,8 +309,15 @@ def _load(settings: Settings) -> Any:
 
 
 def _report_problems(settings: Settings) -> None:
-    for problem in _load(settings).problems:
+    home = _load(settings)
+    for problem in home.problems:
         err.print(f"left out: {problem}", style="yellow", highlight=False, markup=False)
+    if not home.parks:
+        said = (
+            f"{settings.home / 'parks'}: there is no park. Copy example.yaml.txt there to <park_id>.yaml and fill it in"
+        )
+        err.print(said, style="red", highlight=False, markup=False)
+        raise typer.Exit(EXIT_BAD_INPUT)
 
 
 def _check_reference(settings: Settings) -> None:

@@ -20,11 +20,11 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 
 def first_service_day(home: Home) -> date:
-    """The earliest day on which any tranche of the home is energised."""
+    """The earliest day on which any tranche of the home is energised; the home's last day where all are planned."""
     days = [
         tranche.energised_date for park in home.parks.values() for tranche in park.tranches if tranche.energised_date
     ]
-    return min(days, default=FIRST_DAY_WITHOUT_TRANCHES)
+    return min(*days, home.as_of_date) if days else FIRST_DAY_WITHOUT_TRANCHES
 
 
 def service_days(home: Home) -> list[str]:

@@ -60,7 +60,7 @@ def _show(connection: duckdb.DuckDBPyConnection, text: str, *, as_json: bool, ou
     if as_json:
         print(relation.pl().write_json())
         return
-    rows: list[tuple[Any, ...]] = relation.fetchmany(SHOWN_ROWS + 1)
+    rows: list[tuple[Any, ...]] = relation.limit(SHOWN_ROWS + 1).fetchall()
     table = Table(*relation.columns, box=None, header_style="bold", pad_edge=False)
     for row in rows[:SHOWN_ROWS]:
         table.add_row(*("" if cell is None else str(cell) for cell in row))

@@ -135,7 +135,13 @@ def test_an_invalid_home_file_is_named_by_line_and_key(tmp_path: Path, text: str
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["report"], ["status"], ["verify"], ["close", "2027-01"]])
+def test_a_home_as_init_makes_it_is_told_to_write_a_park(tmp_path: Path) -> None:
+    assert parkledger(tmp_path, "init", str(tmp_path / "books")).returncode == 0
+    done = parkledger(tmp_path / "books", "run")
+    assert done.returncode == cli.EXIT_BAD_INPUT
+    assert "parks: there is no park. Copy example.yaml.txt there to <park_id>.yaml and fill it in" in done.stderr
+
+
 def test_contracts_without_default_rates_end_at_once_with_file_and_remedy(tmp_path: Path) -> None:
     home = write_small_home(tmp_path / "home")
     (home / "reference" / "default_rates.csv").unlink()
@@ -154,6 +160,7 @@ def test_a_malformed_reference_table_ends_at_once_with_file_line_column_and_reme
     assert "cumulative_default_rate: '0_0376' is no decimal number. Correct the cell." in done.stderr
 
 
+@pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["report"], ["status"], ["verify"], ["close", "2027-01"]])
 def test_nothing_can_be_asked_before_the_first_run(
     tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

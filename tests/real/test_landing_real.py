@@ -43,7 +43,7 @@ def one(con: duckdb.DuckDBPyConnection, query: str, *values: object) -> Row:
 
 def test_the_home_of_real_files_has_no_problem(home: Home) -> None:
     assert home.problems == ()
-    assert len(home.parks) == 7
+    assert len(home.parks) == 9
 
 
 def test_every_file_lands_whole_but_those_that_are_broken(
