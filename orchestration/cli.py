@@ -116,29 +116,41 @@ def run(
 def land(
     file: Annotated[Path, typer.Argument(help="The file as its maker wrote it.", exists=True, dir_okay=False)],
     park: Annotated[str, typer.Option("--park", help="Park that the file is about.")],
-    feed: Annotated[str, typer.Option("--feed", help="Feed that the file carries.")],
+    feed: Annotated[
+        str | None, typer.Option("--feed", help="Feed that the file carries; without it, whatever its content is.")
+    ] = None,
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="The only format that will do; without it, whatever is found.")
+    ] = None,
 ) -> None:
-    """Check what a file is taken for and put it under landing, for the next run."""
+    """Say what a file is taken for, read it on trial, and put it under landing for the next run."""
     settings = _settings_of_a_home()
     from ingest.contracts import CONTRACTS  # noqa: PLC0415
-    from ingest.files import place  # noqa: PLC0415
     from ingest.formats.errors import FormatError  # noqa: PLC0415
-    from ingest.formats.registry import detect  # noqa: PLC0415
+    from ingest.trial import place_read  # noqa: PLC0415
 
     home = _load(settings)
     if park not in home.parks:
         raise typer.BadParameter(
             f"{park!r} is no park of this home: {', '.join(sorted(home.parks))}", param_hint="--park"
         )
-    if feed not in CONTRACTS:
+    if feed is not None and feed not in CONTRACTS:
         raise typer.BadParameter(f"{feed!r} is no feed: {', '.join(CONTRACTS)}", param_hint="--feed")
     try:
-        found = detect(file, feed)
+        trials = place_read(file, home, park, feed, format_name)
     except FormatError as error:
         err.print(f"{file}: {error}", style="red", highlight=False, markup=False)
         raise typer.Exit(EXIT_BAD_INPUT) from None
-    target = place(file, home, park, feed)
-    out.print(f"{file.name}: {found} with {feed} of {park} → {target}", highlight=False, markup=False)
+    for trial in trials:
+        out.print(
+            f"{file.name}: {trial.format_name} with {trial.feed} of {park} → {trial.target}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        out.print(f"  {trial.row_count:,} rows, {trial.broken_count:,} of them would stand in quarantine")
+        for rule, column, count in trial.faults:
+            out.print(f"  {count:,} × {rule}{f' of {column}' if column else ''}", highlight=False, markup=False)
     out.print("The next `parkledger run` lands it.")
 
 

@@ -24,7 +24,7 @@ from ingest.formats.errors import FormatError
 from ingest.formats.opening import Head, head
 from ingest.formats.park import ParkClock
 
-__all__ = ["FORMATS", "Format", "FormatError", "detect", "read"]
+__all__ = ["FORMATS", "Format", "FormatError", "detect", "feeds_of", "read"]
 
 Frames = pl.DataFrame | Iterator[pl.DataFrame]
 
@@ -87,6 +87,8 @@ def detect(path: Path, feed: str) -> str:
     if feed not in canonical.KEYS:
         raise FormatError(path, [f"{feed!r} is no feed; the feeds are {', '.join(canonical.KEYS)}"])
     start = head(path)
+    if reference := _reference(start):
+        raise FormatError(path, [reference])
     reasons: dict[str, str] = {}
     fitting: list[str] = []
     for known in FORMATS.values():
@@ -110,6 +112,52 @@ def detect(path: Path, feed: str) -> str:
         homes = sorted({home for name in elsewhere for home in FORMATS[name].feeds})
         raise FormatError(path, [f"it is {' or '.join(elsewhere)}, which holds {', '.join(homes)} and not {feed}"])
     raise FormatError(path, [f"no format of {feed} fits", *(f"{name}: {why}" for name, why in reasons.items())])
+
+
+def _reference(start: Head) -> str | None:
+    """What to do with a file that is reference data and no feed; None for any other."""
+    text = start.text.lstrip()[:4096]
+    if text.startswith("{") and '"cik"' in text and '"facts"' in start.text:
+        return "it is SEC companyfacts, which is reference data and no feed: put it under reference/ of the home"
+    if text.startswith("Date,USD,"):
+        return "it is the ECB's reference rates, which are reference data and no feed: put them under reference/ of the home"
+    return None
+
+
+def feeds_of(path: Path, format_name: str | None = None) -> list[tuple[str, str]]:
+    """What a file is taken for where nobody says its feed.
+
+    Args:
+        path: the file.
+        format_name: the only format that will do, if one is demanded.
+
+    Returns:
+        (feed, format) of each feed that a file of this content may carry, in the order of feeds; a FOCUS bill carries
+        two.
+
+    Raises:
+        FormatError: no feed fits, with the reason of every format.
+    """
+    start = head(path)
+    if reason := _reference(start):
+        raise FormatError(path, [reason])
+    wanted = [known for known in FORMATS.values() if format_name in {None, known.name}]
+    if not wanted:
+        raise FormatError(path, [f"{format_name!r} is no format; the formats are {', '.join(FORMATS)}"])
+    reasons: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
+    for known in wanted:
+        for feed in known.feeds:
+            reason = known.recognise(start, feed)
+            if reason is None:
+                found.append((feed, known.name))
+            else:
+                reasons[known.name] = (
+                    reason if len(known.feeds) < len(canonical.KEYS) else "not the key columns of any feed"
+                )
+    if not found:
+        raise FormatError(path, ["no format of any feed fits", *(f"{name}: {why}" for name, why in reasons.items())])
+    return sorted(found)
 
 
 def read(format_name: str, path: Path, feed: str, park: ParkClock) -> Frames:
