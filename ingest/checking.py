@@ -34,23 +34,33 @@ class Checked:
     Attributes:
         good: typed rows under the table's column names, with the carried columns and `recorded_at` (null: not given).
         bad: `position` (row of the frame from 0), the carried columns, `rule` and `column_name`, one row each.
+        noted: the same of good rows that break a rule which only warns.
     """
 
     good: pl.DataFrame
     bad: pl.DataFrame
+    noted: pl.DataFrame
 
 
 @dataclass
 class Faults:
-    """Rules broken so far; of several in one row the first one added counts."""
+    """Rules broken so far; of several in one row the first one added counts. Those of `warning` only leave a note."""
 
     height: int
+    warning: frozenset[str] = frozenset()
     found: list[tuple[pl.Series, str, str | None]] = field(default_factory=list)
+    noted: list[tuple[pl.Series, str, str | None]] = field(default_factory=list)
 
     def add(self, mask: pl.Series, rule: str, column: str | None) -> None:
         """Note the rows of a mask; null counts as not broken."""
         if mask.any():
-            self.found.append((mask.fill_null(value=False), rule, column))
+            (self.noted if rule in self.warning else self.found).append((mask.fill_null(value=False), rule, column))
+
+    def notes(self) -> "Faults":
+        """The warnings, apart from those of rows that are bad anyhow."""
+        bad = self.bad()
+        kept = [(mask & ~bad, rule, column) for mask, rule, column in self.noted]
+        return Faults(self.height, found=[fault for fault in kept if fault[0].any()])
 
     def bad(self) -> pl.Series:
         """Whether each row breaks a rule."""
@@ -344,7 +354,9 @@ def check(
     contract: FeedContract,
     naive_zone: str | None,
     row_rules: Callable[[pl.DataFrame, Faults], pl.DataFrame] | None = None,
+    *,
     carried: tuple[str, ...] = ("line_no",),
+    warning: frozenset[str] = frozenset(),
 ) -> Checked:
     """Type a frame and part its rows into good and bad ones.
 
@@ -355,11 +367,12 @@ def check(
         naive_zone: the zone of instants without offset, None where they are an error.
         row_rules: what else is to be checked or derived; gets the typed frame with all rows.
         carried: integer columns that say where a row came from, kept as they are.
+        warning: rules that only leave a note.
 
     Returns:
         Good and bad rows; together they are all rows.
     """
-    faults = Faults(frame.height)
+    faults = Faults(frame.height, warning)
     if "line_text" in frame.columns:
         is_torn = frame["line_text"].is_not_null()
         for rule in frame["line_rule"].drop_nulls().unique().sort() if "line_rule" in frame.columns else ():
@@ -384,4 +397,6 @@ def check(
     if row_rules:
         rows = row_rules(rows, faults)
     bad = faults.bad()
-    return Checked(rows.filter(~bad) if bad.any() else rows, faults.table(frame.select(pl.col(carried).cast(pl.Int64))))
+    origin = frame.select(pl.col(carried).cast(pl.Int64))
+    good = rows.filter(~bad) if bad.any() else rows
+    return Checked(good, faults.table(origin), faults.notes().table(origin))

@@ -14,10 +14,14 @@ Kind = Literal["text", "integer", "decimal", "milli", "micro", "instant", "date"
 
 
 class Severity(StrEnum):
-    """What a broken rule costs: the whole file, or the one row."""
+    """What a broken rule costs: the whole file, the one row, or a note beside the row, which counts all the same.
+
+    A policy may raise a row's rule to `block`: the row is quarantined, and nothing is published until it is mended.
+    """
 
     REJECT_FILE = "reject_file"
     QUARANTINE_ROW = "quarantine_row"
+    WARN = "warn"
 
 
 @dataclass(frozen=True)
@@ -184,12 +188,29 @@ RULES: dict[str, Rule] = {
         Rule("ends_before_it_starts", Severity.QUARANTINE_ROW, "the end does not lie after the start"),
         Rule("no_tranche", Severity.QUARANTINE_ROW, "the node matches the pattern of no tranche"),
         Rule("several_tranches", Severity.QUARANTINE_ROW, "the node matches the patterns of several tranches"),
+        Rule("before_energised", Severity.QUARANTINE_ROW, "the sample lies before its tranche was energised"),
+        Rule("power_above_model", Severity.QUARANTINE_ROW, "more power than a GPU of this model can draw"),
+        Rule("energy_counter_back", Severity.WARN, "the energy counter fell, and not because it began anew"),
+        Rule("in_the_future", Severity.QUARANTINE_ROW, "the home's clock has not come so far; the row waits for it"),
+        Rule("crosses_day", Severity.QUARANTINE_ROW, "the interval leaves the day of the park's clock"),
+        Rule("overlaps", Severity.QUARANTINE_ROW, "the interval overlaps another of its register in the same file"),
         Rule("event_incomplete", Severity.QUARANTINE_ROW, "an event of this kind needs this column"),
         Rule("unknown_lease", Severity.QUARANTINE_ROW, "no lease of this id has landed yet; the row waits for it"),
         Rule("unknown_tranche", Severity.QUARANTINE_ROW, "the park has no such tranche; the row waits for it"),
         Rule("unknown_contract", Severity.QUARANTINE_ROW, "there is no such contract; the row waits for it"),
     )
 }
+
+# Rules over values that can be read: a policy may have them warn instead of quarantine. All others leave no value that
+# could count.
+JUDGED_RULES = (
+    "before_energised",
+    "power_above_model",
+    "energy_counter_back",
+    "in_the_future",
+    "crosses_day",
+    "overlaps",
+)
 
 
 def _text(name: str, description: str, *, is_required: bool = True, choices: Sequence[str] = ()) -> Column:

@@ -102,6 +102,7 @@ def forget(con: duckdb.DuckDBPyConnection, contract: FeedContract) -> None:
 def insert(con: duckdb.DuckDBPyConnection, contract: FeedContract, park_id: str, batch: Batch) -> None:
     """Good rows of a batch into their table, with hash and lineage; rejected and waiting ones to quarantine."""
     quarantine.write(con, batch.rejected, park_id, contract.name)
+    quarantine.write(con, batch.noted, park_id, contract.name, "row_warning")
     con.register("good_rows", batch.good)
     typed = ", ".join(f"CAST({c.table_name} AS {c.sql_type}) AS {c.table_name}" for c in contract.columns)
     names = ", ".join(f"hashed.{column.table_name}" for column in contract.columns)

@@ -8,7 +8,8 @@ their lake files. The counts of the manifest are a function of the set of landed
   the one before it is a duplicate; of the others the last one is landed, those before it are superseded;
 - a row that refers to a lease, tranche or contract that is not known waits in quarantine, and leaves it at the first
   landing after that has become known;
-- a file lands again when its park's clock or tranches' nodes change, since its rows were read by them.
+- a file lands again when its park's clock, its tranches' nodes and dates, or the policies of rules change, since its
+  rows were read by them; one with rows of the future also when the home's clock has moved on.
 
 So row_count = landed + duplicate + superseded + quarantined, always.
 """
@@ -23,6 +24,7 @@ import polars as pl
 
 from ingest import documents, lake, manifest, quarantine
 from ingest.contracts import CONTRACTS, FeedContract
+from ingest.feeds.limits import Limits
 from ingest.files import LandingFile, is_unchanged, scan, with_file_id
 from ingest.manifest import LandedFile, Read, reading_hash
 from ingest.reading import BATCH_ROWS, Batch, Cells, Rejected, check_cells, read_cells
@@ -53,7 +55,7 @@ def create_raw_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Make the feeds' tables, the manifest, the catalogue and the quarantine where they are missing."""
     con.execute("SET TimeZone = 'UTC'")
     con.execute("CREATE SCHEMA IF NOT EXISTS raw")
-    for ddl in (manifest.LANDED_FILE_DDL, manifest.SEEN_PATH_DDL, lake.DDL, quarantine.DDL):
+    for ddl in (manifest.LANDED_FILE_DDL, manifest.SEEN_PATH_DDL, lake.DDL, quarantine.DDL, quarantine.WARNING_DDL):
         con.execute(ddl)
     for contract in CONTRACTS.values():
         if contract.in_lake:
@@ -79,7 +81,7 @@ def pending(con: duckdb.DuckDBPyConnection, home: Home) -> list[LandingFile]:
         if (
             known is not None
             and known[:4] == (file.size_bytes, file.mtime_ns, *place)
-            and landed.get((*place, known[4])) == current[place]
+            and manifest.is_read_as(landed.get((*place, known[4])), current[place], home)
         ):
             continue
         try:
@@ -136,25 +138,25 @@ def _write_documents(
         documents.forget(con, contract)
         manifest.write(con)
         manifest.remember_paths(con, [file for same, _ in landing for file in same])
-        for batch in check_cells(numbered, contract.name, park):
+        for batch in check_cells(numbered, contract.name, Limits(park, home.clock_at, home.policies)):
             documents.insert(con, contract, park.park_id, batch)
         documents.recount(con, contract, park.park_id)
 
 
-def _checked(file: LandingFile, park: Park) -> tuple[Read | Rejected, list[Batch]]:
-    cells = _cells(file, park)
+def _checked(file: LandingFile, limits: Limits) -> tuple[Read | Rejected, list[Batch]]:
+    cells = _cells(file, limits.park)
     if isinstance(cells, Rejected):
         return cells, []
-    return _read(cells), list(check_cells([(0, cells)], file.feed, park))
+    return _read(cells), list(check_cells([(0, cells)], file.feed, limits))
 
 
-def _read_ahead(files: Sequence[LandingFile], park: Park) -> Iterator[tuple[Read | Rejected, list[Batch]]]:
+def _read_ahead(files: Sequence[LandingFile], limits: Limits) -> Iterator[tuple[Read | Rejected, list[Batch]]]:
     """Rows of telemetry files in order; while one is being written, the next one is read."""
     with ThreadPoolExecutor(max_workers=1) as reader:
-        coming = reader.submit(_checked, files[0], park)
+        coming = reader.submit(_checked, files[0], limits)
         for following in files[1:]:
             outcome = coming.result()
-            coming = reader.submit(_checked, following, park)
+            coming = reader.submit(_checked, following, limits)
             yield outcome
             del outcome
         yield coming.result()
@@ -179,6 +181,7 @@ def _land_telemetry(
         manifest.remember_paths(con, same)
         for batch in batches:
             quarantine.write(con, batch.rejected, park_id, feed)
+            quarantine.write(con, batch.noted, park_id, feed, "row_warning")
         before = lake.catalogue(con, feed, park_id, file_id, days)
         lake.recount(con, home.path, feed, park_id, {*days["service_date"].to_list(), *before})
         con.execute(
@@ -216,7 +219,8 @@ def _land_group(con: duckdb.DuckDBPyConnection, home: Home, contents: Sequence[S
     if not contract.in_lake:
         _land_documents(con, home, contract, readable, report)
         return
-    for same, (read, batches) in zip(readable, _read_ahead([same[0] for same in readable], park), strict=True):
+    limits = Limits(park, home.clock_at, home.policies)
+    for same, (read, batches) in zip(readable, _read_ahead([same[0] for same in readable], limits), strict=True):
         _land_telemetry(con, home, same, read, batches)
         report(same[0])
 
@@ -256,7 +260,7 @@ def land(
             on_progress(file.relative_path, done, len(contents))
 
     landed = manifest.hashes(con)
-    known = {key for key in contents if landed.get(key) == reading_hash(home, key[0], key[1])}
+    known = {key for key in contents if manifest.is_read_as(landed.get(key), reading_hash(home, key[0], key[1]), home)}
     if known:
         with _transaction(con):
             manifest.remember_paths(con, [file for key in sorted(known) for file in contents[key]])
@@ -269,6 +273,7 @@ def land(
     for _, group in sorted(groups.items(), key=lambda item: item[0]):
         _land_group(con, home, group, report)
     with _transaction(con):
+        manifest.note_future(con, home)
         for contract in CONTRACTS.values():
             if contract.in_lake:
                 lake.create_view(con, contract.name, home.path)

@@ -12,12 +12,13 @@ from datetime import datetime
 import duckdb
 import polars as pl
 
+from ingest.contracts import JUDGED_RULES
 from ingest.files import LandingFile
 from ingest.reading import Rejected
 from ingest.terms.home import Home
 
 # Raise it when the same file would be read differently: everything then lands again, with its old landing time.
-READER_VERSION = 3
+READER_VERSION = 4
 
 LANDED_FILE_DDL = """
 CREATE TABLE IF NOT EXISTS raw.landed_file (
@@ -107,9 +108,29 @@ def reading_hash(home: Home, park_id: str, feed: str) -> str:
     if park is not None:
         # Outside formats take the model of a node from its tranche, so patterns and models count for every feed.
         given += [park.time_zone, park.naive_timestamps, [[t.nodes, t.gpu_model] for t in park.tranches]]
+        policies = home.policies
+        given += [policies.future_tolerance_minutes, {r: policies.severity_of(r) == "warn" for r in JUDGED_RULES}]
         if feed == "gpu_telemetry":
-            given += [[t.tranche_id for t in park.tranches]]
+            given += [[[t.tranche_id, str(t.energised_date)] for t in park.tranches], policies.gpu_power_bounds_w]
     return hashlib.sha256(json.dumps(given).encode()).hexdigest()
+
+
+def is_read_as(landed_hash: str | None, current: str, home: Home) -> bool:
+    """Whether a file was read as it would be read now.
+
+    One that held rows of the future was read at an instant of the home's clock, and is read again when that moves on.
+    """
+    return landed_hash in {current, f"{current}@{home.clock_at.isoformat()}"}
+
+
+def note_future(con: duckdb.DuckDBPyConnection, home: Home) -> None:
+    """Note the clock beside the reading hash of files of which rows wait for a later one."""
+    con.execute(
+        "UPDATE raw.landed_file SET reading_hash = split_part(reading_hash, '@', 1) || '@' || ? "
+        "WHERE (park_id, feed, file_id) IN (SELECT (park_id, feed, file_id) FROM raw.quarantined_row "
+        "WHERE rule = 'in_the_future')",
+        [home.clock_at.isoformat()],
+    )
 
 
 def hashes(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str, str], str]:
@@ -170,6 +191,10 @@ def write(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         "DELETE FROM raw.quarantined_row USING landing_now AS now WHERE quarantined_row.park_id = now.park_id "
         "AND quarantined_row.feed = now.feed AND quarantined_row.file_id = now.file_id"
+    )
+    con.execute(
+        "DELETE FROM raw.row_warning USING landing_now AS now WHERE row_warning.park_id = now.park_id "
+        "AND row_warning.feed = now.feed AND row_warning.file_id = now.file_id"
     )
     con.execute(
         "INSERT OR REPLACE INTO raw.landed_file SELECT file_id, park_id, feed, format, path, received_at, size_bytes, "

@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS raw.quarantined_row (
 )
 """
 
+# Rows that count all the same, and break a rule which only warns.
+WARNING_DDL = DDL.replace("quarantined_row", "row_warning")
+
 SCHEMA: dict[str, pl.DataType] = {
     "file_no": pl.Int64(),
     "line_no": pl.Int64(),
@@ -74,7 +77,9 @@ def rejected_rows(frame: pl.DataFrame, bad: pl.DataFrame, format_name: str) -> p
     return bad.with_columns(pl.Series("row_text", texts, dtype=pl.String)).select(*SCHEMA)
 
 
-def write(con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, park_id: str, feed: str) -> None:
+def write(
+    con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, park_id: str, feed: str, table: str = "quarantined_row"
+) -> None:
     """Append rejected rows, in a transaction that has made `landing_now` (file_no, file_id, received_at).
 
     Args:
@@ -82,12 +87,13 @@ def write(con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, park_id: str, feed
         rows: columns of SCHEMA.
         park_id: the park of their files.
         feed: the feed of their files.
+        table: `quarantined_row`, or `row_warning` for rows that count all the same.
     """
     if rows.is_empty():
         return
     con.register("rejected_rows", rows)
     con.execute(
-        "INSERT INTO raw.quarantined_row (file_id, line_no, park_id, feed, rule, column_name, row_text, recorded_at) "
+        f"INSERT INTO raw.{table} (file_id, line_no, park_id, feed, rule, column_name, row_text, recorded_at) "
         "SELECT file_id, line_no, ?, ?, rule, column_name, row_text, received_at "
         "FROM rejected_rows JOIN landing_now USING (file_no)",
         [park_id, feed],

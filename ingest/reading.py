@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import polars as pl
 
 from ingest import quarantine
 from ingest.checking import Faults, check
-from ingest.contracts import CONTRACTS, RECORDED_AT, Column, FeedContract
-from ingest.feeds import credit_events, gpu_telemetry, payments
+from ingest.contracts import CONTRACTS, JUDGED_RULES, RECORDED_AT, Column, FeedContract
+from ingest.feeds import credit_events, gpu_telemetry, payments, power_meter
+from ingest.feeds.limits import Limits
 from ingest.formats import registry
 from ingest.formats.errors import FormatError
 from ingest.terms.park import Park
@@ -60,12 +62,14 @@ class Batch:
         format_name: their format.
         good: typed rows with `file_no` and `line_no`.
         rejected: rows for the quarantine: `file_no` and the columns of quarantine.SCHEMA.
+        noted: the same of good rows that break a rule which only warns.
     """
 
     cells: pl.DataFrame
     format_name: str
     good: pl.DataFrame
     rejected: pl.DataFrame
+    noted: pl.DataFrame
 
     def with_texts(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows given by `file_no` and `line_no`, with their texts as `row_text`."""
@@ -78,13 +82,31 @@ class Batch:
         return places.drop("position").with_columns(pl.Series("row_text", texts, dtype=pl.String))
 
 
-def _row_rules(feed: str, park: Park) -> RowRules | None:
+# What has happened by the time that it is told; leases, assignments and events may begin later.
+_PAST = {
+    "gpu_telemetry": ("sampled_at",),
+    "power_meter": ("interval_end_at",),
+    "lease_usage": ("interval_end_at",),
+    "payments": ("received_at",),
+}
+
+
+def _row_rules(feed: str, limits: Limits) -> RowRules:
     special: dict[str, RowRules] = {
-        "gpu_telemetry": partial(gpu_telemetry.row_rules, park),
+        "gpu_telemetry": partial(gpu_telemetry.row_rules, limits),
+        "power_meter": partial(power_meter.row_rules, limits),
         "payments": payments.row_rules,
         "credit_events": credit_events.row_rules,
     }
-    return special.get(feed)
+
+    def rules(rows: pl.DataFrame, faults: Faults) -> pl.DataFrame:
+        for column in (*_PAST.get(feed, ()), RECORDED_AT.name):
+            last = rows[column].max()
+            if limits.latest_at is not None and isinstance(last, datetime) and last > limits.latest_at:
+                faults.add(rows[column] > limits.latest_at, "in_the_future", column)
+        return special[feed](rows, faults) if feed in special else rows
+
+    return rules
 
 
 def _parquet(path: Path, contract: FeedContract) -> pl.DataFrame:
@@ -141,31 +163,34 @@ def read_cells(path: Path, feed: str, park: Park) -> Cells | Rejected:
     return Cells(format_name, tuple(frames))
 
 
-def _checked(frame: pl.DataFrame, format_name: str, feed: str, park: Park) -> Batch:
-    naive_zone = park.time_zone if park.naive_timestamps == "park_zone" else None
-    checked = check(frame, CONTRACTS[feed], naive_zone, _row_rules(feed, park), ("file_no", "line_no"))
-    return Batch(frame, format_name, checked.good, quarantine.rejected_rows(frame, checked.bad, format_name))
+def _checked(frame: pl.DataFrame, format_name: str, feed: str, limits: Limits) -> Batch:
+    naive_zone = limits.park.time_zone if limits.park.naive_timestamps == "park_zone" else None
+    warning = frozenset(rule for rule in JUDGED_RULES if limits.policies.severity_of(rule) == "warn")
+    carried = ("file_no", "line_no")
+    checked = check(frame, CONTRACTS[feed], naive_zone, _row_rules(feed, limits), carried=carried, warning=warning)
+    rejected, noted = (quarantine.rejected_rows(frame, rows, format_name) for rows in (checked.bad, checked.noted))
+    return Batch(frame, format_name, checked.good, rejected, noted)
 
 
-def check_cells(files: Sequence[tuple[int, Cells]], feed: str, park: Park) -> Iterator[Batch]:
+def check_cells(files: Sequence[tuple[int, Cells]], feed: str, limits: Limits) -> Iterator[Batch]:
     """Check the rows of several files, those of small files of one form together.
 
     Args:
         files: a number and the cells of each file.
         feed: their feed.
-        park: their park.
+        limits: their park, and what rows are held to.
 
     Yields:
-        Batches that together hold all rows; a batch is not much larger than the largest file.
+        Batches that together hold all rows; a batch is not much larger than the largest file. What becomes of a file's
+        rows does not depend on the files beside it.
     """
     waiting: dict[Form, list[pl.DataFrame]] = {}
     for number, cells in files:
         for frame in cells.frames:
             numbered = frame.with_columns(file_no=pl.lit(number, pl.Int64))
             form: Form = (cells.format_name, tuple(numbered.schema.items()))
-            parts = waiting.setdefault(form, [])
-            parts.append(numbered)
-            if sum(part.height for part in parts) >= BATCH_ROWS:
-                yield _checked(pl.concat(waiting.pop(form)), cells.format_name, feed, park)
+            waiting.setdefault(form, []).append(numbered)
+        for form in [form for form, parts in waiting.items() if sum(part.height for part in parts) >= BATCH_ROWS]:
+            yield _checked(pl.concat(waiting.pop(form)), form[0], feed, limits)
     for form, parts in waiting.items():
-        yield _checked(pl.concat(parts), form[0], feed, park)
+        yield _checked(pl.concat(parts), form[0], feed, limits)

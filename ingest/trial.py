@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from ingest.feeds.limits import Limits
 from ingest.files import place
 from ingest.formats.errors import FormatError
 from ingest.formats.registry import detect, feeds_of
@@ -58,6 +59,7 @@ def place_read(path: Path, home: Home, park_id: str, feed: str | None, format_na
         FormatError: no such format or feed, or nothing of the file can be read; then nothing is put anywhere.
     """
     park = home.parks[park_id]
+    limits = Limits(park, home.clock_at, home.policies)
     trials: list[Trial] = []
     reasons: list[str] = []
     for carried, found in _found(path, feed, format_name):
@@ -65,7 +67,7 @@ def place_read(path: Path, home: Home, park_id: str, feed: str | None, format_na
         if isinstance(cells, Rejected):
             reasons.append(f"as {carried}: {cells.reason}")
             continue
-        bad = pl.concat([batch.rejected for batch in check_cells([(0, cells)], carried, park)])
+        bad = pl.concat([batch.rejected for batch in check_cells([(0, cells)], carried, limits)])
         faults = bad.group_by("rule", "column_name").len().sort("len", "rule", descending=[True, False])
         rows = cells.row_count
         target = place(path, home, park_id, carried)

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from ingest.checking import Faults
+from ingest.contracts import MAX_POWER_W
+from ingest.feeds.limits import Limits
 from ingest.terms.park import Park
 
 # All offsets of all zones since 2000 are whole quarters of an hour, so a quarter lies within one clock hour and day.
@@ -21,6 +23,8 @@ _HASHED = (
     "memory_used_mib",
     "xid_code",
 )
+
+_MICROWATTS = 1_000_000
 
 
 def clock_hour(instant: datetime, zone: ZoneInfo) -> tuple[datetime, date]:
@@ -99,11 +103,62 @@ def _factor(name: str) -> int:
     return _stable_hash(f"parkledger {name}") | 1
 
 
-def row_rules(park: Park, rows: pl.DataFrame, faults: Faults) -> pl.DataFrame:
-    """Tranche, clock hour, day and hash of each row; a node of no tranche, or of several, breaks a rule."""
-    nodes = _nodes(rows, park)
+def _before_energised(limits: Limits, rows: pl.DataFrame, faults: Faults) -> None:
+    begun = {tranche.tranche_id: limits.energised_at(tranche.tranche_id) for tranche in limits.park.tranches}
+    known = [at for at in begun.values() if at is not None]
+    first = rows["sampled_at"].min()
+    if len(known) == len(begun) and isinstance(first, datetime) and (not known or first >= max(known)):
+        return
+    energised = rows["tranche_id"].replace_strict(
+        list(begun), pl.Series(list(begun.values()), dtype=pl.Datetime("us", "UTC")), default=None
+    )
+    is_early = (energised.is_null() | (rows["sampled_at"] < energised)) & rows["tranche_id"].is_not_null()
+    faults.add(is_early, "before_energised", "sampled_at")
+
+
+def _above_model(limits: Limits, rows: pl.DataFrame, faults: Faults) -> None:
+    bounds = {model: limits.power_bound_w(model) for model in rows["gpu_model"].unique().drop_nulls().to_list()}
+    highest = rows["power_microwatt"].max()
+    if not bounds or not isinstance(highest, int) or highest <= min(bounds.values()) * _MICROWATTS:
+        return
+    bound = rows["gpu_model"].replace_strict(
+        list(bounds), pl.Series(list(bounds.values()), dtype=pl.Int64), default=None
+    )
+    faults.add(rows["power_microwatt"] > bound * _MICROWATTS, "power_above_model", "power_w")
+
+
+def _counter_back(rows: pl.DataFrame, faults: Faults) -> None:
+    """A counter that fell to more than could have been drawn since the sample before did not begin anew."""
+    if rows["energy_mj"].null_count() == rows.height:
+        return
+    drawn_mj = (pl.col("sampled_at") - pl.col("sampled_at").shift()).dt.total_seconds() * int(MAX_POWER_W) * 1000
+    back = (
+        rows.select("gpu_id", "sampled_at", "energy_mj", "gpu_count")
+        .with_row_index("position")
+        .drop_nulls(("gpu_id", "sampled_at", "energy_mj"))
+        .sort("gpu_id", "sampled_at", maintain_order=True)
+        .filter(
+            (pl.col("gpu_id") == pl.col("gpu_id").shift())
+            & (pl.col("sampled_at") > pl.col("sampled_at").shift())
+            & (pl.col("energy_mj") < pl.col("energy_mj").shift())
+            & (pl.col("energy_mj") > drawn_mj * pl.col("gpu_count"))
+        )
+    )
+    mask = pl.repeat(value=False, n=rows.height, dtype=pl.Boolean, eager=True)
+    faults.add(mask.scatter(back["position"], values=True), "energy_counter_back", "energy_mj")
+
+
+def row_rules(limits: Limits, rows: pl.DataFrame, faults: Faults) -> pl.DataFrame:
+    """Tranche, clock hour, day and hash of each row; a node of no tranche, or of several, breaks a rule.
+
+    So do samples before the tranche was energised, more power than the model can draw, and a counter that runs back.
+    """
+    nodes = _nodes(rows, limits.park)
     rows = rows.join(nodes, on="node_id", how="left", maintain_order="left")
     if (nodes["tranche_count"] != 1).any():
         faults.add((rows["tranche_count"] == 0).fill_null(value=False), "no_tranche", "node_id")
         faults.add((rows["tranche_count"] > 1).fill_null(value=False), "several_tranches", "node_id")
-    return with_content_hash(with_clock(rows.drop("tranche_count"), ZoneInfo(park.time_zone)))
+    _before_energised(limits, rows, faults)
+    _above_model(limits, rows, faults)
+    _counter_back(rows, faults)
+    return with_content_hash(with_clock(rows.drop("tranche_count"), limits.zone))

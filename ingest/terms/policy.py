@@ -6,8 +6,9 @@ All files of `policies/` together make one `Policies`; a policy may stand in one
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from ingest.contracts import JUDGED_RULES, RULES, Severity
 from ingest.terms.scalars import Days, Fraction, Model, Price, Rate, Text
 
 # XID codes after which a GPU does no work until it is reset or replaced (NVIDIA's XID catalogue): 48 double-bit ECC,
@@ -26,6 +27,36 @@ _MATRIX_RATES = {
     ">120": Decimal("0.106"),
 }
 
+# Twice the rated power of the board (NVIDIA's and AMD's data sheets): sensors average over transients, of up to twice
+# the rated power for some milliseconds, and a rack's fans and switches may be shared out. Models not named: 5,000 W.
+_POWER_BOUNDS_W = {
+    "GB300": 2800,
+    "GB200": 2400,
+    "B300": 2800,
+    "B200": 2000,
+    "GH200": 2000,
+    "H200": 1400,
+    "H100": 1400,
+    "H800": 1400,
+    "H20": 1000,
+    "A100": 1000,
+    "A800": 1000,
+    "L40S": 700,
+    "L40": 600,
+    "L4": 144,
+    "T4": 140,
+    "V100": 700,
+    "A30": 330,
+    "A10": 300,
+    "RTX A6000": 600,
+    "RTX 4090": 900,
+    "RTX 5090": 1150,
+    "RTX PRO 6000": 1200,
+    "MI300X": 1500,
+    "MI325X": 2000,
+    "MI355X": 2800,
+}
+
 
 class Policies(Model):
     """Every policy with its default. The credit jobs document the sources of theirs beside the same defaults."""
@@ -36,6 +67,17 @@ class Policies(Model):
     fatal_xid_codes: list[int] = Field(
         default_factory=lambda: list(FATAL_XID_CODES),
         description="XID codes that take a GPU out of supply in their hour",
+    )
+    future_tolerance_minutes: Annotated[int, Field(ge=0, le=1440)] = Field(
+        15, description="clocks of senders may be ahead of the home's by so much"
+    )
+    gpu_power_bounds_w: dict[Text, Annotated[int, Field(ge=1, le=5000)]] = Field(
+        default_factory=lambda: dict(_POWER_BOUNDS_W),
+        description="the most that one GPU may draw by its sensor, in watts, by a part of its model's name",
+    )
+    rule_severity: dict[Text, Literal["quarantine", "warn", "block"]] = Field(
+        default_factory=dict,
+        description="what a broken rule costs, where not the default: the row, a note, or publishing until it is mended",
     )
     dso_window_days: Annotated[int, Field(ge=1, le=3660)] = Field(90, description="days of sales behind DSO")
     cei_months: Annotated[int, Field(ge=1, le=60)] = Field(1, description="N of the collection effectiveness index")
@@ -122,6 +164,28 @@ class Policies(Model):
     risk_margin_cost_of_capital: Fraction = Field(
         Decimal("0.06"), description="cost of capital on ES 99 less expected, for fair value"
     )
+
+    @field_validator("gpu_power_bounds_w")
+    @classmethod
+    def _with_defaults(cls, given: dict[str, int]) -> dict[str, int]:
+        """Models that are not named keep their default bound."""
+        return _POWER_BOUNDS_W | given
+
+    @field_validator("rule_severity")
+    @classmethod
+    def _known_rules(cls, given: dict[str, str]) -> dict[str, str]:
+        for rule, severity in given.items():
+            if rule not in RULES or RULES[rule].severity is Severity.REJECT_FILE:
+                known = ", ".join(name for name, one in RULES.items() if one.severity is not Severity.REJECT_FILE)
+                raise ValueError(f"{rule!r} is no rule of rows; those are {known}")
+            if severity == "warn" and rule not in JUDGED_RULES:
+                raise ValueError(f"{rule} leaves no value that could count; only {', '.join(JUDGED_RULES)} may warn")
+        return given
+
+    def severity_of(self, rule: str) -> str:
+        """quarantine, warn or block."""
+        default = "warn" if RULES[rule].severity is Severity.WARN else "quarantine"
+        return self.rule_severity.get(rule, default)
 
 
 DEFAULTS = Policies()

@@ -137,7 +137,8 @@ def test_new_node_patterns_land_the_files_again(books: Books) -> None:
     books.land()
     assert counts(books) == {"t.csv": (2, 2, 0, 0, 0)}
     assert books.one("SELECT count(*) FROM raw.gpu_telemetry") == 2
-    park.write_text(park.read_text().replace("Australia/Sydney", "America/New_York"))
+    text = park.read_text().replace("Australia/Sydney", "America/New_York")
+    park.write_text(text.replace("energised_date: 2027-01-01", "energised_date: 2026-12-01"))
     books.land()
     assert books.rows("SELECT DISTINCT service_date FROM raw.gpu_telemetry") == [(date(2026, 12, 31),)]
     assert len(list((books.path / "lake").rglob("*.parquet"))) == 1
