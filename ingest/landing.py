@@ -22,7 +22,7 @@ from contextlib import contextmanager
 import duckdb
 import polars as pl
 
-from ingest import documents, lake, manifest, quarantine
+from ingest import documents, lake, manifest, mending, quarantine
 from ingest.contracts import CONTRACTS, FeedContract
 from ingest.feeds.limits import Limits
 from ingest.files import LandingFile, is_unchanged, scan, with_file_id
@@ -55,7 +55,14 @@ def create_raw_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Make the feeds' tables, the manifest, the catalogue and the quarantine where they are missing."""
     con.execute("SET TimeZone = 'UTC'")
     con.execute("CREATE SCHEMA IF NOT EXISTS raw")
-    for ddl in (manifest.LANDED_FILE_DDL, manifest.SEEN_PATH_DDL, lake.DDL, quarantine.DDL, quarantine.WARNING_DDL):
+    for ddl in (
+        manifest.LANDED_FILE_DDL,
+        manifest.SEEN_PATH_DDL,
+        lake.DDL,
+        quarantine.DDL,
+        quarantine.WARNING_DDL,
+        mending.DDL,
+    ):
         con.execute(ddl)
     for contract in CONTRACTS.values():
         if contract.in_lake:
@@ -274,6 +281,7 @@ def land(
         _land_group(con, home, group, report)
     with _transaction(con):
         manifest.note_future(con, home)
+        mending.note_releases(con, home)
         for contract in CONTRACTS.values():
             if contract.in_lake:
                 lake.create_view(con, contract.name, home.path)

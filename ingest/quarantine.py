@@ -38,7 +38,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "column_name": pl.String(),
     "row_text": pl.String(),
 }
-_HELPERS = {"file_no", "line_no", "line_text", "line_rule", "source_line"}
+_HELPERS = {"file_no", "line_no", "line_text", "line_rule"}
 
 
 def row_texts(frame: pl.DataFrame, positions: list[int], format_name: str) -> list[str]:
@@ -56,7 +56,8 @@ def row_texts(frame: pl.DataFrame, positions: list[int], format_name: str) -> li
     texts: list[str] = []
     for row in frame[positions].iter_rows(named=True):
         if row.get("line_text") is not None:
-            texts.append(row["line_text"])
+            place = f"line {row['source_line']}: " if row.get("source_line") else ""
+            texts.append(place + row["line_text"])
         elif format_name == "csv":
             line = io.StringIO()
             csv.writer(line, lineterminator="").writerow([row[name] for name in columns])
@@ -104,6 +105,8 @@ def write(
 def export(con: duckdb.DuckDBPyConnection, home: Path) -> list[Path]:
     """Write the quarantine as files for people, one CSV a park and feed under `quarantine/`; old ones go.
 
+    Rows that were released are not among them.
+
     Args:
         con: a connection.
         home: the home folder.
@@ -114,7 +117,8 @@ def export(con: duckdb.DuckDBPyConnection, home: Path) -> list[Path]:
     folder = home / QUARANTINE_FOLDER
     rows = con.sql(
         "SELECT q.park_id, q.feed, f.path, q.line_no, q.rule, q.column_name, q.row_text, q.file_id "
-        "FROM raw.quarantined_row AS q JOIN raw.landed_file AS f USING (park_id, feed, file_id) ORDER BY ALL"
+        "FROM raw.quarantined_row AS q JOIN raw.landed_file AS f USING (park_id, feed, file_id) "
+        "ANTI JOIN raw.released_row USING (park_id, feed, file_id, line_no) ORDER BY ALL"
     ).pl()
     written: list[Path] = []
     for (park_id, feed), part in rows.partition_by("park_id", "feed", as_dict=True, maintain_order=True).items():

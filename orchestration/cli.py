@@ -6,7 +6,8 @@ check failed, so what was published before stays; 5 nothing is published yet.
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done · 1 unexpected failure · 2 wrong usage · 3 unusable terms or reference data · "
     "4 a blocking check failed (the snapshot published before stays) · 5 nothing is published yet",
 )
+quarantine_app = typer.Typer(no_args_is_help=True, help="Read, mend and release rows that were refused.")
+app.add_typer(quarantine_app, name="quarantine")
 out = Console()
 err = Console(stderr=True)
 
@@ -152,6 +155,109 @@ def land(
         for rule, column, count in trial.faults:
             out.print(f"  {count:,} × {rule}{f' of {column}' if column else ''}", highlight=False, markup=False)
     out.print("The next `parkledger run` lands it.")
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    *,
+    park: Annotated[str | None, typer.Option("--park", help="Only rows of this park.")] = None,
+    feed: Annotated[str | None, typer.Option("--feed", help="Only rows of this feed.")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", help="Only rows that break this rule.")] = None,
+    with_released: Annotated[bool, typer.Option("--released", help="Also rows that were released.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many rows.")] = 50,
+    csv_path: Annotated[
+        Path | None, typer.Option("--csv", help="Write all of them with their cells into this file, for mending.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rows that were refused, each with its id, file, line, rule and column."""
+    settings = _settings_of_a_home()
+    from ingest import mending  # noqa: PLC0415
+
+    with _working_tables(settings) as connection:
+        found = mending.rows(
+            connection,
+            park_id=park,
+            feed=feed,
+            rules=None if rule is None else [rule],
+            with_released=with_released,
+            limit=None if csv_path else limit,
+        )
+        in_all = sum(count for *_, count in mending.counts(connection))
+    if csv_path:
+        from ingest.mending_file import write_rows  # noqa: PLC0415
+
+        write_rows(csv_path, _load(settings), found)
+        out.print(f"{len(found):,} rows written to {csv_path}: mend them and give the file to `quarantine release`")
+        return
+    if as_json:
+        print(json.dumps([row.__dict__ for row in found], indent=2))
+        return
+    cells = [(r.row_id, r.park_id, r.feed, f"{r.path}:{r.line_no}", r.rule, r.column_name or "") for r in found]
+    out.print(_as_table(["row", "park", "feed", "file and line", "rule", "column"], cells))
+    out.print(f"{len(found):,} shown; {in_all:,} rows stand in quarantine")
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    row_id: Annotated[str, typer.Argument(metavar="ROW", help="The row's id, or its beginning.")],
+    as_json: JsonOption = False,
+) -> None:
+    """One refused row: where it stands, why it was refused, its text and its cells."""
+    settings = _settings_of_a_home()
+    from ingest import mending  # noqa: PLC0415
+
+    home = _load(settings)
+    with _working_tables(settings) as connection:
+        row = _one_row(mending.rows(connection, row_id=row_id, with_released=True), row_id)
+    cells = mending.cells_of(home, row)
+    if as_json:
+        print(json.dumps(row.__dict__ | {"cells": cells, "original_line": mending.original_line(home, row)}, indent=2))
+        return
+    for name, value in (
+        ("row", row.row_id),
+        ("park and feed", f"{row.park_id} {row.feed}"),
+        ("file and line", f"{row.path}:{row.line_no} ({row.format_name})"),
+        ("rule", f"{row.rule}: {row.description}"),
+        ("column", row.column_name or "the row as a whole"),
+        ("released", row.released_file_id or "no"),
+        ("text", row.row_text),
+        ("line", mending.original_line(home, row) or "the file has no such line of text"),
+        *cells.items(),
+    ):
+        out.print(f"{name:>24}  {value}", highlight=False, markup=False, soft_wrap=True)
+
+
+@quarantine_app.command("release")
+def quarantine_release(
+    what: Annotated[str, typer.Argument(metavar="ROW|FILE", help="A row's id, or a file of `quarantine list --csv`.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", help="A mended cell: column=value.")] = None,
+    note: Annotated[str, typer.Option("--note", help="Why, for the trail.")] = "",
+) -> None:
+    """Put mended rows under landing; what was refused stays, with the file in which it was released."""
+    settings = _settings_of_a_home()
+    from ingest import mending  # noqa: PLC0415
+    from ingest.mending_file import read_rows  # noqa: PLC0415
+
+    home = _load(settings)
+    is_file = Path(what).is_file()
+    wrong = [change for change in changes or [] if "=" not in change]
+    if wrong or (is_file and changes):
+        raise typer.BadParameter("write --set column=value, for one row", param_hint="--set")
+    try:
+        mended = read_rows(Path(what)) if is_file else {what: dict(change.split("=", 1) for change in changes or [])}
+        released = []
+        with _working_tables(settings) as connection:
+            for row_id, cells in mended.items():
+                row = _one_row(mending.rows(connection, row_id=row_id, with_released=True), row_id)
+                released.append(mending.prepare(home, row, cells, note))
+    except mending.MendingError as error:
+        err.print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(EXIT_BAD_INPUT) from None
+    for target, text in released:
+        mending.put(target, text)
+        out.print(target, highlight=False, markup=False, soft_wrap=True)
+    out.print(f"{len(released):,} rows released; the next `parkledger run` lands them.")
 
 
 @app.command()
@@ -318,6 +424,31 @@ def _load(settings: Settings) -> Any:
     from orchestration.state import load  # noqa: PLC0415
 
     return load(settings)
+
+
+@contextmanager
+def _working_tables(settings: Settings) -> Iterator[Any]:
+    """The pipeline's own tables, read-only; a run that is under way keeps everybody else out."""
+    import duckdb  # noqa: PLC0415
+
+    if not settings.warehouse_path.exists():
+        err.print(f"Nothing has landed in {settings.home} yet: parkledger --home {settings.home} run", style="red")
+        raise typer.Exit(EXIT_NOTHING_PUBLISHED)
+    try:
+        connection = duckdb.connect(str(settings.warehouse_path), read_only=True)
+    except duckdb.IOException as error:
+        err.print(f"A run is under way; try again when it has ended ({str(error).splitlines()[0]})", style="red")
+        raise typer.Exit(EXIT_FAILED) from None
+    with connection:
+        yield connection
+
+
+def _one_row(found: list[Any], row_id: str) -> Any:
+    if len(found) == 1:
+        return found[0]
+    said = "stands for no row" if not found else f"stands for {len(found)} rows"
+    err.print(f"{row_id!r} {said} of the quarantine; `parkledger quarantine list` names them", style="red")
+    raise typer.Exit(EXIT_BAD_INPUT)
 
 
 def _report_problems(settings: Settings) -> None:
