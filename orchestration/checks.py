@@ -11,12 +11,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from ingest import mending
 from orchestration.assets.publish import CANDIDATE
-from orchestration.assets.raw import WAREHOUSE_POOL
+from orchestration.assets.raw import WAREHOUSE_POOL, raw_key
 from orchestration.check_results import CheckResult, record
 from orchestration.expectations.outcome import Expectation
 from orchestration.publishing import identities, snapshot
-from orchestration.resources import ProgressDisplay, Warehouse
+from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
 from orchestration.settings import Settings
 
 # One op after dbt checks what came in (staging) and what was built: a failure stops the credit jobs and publishing.
@@ -89,6 +90,34 @@ def plausibility(tables: Sequence[str] = CHECKED) -> dg.AssetChecksDefinition:
                 description="; ".join(f"{e.name} ({e.expected}): {e.measured}" for e in failed) or f"{len(found)} hold",
                 metadata={"expectations": len(found), "rows": table in filled},
             )
+
+    return check
+
+
+def blocking_rules() -> dg.AssetChecksDefinition:
+    """No row stands in quarantine for a rule that a policy has block."""
+
+    @dg.asset_check(
+        name="blocking_rules",
+        asset=raw_key("quarantined_row"),
+        blocking=True,
+        pool=WAREHOUSE_POOL,
+        description="Rules that a policy has block (rule_severity) are broken by no row that was not released since.",
+    )
+    def check(home_folder: HomeFolder, warehouse: Warehouse) -> dg.AssetCheckResult:
+        rules = sorted(r for r, severity in home_folder.load().policies.rule_severity.items() if severity == "block")
+        with warehouse.writer() as connection:
+            found = mending.rows(connection, rules=rules) if rules else []
+            said = [f"{row.path}:{row.line_no} breaks {row.rule} ({row.row_id})" for row in found[:5]]
+            result = CheckResult("blocking rules", "raw.quarantined_row", "error", not found, str(len(found)), "0")
+            record(connection, "blocking_rules", [result] if rules else [])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        remedy = "; mend and release them: parkledger quarantine list"
+        return dg.AssetCheckResult(
+            passed=not found,
+            description="; ".join(said) + more + remedy if found else f"{len(rules)} rules block, no row breaks them",
+            metadata={"rules": rules, "rows": len(found)},
+        )
 
     return check
 

@@ -11,7 +11,7 @@ import dagster as dg
 
 from ingest.terms.home import load_home
 from orchestration.assets import close, credit, publish, raw, warehouse
-from orchestration.checks import audit, plausibility
+from orchestration.checks import audit, blocking_rules, plausibility
 from orchestration.partitions import month_partitions, park_day_partitions
 from orchestration.resources import HomeFolder, SilentProgress, Warehouse
 from orchestration.schedules import close_schedule, settlement_schedule
@@ -51,8 +51,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
     upstream = [
         *ledgers.keys,
         *(key for job in jobs for key in job.keys),
-        raw.raw_key("landed_file"),
-        raw.raw_key("quarantined_row"),
+        *(raw.raw_key(table) for table in raw.CATALOGUE if table != "lake_file"),
     ]
     published = publish.publish_assets(settings, upstream)
     statement = close.close_asset(settings, month_partitions(home))
@@ -68,7 +67,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
     )
     return dg.Definitions(
         assets=[*landing, ledgers, *jobs, *published, statement],
-        asset_checks=[plausibility(), audit(settings)],
+        asset_checks=[blocking_rules(), plausibility(), audit(settings)],
         jobs=[settle, month_close],
         schedules=[
             *(settlement_schedule(park.park_id, park.time_zone, settle, home) for park in home.parks.values()),

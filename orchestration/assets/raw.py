@@ -94,6 +94,8 @@ CATALOGUE = {
     "lake_file": "One row per Parquet file of the lake, by feed, park and service day.",
     "landed_file": "One row per landed file, with what became of its rows.",
     "quarantined_row": "One row per rejected row, with file, line, rule and the row itself.",
+    "released_row": "One row per rejected row that was mended and landed in another file.",
+    "row_warning": "One row per row that counts and breaks a rule which only warns.",
 }
 
 

@@ -28,6 +28,8 @@ SOURCES = {
     "UNION ALL BY NAME SELECT * FROM work.credit.fct_credit_journal_lines",
     "quality.fct_landed_file": "SELECT * EXCLUDE (reading_hash) FROM work.raw.landed_file",
     "quality.fct_quarantined_row": "SELECT * FROM work.raw.quarantined_row",
+    "quality.fct_row_warning": "SELECT * FROM work.raw.row_warning",
+    "quality.fct_released_row": "SELECT * FROM work.raw.released_row",
 }
 NOT_PUBLISHED = {"credit.fct_credit_journal_lines"}
 PUBLISHED_SCHEMAS = ("core", "metering", "revenue_share", "backstop", "ledger", "credit", "issuer", "quality")
