@@ -261,12 +261,55 @@ def quarantine_release(
 
 
 @app.command()
-def simulate() -> None:
-    """Write the feeds that nobody publishes, where they are missing; files that are there are never touched."""
+def simulate(
+    *,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="Make a new home in this folder; without it, fill this home.")
+    ] = None,
+    parks: Annotated[int, typer.Option("--parks", min=1, help="Parks of the new home.")] = 1,
+    gpus: Annotated[
+        int, typer.Option("--gpus", min=1, help="GPUs of each park; a row stands for a rack of 72.")
+    ] = 5000,
+    day_count: Annotated[int, typer.Option("--days", min=1, help="Days of telemetry, meters and leases.")] = 31,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 1,
+    start: Annotated[str, typer.Option("--start", help="First day, on which all GPUs are energised.")] = "2027-01-01",
+    interval: Annotated[int, typer.Option("--interval", min=1, max=3600, help="Seconds between samples.")] = 3600,
+    zone: Annotated[str, typer.Option("--zone", help="Time zone of the parks.")] = "UTC",
+    imperfections: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--imperfection",
+            help="What is to go wrong, by name, any number of times: `late` rows known hours later; `duplicate` rows and "
+            "bytes in a second file; `corrected` values known later; a `gap` of six hours; a `fault` with a fatal XID; "
+            "`clock_skew`, stamps beyond the clock; `negative_energy` of a meter; `wrong_units`, milliwatts for watts; a "
+            "`truncated_file`; `mixed_encodings`, a Latin-1 line in UTF-8; or `all`.",
+        ),
+    ] = None,
+) -> None:
+    """Write the feeds that nobody publishes, where they are missing; or a new home of any size.
+
+    Files that are there are never touched. The names of all files that are written begin with `simulated-`.
+    """
+    from orchestration.display import TerminalProgress  # noqa: PLC0415
+
+    if into is not None:
+        first, kinds = _checked_size(start, interval, zone, imperfections or [])
+        from ingest.simulate.fresh_home import Size, make_home  # noqa: PLC0415
+
+        size = Size(parks, gpus, day_count, seed, first, interval, zone, kinds)
+        try:
+            with TerminalProgress() as progress:
+                progress.step(f"Simulating {parks} parks of {gpus:,} GPUs for {day_count} days")
+                made = make_home(into, size, on_progress=progress.advance)
+        except FileExistsError as error:
+            err.print(str(error), style="red", highlight=False)
+            raise typer.Exit(2) from None
+        out.print(f"{made.path}: as of {made.as_of_date}, imperfections: {', '.join(size.imperfections) or 'none'}")
+        out.print(f"Next: parkledger --home {made.path} run", highlight=False, soft_wrap=True)
+        return
     settings = _settings_of_a_home()
     from ingest.simulate.home import missing_feeds  # noqa: PLC0415
     from ingest.simulate.home import simulate as write  # noqa: PLC0415
-    from orchestration.display import TerminalProgress  # noqa: PLC0415
 
     home = _load(settings)
     if home.simulation is None:
@@ -278,6 +321,26 @@ def simulate() -> None:
         progress.step(f"Simulating {len(missing)} feeds")
         paths = write(home, on_progress=progress.advance)
     out.print(f"{len(paths)} files written under {home.path / 'landing'}; every name begins with 'simulated-'")
+
+
+def _checked_size(start: str, interval: int, zone: str, imperfections: list[str]) -> tuple[Any, tuple[str, ...]]:
+    """The first day, and the imperfections in the order in which they are done."""
+    from datetime import date  # noqa: PLC0415
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415
+
+    from ingest.simulate.imperfections import KINDS  # noqa: PLC0415
+
+    unknown = sorted(set(imperfections) - set(KINDS) - {"all"})
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(KINDS)}, all", param_hint="--imperfection")
+    if 3600 % interval:
+        raise typer.BadParameter(f"{interval} seconds do not part an hour evenly", param_hint="--interval")
+    try:
+        first = date.fromisoformat(start)
+        ZoneInfo(zone)
+    except (ValueError, ZoneInfoNotFoundError):
+        raise typer.BadParameter(f"{start} or {zone} is no day or time zone", param_hint="--start, --zone") from None
+    return first, tuple(kind for kind in KINDS if "all" in imperfections or kind in imperfections)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -240,6 +240,7 @@ def _stamp(home: Home, park_id: str) -> str:
         used,
         home.policies.close_after_days,
         home.policies.fatal_xid_codes,
+        sorted(home.simulation.imperfections) if home.simulation is not None else None,
         home.simulation.parks.index(park_id) if home.simulation is not None else None,
     ]
     return hashlib.sha256(json.dumps(given).encode("utf-8")).hexdigest()
@@ -295,6 +296,7 @@ class _Output:
 
     folder: Path
     wanted: frozenset[str]
+    kinds: frozenset[str]
     paths: list[Path] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     imperfections: list[dict[str, object]] = field(default_factory=list)
@@ -338,7 +340,12 @@ def _simulate_park(
         return []
     seed, clock_at = home.simulation.seed, home.clock_at
     park = park_plan(home.parks[park_id])
-    output = _Output(_landing(home, park_id), wanted)
+    kinds = frozenset(home.simulation.imperfections)
+    output = _Output(_landing(home, park_id), wanted, kinds)
+    if "gap" not in kinds:
+        profile = replace(profile, gap_rate_per_hour=0.0)
+    if "fault" not in kinds:
+        profile = replace(profile, faults_per_gpu_hour=0.0)
     earlier = _manifest(home, park_id)
     before = earlier.get("feeds", {})
     contracts = {
@@ -363,6 +370,7 @@ def _simulate_park(
             close_after_days=home.policies.close_after_days,
             profile=profile,
             fatal_codes=home.policies.fatal_xid_codes,
+            imperfections=kinds,
         )
         position = [key for key in home.simulation.parks if key in home.parks].index(park_id)
         _write_documents(home, made, output, seed, pays_late=position % 2 == 1)
@@ -521,7 +529,7 @@ def _capacity_event(event: DeclaredEvent) -> cash.CreditEvent:
 
 def _imperfect_documents(output: _Output, made: world.World, leases: dict[str, list[Any]], clock_at: datetime) -> None:
     """The same bytes twice, corrections, late rows, broken rows, a wrong header."""
-    if leases:
+    if leases and "duplicate" in output.kinds:
         month, rows = next(iter(leases.items()))
         name = f"{PREFIX}leases-{month}-again.csv"
         output.put("leases", name, csv_bytes(_header(LeaseVersion), _cells(rows)))
@@ -533,6 +541,8 @@ def _imperfect_documents(output: _Output, made: world.World, leases: dict[str, l
             output.put("lease_usage", name, csv_bytes(_header(Usage), _cells(seen)))
             said = "later values for rows of another file" if kind == "corrected" else "delivered after the invoice"
             output.admit("lease_usage", name, said, len(seen))
+    if "broken" not in output.kinds:
+        return
     first = min((row for row in made.facts.usage), key=lambda row: row.recorded_at, default=None)
     if first is not None and first.recorded_at <= clock_at:
         name = f"{PREFIX}lease_usage-broken.csv"
@@ -571,7 +581,7 @@ def _write_samples(
     done = 0
 
     def one(month: date) -> _Output:
-        part = _Output(output.folder, output.wanted)
+        part = _Output(output.folder, output.wanted, output.kinds)
         _write_month(home, made, part, seed, profile=profile, month=month, has_generation=has_generation)
         return part
 
@@ -625,7 +635,8 @@ def _write_month(
         rows = list(_meter_rows(seed, park, grid, parts, is_seen, has_generation=has_generation))
         content = csv_bytes(meter.HEADER, rows, is_gzip=True)
         output.put("power_meter", f"{PREFIX}power_meter-{month:%Y-%m}.csv.gz", content)
-        if month == days.add_months(made.first_month, world.CORRECTED_MONTH):
+        is_cut = "truncated_file" in output.kinds
+        if is_cut and month == days.add_months(made.first_month, world.CORRECTED_MONTH):
             name = f"{PREFIX}power_meter-{month:%Y-%m}-truncated.csv.gz"
             output.put("power_meter", name, content[: len(content) // 2])
             output.admit("power_meter", name, "a gzip file cut in half: its whole lines land, the torn one is kept", 1)
@@ -690,7 +701,7 @@ def _imperfect_telemetry(
         return
     corrected = month + timedelta(days=world.CORRECTED_TELEMETRY_DAY - 1)
     known_at = telemetry.delivered_at(park, corrected) + timedelta(days=3)
-    if known_at <= home.clock_at:
+    if "corrected" in output.kinds and known_at <= home.clock_at:
         path = folder / f"{PREFIX}gpu_telemetry-{corrected:%Y-%m-%d}-corrected.parquet"
         table = telemetry.telemetry_table(
             park, part, lambda day: day == corrected, recorded_at=known_at, racks=slice(0, 1)
@@ -704,9 +715,12 @@ def _imperfect_telemetry(
     if is_seen(again):
         table = telemetry.telemetry_table(park, part, lambda day: day == again, racks=slice(0, 12))
         rows = [tuple(row.values()) for row in table.to_pylist()]
-        name = f"{PREFIX}gpu_telemetry-{again:%Y-%m-%d}-overlap.csv.gz"
-        output.put("gpu_telemetry", name, csv_bytes(telemetry.COLUMNS, rows, is_gzip=True))
-        output.admit("gpu_telemetry", name, "rows that another file holds too", len(rows))
+        if "duplicate" in output.kinds:
+            name = f"{PREFIX}gpu_telemetry-{again:%Y-%m-%d}-overlap.csv.gz"
+            output.put("gpu_telemetry", name, csv_bytes(telemetry.COLUMNS, rows, is_gzip=True))
+            output.admit("gpu_telemetry", name, "rows that another file holds too", len(rows))
+        if "broken" not in output.kinds:
+            return
         broken = _broken_samples(rows)
         name = f"{PREFIX}gpu_telemetry-{again:%Y-%m-%d}-broken.csv"
         output.put("gpu_telemetry", name, csv_bytes(telemetry.COLUMNS, broken))

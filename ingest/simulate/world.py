@@ -79,8 +79,9 @@ def make_world(
     close_after_days: int,
     profile: Profile,
     fatal_codes: list[int],
+    imperfections: frozenset[str],
 ) -> World:
-    """Facts of a park from its first month to `last_month`, around its leases."""
+    """Facts of a park from its first month to `last_month`, around its leases; late and corrected ones where wanted."""
     events = [
         event
         for tranche in park.tranches
@@ -90,7 +91,7 @@ def make_world(
     usage: list[Usage] = []
     adjustments: list[Adjustment] = []
     outages: list[OutageFact] = []
-    late_day = _late_day(park, first_month, close_after_days)
+    late_day = _late_day(park, first_month, close_after_days) if "late" in imperfections else None
     for turn, month in enumerate(days.months_between(first_month, last_month)):
         usage += make_usage(seed, park, leases, month, profile)
         adjustments += make_adjustments(seed, park, leases, month, turn)
@@ -99,7 +100,7 @@ def make_world(
                 continue
             grid, outage = outage_of(seed, events, park, tranche, month, profile=profile, fatal_codes=fatal_codes)
             outages += _outage_facts(park, tranche, grid, outage, fatal_codes=fatal_codes, late_day=late_day)
-    corrected, late = _change_usage(park, usage, first_month, close_after_days)
+    corrected, late = _change_usage(park, usage, first_month, close_after_days, imperfections)
     facts = Facts(leases, usage, adjustments, events, outages)
     return World(park, contracts, facts, late, corrected, late_day)
 
@@ -117,13 +118,13 @@ def _outage_facts(
     outage: Outage,
     *,
     fatal_codes: list[int],
-    late_day: tuple[str, date, datetime],
+    late_day: tuple[str, date, datetime] | None,
 ) -> list[OutageFact]:
     """Undeclared hours by day; on the late day all hours are missing until its file arrives."""
     rows: list[OutageFact] = []
     for number, (day, (gap, fault)) in enumerate(undeclared_gpu_hours(outage, grid, tranche, fatal_codes).items()):
         known_at = delivered_at(park, day)
-        if (tranche.tranche_id, day) == late_day[:2]:
+        if late_day is not None and (tranche.tranche_id, day) == late_day[:2]:
             everything = int((grid.day_index == number).sum()) * tranche.gpu_count
             rows.append(OutageFact(tranche.tranche_id, day, everything, known_at))
             rows.append(OutageFact(tranche.tranche_id, day, gap + fault - everything, late_day[2]))
@@ -133,7 +134,7 @@ def _outage_facts(
 
 
 def _change_usage(
-    park: ParkPlan, usage: list[Usage], first_month: date, close_after_days: int
+    park: ParkPlan, usage: list[Usage], first_month: date, close_after_days: int, imperfections: frozenset[str]
 ) -> tuple[list[Usage], list[Usage]]:
     """Make `usage` imperfect in place: (corrections, late rows), both also in it.
 
@@ -152,10 +153,11 @@ def _change_usage(
         day = days.local_date(park.zone, row.interval_start_at)
         if row.lease_id != metered[0]:
             continue
-        if days.first_of_month(day) == wrong_month and day.day in CORRECTED_USAGE_DAYS:
+        month = days.first_of_month(day)
+        if "corrected" in imperfections and month == wrong_month and day.day in CORRECTED_USAGE_DAYS:
             corrected.append(replace(row, recorded_at=row.recorded_at + timedelta(days=5)))
             usage[number] = replace(row, gpu_hours=(row.gpu_hours / 2).quantize(Decimal("0.001")))
-        elif days.first_of_month(day) == late_month and day > days.last_of_month(late_month) - timedelta(days=2):
+        elif "late" in imperfections and month == late_month and day > days.last_of_month(month) - timedelta(days=2):
             usage[number] = replace(row, recorded_at=arrives)
             late.append(usage[number])
     usage += corrected

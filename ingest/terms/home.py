@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -38,12 +38,17 @@ HOME_FILE = "home.yaml"
 _PARK_IDENTITY = {"park_id", "park_name", "country_code", "time_zone", "currency_code", "naive_timestamps", "evidence"}
 
 
+Imperfection = Literal["late", "duplicate", "corrected", "gap", "fault", "truncated_file", "broken"]
+IMPERFECTIONS: tuple[Imperfection, ...] = get_args(Imperfection)
+
+
 class Simulation(Model):
     """Which parks' feeds are simulated where no file was dropped, from which seed, and what a reader must be told."""
 
     seed: Annotated[int, Field(ge=0)]
     parks: list[Identifier] = Field(default_factory=list)
     note: Text
+    imperfections: list[Imperfection] = Field(default_factory=lambda: list(IMPERFECTIONS))
 
 
 def _as_of(value: Any) -> Any:

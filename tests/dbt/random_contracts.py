@@ -21,7 +21,7 @@ LAST = date(2027, 5, 31)
 
 def draw(con: duckdb.DuckDBPyConnection, home: Path, *, seed: int, count: int) -> None:
     """Fill the raw schema with `count` contracts `c00` … in parks `p00` …; everything follows from the seed."""
-    rnd = random.Random(seed)  # noqa: S311 - wanted: the same contracts from the same seed
+    rnd = random.Random(seed)
     put_home(con, CLOCK)
     _draw_rates(con, rnd, 150)
     for number in range(count):

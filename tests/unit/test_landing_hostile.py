@@ -27,7 +27,7 @@ def leases(count: int = 50) -> pl.DataFrame:
 
 
 def test_damage_anywhere_in_a_file_stops_nothing(books: Books) -> None:
-    dice = random.Random(7)  # noqa: S311  # repeatable damage, no secret
+    dice = random.Random(7)  # repeatable damage, no secret
     contents = set()
     text = (LEASE_HEADER + "".join(lease_row(f"L{number}") for number in range(50))).encode()
     kinds = {"csv": text, "csv.gz": gzip.compress(text), "parquet": parquet(leases())}
