@@ -1,8 +1,10 @@
 """Makes a new simulated home of any size: parks of so many GPUs, so many days, from a seed.
 
-The same arguments give the same bytes. Terms are examples, and every feed is simulated.
+The same arguments give the same bytes. Terms are examples, every feed is simulated, and the reference tables are those
+that ship with the project.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -12,6 +14,7 @@ from zoneinfo import ZoneInfo
 from ingest.simulate import days
 from ingest.simulate.home import simulate
 from ingest.simulate.imperfections import KINDS
+from ingest.simulate.profiles import TRACKED_REFERENCE
 from ingest.terms.home import Home, load_home
 from ingest.terms.templates import CONTRACT, PARK
 
@@ -92,6 +95,7 @@ def make_home(target: Path, size: Size, on_progress: Callable[[str, int, int], N
         f"simulation: {{seed: {size.seed}, parks: [{', '.join(parks)}], imperfections: [], note: '{note}'}}\n",
         encoding="utf-8",
     )
+    shutil.copytree(TRACKED_REFERENCE, target / "reference")
     for park_id in parks:
         (target / "parks" / f"{park_id}.yaml").write_text(_park(size, park_id), encoding="utf-8")
         (target / "contracts" / f"{park_id}-c.yaml").write_text(_contract(size, park_id), encoding="utf-8")

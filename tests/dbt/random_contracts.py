@@ -31,7 +31,7 @@ def draw(con: duckdb.DuckDBPyConnection, home: Path, *, seed: int, count: int) -
 
 def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> None:
     """Contracts over more than a year with a share alone: true-ups of each kind of year, advances, tiers on the share paid."""
-    rnd = random.Random(seed)  # noqa: S311 - wanted: the same contracts from the same seed
+    rnd = random.Random(seed)
     put_home(con, "2028-03-20T00:00:00Z")
     _draw_rates(con, rnd, 430)
     for number in range(count):

@@ -62,6 +62,69 @@ park_exceptions as (
     where telemetry_it_energy_kwh > case when it_energy_source = 'meter' then it_energy_kwh else facility_energy_kwh end
 ),
 
+-- A later version that begins before an earlier one leaves nothing of it: the hours that the earlier one held are shown.
+known_versions as (
+    select leases.*
+    from {{ ref('stg_leases') }} as leases
+    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('leases', 'stg_home.clock_at') }}
+),
+
+version_exceptions as (
+    select
+        'lease_versions_overlap' as kind,
+        earlier.park_id,
+        earlier.tranche_id,
+        earlier.lease_id || '/' || earlier.version as lease_id,
+        cast(timezone(any_value(parks.time_zone), earlier.starts_at) as date) as service_date,
+        earlier.gpu_count * datediff('second', earlier.starts_at, earlier.ends_at) / 3600 as quantity,
+        'gpu_hours' as unit
+    from known_versions as earlier
+    inner join known_versions as later
+        on
+            earlier.park_id = later.park_id
+            and earlier.lease_id = later.lease_id
+            and earlier.version < later.version
+            and earlier.starts_at > later.starts_at
+            and earlier.starts_at < later.ends_at
+    inner join {{ ref('stg_park') }} as parks on earlier.park_id = parks.park_id
+    group by earlier.park_id, earlier.tranche_id, earlier.lease_id, earlier.version, earlier.starts_at, earlier.ends_at, earlier.gpu_count
+),
+
+-- Energy of the time that two intervals of a register both cover, taken evenly over the later one.
+meter_intervals as (
+    select
+        meters.*,
+        max(meters.interval_end_at) over (
+            partition by meters.park_id, meters.meter_id, meters.register
+            order by meters.interval_start_at
+            rows between unbounded preceding and 1 preceding
+        ) as covered_until_at
+    from {{ ref('stg_power_meter') }} as meters
+    where meters.is_current
+),
+
+meter_exceptions as (
+    select
+        'meter_intervals_overlap' as kind,
+        intervals.park_id,
+        intervals.meter_id || '/' || intervals.register as lease_id,
+        cast(timezone(parks.time_zone, intervals.interval_start_at) as date) as service_date,
+        sum(
+            intervals.energy_kwh
+            * datediff('second', intervals.interval_start_at, least(intervals.covered_until_at, intervals.interval_end_at))
+            / datediff('second', intervals.interval_start_at, intervals.interval_end_at)
+        ) as quantity,
+        'kwh' as unit
+    from meter_intervals as intervals
+    inner join {{ ref('stg_park') }} as parks on intervals.park_id = parks.park_id
+    where intervals.covered_until_at > intervals.interval_start_at
+    group by
+        intervals.park_id,
+        intervals.meter_id,
+        intervals.register,
+        cast(timezone(parks.time_zone, intervals.interval_start_at) as date)
+),
+
 currency_exceptions as (
     select
         'adjustment_in_other_currency' as kind,
@@ -98,6 +161,10 @@ exceptions as (
     select * from lease_exceptions
     union all by name
     select * from park_exceptions
+    union all by name
+    select * from version_exceptions
+    union all by name
+    select * from meter_exceptions
     union all by name
     select * from currency_exceptions
 )
