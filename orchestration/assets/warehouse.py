@@ -67,8 +67,17 @@ def dbt_project() -> DbtProject:
     _find_dbt_beside_python()
     project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
     if _is_stale(project.manifest_path):
+        if not os.access(_existing(project.manifest_path), os.W_OK):
+            raise PermissionError(
+                f"{project.manifest_path} is older than the project and belongs to somebody else. "
+                f"Let its owner run: {sys.executable} -m orchestration.prepare"
+            )
         project.preparer.prepare(project)
     return project
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
 
 
 def _find_dbt_beside_python() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration.assets import warehouse
 from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
 from orchestration.partitions import park_day_partitions, service_days
 from orchestration.resources import HomeFolder
@@ -178,3 +179,14 @@ def test_blocking_checks_stand_before_publishing(definitions: dg.Definitions) ->
     blocking = {key.asset_key.to_user_string() for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
     assert "published/candidate" in blocking
     assert {"metering/fct_capacity_hour", "revenue_share/fct_share_month", "backstop/fct_backstop_month"} <= blocking
+
+
+def test_a_parsed_project_of_somebody_else_that_is_too_old_names_the_command_of_its_owner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warehouse, "_is_stale", lambda manifest: True)
+    monkeypatch.setattr(warehouse.os, "access", lambda path, mode: False)
+    with pytest.raises(
+        PermissionError, match=r"manifest\.json is older .* Let its owner run: .* orchestration\.prepare"
+    ):
+        warehouse.dbt_project()
