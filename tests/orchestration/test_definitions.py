@@ -184,8 +184,8 @@ def test_blocking_checks_stand_before_publishing(definitions: dg.Definitions) ->
 def test_a_parsed_project_of_somebody_else_that_is_too_old_names_the_command_of_its_owner(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(warehouse, "_is_stale", lambda manifest: True)
-    monkeypatch.setattr(warehouse.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(warehouse, "_is_stale", lambda _: True)
+    monkeypatch.setattr(warehouse.os, "access", lambda *_: False)
     with pytest.raises(
         PermissionError, match=r"manifest\.json is older .* Let its owner run: .* orchestration\.prepare"
     ):
