@@ -193,7 +193,7 @@ RULES: dict[str, Rule] = {
         Rule("energy_counter_back", Severity.WARN, "the energy counter fell, and not because it began anew"),
         Rule("in_the_future", Severity.QUARANTINE_ROW, "the home's clock has not come so far; the row waits for it"),
         Rule("crosses_day", Severity.QUARANTINE_ROW, "the interval leaves the day of the park's clock"),
-        Rule("overlaps", Severity.QUARANTINE_ROW, "the interval overlaps another of its register in the same file"),
+        Rule("overlaps", Severity.WARN, "the interval overlaps another of its register in the same file"),
         Rule("event_incomplete", Severity.QUARANTINE_ROW, "an event of this kind needs this column"),
         Rule("unknown_lease", Severity.QUARANTINE_ROW, "no lease of this id has landed yet; the row waits for it"),
         Rule("unknown_tranche", Severity.QUARANTINE_ROW, "the park has no such tranche; the row waits for it"),

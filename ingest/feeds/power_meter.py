@@ -9,8 +9,10 @@ from ingest.feeds.limits import Limits
 def row_rules(limits: Limits, rows: pl.DataFrame, faults: Faults) -> pl.DataFrame:
     """Check days and overlaps; the rows stay as they are.
 
-    Overlaps are seen within a file, so that what becomes of it does not depend on other files; those between files are
-    rows of metering.fct_metering_exceptions. Two intervals with one start are one key: the later known one counts.
+    Overlaps are noted within a file. Which interval counts is decided over all files, or the split of rows over files
+    would change the energy: one that begins before an earlier one of its register has ended is left out of
+    metering.fct_power_day and is a row of metering.fct_metering_exceptions. Two intervals with one start are one key: the
+    later known one counts.
     """
     zone = limits.park.time_zone
     first = rows["interval_start_at"].dt.convert_time_zone(zone).dt.date()

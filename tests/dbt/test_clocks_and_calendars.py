@@ -89,9 +89,9 @@ def many_clocks(con: duckdb.DuckDBPyConnection, home: Path) -> None:
             ends_at="2027-06-03T00:00:00+10:00",
             status="ended",
         )
-    for file_id, start, end in (
-        ("one", "2027-05-01T00:00:00+10:00", "2027-05-01T01:00:00+10:00"),
-        ("two", "2027-05-01T00:30:00+10:00", "2027-05-01T01:30:00+10:00"),
+    for file_id, start, end, energy in (
+        ("one", "2027-05-01T00:00:00+10:00", "2027-05-01T01:00:00+10:00", 10),
+        ("two", "2027-05-01T00:30:00+10:00", "2027-05-01T01:30:00+10:00", 12),
     ):
         put(
             con,
@@ -102,7 +102,7 @@ def many_clocks(con: duckdb.DuckDBPyConnection, home: Path) -> None:
             role="facility",
             interval_start_at=start,
             interval_end_at=end,
-            energy_kwh=10,
+            energy_kwh=energy,
             quality="actual",
             recorded_at="2027-05-02T00:00:00Z",
             file_id=file_id,
@@ -199,8 +199,13 @@ def test_versions_and_meter_intervals_that_contradict_each_other_are_exceptions(
     )
     # Version 1 begins a day later than version 2, which leaves nothing of it: 1 GPU from 1 to 3 June.
     assert kinds["lease_versions_overlap"] == (date(2027, 6, 1), Decimal(48), "gpu_hours")
-    # Half an hour is in both intervals, at 10 kWh an hour.
-    assert kinds["meter_intervals_overlap"] == (date(2027, 5, 1), Decimal(5), "kwh")
+    # The second interval begins half an hour before the first one ends, so it is left out of the day.
+    assert kinds["meter_intervals_overlap"] == (date(2027, 5, 1), Decimal(12), "kwh")
+    [(energy,)] = fetch(
+        home,
+        "SELECT facility_energy_kwh FROM metering.fct_power_day WHERE park_id = 'sydney' AND service_date = '2027-05-01'",
+    )
+    assert energy == 10
 
 
 def test_the_cross_checks_of_auditors_are_rows_with_their_size(home: Path) -> None:

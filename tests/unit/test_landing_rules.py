@@ -194,7 +194,7 @@ def test_a_day_of_25_hours_is_one_day_and_an_hour_more_leaves_it(books: Books) -
     assert quarantine(books) == [("crosses_day", "interval_end_at", 3)]
 
 
-def test_intervals_of_a_register_that_overlap_are_refused_whatever_their_order(books: Books) -> None:
+def test_intervals_of_a_register_that_overlap_are_noted_whatever_their_order(books: Books) -> None:
     hour = "2027-01-05T0{}:00:00Z"
     rows = [
         interval(hour.format(2), hour.format(4)),
@@ -203,6 +203,12 @@ def test_intervals_of_a_register_that_overlap_are_refused_whatever_their_order(b
         interval(hour.format(3), hour.format(5), "2"),
     ]
     drop(books.path, "power_meter", "m.csv", METER + "".join(rows))
+    books.land()
+    assert quarantine(books) == []
+    assert books.rows("SELECT rule, column_name, line_no FROM raw.row_warning") == [
+        ("overlaps", "interval_start_at", 3)
+    ]
+    policy(books, "rule_severity: {overlaps: quarantine}\n")
     books.land()
     assert quarantine(books) == [("overlaps", "interval_start_at", 3)]
 

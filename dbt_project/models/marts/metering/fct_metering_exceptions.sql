@@ -90,7 +90,7 @@ version_exceptions as (
     group by earlier.park_id, earlier.tranche_id, earlier.lease_id, earlier.version, earlier.starts_at, earlier.ends_at, earlier.gpu_count
 ),
 
--- Energy of the time that two intervals of a register both cover, taken evenly over the later one.
+-- Intervals that fct_power_day leaves out, with their energy.
 meter_intervals as (
     select
         meters.*,
@@ -109,11 +109,7 @@ meter_exceptions as (
         intervals.park_id,
         intervals.meter_id || '/' || intervals.register as lease_id,
         cast(timezone(parks.time_zone, intervals.interval_start_at) as date) as service_date,
-        sum(
-            intervals.energy_kwh
-            * datediff('second', intervals.interval_start_at, least(intervals.covered_until_at, intervals.interval_end_at))
-            / datediff('second', intervals.interval_start_at, intervals.interval_end_at)
-        ) as quantity,
+        sum(intervals.energy_kwh) as quantity,
         'kwh' as unit
     from meter_intervals as intervals
     inner join {{ ref('stg_park') }} as parks on intervals.park_id = parks.park_id
