@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
+import zlib
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -35,7 +35,11 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]], *, is_gzi
     writer.writerow(header)
     writer.writerows([cell(value) for value in row] for row in rows)
     plain = text.getvalue().encode("utf-8")
-    return gzip.compress(plain, compresslevel=6, mtime=0) if is_gzip else plain
+    if not is_gzip:
+        return plain
+    packed = zlib.compress(plain, level=6, wbits=31)
+    # Byte 9 names the operating system: Python's own gzip writes another one in each version, here it stays unknown.
+    return packed[:9] + b"\xff" + packed[10:]
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -466,8 +466,9 @@ def break_even_occupancy(book: Book) -> float | None:
     margin = max(book.price.mean - book.floor_price, 0.0)
 
     def net(occupancy: float) -> float:
-        share = sum(float((book.share_rate * margin * occupancy * installed).sum()) for installed, *_ in committed)
-        claims = sum(
+        # fsum: the plain sum of floats is another one from Python 3.12 on
+        share = math.fsum((book.share_rate * margin * occupancy * installed).sum() for installed, *_ in committed)
+        claims = math.fsum(
             float((shortfall_hours(promised, occupancy * installed, use, deductible) * price).sum())
             for installed, promised, deductible, use, price in committed
         )

@@ -676,7 +676,8 @@ def _price(
         ]
         gpus = sum(segment["gpu_count"] for segment in running)
         paid = [price for price in buyback.tolist() if price > 0]
-        start = mean = sum(s["gpu_count"] * s["price"] for s in running) / gpus if gpus else (paid[0] if paid else 1.0)
+        spent = math.fsum(s["gpu_count"] * s["price"] for s in running)
+        start = mean = spent / gpus if gpus else (paid[0] if paid else 1.0)
     return Price(
         start,
         mean,

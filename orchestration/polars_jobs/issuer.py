@@ -6,6 +6,7 @@ counted, never taken as 91. Every item keeps its grade; what was not found in a 
 
 from __future__ import annotations
 
+import math
 from calendar import monthrange
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -237,7 +238,7 @@ def _quarter_row(
         "receivables_turnover": turnover.value,
         "receivables_turnover_null_reason": turnover.null_reason,
         "largest_receivable_customer_fraction": customers[0] if customers else None,
-        "receivable_customers_of_ten_percent_fraction": sum(customers) if customers else None,
+        "receivable_customers_of_ten_percent_fraction": math.fsum(customers) if customers else None,
         "commitments_and_guarantees_to_equity_fraction": float(sum(known, Decimal(0)) / equity)
         if known and equity
         else None,
