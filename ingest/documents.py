@@ -89,8 +89,7 @@ def _touch(con: duckdb.DuckDBPyConnection, contract: FeedContract, source: str, 
 
 def forget(con: duckdb.DuckDBPyConnection, contract: FeedContract) -> None:
     """Take away the rows of those files of `landing_now` that land again."""
-    found = con.execute("SELECT count(*) FROM landing_now WHERE is_again").fetchone()
-    if not found or not found[0]:
+    if not con.execute("SELECT 1 FROM landing_now WHERE is_again LIMIT 1").fetchall():
         return
     of_files = "(park_id, file_id) IN (SELECT (park_id, file_id) FROM landing_now WHERE is_again)"
     _touch(con, contract, f"raw.{contract.name}", of_files)
@@ -182,8 +181,7 @@ def resolve(con: duckdb.DuckDBPyConnection, contract: FeedContract) -> None:
             "UPDATE raw.quarantined_row SET rule = parted.rule, column_name = parted.column_name FROM parted "
             f"WHERE {of_row} AND parted.rule IS NOT NULL AND quarantined_row.rule <> parted.rule"
         )
-        known = con.execute("SELECT count(*) FROM parted WHERE rule IS NULL").fetchone()
-        if not known or not known[0]:
+        if not con.execute("SELECT 1 FROM parted WHERE rule IS NULL LIMIT 1").fetchall():
             continue
         begin(con, contract)
         _touch(con, contract, "parted", "rule IS NULL")

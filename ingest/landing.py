@@ -1,10 +1,11 @@
 """The only writer of the feeds' raw tables and of the lake: atomic, idempotent, one manifest row a file.
 
 A file is known by the SHA-256 of its content, within its park and feed: the same bytes under another name are one
-landing. Documents (leases, payments …) of one park and feed land in one transaction, telemetry files in one each, after
-their lake files. The counts of the manifest are a function of the set of landed files, never of their order:
+landing. Documents (leases, payments …) of one park and feed land in one transaction; clean telemetry files, which stand
+in the lake as they were delivered, in one for many; others in one each, after their lake files. The counts of the
+manifest are a function of the set of landed files, never of their order:
 
-- rows of one natural key stand in the order (recorded_at, content_hash, file_id, line_no); a row that says the same as
+- rows of one natural key stand in the order (recorded_at, content, file_id, line_no); a row that says the same as
   the one before it is a duplicate; of the others the last one is landed, those before it are superseded;
 - a row that refers to a lease, tranche or contract that is not known waits in quarantine, and leaves it at the first
   landing after that has become known;
@@ -14,24 +15,33 @@ their lake files. The counts of the manifest are a function of the set of landed
 So row_count = landed + duplicate + superseded + quarantined, always.
 """
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from ingest import documents, lake, manifest, mending, quarantine
+from ingest import delivered, documents, lake, manifest, mending, quarantine
 from ingest.contracts import CONTRACTS, FeedContract
+from ingest.delivered import Delivered
 from ingest.feeds.limits import Limits
-from ingest.files import LandingFile, is_unchanged, scan, with_file_id
+from ingest.files import LandingFile, content_hash, is_unchanged, scan, with_file_id
 from ingest.manifest import LandedFile, Read, reading_hash
 from ingest.reading import BATCH_ROWS, Batch, Cells, Rejected, check_cells, read_cells
 from ingest.terms.home import Home
 from ingest.terms.park import Park
 
 __all__ = ["LandedFile", "LandingFile", "create_raw_tables", "land", "pending", "scan"]
+
+# Clean files are examined side by side, each with one thread, and land together: a transaction costs as much as a small
+# file.
+EXAMINERS = 2
+FILES_A_TRANSACTION = 64
 
 # Called with the path of a file, files done and files in all.
 Progress = Callable[[str, int, int], None]
@@ -58,12 +68,12 @@ def create_raw_tables(con: duckdb.DuckDBPyConnection) -> None:
     for ddl in (
         manifest.LANDED_FILE_DDL,
         manifest.SEEN_PATH_DDL,
-        lake.DDL,
         quarantine.DDL,
         quarantine.WARNING_DDL,
         mending.DDL,
     ):
         con.execute(ddl)
+    lake.create_tables(con)
     for contract in CONTRACTS.values():
         if contract.in_lake:
             lake.create_view_if_missing(con, contract.name)
@@ -169,36 +179,131 @@ def _read_ahead(files: Sequence[LandingFile], limits: Limits) -> Iterator[tuple[
         yield coming.result()
 
 
-def _land_telemetry(
+def _examined(home: Home, limits: Limits, file: LandingFile) -> tuple[Path, Delivered] | None:
+    """A copy of a clean file with the content that is landing, and what is known of it; None: it goes row by row.
+
+    A copy, no link: whoever writes a corrected file over the old one must not change what has landed.
+    """
+    scratch = lake.temporary_folder(home.path)
+    copy = scratch / f"{file.file_id}.parquet"
+    if not delivered.is_parquet(file.path):
+        return None
+    shutil.copyfile(file.path, copy)
+    found = delivered.examine(copy, limits, scratch) if content_hash(copy) == file.file_id else None
+    if found is None:
+        copy.unlink()
+        return None
+    return copy, found
+
+
+def _land_delivered(
+    con: duckdb.DuckDBPyConnection, home: Home, landing: Sequence[tuple[Same, Path, Delivered]]
+) -> None:
+    """Land clean telemetry files of one park: their lake files first, then what makes them count in one transaction."""
+    park_id, feed, _ = landing[0][0][0].key
+    manifest.begin(con, home, [(same[0], Read("parquet", found.row_count)) for same, _, found in landing])
+    received = manifest.received_at(con)
+    days = []
+    for same, copy, found in landing:
+        file_id = same[0].key[2]
+        path = lake.put_delivered(home.path, feed, park_id, file_id, copy)
+        places = {"file_id": file_id, "path": path, "layout": lake.create_layout(con, found.types)}
+        days.append(
+            found.days.with_columns(pl.lit(value).alias(name) for name, value in places.items()).with_columns(
+                pl.col("min_recorded_at", "max_recorded_at").fill_null(received[file_id])
+            )
+        )
+    with _transaction(con):
+        lake.remember_nodes(con, park_id, pl.concat([found.nodes for _, _, found in landing]))
+        no_longer = _make_count(
+            con,
+            home,
+            [same for same, _, _ in landing],
+            pl.concat(days).select(*lake.CATALOGUE),
+            pl.concat([found.hours for _, _, found in landing]),
+        )
+    lake.remove(home.path, no_longer)
+
+
+def _make_count(
+    con: duckdb.DuckDBPyConnection,
+    home: Home,
+    contents: Sequence[Same],
+    days: pl.DataFrame,
+    hours: pl.DataFrame,
+    *,
+    batches: Sequence[Batch] = (),
+) -> list[str]:
+    """Within a transaction: manifest, quarantine, catalogue and counts of the telemetry files of `landing_now`.
+
+    Returns:
+        Paths of lake files that no longer count.
+    """
+    park_id, feed, _ = contents[0][0].key
+    manifest.write(con)
+    manifest.remember_paths(con, [file for same in contents for file in same])
+    for batch in batches:
+        quarantine.write(con, batch.rejected, park_id, feed)
+        quarantine.write(con, batch.noted, park_id, feed, "row_warning")
+    lake.remember_hours(con, park_id, hours)
+    before = lake.catalogue(con, feed, park_id, days)
+    lake.recount(con, home.path, feed, park_id, {*days["service_date"].to_list(), *(day for day, _ in before)})
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE counted AS SELECT file_id, sum(landed_count)::BIGINT AS landed_count, "
+        "sum(duplicate_count)::BIGINT AS duplicate_count, sum(superseded_count)::BIGINT AS superseded_count "
+        "FROM raw.lake_file WHERE feed = ? AND park_id = ? GROUP BY file_id",
+        [feed, park_id],
+    )
+    manifest.write_counts(con, feed, park_id)
+    return sorted({path for _, path in before} - set(days["path"].to_list()))
+
+
+def _land_rows(
     con: duckdb.DuckDBPyConnection, home: Home, same: Same, read: Read | Rejected, batches: list[Batch]
 ) -> None:
-    """Land one telemetry file: its lake files first, then everything that makes them count in one transaction."""
+    """Land one telemetry file row by row: its lake files first, then what makes them count in one transaction."""
     file = same[0]
     if not is_unchanged(file):
         return
     park_id, feed, file_id = file.key
     manifest.begin(con, home, [(file, read)])
     days = pl.DataFrame(schema=lake.CATALOGUE)
+    hours = pl.DataFrame(schema=lake.HOURS)
     good = [batch.good for batch in batches if not batch.good.is_empty()]
     if good:
-        rows = pl.concat(good).with_columns(pl.col("recorded_at").fill_null(manifest.received_at(con)))
+        received = manifest.received_at(con)[file_id]
+        rows = pl.concat(good).with_columns(pl.col("recorded_at").fill_null(received))
         days = lake.write_days(home.path, feed, park_id, file_id, rows)
+        hours = rows.select(list(lake.HOURS)).unique()
     with _transaction(con):
-        manifest.write(con)
-        manifest.remember_paths(con, same)
-        for batch in batches:
-            quarantine.write(con, batch.rejected, park_id, feed)
-            quarantine.write(con, batch.noted, park_id, feed, "row_warning")
-        before = lake.catalogue(con, feed, park_id, file_id, days)
-        lake.recount(con, home.path, feed, park_id, {*days["service_date"].to_list(), *before})
-        con.execute(
-            "CREATE OR REPLACE TEMP TABLE counted AS SELECT file_id, sum(landed_count)::BIGINT AS landed_count, "
-            "sum(duplicate_count)::BIGINT AS duplicate_count, sum(superseded_count)::BIGINT AS superseded_count "
-            "FROM raw.lake_file WHERE feed = ? AND park_id = ? GROUP BY file_id",
-            [feed, park_id],
-        )
-        manifest.write_counts(con, feed, park_id)
-    lake.remove(home.path, sorted(set(before.values()) - set(days["path"].to_list())))
+        no_longer = _make_count(con, home, [same], days, hours, batches=batches)
+    lake.remove(home.path, no_longer)
+
+
+def _land_telemetry(
+    con: duckdb.DuckDBPyConnection, home: Home, limits: Limits, contents: Sequence[Same], report: Report
+) -> None:
+    """Land telemetry files of one park: clean ones as they are, the others row by row."""
+    clean: list[tuple[Same, Path, Delivered]] = []
+    others: list[Same] = []
+    with ThreadPoolExecutor(max_workers=EXAMINERS) as pool:
+        for same, examined in zip(
+            contents, pool.map(partial(_examined, home, limits), (same[0] for same in contents)), strict=True
+        ):
+            if examined is None:
+                others.append(same)
+                continue
+            clean.append((same, *examined))
+            report(same[0])
+            if len(clean) >= FILES_A_TRANSACTION:
+                _land_delivered(con, home, clean)
+                clean = []
+    if clean:
+        _land_delivered(con, home, clean)
+    if others:
+        for same, (read, batches) in zip(others, _read_ahead([same[0] for same in others], limits), strict=True):
+            _land_rows(con, home, same, read, batches)
+            report(same[0])
 
 
 def _refuse(con: duckdb.DuckDBPyConnection, home: Home, contents: Sequence[Same], report: Report) -> None:
@@ -226,10 +331,7 @@ def _land_group(con: duckdb.DuckDBPyConnection, home: Home, contents: Sequence[S
     if not contract.in_lake:
         _land_documents(con, home, contract, readable, report)
         return
-    limits = Limits(park, home.clock_at, home.policies)
-    for same, (read, batches) in zip(readable, _read_ahead([same[0] for same in readable], limits), strict=True):
-        _land_telemetry(con, home, same, read, batches)
-        report(same[0])
+    _land_telemetry(con, home, Limits(park, home.clock_at, home.policies), readable, report)
 
 
 def _feed_order(feed: str) -> int:

@@ -18,7 +18,7 @@ from ingest.reading import Rejected
 from ingest.terms.home import Home
 
 # Raise it when the same file would be read differently: everything then lands again, with its old landing time.
-READER_VERSION = 4
+READER_VERSION = 5
 
 LANDED_FILE_DDL = """
 CREATE TABLE IF NOT EXISTS raw.landed_file (
@@ -177,13 +177,9 @@ def begin(con: duckdb.DuckDBPyConnection, home: Home, landing: Sequence[tuple[La
     con.unregister("files_of_now")
 
 
-def received_at(con: duckdb.DuckDBPyConnection) -> datetime:
-    """Landing time of the first file of `landing_now`."""
-    found = con.execute("SELECT received_at FROM landing_now ORDER BY file_no LIMIT 1").fetchone()
-    if found is None:
-        raise LookupError("no file is landing")
-    at: datetime = found[0]
-    return at
+def received_at(con: duckdb.DuckDBPyConnection) -> dict[str, datetime]:
+    """Landing time of each file of `landing_now`, by file_id."""
+    return dict(con.execute("SELECT file_id, received_at FROM landing_now").fetchall())
 
 
 def write(con: duckdb.DuckDBPyConnection) -> None:

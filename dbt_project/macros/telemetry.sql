@@ -1,11 +1,13 @@
 {#
     The partitions of telemetry (park, service date) whose rows in int_gpu_hours__by_tranche_hour are out of date, with the files to read.
 
-    A partition is named by a fingerprint of all that its rows depend on: the version of this model's arithmetic, its files, the closes that fall between the first and the last
-    recorded_at in them (they split what was known), the park's sampling interval and the list of fatal XID codes. A partition is pending when
-    the relation that stands holds no row with its fingerprint.
+    A partition is named by a fingerprint of all that its rows depend on: the version of this model's arithmetic, its files and how they were read, the
+    closes that fall between the first and the last recorded_at in them (they split what was known), the park's sampling interval and the list of fatal
+    XID codes. A partition is pending when the relation that stands holds no row with its fingerprint.
 
-    Returns a list of dicts: park_id, service_date, fingerprint, is_clean, paths (list), interval_seconds, max_recorded_at (text), splits (list of instants as text).
+    Returns a list of dicts: park_id, service_date, fingerprint, way, interval_seconds, max_recorded_at (text), splits (list of instants as text),
+    is_one_gpu_a_row, has_xid_codes, files (list of dicts: path, layout, clock_shift_seconds, tranche_id, recorded_at, day_count). `way` is
+    single (each row is a GPU's hour: all samples lie at one moment of the hour), clean (no key repeats, and nothing splits what was known) or dirty.
     Empty outside execution.
 #}
 {% macro pending_telemetry_partitions(standing) %}
@@ -16,19 +18,34 @@
 with clock as (
     select clock_at from {{ ref('stg_home') }}
 ),
+lake_files as (
+    select
+        *,
+        count(*) over (partition by park_id, file_id) as day_count
+    from {{ ref('stg_lake_file') }}
+    where feed = 'gpu_telemetry'
+),
 partitions as (
     select
         files.park_id,
         files.service_date,
-        list(files.path order by files.file_id) as paths,
-        string_agg(files.file_id, ',' order by files.file_id) as file_ids,
+        list(
+            {
+                'path': files.path, 'layout': files.layout, 'clock_shift_seconds': files.clock_shift_seconds, 'tranche_id': files.tranche_id,
+                'recorded_at': case when files.min_recorded_at = files.max_recorded_at then cast(files.min_recorded_at as varchar) end,
+                'day_count': files.day_count
+            } order by files.file_id
+        ) as files,
+        string_agg(files.file_id || files.reading_hash || files.row_count, ',' order by files.file_id) as file_ids,
         min(files.min_recorded_at) as min_recorded_at,
         max(files.max_recorded_at) as max_recorded_at,
-        count(*) = 1 and not bool_or(files.has_duplicate_keys) as has_single_keys,
+        sum(files.row_count) = sum(files.landed_count) as has_single_keys,
+        count(files.microsecond_of_hour) = count(*) and min(files.microsecond_of_hour) = max(files.microsecond_of_hour) as has_single_samples,
+        bool_and(files.is_one_gpu_a_row) as is_one_gpu_a_row,
+        bool_or(files.has_xid_codes) as has_xid_codes,
         any_value(parks.telemetry_interval_seconds) as interval_seconds
-    from {{ ref('stg_lake_file') }} as files
+    from lake_files as files
     inner join {{ ref('stg_park') }} as parks on files.park_id = parks.park_id
-    where files.feed = 'gpu_telemetry'
     group by files.park_id, files.service_date
 ),
 instants as (
@@ -64,11 +81,13 @@ select
     wanted.park_id,
     cast(wanted.service_date as varchar),
     wanted.fingerprint,
-    wanted.has_single_keys and len(wanted.splits) = 0 as is_clean,
+    case when not wanted.has_single_keys or len(wanted.splits) > 0 then 'dirty' when wanted.has_single_samples then 'single' else 'clean' end,
     wanted.interval_seconds,
     cast(wanted.max_recorded_at as varchar),
-    to_json(wanted.paths),
-    to_json(wanted.splits)
+    to_json(wanted.splits),
+    wanted.is_one_gpu_a_row,
+    wanted.has_xid_codes,
+    to_json(wanted.files)
 from wanted
 {%- if standing %}
 anti join (select distinct park_id, service_date, partition_fingerprint from {{ standing }}) as done
@@ -79,32 +98,11 @@ order by wanted.park_id, wanted.service_date
     {%- set partitions = [] -%}
     {%- for row in run_query(query).rows -%}
         {%- do partitions.append({
-            'park_id': row[0], 'service_date': row[1], 'fingerprint': row[2], 'is_clean': row[3], 'interval_seconds': row[4],
-            'max_recorded_at': row[5], 'paths': fromjson(row[6]), 'splits': fromjson(row[7])
+            'park_id': row[0], 'service_date': row[1], 'fingerprint': row[2], 'way': row[3], 'interval_seconds': row[4],
+            'max_recorded_at': row[5], 'splits': fromjson(row[6]), 'is_one_gpu_a_row': row[7], 'has_xid_codes': row[8], 'files': fromjson(row[9])
         }) -%}
     {%- endfor -%}
     {{ return(partitions) }}
-{% endmacro %}
-
-{#
-    Of clean partitions those in which all samples of any one hour bear the same instant: since no GPU has two samples of one instant, each row
-    is then a GPU's hour by itself, and needs no grouping by GPU. Returns a list of 'park_id/service_date'.
-#}
-{% macro partitions_of_single_samples(clean) %}
-    {%- if not clean -%}
-        {{ return([]) }}
-    {%- endif -%}
-    {%- set query -%}
-select park_id || '/' || service_date
-from (
-    select park_id, service_date, min(sampled_at) = max(sampled_at) as is_one_instant
-    from {{ read_telemetry(clean) }}
-    group by park_id, service_date, interval_start_at
-)
-group by park_id, service_date
-having bool_and(is_one_instant)
-    {%- endset -%}
-    {{ return(run_query(query).columns[0].values() | list) }}
 {% endmacro %}
 
 {# The folder of the warehouse file is the home; paths in the catalogue are relative to it. #}
@@ -113,33 +111,104 @@ having bool_and(is_one_instant)
     {{ warehouse.rsplit('/', 1)[0] if '/' in warehouse else '.' }}
 {%- endmacro %}
 
-{# read_parquet over the files of the given partitions, by explicit paths. #}
-{% macro read_telemetry(partitions) -%}
-read_parquet(
+{#
+    The files of the given partitions that can be read together: those of one park, layout, clock, tranche and, where `by_recorded_at`, landing time.
+    A delivered file holds many days; `is_part` says that some of them are not among the partitions.
+    Returns a list of dicts: park_id, layout, clock_shift_seconds, tranche_id, recorded_at, is_rewritten, paths, first_date, last_date, is_part.
+#}
+{% macro telemetry_branches(partitions, by_recorded_at) %}
+    {%- set branches, days_of_paths = {}, {} -%}
+    {%- for partition in partitions -%}
+        {%- for file in partition.files -%}
+            {%- do days_of_paths.update({file.path: days_of_paths.get(file.path, 0) + 1}) -%}
+            {%- set recorded_at = file.recorded_at if by_recorded_at else none -%}
+            {%- set name = [partition.park_id, file.layout, file.clock_shift_seconds, file.tranche_id, recorded_at] | string -%}
+            {%- if name not in branches -%}
+                {%- do branches.update({name: {
+                    'park_id': partition.park_id, 'layout': file.layout, 'clock_shift_seconds': file.clock_shift_seconds,
+                    'tranche_id': file.tranche_id, 'recorded_at': recorded_at, 'is_rewritten': file.layout == 'telemetry_rewritten', 'files': {},
+                    'first_date': partition.service_date
+                }}) -%}
+            {%- endif -%}
+            {%- do branches[name].files.update({file.path: file.day_count}) -%}
+            {%- do branches[name].update({'last_date': partition.service_date}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- for branch in branches.values() -%}
+        {%- set partly = [] -%}
+        {%- for path, day_count in branch.files.items() if day_count > days_of_paths[path] -%}{%- do partly.append(path) -%}{%- endfor -%}
+        {%- do branch.update({'paths': branch.files.keys() | list, 'is_part': partly | length > 0}) -%}
+    {%- endfor -%}
+    {{ return(branches.values() | list) }}
+{% endmacro %}
+
+{#
+    The rows of the given partitions' files, read through the table macros that landing makes for each layout: park_id, tranche_id, gpu_id, sampled_at,
+    interval_start_at, measurements, and what `with_history` adds (recorded_at, content, file_id, line_no). Delivered files give rows of other days, too:
+    who reads them joins the days that are wanted.
+#}
+{% macro telemetry_rows(partitions, with_history) -%}
+    {%- for branch in telemetry_branches(partitions, with_history) %}
+    select
+        '{{ branch.park_id }}' as park_id,
+        {% if branch.tranche_id is not none %}'{{ branch.tranche_id }}'{% elif branch.is_rewritten %}rows.tranche_id{% else %}nodes.tranche_id{% endif %} as tranche_id,
+        rows.gpu_id,
+        rows.sampled_at,
+        rows.interval_start_at,
+        rows.utilization_milli_pct,
+        rows.power_microwatt,
+        rows.gpu_count,
+        rows.xid_code
+        {%- if with_history %},
+        rows.recorded_at,
+        rows.content,
+        rows.file_id,
+        rows.line_no
+        {%- endif %}
+    from raw.{{ branch.layout }}(
         [
-            {%- for partition in partitions %}{% set last_partition = loop.last %}
-            {%- for path in partition.paths %}
-            '{{ home_folder() }}/{{ path | replace("'", "''") }}'{{ ',' if not (loop.last and last_partition) }}
-            {%- endfor %}
+            {%- for path in branch.paths %}
+            '{{ home_folder() }}/{{ path | replace("'", "''") }}'{{ ',' if not loop.last }}
             {%- endfor %}
         ],
-        hive_partitioning = true,
-        hive_types = {'park_id': varchar, 'service_date': date}
-    )
+        {{ branch.clock_shift_seconds }},
+        {{ "timestamptz '" ~ branch.recorded_at ~ "'" if branch.recorded_at is not none else 'cast(null as timestamptz)' }}
+    ) as rows
+    {%- if branch.tranche_id is none and not branch.is_rewritten %}
+    inner join {{ ref('stg_lake_node') }} as nodes on rows.node_id = nodes.node_id and nodes.park_id = '{{ branch.park_id }}'
+    {%- endif %}
+    {%- if branch.is_part %}
+    where
+        rows.sampled_at >= timestamptz '{{ branch.first_date }} 00:00:00+00' - interval 1 day
+        and rows.sampled_at < timestamptz '{{ branch.last_date }} 00:00:00+00' + interval 2 days
+    {%- endif %}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
 {%- endmacro %}
 
 {#
     The aggregates of one GPU and hour that gpu_hours_of_tranches() reads. Sums of utilisation in one GPU-hour fit 64 bits with room to
     spare (3,600 samples × 100,000 milli-percent × 10 million GPUs); sums of power do not (× 5,000 W in microwatts) and stay HUGEINT.
+    Where all files say that a row stands for one GPU, or that none holds an XID, the sums are counts and the codes are not looked at.
 #}
-{% macro gpu_hour_aggregates() -%}
+{% macro gpu_hour_aggregates(partitions) -%}
+{%- set by_gpu_count = partitions | rejectattr('is_one_gpu_a_row') | list -%}
+{%- set has_xid_codes = partitions | selectattr('has_xid_codes') | list -%}
 count(*) as sample_count,
+        {% if by_gpu_count -%}
         cast(sum(gpu_count) as bigint) as gpu_sum,
         cast(sum(utilization_milli_pct * gpu_count::bigint) as bigint) as utilization_sum,
         cast(sum(gpu_count) filter (where utilization_milli_pct is not null) as bigint) as utilization_gpu_sum,
         sum(power_microwatt * gpu_count) as power_sum,
         cast(sum(gpu_count) filter (where power_microwatt is not null) as bigint) as power_gpu_sum,
-        coalesce(bool_or({{ is_fatal_xid() }}), false) as has_fatal_xid
+        {%- else -%}
+        count(*) as gpu_sum,
+        cast(sum(utilization_milli_pct) as bigint) as utilization_sum,
+        count(utilization_milli_pct) as utilization_gpu_sum,
+        sum(power_microwatt) as power_sum,
+        count(power_microwatt) as power_gpu_sum,
+        {%- endif %}
+        {{ 'coalesce(bool_or(' ~ is_fatal_xid() ~ '), false)' if has_xid_codes else 'false' }} as has_fatal_xid
 {%- endmacro %}
 
 {# The policy's list of fatal XID codes as a literal list of integers. #}

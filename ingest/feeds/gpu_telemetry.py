@@ -1,6 +1,6 @@
-"""What is special to telemetry rows: the tranche of a node, the clock hour and day of a sample, the content hash."""
+"""What is special to telemetry rows: the tranche of a node, the clock hour and day of a sample."""
 
-import hashlib
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
@@ -14,15 +14,6 @@ from ingest.terms.park import Park
 
 # All offsets of all zones since 2000 are whole quarters of an hour, so a quarter lies within one clock hour and day.
 SLOT = timedelta(minutes=15)
-
-_HASHED = (
-    "utilization_milli_pct",
-    "power_microwatt",
-    "gpu_count",
-    "energy_mj",
-    "memory_used_mib",
-    "xid_code",
-)
 
 _MICROWATTS = 1_000_000
 
@@ -60,13 +51,8 @@ def with_clock(rows: pl.DataFrame, zone: ZoneInfo) -> pl.DataFrame:
     return rows.with_columns(starts.gather(place), days.gather(place))
 
 
-def _stable_hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-
-def _nodes(rows: pl.DataFrame, park: Park) -> pl.DataFrame:
-    """Each node with its tranche (null: none), how many tranches match it, and a hash of its name."""
-    nodes = rows["node_id"].unique().drop_nulls().to_list()
+def tranches_of_nodes(nodes: Sequence[str], park: Park) -> pl.DataFrame:
+    """Each node with its tranche (null: none) and how many tranches match it."""
     matching = [
         [t.tranche_id for t in park.tranches if t.nodes is not None and fnmatchcase(node, t.nodes)] for node in nodes
     ]
@@ -75,32 +61,8 @@ def _nodes(rows: pl.DataFrame, park: Park) -> pl.DataFrame:
             "node_id": pl.Series(nodes, dtype=pl.String),
             "tranche_id": pl.Series([found[0] if found else None for found in matching], dtype=pl.String),
             "tranche_count": pl.Series([len(found) for found in matching], dtype=pl.Int32),
-            "node_hash": pl.Series([_stable_hash(node) for node in nodes], dtype=pl.UInt64),
         }
     )
-
-
-def with_content_hash(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add `content_hash`: 64 bits of the columns beside the key, the same for the same content in any version.
-
-    A sum of products with odd constants modulo 2**64; it orders and compares the few rows that share a key, and is no
-    protection against anybody who wants two contents to look alike.
-    """
-    models = rows["gpu_model"].unique().drop_nulls().to_list()
-    hashes = {model: _stable_hash(model) for model in models}
-    model_hash = pl.col("gpu_model").replace_strict(
-        list(hashes), pl.Series(list(hashes.values()), dtype=pl.UInt64), default=None, return_dtype=pl.UInt64
-    )
-    total = pl.col("node_hash").fill_null(0) + model_hash.fill_null(0) * pl.lit(_factor("gpu_model"), pl.UInt64)
-    for name in _HASHED:
-        # 0 stands for null, so values move up by one.
-        cell = (pl.col(name).cast(pl.Int64).fill_null(-1) + 1).cast(pl.UInt64, wrap_numerical=True)
-        total += cell * pl.lit(_factor(name), pl.UInt64)
-    return rows.with_columns(total.alias("content_hash")).drop("node_hash")
-
-
-def _factor(name: str) -> int:
-    return _stable_hash(f"parkledger {name}") | 1
 
 
 def _before_energised(limits: Limits, rows: pl.DataFrame, faults: Faults) -> None:
@@ -149,11 +111,11 @@ def _counter_back(rows: pl.DataFrame, faults: Faults) -> None:
 
 
 def row_rules(limits: Limits, rows: pl.DataFrame, faults: Faults) -> pl.DataFrame:
-    """Tranche, clock hour, day and hash of each row; a node of no tranche, or of several, breaks a rule.
+    """Tranche, clock hour and day of each row; a node of no tranche, or of several, breaks a rule.
 
     So do samples before the tranche was energised, more power than the model can draw, and a counter that runs back.
     """
-    nodes = _nodes(rows, limits.park)
+    nodes = tranches_of_nodes(rows["node_id"].unique().drop_nulls().to_list(), limits.park)
     rows = rows.join(nodes, on="node_id", how="left", maintain_order="left")
     if (nodes["tranche_count"] != 1).any():
         faults.add((rows["tranche_count"] == 0).fill_null(value=False), "no_tranche", "node_id")
@@ -161,4 +123,4 @@ def row_rules(limits: Limits, rows: pl.DataFrame, faults: Faults) -> pl.DataFram
     _before_energised(limits, rows, faults)
     _above_model(limits, rows, faults)
     _counter_back(rows, faults)
-    return with_content_hash(with_clock(rows.drop("tranche_count"), limits.zone))
+    return with_clock(rows.drop("tranche_count"), limits.zone)

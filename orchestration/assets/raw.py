@@ -92,6 +92,8 @@ SPANNING_FEEDS = ("leases", "lease_assignments")
 DAILY_DOCUMENTS = tuple(feed for feed in CONTRACTS if feed not in (*DAILY_FEEDS, *SPANNING_FEEDS))
 CATALOGUE = {
     "lake_file": "One row per Parquet file of the lake, by feed, park and service day.",
+    "lake_node": "One row per node of a telemetry file that stands in the lake as delivered, with its tranche.",
+    "lake_hour": "One row per park and hour of its clock that has a sample, with its service day.",
     "landed_file": "One row per landed file, with what became of its rows.",
     "quarantined_row": "One row per rejected row, with file, line, rule and the row itself.",
     "released_row": "One row per rejected row that was mended and landed in another file.",

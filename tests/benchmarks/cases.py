@@ -1,6 +1,12 @@
 """All cases, in the order in which they are run."""
 
-from tests.benchmarks import landing_rows, lifetime_loss, metering_hours, monte_carlo
+from tests.benchmarks import landing_rows, lifetime_loss, metering_hours, monte_carlo, seed_day
 from tests.benchmarks.measuring import Case
 
-CASES: tuple[Case, ...] = (*metering_hours.CASES, *landing_rows.CASES, lifetime_loss.CASE, monte_carlo.CASE)
+CASES: tuple[Case, ...] = (
+    *seed_day.CASES,
+    *metering_hours.CASES,
+    *landing_rows.CASES,
+    lifetime_loss.CASE,
+    monte_carlo.CASE,
+)

@@ -27,6 +27,7 @@ class Case:
         prepare: writes the input into a folder, once.
         project, baseline: set up one side and give the call to be timed.
         tolerance: relative difference allowed between the two figures.
+        fresh: puts the folder back before every run, outside the time.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Case:
     project: Callable[[Path, Size], Run]
     baseline: Callable[[Path, Size], Run]
     tolerance: float = 1e-9
+    fresh: Callable[[Path, Side], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,13 @@ class Timing:
 
 def time_side(case: Case, side: Side, size: Size, folder: Path, repeats: int) -> Timing:
     """One warm-up, then `repeats` timed runs. Imports and set-up are not timed, but their memory counts on both sides."""
+    fresh = case.fresh or (lambda _folder, _side: None)
     run = (case.project if side == "project" else case.baseline)(folder, size)
+    fresh(folder, side)
     figure = run()
     seconds = []
     for _ in range(repeats):
+        fresh(folder, side)
         started = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - started)

@@ -8,6 +8,7 @@ hours, missing values, faults or exact rounding.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,12 @@ from typing import Any
 import duckdb
 import jinja2
 
+from ingest import lake
 from tests.benchmarks.measuring import Case, Run, Size
 
 DBT = Path(__file__).parents[2] / "dbt_project"
 MODEL = DBT / "models" / "intermediate" / "int_gpu_hours__by_tranche_hour.sql"
+MACRO = re.compile(r"(\{%-? macro (\w+).*?endmacro -?%\})", re.DOTALL)
 RACK_GPUS, FIRST_DAY = 72, "2027-03-01"
 
 
@@ -42,8 +45,15 @@ def _value_of(macro: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def render(con: duckdb.DuckDBPyConnection, home: Path, partitions: list[dict[str, Any]], source: str) -> str:
-    """SQL of a template of the dbt project, with the project's macros."""
+def render(
+    con: duckdb.DuckDBPyConnection,
+    home: Path,
+    partitions: list[dict[str, Any]] | None,
+    source: str,
+    *,
+    this: str | None = None,
+) -> str:
+    """SQL of a template of the dbt project, with the project's macros; `partitions` None looks for what is pending."""
 
     def run_query(query: str) -> SimpleNamespace:
         rows = con.execute(query).fetchall()
@@ -56,22 +66,29 @@ def render(con: duckdb.DuckDBPyConnection, home: Path, partitions: list[dict[str
             "run_query": run_query,
             "ref": str,
             "execute": True,
-            "this": None,
+            "this": this,
+            "source": lambda schema, table: f"{schema}.{table}",
             "fromjson": json.loads,
             "config": lambda **_: "",
             "env_var": lambda name, default="": (
                 str(home / "warehouse.duckdb") if name.endswith("WAREHOUSE") else default
             ),
-            "is_incremental": lambda: False,
+            "is_incremental": lambda: this is not None,
         }
     )
-    for path in sorted((DBT / "macros").glob("*.sql")):
-        if "{% test " in path.read_text(encoding="utf-8"):
-            continue
-        module = environment.from_string(path.read_text(encoding="utf-8")).module
-        macros = {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
-        environment.globals.update({name: _value_of(macro) for name, macro in macros.items()})
-    environment.globals["pending_telemetry_partitions"] = lambda _standing: partitions
+    sources = {
+        name: source
+        for path in sorted((DBT / "macros").glob("*.sql"))
+        for source, name in MACRO.findall(path.read_text(encoding="utf-8"))
+    }
+    # One by one, each known to all before any is compiled: a return() then ends the macro that says it, not its caller.
+    macros: dict[str, Callable[..., Any]] = {}
+    for name in sources:
+        environment.globals[name] = lambda *arguments, name=name: macros[name](*arguments)
+    for name, source_of_macro in sources.items():
+        macros[name] = _value_of(getattr(environment.from_string(source_of_macro).module, name))
+    if partitions is not None:
+        environment.globals["pending_telemetry_partitions"] = lambda _standing: partitions
     return environment.from_string(source).render()
 
 
@@ -85,11 +102,22 @@ def _partitions(folder: Path, interval_seconds: int) -> list[dict[str, Any]]:
             "park_id": "p",
             "service_date": path.parent.name.removeprefix("service_date="),
             "fingerprint": path.parent.name,
-            "is_clean": True,
+            "way": "single" if interval_seconds == 3600 else "clean",
             "interval_seconds": interval_seconds,
             "max_recorded_at": "2028-01-01 00:00:00+00",
-            "paths": [str(path.relative_to(folder))],
             "splits": [],
+            "is_one_gpu_a_row": False,
+            "has_xid_codes": True,
+            "files": [
+                {
+                    "path": str(path.relative_to(folder)),
+                    "layout": lake.REWRITTEN,
+                    "clock_shift_seconds": 0,
+                    "tranche_id": None,
+                    "recorded_at": None,
+                    "day_count": 1,
+                }
+            ],
         }
         for path in _paths(folder)
     ]
@@ -115,7 +143,8 @@ def prepare(racks: dict[Size, int], days: dict[Size, int], step: int, folder: Pa
                     sampled_at, date_trunc('hour', sampled_at) AS interval_start_at,
                     CAST(hash(rack, sampled_at) % 100001 AS INTEGER) AS utilization_milli_pct,
                     CAST(300000000 + hash(sampled_at, rack) % 1100000000 AS BIGINT) AS power_microwatt, {RACK_GPUS} AS gpu_count,
-                    CAST(NULL AS INTEGER) AS xid_code, sampled_at + INTERVAL 1 HOUR AS recorded_at
+                    CAST(NULL AS BIGINT) AS energy_mj, CAST(NULL AS BIGINT) AS memory_used_mib, CAST(NULL AS INTEGER) AS xid_code,
+                    sampled_at + INTERVAL 1 HOUR AS recorded_at, CAST(rack AS BIGINT) AS line_no, 'f' AS file_id
                 FROM (SELECT unnest(range(0, 86400, {step})) AS second) AS seconds,
                     LATERAL (SELECT CAST('{date} 00:00:00+00' AS TIMESTAMPTZ) + to_seconds(second) AS sampled_at) AS instants,
                     (SELECT unnest(range({racks[size]})) AS rack) AS racks
@@ -127,8 +156,14 @@ def project(interval_seconds: int, folder: Path, _size: Size) -> Run:
     con = _connect()
     con.execute("CREATE TABLE stg_policy AS SELECT 'fatal_xid_codes' AS policy, '[48, 62, 69, 74, 79]' AS value_text")
     con.execute(render(con, folder, [], "{{ create_exact_arithmetic() }}"))
+    con.execute("CREATE SCHEMA raw")
+    lake.create_tables(con)
     model = MODEL.read_text(encoding="utf-8")
     partitions = _partitions(folder, interval_seconds)
+    con.execute(
+        f"CREATE TABLE stg_lake_hour AS SELECT DISTINCT 'p' AS park_id, interval_start_at, interval_start_at::DATE AS service_date "
+        f"FROM read_parquet({[str(path) for path in _paths(folder)]!r})"
+    )
 
     def run() -> float:
         con.execute("CREATE OR REPLACE TABLE hours AS " + render(con, folder, partitions, model))

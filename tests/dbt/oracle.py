@@ -26,7 +26,7 @@ DAY = timedelta(days=1)
 def rows(con: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     """All rows of a raw table; of telemetry what the rules read. Read once: the tests write nothing."""
     columns = (
-        "tranche_id, gpu_id, sampled_at, interval_start_at, gpu_count, xid_code, recorded_at, content_hash"
+        "tranche_id, gpu_id, sampled_at, interval_start_at, gpu_count, xid_code, recorded_at"
         if table == "gpu_telemetry"
         else "*"
     )
@@ -1066,7 +1066,7 @@ class Books:
     @cache  # noqa: B019
     def _samples(self) -> dict[tuple[str, float], list[Row]]:
         latest: dict[tuple[str, datetime], Row] = {}
-        for row in sorted(self.tables["gpu_telemetry"], key=lambda r: (r["recorded_at"], r["content_hash"])):
+        for row in sorted(self.tables["gpu_telemetry"], key=lambda r: r["recorded_at"]):
             if row["recorded_at"] <= self.known_at:
                 latest[row["gpu_id"], row["sampled_at"]] = row
         grouped: dict[tuple[str, float], list[Row]] = defaultdict(list)

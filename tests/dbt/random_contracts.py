@@ -618,7 +618,7 @@ def _draw_telemetry(
                CASE WHEN hash_no % {fatal} = 3 THEN 79 WHEN hash_no % 50 = 1 THEN 31 END AS xid_code,
                timezone('{zone_name}', service_date + INTERVAL 1 DAY)
                + to_days(CASE WHEN (service_date - DATE '2027-01-01') % {late} = 2 THEN 25 ELSE 1 END) AS recorded_at,
-               row_number() OVER (ORDER BY h, rack) AS line_no, hash(h, rack) AS content_hash
+               row_number() OVER (ORDER BY h, rack) AS line_no
         FROM (SELECT service_date, h, rack, CAST(epoch(h) / 3600 AS BIGINT) AS hour_no,
                      CAST(epoch(h) / 3600 AS BIGINT) * 13 + rack * 7 AS hash_no
               FROM ({hours_of_days(zone_name, tranche["energised_date"], LAST)}), (VALUES (1), (2)) AS r (rack))
@@ -628,6 +628,6 @@ def _draw_telemetry(
         con,
         home,
         name=f"{tranche['tranche_id']}-late",
-        select=f"SELECT * REPLACE (79 AS xid_code, recorded_at + INTERVAL 22 DAY AS recorded_at, content_hash + 1 AS content_hash)"
-        f" FROM ({select}) WHERE content_hash % 5 = 0 AND (service_date - DATE '2027-01-01') % {corrected} = 3",
+        select=f"SELECT * REPLACE (79 AS xid_code, recorded_at + INTERVAL 22 DAY AS recorded_at)"
+        f" FROM ({select}) WHERE CAST(epoch(sampled_at) / 3600 AS BIGINT) % 5 = 0 AND (service_date - DATE '2027-01-01') % {corrected} = 3",
     )

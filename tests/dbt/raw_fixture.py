@@ -11,6 +11,8 @@ from typing import Any
 
 import duckdb
 
+from ingest import lake, manifest
+
 LINEAGE = "park_id VARCHAR, recorded_at TIMESTAMPTZ, file_id VARCHAR, line_no BIGINT, content_hash VARCHAR"
 
 FEEDS: dict[str, str] = {
@@ -74,14 +76,12 @@ TERMS: dict[str, str] = {
     "contract_term": "contract_id VARCHAR, instrument VARCHAR, term VARCHAR, valid_from DATE, valid_to DATE, amendment_id VARCHAR,"
     " recorded_at TIMESTAMPTZ, value_text VARCHAR, evidence_grade VARCHAR, source VARCHAR",
     "fx_rate": "rate_date DATE, from_currency VARCHAR, to_currency VARCHAR, rate DECIMAL(18,9), source VARCHAR",
-    "lake_file": "feed VARCHAR, park_id VARCHAR, service_date DATE, file_id VARCHAR, path VARCHAR, row_count BIGINT,"
-    " min_recorded_at TIMESTAMPTZ, max_recorded_at TIMESTAMPTZ, has_duplicate_keys BOOLEAN",
 }
 
 LAKE_COLUMNS = (
     "gpu_id VARCHAR, node_id VARCHAR, gpu_model VARCHAR, tranche_id VARCHAR, sampled_at TIMESTAMPTZ, interval_start_at TIMESTAMPTZ,"
     " utilization_milli_pct INTEGER, power_microwatt BIGINT, gpu_count INTEGER, energy_mj BIGINT, memory_used_mib BIGINT,"
-    " xid_code INTEGER, recorded_at TIMESTAMPTZ, line_no BIGINT, content_hash UBIGINT, file_id VARCHAR"
+    " xid_code INTEGER, recorded_at TIMESTAMPTZ, line_no BIGINT, file_id VARCHAR"
 )
 
 
@@ -93,18 +93,16 @@ def create_raw(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"CREATE TABLE raw.{name} ({columns}, {LINEAGE})")
     for name, columns in TERMS.items():
         con.execute(f"CREATE TABLE raw.{name} ({columns})")
+    con.execute(manifest.LANDED_FILE_DDL)
+    lake.create_tables(con)
     con.execute(f"CREATE TABLE raw.gpu_telemetry ({LAKE_COLUMNS}, park_id VARCHAR, service_date DATE)")
 
 
 def view_telemetry(con: duckdb.DuckDBPyConnection, home: Path) -> None:
     """Make raw.gpu_telemetry what it is in a home: a view over the catalogued files."""
-    paths = [str(home / path) for (path,) in con.execute("SELECT path FROM raw.lake_file ORDER BY path").fetchall()]
-    if paths:
+    if con.execute("SELECT 1 FROM raw.lake_file LIMIT 1").fetchone():
         con.execute("DROP TABLE raw.gpu_telemetry")
-        con.execute(
-            f"CREATE VIEW raw.gpu_telemetry AS SELECT * FROM read_parquet({paths!r}, hive_partitioning = true,"
-            " hive_types = {'park_id': VARCHAR, 'service_date': DATE})"
-        )
+        lake.create_view(con, "gpu_telemetry", home)
 
 
 def put(con: duckdb.DuckDBPyConnection, table: str, **values: Any) -> None:
@@ -124,20 +122,38 @@ def put(con: duckdb.DuckDBPyConnection, table: str, **values: Any) -> None:
 
 def put_lake_files(con: duckdb.DuckDBPyConnection, home: Path, *, name: str, select: str) -> None:
     """Write and catalogue telemetry: a file for each park and day of a SELECT that gives the lake's columns and both keys by name."""
-    lake = home / "lake" / "gpu_telemetry"
-    lake.mkdir(parents=True, exist_ok=True)
+    folder = home / "lake" / "gpu_telemetry"
+    folder.mkdir(parents=True, exist_ok=True)
     con.execute(f"CREATE OR REPLACE TEMP TABLE batch ({LAKE_COLUMNS}, park_id VARCHAR, service_date DATE)")
     con.execute(f"INSERT INTO batch BY NAME {select}")
     con.execute("UPDATE batch SET file_id = ? || '-' || service_date", [name])
     con.execute("SET threads = 1")  # one writer, one file for each partition
     con.execute(
-        f"COPY batch TO '{lake}' (FORMAT parquet, PARTITION_BY (park_id, service_date), FILENAME_PATTERN '{name}-', OVERWRITE_OR_IGNORE)"
+        f"COPY batch TO '{folder}' (FORMAT parquet, PARTITION_BY (park_id, service_date), FILENAME_PATTERN '{name}-', OVERWRITE_OR_IGNORE)"
     )
     con.execute("RESET threads")
     con.execute(
-        f"""INSERT INTO raw.lake_file
-            SELECT 'gpu_telemetry', park_id, service_date, file_id,
-                   'lake/gpu_telemetry/park_id=' || park_id || '/service_date=' || service_date || '/{name}-0.parquet',
-                   count(*), min(recorded_at), max(recorded_at), count(*) > count(DISTINCT (gpu_id, sampled_at))
-            FROM batch GROUP BY ALL"""
+        f"""INSERT INTO raw.lake_file BY NAME
+            SELECT 'gpu_telemetry' AS feed, park_id, service_date, file_id,
+                   'lake/gpu_telemetry/park_id=' || park_id || '/service_date=' || service_date || '/{name}-0.parquet' AS path,
+                   '{lake.REWRITTEN}' AS layout, 0 AS clock_shift_seconds, 'by hand' AS reading_hash,
+                   CASE WHEN min(tranche_id) = max(tranche_id) THEN min(tranche_id) END AS tranche_id,
+                   count(*) AS row_count, min(recorded_at) AS min_recorded_at, max(recorded_at) AS max_recorded_at,
+                   count(*) > count(DISTINCT (gpu_id, sampled_at)) AS has_duplicate_keys,
+                   bool_and(gpu_count = 1) AS is_one_gpu_a_row, bool_or(xid_code IS NOT NULL) AS has_xid_codes,
+                   min(gpu_id) AS min_gpu_id, max(gpu_id) AS max_gpu_id,
+                   min(interval_start_at) AS first_hour_at, max(interval_start_at) AS last_hour_at,
+                   CASE WHEN min(sampled_at - interval_start_at) = max(sampled_at - interval_start_at)
+                        THEN epoch_us(min(sampled_at)) - epoch_us(min(interval_start_at)) END AS microsecond_of_hour,
+                   count(*) AS landed_count, 0 AS duplicate_count, 0 AS superseded_count
+            FROM batch GROUP BY park_id, service_date, file_id"""
     )
+    con.execute(
+        "INSERT INTO raw.landed_file SELECT file_id, park_id, 'gpu_telemetry', 'parquet', file_id, min(recorded_at), 0, count(*),"
+        " 0, 0, 0, 0, 'landed', NULL, 'by hand' FROM batch GROUP BY park_id, file_id"
+    )
+    con.execute(
+        "INSERT OR REPLACE INTO raw.lake_hour SELECT DISTINCT park_id, interval_start_at, service_date FROM batch"
+    )
+    for park_id, days in con.execute("SELECT park_id, list(DISTINCT service_date) FROM batch GROUP BY ALL").fetchall():
+        lake.recount(con, home, "gpu_telemetry", park_id, set(days))

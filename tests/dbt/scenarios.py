@@ -252,7 +252,7 @@ def put_whole_rack_days(
                    '{tranche_id}' AS tranche_id, h AS sampled_at, h AS interval_start_at,
                    {utilization_milli_pct} AS utilization_milli_pct, {power_microwatt} AS power_microwatt, {gpu_count} AS gpu_count,
                    timezone('{time_zone}', service_date + INTERVAL 1 DAY) + INTERVAL {recorded_after} AS recorded_at,
-                   row_number() OVER (ORDER BY h) AS line_no, hash(h) AS content_hash
+                   row_number() OVER (ORDER BY h) AS line_no
             FROM ({hours_of_days(time_zone, first, last)})""",
     )
 

@@ -27,7 +27,7 @@ def samples_as_sql(samples: list[Sample], day: str) -> str:
                timezone('UTC', TIMESTAMP '{day}' + to_hours(h) + to_minutes(m)) AS sampled_at,
                timezone('UTC', TIMESTAMP '{day}' + to_hours(h)) AS interval_start_at,
                u AS utilization_milli_pct, p AS power_microwatt, n AS gpu_count, x AS xid_code, r::TIMESTAMPTZ AS recorded_at,
-               row_number() OVER () AS line_no, c AS content_hash
+               row_number() OVER () AS line_no
         FROM (VALUES {values}) AS s (gpu, m, h, u, p, n, x, r, c)"""
 
 

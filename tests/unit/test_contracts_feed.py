@@ -94,4 +94,3 @@ def test_the_raw_tables_have_the_agreed_columns_and_types() -> None:
     telemetry = columns("gpu_telemetry")
     assert telemetry["power_microwatt"] == "BIGINT"
     assert telemetry["utilization_milli_pct"] == "INTEGER"
-    assert telemetry["content_hash"] == "UBIGINT"

@@ -5,41 +5,48 @@
     on_schema_change='sync_all_columns'
 ) }}
 
--- depends_on: {{ ref('stg_lake_file') }} {{ ref('stg_park') }} {{ ref('stg_home') }} {{ ref('stg_policy') }} {{ ref('int_knowledge_points') }}
+-- depends_on: {{ ref('stg_lake_file') }} {{ ref('stg_lake_node') }} {{ ref('stg_lake_hour') }} {{ ref('stg_park') }}
+-- depends_on: {{ ref('stg_home') }} {{ ref('stg_policy') }} {{ ref('int_knowledge_points') }}
 {%- set partitions = pending_telemetry_partitions(this if is_incremental() else none) %}
-{%- set all_clean = partitions | selectattr('is_clean') | list %}
-{%- set single_names = partitions_of_single_samples(all_clean) %}
-{%- set single, clean = [], [] %}
-{%- for partition in all_clean %}
-{%- do (single if partition.park_id ~ '/' ~ partition.service_date in single_names else clean).append(partition) %}
-{%- endfor %}
-{%- set dirty = partitions | rejectattr('is_clean') | list %}
+{%- set single = partitions | selectattr('way', 'equalto', 'single') | list %}
+{%- set clean = partitions | selectattr('way', 'equalto', 'clean') | list %}
+{%- set dirty = partitions | selectattr('way', 'equalto', 'dirty') | list %}
 
-with pending (park_id, service_date, fingerprint, interval_seconds, max_recorded_at) as ( -- noqa: ST03
+with pending (park_id, service_date, fingerprint, way, interval_seconds, max_recorded_at, splits) as ( -- noqa: ST03
     select
         column_0,
         cast(column_1 as date),
         column_2,
-        cast(column_3 as bigint),
-        cast(column_4 as timestamptz)
+        column_3,
+        cast(column_4 as bigint),
+        cast(column_5 as timestamptz),
+        cast(column_6 as timestamptz[])
     from (
         values
         {%- for partition in partitions %}
         (
-            '{{ partition.park_id }}', '{{ partition.service_date }}', '{{ partition.fingerprint }}', {{ partition.interval_seconds }},
-            '{{ partition.max_recorded_at }}'
+            '{{ partition.park_id }}', '{{ partition.service_date }}', '{{ partition.fingerprint }}', '{{ partition.way }}',
+            {{ partition.interval_seconds }}, '{{ partition.max_recorded_at }}', {{ partition.splits }}::varchar[]
         ),
         {%- endfor %}
-        (null, null, null, null, null)
-    ) as listed (column_0, column_1, column_2, column_3, column_4)
+        (null, null, null, null, null, null, null)
+    ) as listed (column_0, column_1, column_2, column_3, column_4, column_5, column_6)
+),
+
+-- The hours of the pending partitions: which of a delivered file's rows are wanted, and on which day they count.
+pending_hours as ( -- noqa: ST03
+    select
+        hours.interval_start_at,
+        pending.*
+    from {{ ref('stg_lake_hour') }} as hours
+    inner join pending on hours.park_id = pending.park_id and hours.service_date = pending.service_date
 ),
 
 {% if single %}
--- One file without duplicate keys and one sample of a GPU an hour: each row is a GPU's hour.
+-- No repeated key and one sample of a GPU an hour: each row is a GPU's hour.
 single_sums as (
     select
         park_id,
-        service_date,
         tranche_id,
         interval_start_at,
         count(*) as sample_count,
@@ -47,55 +54,58 @@ single_sums as (
         sum(utilization_milli_pct * gpu_count::bigint) as utilization_sum,
         sum(power_microwatt * gpu_count) as power_sum,
         sum(gpu_count) filter (where {{ is_fatal_xid() }}) as fatal_gpu_sum
-    from {{ read_telemetry(single) }}
-    group by park_id, service_date, tranche_id, interval_start_at
+    from ({{ telemetry_rows(single, false) }})
+    group by park_id, tranche_id, interval_start_at
 ),
 
 single_hours as (
     select
         single_sums.park_id,
-        single_sums.service_date,
+        pending_hours.service_date,
         single_sums.tranche_id,
         single_sums.interval_start_at,
-        pending.max_recorded_at as known_from_at,
-        pending.fingerprint as partition_fingerprint,
+        pending_hours.max_recorded_at as known_from_at,
+        pending_hours.fingerprint as partition_fingerprint,
         single_sums.sample_count,
         cast(single_sums.gpu_sum * 1000 as hugeint) as sampled_milli_gpus,
-        cast(single_sums.gpu_sum * least(3600, pending.interval_seconds) * 1000 as hugeint) as observed_gpu_milliseconds,
-        cast(coalesce(single_sums.utilization_sum, 0) * least(3600, pending.interval_seconds) as hugeint) as busy_milli_pct_seconds,
-        cast(coalesce(single_sums.power_sum, 0) * least(3600, pending.interval_seconds) as hugeint) as energy_microjoule,
+        cast(single_sums.gpu_sum * least(3600, pending_hours.interval_seconds) * 1000 as hugeint) as observed_gpu_milliseconds,
+        cast(coalesce(single_sums.utilization_sum, 0) * least(3600, pending_hours.interval_seconds) as hugeint) as busy_milli_pct_seconds,
+        cast(coalesce(single_sums.power_sum, 0) * least(3600, pending_hours.interval_seconds) as hugeint) as energy_microjoule,
         cast(coalesce(single_sums.fatal_gpu_sum, 0) * 1000 as hugeint) as fatal_milli_gpus
     from single_sums
-    inner join pending
-        on single_sums.park_id = pending.park_id and single_sums.service_date = pending.service_date
+    inner join pending_hours
+        on
+            single_sums.park_id = pending_hours.park_id
+            and single_sums.interval_start_at = pending_hours.interval_start_at
+            and pending_hours.way = 'single'
 ),
 {% endif %}
 
 {% if clean %}
--- One file without duplicate keys, all known before the next close: nothing to sort out. The day of a GPU's hour follows from the hour.
+-- No repeated key, all known before the next close: nothing to sort out.
 clean_gpu_hours as (
-    {% for park_id in clean | map(attribute='park_id') | unique %}
     select
-        '{{ park_id }}' as park_id,
-        any_value(service_date) as service_date,
-        any_value(tranche_id) as tranche_id,
+        park_id,
+        tranche_id,
         interval_start_at,
-        {{ gpu_hour_aggregates() }}
-    from {{ read_telemetry(clean | selectattr('park_id', 'equalto', park_id) | list) }}
-    group by gpu_id, interval_start_at
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+        {{ gpu_hour_aggregates(clean) }}
+    from ({{ telemetry_rows(clean, false) }})
+    group by park_id, tranche_id, gpu_id, interval_start_at
 ),
 
 clean_known as (
     select
         clean_gpu_hours.*,
-        pending.fingerprint,
-        pending.interval_seconds,
-        pending.max_recorded_at as known_from_at
+        pending_hours.service_date,
+        pending_hours.fingerprint,
+        pending_hours.interval_seconds,
+        pending_hours.max_recorded_at as known_from_at
     from clean_gpu_hours
-    inner join pending
-        on clean_gpu_hours.park_id = pending.park_id and clean_gpu_hours.service_date = pending.service_date
+    inner join pending_hours
+        on
+            clean_gpu_hours.park_id = pending_hours.park_id
+            and clean_gpu_hours.interval_start_at = pending_hours.interval_start_at
+            and pending_hours.way = 'clean'
 ),
 
 clean_hours as (
@@ -104,43 +114,100 @@ clean_hours as (
 {% endif %}
 
 {% if dirty %}
--- Several files, duplicate keys or a close in between: by natural key, the last row known counts, once for each state of knowledge.
+-- Repeated keys or a close in between. Most GPU-hours of such a day are plain all the same: a mark for each minute with a sample counts as many marks
+-- as samples, and no close parts them. Only the others are looked at row by row.
+dirty_sums as materialized (
+    select
+        park_id,
+        tranche_id,
+        gpu_id,
+        interval_start_at,
+        {{ gpu_hour_aggregates(dirty) }},
+        bit_or(1::ubigint << cast((epoch_us(sampled_at) - epoch_us(interval_start_at)) // 60000000 as integer)) as minutes,
+        min(recorded_at) as first_recorded_at,
+        max(recorded_at) as last_recorded_at
+    from ({{ telemetry_rows(dirty, true) }})
+    where recorded_at <= (select clock_at from {{ ref('stg_home') }})
+    group by park_id, tranche_id, gpu_id, interval_start_at
+),
+
+-- A correction may have moved a GPU to another tranche: keys are looked for across tranches.
+mixed_hours as materialized (
+    select
+        sums.park_id,
+        sums.gpu_id,
+        sums.interval_start_at
+    from (
+        select
+            park_id,
+            gpu_id,
+            interval_start_at,
+            sum(sample_count) as sample_count,
+            bit_count(bit_or(minutes)) as minute_count,
+            min(first_recorded_at) as first_recorded_at,
+            max(last_recorded_at) as last_recorded_at
+        from dirty_sums
+        group by park_id, gpu_id, interval_start_at
+    ) as sums
+    inner join pending_hours
+        on sums.park_id = pending_hours.park_id and sums.interval_start_at = pending_hours.interval_start_at and pending_hours.way = 'dirty'
+    where
+        sums.sample_count <> sums.minute_count
+        or len(list_filter(pending_hours.splits, lambda split: split >= sums.first_recorded_at and split < sums.last_recorded_at)) > 0
+),
+
 buckets (park_id, service_date, bucket_at) as (
     select
-        column_0,
-        cast(column_1 as date),
-        cast(column_2 as timestamptz)
-    from (
-        values
-        {%- for partition in dirty %}
-        {%- for split in partition.splits %}
-        ('{{ partition.park_id }}', '{{ partition.service_date }}', '{{ split }}'),
-        {%- endfor %}
-        ('{{ partition.park_id }}', '{{ partition.service_date }}', '9999-12-31 00:00:00+00'){{ ',' if not loop.last }}
-        {%- endfor %}
-    ) as listed (column_0, column_1, column_2)
+        park_id,
+        service_date,
+        unnest(list_append(splits, timestamptz '9999-12-31 00:00:00+00'))
+    from pending
+    where way = 'dirty'
 ),
 
-versions as (
+plain_gpu_hours as (
     select
-        *,
-        recorded_at as known_from_at,
-        lead(recorded_at) over (
-            partition by park_id, service_date, gpu_id, sampled_at order by recorded_at, content_hash, file_id, line_no
-        ) as known_until_at
-    from {{ read_telemetry(dirty) }}
-    where recorded_at <= (select clock_at from {{ ref('stg_home') }})
+        sums.* exclude (gpu_id, minutes, first_recorded_at),
+        pending_hours.service_date,
+        buckets.bucket_at
+    from dirty_sums as sums
+    anti join mixed_hours
+        on sums.park_id = mixed_hours.park_id and sums.gpu_id = mixed_hours.gpu_id and sums.interval_start_at = mixed_hours.interval_start_at
+    inner join pending_hours
+        on sums.park_id = pending_hours.park_id and sums.interval_start_at = pending_hours.interval_start_at and pending_hours.way = 'dirty'
+    inner join buckets
+        on
+            pending_hours.park_id = buckets.park_id
+            and pending_hours.service_date = buckets.service_date
+            and sums.last_recorded_at <= buckets.bucket_at
 ),
 
-dirty_gpu_hours as (
+-- By natural key, the last row known counts, once for each state of knowledge.
+versions as materialized (
+    select
+        rows.*,
+        pending_hours.service_date,
+        rows.recorded_at as known_from_at,
+        lead(rows.recorded_at) over (
+            partition by rows.park_id, rows.gpu_id, rows.sampled_at order by rows.recorded_at, rows.content, rows.file_id, rows.line_no
+        ) as known_until_at
+    from ({{ telemetry_rows(dirty, true) }}) as rows
+    semi join mixed_hours
+        on rows.park_id = mixed_hours.park_id and rows.gpu_id = mixed_hours.gpu_id and rows.interval_start_at = mixed_hours.interval_start_at
+    inner join pending_hours
+        on rows.park_id = pending_hours.park_id and rows.interval_start_at = pending_hours.interval_start_at and pending_hours.way = 'dirty'
+    where rows.recorded_at <= (select clock_at from {{ ref('stg_home') }})
+),
+
+mixed_gpu_hours as (
     select
         versions.park_id,
-        versions.service_date,
         versions.tranche_id,
-        versions.gpu_id,
         versions.interval_start_at,
-        buckets.bucket_at,
-        {{ gpu_hour_aggregates() }}
+        {{ gpu_hour_aggregates(dirty) }},
+        max(versions.recorded_at) as last_recorded_at,
+        versions.service_date,
+        buckets.bucket_at
     from versions
     inner join buckets
         on
@@ -151,44 +218,62 @@ dirty_gpu_hours as (
         versions.park_id, versions.service_date, versions.tranche_id, versions.gpu_id, versions.interval_start_at, buckets.bucket_at
 ),
 
--- A state of knowledge begins with the last row that it holds.
+-- A state of knowledge begins with the last row that it holds, also where that row only repeats what was known.
 bucket_starts as (
     select
         buckets.park_id,
         buckets.service_date,
         buckets.bucket_at,
-        max(versions.known_from_at) as known_from_at
+        max(known.known_from_at) as known_from_at
     from buckets
-    inner join versions
+    inner join (
+        select distinct
+            park_id,
+            service_date,
+            last_recorded_at as known_from_at
+        from plain_gpu_hours
+        union
+        select distinct
+            park_id,
+            service_date,
+            known_from_at
+        from versions
+    ) as known
         on
-            buckets.park_id = versions.park_id
-            and buckets.service_date = versions.service_date
-            and buckets.bucket_at >= versions.known_from_at
+            buckets.park_id = known.park_id
+            and buckets.service_date = known.service_date
+            and buckets.bucket_at >= known.known_from_at
     group by buckets.park_id, buckets.service_date, buckets.bucket_at
 ),
 
 -- Two buckets with nothing new between them are one state.
+states as (
+    select
+        park_id,
+        service_date,
+        known_from_at,
+        min(bucket_at) as bucket_at
+    from bucket_starts
+    group by park_id, service_date, known_from_at
+),
+
 dirty_known as (
     select
-        dirty_gpu_hours.*,
-        bucket_starts.known_from_at,
+        gpu_hours.*,
+        states.known_from_at,
         pending.fingerprint,
         pending.interval_seconds
-    from dirty_gpu_hours
-    inner join pending on dirty_gpu_hours.park_id = pending.park_id and dirty_gpu_hours.service_date = pending.service_date
-    inner join (
-        select
-            park_id,
-            service_date,
-            known_from_at,
-            min(bucket_at) as bucket_at
-        from bucket_starts
-        group by park_id, service_date, known_from_at
-    ) as bucket_starts
+    from (
+        select * from plain_gpu_hours
+        union all by name
+        select * from mixed_gpu_hours
+    ) as gpu_hours
+    inner join pending on gpu_hours.park_id = pending.park_id and gpu_hours.service_date = pending.service_date
+    inner join states
         on
-            dirty_gpu_hours.park_id = bucket_starts.park_id
-            and dirty_gpu_hours.service_date = bucket_starts.service_date
-            and dirty_gpu_hours.bucket_at = bucket_starts.bucket_at
+            gpu_hours.park_id = states.park_id
+            and gpu_hours.service_date = states.service_date
+            and gpu_hours.bucket_at = states.bucket_at
 ),
 
 dirty_hours as (

@@ -4,8 +4,15 @@ select
     service_date,
     file_id,
     path,
+    layout,
+    tranche_id,
+    clock_shift_seconds,
+    reading_hash,
     row_count,
+    landed_count,
     min_recorded_at,
     max_recorded_at,
-    has_duplicate_keys
+    is_one_gpu_a_row,
+    has_xid_codes,
+    microsecond_of_hour
 from {{ source('raw', 'lake_file') }}
