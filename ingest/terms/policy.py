@@ -131,6 +131,12 @@ class Policies(Model):
         90, description="an overdue item is settled or in default within so many days"
     )
     discount_rate: Rate = Field(Decimal("0.05"), description="effective rate where no curve is given")
+    hardware_price_per_gpu: Price = Field(
+        Decimal(68000), description="price of a GPU with its share of the park, in the park's currency"
+    )
+    hardware_life_months: Annotated[int, Field(ge=1, le=600)] = Field(
+        72, description="months over which hardware loses its value, in a straight line"
+    )
     path_count: Annotated[int, Field(ge=100, le=10_000_000)] = Field(
         10_000, description="Monte Carlo paths at the latest month"
     )

@@ -86,6 +86,13 @@ DEFAULTS: Mapping[str, Default] = {
         "90", "assumed", "an overdue item is settled or in default within the default definition's days"
     ),
     "discount_rate": Default("0.05", "assumed", "effective rate where no curve is given"),
+    # the operator's economics
+    "hardware_price_per_gpu": Default(
+        "68000",
+        "assumed",
+        "a park of USD 37.9bn per GW of IT power (Epoch AI, S1) at 1.8 kW per GPU, facility included; in the park's currency",
+    ),
+    "hardware_life_months": Default("72", "assumed", "straight line over six years, the term of the deals"),
     # the backstop's simulation
     "path_count": Default("10000", "assumed", "at the latest month; the standard error is stored beside each figure"),
     "earlier_path_fraction": Default("0.05", "assumed", "part of the path count used at earlier months"),

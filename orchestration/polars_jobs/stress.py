@@ -3,8 +3,8 @@ without a weight.
 
 A stress changes what the book is made of and runs the same paths on the same random numbers as the baseline beside
 it, so that differences are the stress alone. What goes through the operator's own cash flow (power price, debt
-service, covenants, and the reverse stress that looks for their breach) needs its economics: those columns are null
-with a reason where these are not given.
+service, covenants) is measured on its run rate in operator_stress; where its economics are not given, those columns
+are null with a reason.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from orchestration.polars_jobs.expected_loss import closing_losses, credit_loss
 from orchestration.polars_jobs.frames import Frames, make_frame, need, optional
 from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_shift
 from orchestration.polars_jobs.money import MONEY, money_from_estimate
+from orchestration.polars_jobs.operator_economics import park_months
+from orchestration.polars_jobs.operator_stress import OperatorBook, breaches_under, dscr_under, operator_books
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes
 
 BASELINE = "baseline"
 STRESS_PATHS = 2_000
 LOSS_DRIVERS = ("systematic_factor", "pd_multiple", "lgd_fraction")
-ECONOMIC_DRIVERS = ("power_price_multiple", "reverse_stress")
 
 STRESS_SCHEMA: dict[str, Any] = {
     "scenario_id": pl.String,
@@ -67,7 +68,8 @@ def stress_results(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
     """``credit.fct_stress_result``: one row per stress scenario (and the baseline), contract and its latest month.
 
     Reads what ``backstop_worth`` and ``credit_loss`` read, and ``raw.scenario``. Amounts are expected, undiscounted,
-    over the months to the backstop's expiry; expected credit loss is that of the posted standard.
+    over the months to the backstop's expiry; expected credit loss is that of the posted standard; dscr and
+    covenant_breached are those of the operator's run rate under the drivers.
     """
     table = optional(frames, "raw.scenario")
     if table is None or optional(frames, "raw.backstop_terms") is None:
@@ -76,6 +78,7 @@ def stress_results(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
     contracts = {
         row["contract_id"]: row for row in need(frames, "core.dim_contract", "contract_id").iter_rows(named=True)
     }
+    operators = operator_books(frames, park_months(frames, policy))
     latest = {close.contract_id: close for close in read_closes(need(frames, "intermediate.int_closes", "contract_id"))}
     rows: list[dict[str, Any]] = []
     for contract_id, close in sorted(latest.items()):
@@ -83,45 +86,39 @@ def stress_results(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
         base = _run(frames, close, contract, {}, policy)
         if base is None:
             continue
-        rows.append(
-            _row(
-                close,
-                contract,
-                scenario_id=BASELINE,
-                name="as expected",
-                drivers="",
-                source=None,
-                found=base,
-                base=base,
-                reason=None,
-            )
-        )
-        for (scenario_id,), drivers in stresses.partition_by("scenario_id", as_dict=True, maintain_order=True).items():
-            values = {row["driver"]: float(row["value"]) for row in drivers.iter_rows(named=True)}
-            stressed = _run(frames, close, contract, values, policy)
-            if stressed is None:
-                continue
-            reason = (
-                "needs the operator's economics"
-                if set(values) & set(ECONOMIC_DRIVERS)
-                else "operator's economics not given"
-            )
-            named = "; ".join(f"{name} = {value:g}" for name, value in values.items())
-            sources = "; ".join(sorted({source for source in drivers["source"].to_list() if source})) or None
-            rows.append(
-                _row(
-                    close,
-                    contract,
-                    scenario_id=str(scenario_id),
-                    name=drivers["scenario_name"][0],
-                    drivers=named,
-                    source=sources,
-                    found=stressed,
-                    base=base,
-                    reason=reason,
+        stress_of = stresses.partition_by("scenario_id", as_dict=True, maintain_order=True)
+        for scenario_id, drivers in [(BASELINE, None), *((str(key[0]), part) for key, part in stress_of.items())]:
+            values = {} if drivers is None else drivers_of(drivers)
+            stressed = base if drivers is None else _run(frames, close, contract, values, policy)
+            if stressed is not None:
+                rows.append(
+                    _row(
+                        close,
+                        contract,
+                        scenario=_about(scenario_id, drivers),
+                        found=stressed,
+                        base=base,
+                        operator=operators[contract_id],
+                        values=values,
+                    )
                 )
-            )
     return make_frame(rows, STRESS_SCHEMA, ["contract_id", "month", "scenario_id"])
+
+
+def drivers_of(rows: pl.DataFrame) -> dict[str, float]:
+    """Driver to value of one scenario's rows of ``raw.scenario``."""
+    return {driver: float(value) for driver, value in rows.select("driver", "value").iter_rows()}
+
+
+def _about(scenario_id: str, drivers: pl.DataFrame | None) -> dict[str, Any]:
+    if drivers is None:
+        return {"scenario_id": scenario_id, "scenario_name": "as expected", "drivers": "", "source": None}
+    return {
+        "scenario_id": scenario_id,
+        "scenario_name": drivers["scenario_name"][0],
+        "drivers": "; ".join(f"{name} = {value:g}" for name, value in drivers_of(drivers).items()),
+        "source": "; ".join(sorted({source for source in drivers["source"].to_list() if source})) or None,
+    }
 
 
 def _run(
@@ -279,22 +276,18 @@ def _row(
     close: Close,
     contract: Mapping[str, Any],
     *,
-    scenario_id: str,
-    name: str,
-    drivers: str,
-    source: str | None,
+    scenario: Mapping[str, Any],
     found: Mapping[str, Any],
     base: Mapping[str, Any],
-    reason: str | None,
+    operator: OperatorBook,
+    values: Mapping[str, float],
 ) -> dict[str, Any]:
     both = found["loss"] is not None and base["loss"] is not None
+    dscr, reason = dscr_under(operator, values)
     return {
-        "scenario_id": scenario_id,
+        **scenario,
         "contract_id": close.contract_id,
         "month": close.posting_month,
-        "scenario_name": name,
-        "drivers": drivers,
-        "source": source,
         "horizon_months": found["months"],
         "path_count": found["paths"],
         "share_amount": found["share"],
@@ -304,8 +297,8 @@ def _row(
         "claim_standard_error_amount": found["error"],
         "expected_credit_loss_amount": found["loss"],
         "expected_credit_loss_change_amount": found["loss"] - base["loss"] if both else None,
-        "dscr": None,
-        "covenant_breached": None,
-        "null_reason": reason or "operator's economics not given",
+        "dscr": dscr,
+        "covenant_breached": breaches_under(operator, values),
+        "null_reason": reason,
         "currency_code": contract["currency_code"],
     }

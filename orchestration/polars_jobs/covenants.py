@@ -1,0 +1,204 @@
+"""Covenant tests: the value of what an agreement watches, against its threshold, month by month.
+
+A covenant is a term of a contract, in force by its dates and known by its record. It is measured every month and bites
+only in months in which its period ends. What cannot be measured is null with a reason: never passed, never failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from orchestration.polars_jobs.errors import wrong
+from orchestration.polars_jobs.frames import Frames, add_months, make_frame, month_end, need, optional
+from orchestration.polars_jobs.money import ZERO
+from orchestration.polars_jobs.operator_economics import (
+    MONTHS_PER_YEAR,
+    ParkMonth,
+    debt_service_coverage,
+    loan_life_coverage,
+    run_rate,
+)
+from orchestration.polars_jobs.receivables import Close, read_closes
+
+COVENANT_SCHEMA: dict[str, Any] = {
+    "contract_id": pl.String,
+    "covenant_id": pl.String,
+    "month": pl.Date,
+    "metric": pl.String,
+    "operator": pl.String,
+    "threshold": pl.Float64,
+    "lookback_months": pl.Int32,
+    "value": pl.Float64,
+    "value_null_reason": pl.String,
+    "headroom": pl.Float64,
+    "headroom_change": pl.Float64,
+    "months_to_breach": pl.Float64,
+    "is_test_month": pl.Boolean,
+    "passed": pl.Boolean,
+    "cure_days": pl.Int32,
+    "consequence": pl.String,
+}
+
+PERIOD_MONTHS = {"month": 1, "quarter": 3, "year": 12}
+SMALLEST_TO_LARGEST = {">=": 1.0, ">": 1.0, "<=": -1.0, "<": -1.0}
+
+
+class Measured(NamedTuple):
+    """A covenant's value, or None and why."""
+
+    value: float | None
+    null_reason: str | None
+
+
+def headroom(value: float, operator: str, threshold: float) -> float:
+    """How far the value is on the right side of its threshold; negative is a breach. Raises for an unknown operator."""
+    if operator not in SMALLEST_TO_LARGEST:
+        raise wrong("operator", operator, "is none of >=, >, <=, <")
+    return SMALLEST_TO_LARGEST[operator] * (value - threshold)
+
+
+def passes(value: float, operator: str, threshold: float) -> bool:
+    """Whether the value meets the test, the threshold itself by the operator."""
+    room = headroom(value, operator, threshold)
+    return room > 0 or (room == 0 and operator in {">=", "<="})
+
+
+def measure(metric: str, months: Sequence[ParkMonth], occupancy: Sequence[float | None], lookback: int) -> Measured:
+    """The value of one covenant metric from the months up to the one tested and the occupancy of each.
+
+    dscr: Σ CFADS ÷ Σ debt service over the lookback; llcr and ltv at the month's end; min_occupancy: mean over the
+    lookback; leverage: debt ÷ CFADS of a year at the run rate. What no feed tells is null.
+    """
+    if not months:
+        return Measured(None, "the park's economics are not given")
+    last, window = months[-1], list(months)[-lookback:]
+    value: float | None = None
+    match metric:
+        case "min_occupancy":
+            seen = [fraction for fraction in list(occupancy)[-lookback:] if fraction is not None]
+            value, reason = (sum(seen) / len(seen) if seen else None), "nothing was available"
+        case "ltv":
+            value = float(last.outstanding / last.collateral) if last.collateral > 0 else None
+            reason = "no hardware in service"
+        case "dscr" | "llcr" | "leverage":
+            value, reason = _cash_metric(metric, last, window, run_rate(months) or last)
+        case _:
+            reason = f"no feed tells {metric}"
+    return Measured(value, None if value is not None else reason)
+
+
+def _cash_metric(
+    metric: str, last: ParkMonth, window: Sequence[ParkMonth], usual: ParkMonth
+) -> tuple[float | None, str]:
+    """A metric that needs the cash flow, and the reason that holds where it is None."""
+    if any(month.power is None for month in window):
+        return None, "no meter reading of a month in the window"
+    if metric == "dscr":
+        flows, service = (
+            sum((getattr(month, name) for month in window), ZERO) for name in ("cash_flow", "debt_service")
+        )
+        return debt_service_coverage(flows, service), "no debt service in the window"
+    if metric == "llcr":
+        flows = [float(usual.cash_flow)] * last.months_to_maturity
+        return loan_life_coverage(flows, last.debt_rate, float(last.outstanding)), "no debt outstanding"
+    yearly = float(usual.cash_flow) * MONTHS_PER_YEAR
+    return (float(last.outstanding) / yearly if yearly > 0 else None), "no positive cash flow"
+
+
+def occupancy_by_month(frames: Frames, contract_id: str) -> dict[date, float | None]:
+    """Leased ÷ available GPU-hours of the contract's tranches by month."""
+    days, tranches = optional(frames, "metering.fct_capacity_day"), optional(frames, "core.dim_tranche")
+    if days is None or tranches is None:
+        return {}
+    own = tranches.filter(pl.col("contract_id") == contract_id)["tranche_id"].to_list()
+    sums = (
+        days.filter(pl.col("tranche_id").is_in(own))
+        .group_by(month=pl.col("service_date").dt.truncate("1mo"))
+        .agg(pl.col("leased_gpu_hours").sum(), pl.col("available_gpu_hours").sum())
+    )
+    return {
+        month: float(leased) / float(available) if available else None for month, leased, available in sums.iter_rows()
+    }
+
+
+def covenants_in_force(table: pl.DataFrame, close: Close) -> list[dict[str, Any]]:
+    """The covenants of a contract in force at a close and known then: those of its latest version that names any."""
+    rows = table.filter(
+        (pl.col("contract_id") == close.contract_id)
+        & (pl.col("valid_from") <= close.month_end_date)
+        & (pl.col("recorded_at") <= close.known_at)
+    )
+    if rows.is_empty():
+        return []
+    latest = rows.sort("valid_from", "recorded_at").row(-1, named=True)["amendment_id"]
+    return rows.filter(pl.col("amendment_id") == latest).sort("covenant_id").rows(named=True)
+
+
+def lookback_of(covenant: dict[str, Any]) -> int:
+    """Months that a covenant looks back: as agreed, else those of its test period."""
+    return int(covenant["lookback_months"] or PERIOD_MONTHS[covenant["test_frequency"]])
+
+
+def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.DataFrame:
+    """``credit.fct_covenant_test_month``: one row per contract, covenant and month.
+
+    ``parks``: months by park of ``operator_economics.park_months``. Also reads ``raw.covenant``,
+    ``core.dim_contract``, ``intermediate.int_closes`` and, for occupancy, ``metering.fct_capacity_day``.
+    months_to_breach: headroom ÷ its fall over the last month, where it falls; 0 in breach.
+    """
+    table = optional(frames, "raw.covenant")
+    if table is None:
+        return make_frame([], COVENANT_SCHEMA)
+    park_of = dict(need(frames, "core.dim_contract").select("contract_id", "park_id").iter_rows())
+    rows: list[dict[str, Any]] = []
+    before: dict[tuple[str, str], float] = {}
+    occupancies: dict[str, dict[date, float | None]] = {}
+    for close in read_closes(need(frames, "intermediate.int_closes")):
+        contract_id = close.contract_id
+        if contract_id not in occupancies:
+            occupancies[contract_id] = occupancy_by_month(frames, contract_id)
+        months = [row for row in parks.get(park_of[contract_id], []) if row.month <= close.posting_month]
+        for covenant in covenants_in_force(table, close):
+            lookback = lookback_of(covenant)
+            seen = [occupancies[contract_id].get(add_months(close.posting_month, -back)) for back in range(lookback)]
+            found = measure(covenant["metric"], months, seen[::-1], lookback)
+            key = (contract_id, covenant["covenant_id"])
+            row = _row(close, covenant, found, before.get(key))
+            if row["headroom"] is not None:
+                before[key] = row["headroom"]
+            rows.append(row)
+    return make_frame(rows, COVENANT_SCHEMA, ["contract_id", "covenant_id", "month"])
+
+
+def _row(close: Close, covenant: dict[str, Any], found: Measured, before: float | None) -> dict[str, Any]:
+    operator, threshold = covenant["operator"], float(covenant["threshold"])
+    room = None if found.value is None else headroom(found.value, operator, threshold)
+    change = None if room is None or before is None else room - before
+    countdown = None
+    if room is not None and room < 0:
+        countdown = 0.0
+    elif room is not None and change is not None and change < 0:
+        countdown = room / -change
+    ends_period = month_end(close.posting_month).month % PERIOD_MONTHS[covenant["test_frequency"]] == 0
+    return {
+        "contract_id": close.contract_id,
+        "covenant_id": covenant["covenant_id"],
+        "month": close.posting_month,
+        "metric": covenant["metric"],
+        "operator": operator,
+        "threshold": threshold,
+        "lookback_months": lookback_of(covenant),
+        "value": found.value,
+        "value_null_reason": found.null_reason,
+        "headroom": room,
+        "headroom_change": change,
+        "months_to_breach": countdown,
+        "is_test_month": ends_period,
+        "passed": None if found.value is None else passes(found.value, operator, threshold),
+        "cure_days": covenant["cure_days"],
+        "consequence": covenant["consequence"],
+    }
