@@ -304,6 +304,33 @@ class PathResult(NamedTuple):
     share_by_month: Array
 
 
+class MonthPaths(NamedTuple):
+    """Per path and month (P, T), undiscounted: what tenants pay, the vendor's share, claims paid and claims as if nothing
+    could void them, resale income. Per path (P,): discounted loss on the receivable, and the month of the operator's
+    default (T: none).
+    """
+
+    revenue: Array
+    share: Array
+    claims: Array
+    unvoided: Array
+    resale: Array
+    receivable_loss: Array
+    default_month: npt.NDArray[np.int64]
+
+
+def month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
+    """The paths themselves, month by month, where sums over the horizon do not answer the question. Memory grows with
+    paths × months: for some thousands of paths.
+    """
+    paths = shocks.factor.shape[0]
+    blocks = [
+        _month_paths(book, Shocks(*(part[start : start + BLOCK_PATHS] for part in shocks)), loadings)
+        for start in range(0, paths, BLOCK_PATHS)
+    ]
+    return MonthPaths(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+
+
 def simulate(book: Book, shocks: Shocks, loadings: Loadings) -> PathResult:
     """Run all paths of one contract under one correlation case, in blocks that stay in the processor's cache."""
     paths = shocks.factor.shape[0]
@@ -341,7 +368,7 @@ def _contract_hours(
     return contracted, again, revenue
 
 
-def _simulate_block(book: Book, shocks: Shocks, loadings: Loadings) -> PathResult:
+def _month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
     paths, months = shocks.factor.shape
     occupancy = occupancy_paths(book.occupancy, correlated(shocks.occupancy, shocks.factor, loadings.occupancy))
     price = price_paths(book.price, correlated(shocks.price, shocks.factor, loadings.price), shocks.jump)
@@ -374,16 +401,21 @@ def _simulate_block(book: Book, shocks: Shocks, loadings: Loadings) -> PathResul
     share = book.share_rate * np.maximum(revenue - book.floor_price * sold_hours, 0.0) * before_default
     loss = _receivable_loss(book, share, paid, default_month)
     resale = book.resale_fraction * bought_back * price * (1.0 if book.survives_insolvency else before_default)
+    return MonthPaths(revenue * before_default, share, paid, capped, resale, loss, default_month)
+
+
+def _simulate_block(book: Book, shocks: Shocks, loadings: Loadings) -> PathResult:
+    months = _month_paths(book, shocks, loadings)
     return PathResult(
-        claims=paid.sum(axis=1),
-        present_value=paid @ book.pay_discount,
-        unvoided=capped.sum(axis=1),
-        share=share.sum(axis=1),
-        resale=resale @ book.discount,
-        receivable_loss=loss,
-        defaulted=default_month < months,
-        claims_by_month=paid.mean(axis=0),
-        share_by_month=share.mean(axis=0),
+        claims=months.claims.sum(axis=1),
+        present_value=months.claims @ book.pay_discount,
+        unvoided=months.unvoided.sum(axis=1),
+        share=months.share.sum(axis=1),
+        resale=months.resale @ book.discount,
+        receivable_loss=months.receivable_loss,
+        defaulted=months.default_month < months.claims.shape[1],
+        claims_by_month=months.claims.mean(axis=0),
+        share_by_month=months.share.mean(axis=0),
     )
 
 

@@ -140,7 +140,7 @@ def exit_fee(lock_in: LockIn, party: str, month_of_price: Decimal) -> tuple[Deci
 def lock_in_watch(frames: Frames, parks: Mapping[str, Sequence[ParkMonth]]) -> pl.DataFrame:
     """``credit.fct_lock_in_month``: one row per contract and month.
 
-    Reads ``intermediate.int_closes``, ``core.dim_contract``, ``core.dim_tranche``, ``core.dim_park`` and, where given,
+    Reads ``intermediate.int_closes``, ``core.dim_contract`` and, where given, ``core.dim_tranche``, ``core.dim_park``,
     ``raw.contract_term``, ``raw.collateral``, ``backstop.fct_backstop_month``, ``backstop.fct_backstop_cap_month``.
     The vendor's part of the operator's GPUs counts tranches under that vendor's contracts among all of the operator's
     parks. Leaving costs the operator its exit fee, the vendor the share of a year at the run rate, the lender the part
@@ -200,10 +200,11 @@ def lock_in_watch(frames: Frames, parks: Mapping[str, Sequence[ParkMonth]]) -> p
 
 def _installed(frames: Frames, contracts: pl.DataFrame) -> Callable[[Mapping[str, Any], date], tuple[int, int]]:
     """How many GPUs of an operator are energised on a day: under the contract's vendor, and in all."""
-    tranches = need(frames, "core.dim_tranche", "tranche_id", "contract_id", "park_id", "gpu_count", "energised_date")
-    parks = need(frames, "core.dim_park", "park_id", "operator_id").select("park_id", "operator_id")
+    tranches, parks = optional(frames, "core.dim_tranche"), optional(frames, "core.dim_park")
+    if tranches is None or parks is None:
+        return lambda _contract, _day: (0, 0)
     all_gpus = list(
-        tranches.join(parks, on="park_id", how="left")
+        tranches.join(parks.select("park_id", "operator_id"), on="park_id", how="left")
         .join(contracts.select("contract_id", "vendor_id"), on="contract_id", how="left")
         .select("operator_id", "vendor_id", "gpu_count", "energised_date")
         .iter_rows()

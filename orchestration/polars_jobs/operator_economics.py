@@ -14,9 +14,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
-from orchestration.polars_jobs.errors import wrong
+from orchestration.polars_jobs.errors import Array, wrong
 from orchestration.polars_jobs.frames import (
     Frames,
     add_months,
@@ -370,6 +371,23 @@ def _loans(frames: Frames, park_id: str, first: date) -> list[Loan]:
     ]
 
 
+def debt_service_ahead(frames: Frames, park_id: str, first: date, months: int) -> Array:
+    """Interest and principal due on all of a park's loans in each of ``months`` months from ``first`` on (T,); nothing
+    for a park without loans or without an energised tranche.
+    """
+    tranches = need(frames, "core.dim_tranche", "park_id", "energised_date").filter(pl.col("park_id") == park_id)
+    energised = tranches["energised_date"].drop_nulls()
+    out = np.zeros(months)
+    if not len(energised):
+        return out
+    for loan in _loans(frames, park_id, month_start(min(energised.to_list()))):
+        for row in loan_schedule(loan):
+            number = months_between(first, row.month)
+            if 0 <= number < months:
+                out[number] += row.interest + row.principal
+    return out
+
+
 def _operation(gpus: Sequence[tuple[int, date]], month: date, per_gpu_month: Decimal) -> Decimal:
     """Operation by GPUs and the days of the month on which they were energised."""
     whole = days_in_month(month)
@@ -398,15 +416,14 @@ def operator_economics(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
     Reads what :func:`park_months` reads, and ``core.dim_lease`` for the tenor gap and ``raw.token_advance`` for
     advances.
     """
-    parks = {
-        row["park_id"]: row for row in need(frames, "core.dim_park", "park_id", "operator_id").iter_rows(named=True)
-    }
+    table = optional(frames, "core.dim_park")
+    parks = {} if table is None else {row["park_id"]: row for row in table.iter_rows(named=True)}
     costs = optional(frames, "raw.park_economics")
     about = {row["park_id"]: row for row in costs.iter_rows(named=True)} if costs is not None else {}
     leases = optional(frames, "core.dim_lease")
     rows: list[dict[str, Any]] = []
     for park_id, months in park_months(frames, policy).items():
-        park, own = parks[park_id], about[park_id]
+        operator, own = parks.get(park_id, {}).get("operator_id"), about[park_id]
         term = weighted_lease_months(leases, park_id, [month.month for month in months])
         advances = _advances(frames, park_id)
         takes = [ZERO, ZERO, ZERO]
@@ -424,7 +441,7 @@ def operator_economics(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
                     term[number],
                     advance=sum((amount for day, amount in advances if day <= month_end(month.month)), ZERO),
                     about={
-                        "operator_id": park["operator_id"],
+                        "operator_id": operator,
                         "park_id": park_id,
                         "currency_code": own["currency_code"],
                         "evidence_grade": own["evidence_grade"],
@@ -491,24 +508,34 @@ def _row(
     }
 
 
+def lease_spans(leases: pl.DataFrame) -> list[tuple[date, date, int, float]]:
+    """First day, day after the last, GPUs and price of every version of a third party's lease that bills and ends: a
+    version holds until the next one takes over (``core.dim_lease``: valid_from, valid_to).
+    """
+    rows = leases.filter(
+        pl.col("status").is_in(["active", "ended"]) & (pl.col("customer_type") != "vendor_own_use")
+    ).with_columns(last=pl.min_horizontal("ends_at", "valid_to"))
+    columns = ["valid_from", "last", "gpu_count", "price_per_gpu_hour"]
+    return [
+        (first.date(), last.date(), int(gpus), float(price))
+        for first, last, gpus, price in rows.select(columns).iter_rows()
+        if last is not None
+    ]
+
+
 def weighted_lease_months(leases: pl.DataFrame | None, park_id: str, months: Sequence[date]) -> list[float | None]:
     """Weighted average lease term (WALT) of a park at each month's end: Σ remaining months × remaining value ÷ Σ
     remaining value, over the leases running then; None where none runs. A month is a twelfth of 365.25 days.
     """
     if leases is None:
         return [None] * len(months)
-    own = leases.filter((pl.col("park_id") == park_id) & pl.col("status").is_in(["active", "ended"]))
-    running = [
-        (starts.date(), ends.date(), float(gpus) * float(price))
-        for starts, ends, gpus, price in own.select(
-            "starts_at", "ends_at", "gpu_count", "price_per_gpu_hour"
-        ).iter_rows()
-        if ends is not None
-    ]
+    running = lease_spans(leases.filter(pl.col("park_id") == park_id))
     out: list[float | None] = []
     for month in months:
         end = month_end(month)
-        left = [((last - end).days / 30.4375, weight) for first, last, weight in running if first <= end < last]
+        left = [
+            ((last - end).days / 30.4375, gpus * price) for first, last, gpus, price in running if first <= end < last
+        ]
         value = sum(time * weight for time, weight in left)
         out.append(sum(time * time * weight for time, weight in left) / value if value > 0 else None)
     return out

@@ -1,7 +1,8 @@
 """The credit jobs in table groups: named input frames in, named output frames out, so that whoever calls them only
 reads and writes.
 
-Order: issuer → receivables → collections → credit_loss → backstop_worth → exposure → stress. Each group takes all
+Order: issuer → receivables → collections → credit_loss → backstop_worth → exposure → operator → stress → deals →
+metrics. Each group takes all
 frames made so far; frames are named as the tables that they come from. Input columns beyond those of the documented
 tables are ignored. All instants are UTC, money is Decimal(18, 2).
 
@@ -30,7 +31,13 @@ Inputs by group (name: columns read):
   ``ledger.fct_trial_balance_month``, ``raw.policy``.
 - exposure: what credit_loss gave; ``issuer.fct_issuer_quarter``; optional ``backstop.fct_backstop_cap_month``,
   ``core.dim_tranche``, ``raw.backstop_terms``.
-- stress: what backstop_worth and credit_loss read and gave, and ``raw.scenario`` (its rows without a weight).
+- operator: ``core.dim_park``, ``core.dim_tranche``, ``core.dim_contract``, ``raw.park_economics``; optional
+  ``raw.park_debt``, ``raw.covenant``, ``raw.collateral``, ``raw.token_advance``, ``raw.contract_term``,
+  ``core.dim_lease``, ``metering.fct_lease_revenue_day``, ``metering.fct_power_day``, ``metering.fct_capacity_day``,
+  ``revenue_share.fct_share_month``, ``backstop.fct_backstop_month``, ``backstop.fct_backstop_cap_month``.
+- stress: what backstop_worth, credit_loss and operator read and gave, and ``raw.scenario`` (its rows without a weight).
+- deals: what backstop_worth and operator read; ``raw.contract`` names the deals that are not booked.
+- metrics: what all groups gave, and ``revenue_share.fct_share_base_month``, ``revenue_share.fct_share_tier_month``.
 - issuer: ``raw.issuer_fact``; optional ``raw.vendor``.
 """
 
@@ -43,6 +50,8 @@ from orchestration.polars_jobs.allowance import allowance_rollforward, tie_out_a
 from orchestration.polars_jobs.backstop_liability import liabilities
 from orchestration.polars_jobs.backstop_worth import distribution, valuations
 from orchestration.polars_jobs.collections import collection_metrics
+from orchestration.polars_jobs.covenants import covenant_tests
+from orchestration.polars_jobs.deals import deal_comparison
 from orchestration.polars_jobs.expected_loss import closing_losses, covered_standards, credit_loss
 from orchestration.polars_jobs.exposure import concentrations, equity_by_month, exposures, members
 from orchestration.polars_jobs.frames import Frames, need, optional
@@ -55,7 +64,11 @@ from orchestration.polars_jobs.journal import (
     trial_balance,
     union_lines,
 )
+from orchestration.polars_jobs.lock_in import lock_in_watch
+from orchestration.polars_jobs.metrics import alerts, metric_catalogue, metric_months
 from orchestration.polars_jobs.money import MONEY
+from orchestration.polars_jobs.operator_economics import operator_economics, park_months
+from orchestration.polars_jobs.operator_stress import operator_books, reverse_stress
 from orchestration.polars_jobs.policies import CreditPolicy, policy_from_frame
 from orchestration.polars_jobs.provision_matrix import forward_scalars, historical_rates, provision_matrix
 from orchestration.polars_jobs.rate_sensitivity import rate_sensitivity
@@ -178,9 +191,41 @@ def exposure_group(frames: Frames) -> Outputs:
     }
 
 
+def operator_group(frames: Frames) -> Outputs:
+    """The operator's economics, its covenants, and what ties it to the vendor."""
+    policy = _policy(frames)
+    parks = park_months(frames, policy)
+    return {
+        "credit.fct_operator_economics_month": operator_economics(frames, policy),
+        "credit.fct_covenant_test_month": covenant_tests(frames, parks),
+        "credit.fct_lock_in_month": lock_in_watch(frames, parks),
+    }
+
+
 def stress_group(frames: Frames) -> Outputs:
-    """``credit.fct_stress_result``: the stress set on each contract's latest month."""
-    return {"credit.fct_stress_result": stress_results(frames, _policy(frames))}
+    """The stress set on each contract's latest month, and the levels at which covenants and caps break."""
+    policy = _policy(frames)
+    books = operator_books(frames, park_months(frames, policy))
+    return {
+        "credit.fct_stress_result": stress_results(frames, books, policy),
+        "credit.fct_reverse_stress": reverse_stress(books),
+    }
+
+
+def deals_group(frames: Frames) -> Outputs:
+    """``credit.fct_deal_comparison``: every contract and deal on every case."""
+    policy = _policy(frames)
+    return {"credit.fct_deal_comparison": deal_comparison(frames, park_months(frames, policy), policy)}
+
+
+def metrics_group(frames: Frames) -> Outputs:
+    """The forty-eight metrics, and the alerts that follow from them."""
+    months = metric_months(frames)
+    return {
+        "monitor.dim_metric": metric_catalogue(),
+        "monitor.fct_metric_month": months,
+        "monitor.fct_alert": alerts(months, need(frames, "intermediate.int_closes")),
+    }
 
 
 GROUPS = {
@@ -190,7 +235,10 @@ GROUPS = {
     "credit_loss": credit_loss_group,
     "backstop_worth": backstop_worth_group,
     "exposure": exposure_group,
+    "operator": operator_group,
     "stress": stress_group,
+    "deals": deals_group,
+    "metrics": metrics_group,
 }
 
 

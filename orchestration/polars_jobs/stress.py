@@ -32,8 +32,7 @@ from orchestration.polars_jobs.expected_loss import closing_losses, credit_loss
 from orchestration.polars_jobs.frames import Frames, make_frame, need, optional
 from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_shift
 from orchestration.polars_jobs.money import MONEY, money_from_estimate
-from orchestration.polars_jobs.operator_economics import park_months
-from orchestration.polars_jobs.operator_stress import OperatorBook, breaches_under, dscr_under, operator_books
+from orchestration.polars_jobs.operator_stress import OperatorBook, breaches_under, dscr_under
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes
 
@@ -64,10 +63,11 @@ STRESS_SCHEMA: dict[str, Any] = {
 }
 
 
-def stress_results(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
+def stress_results(frames: Frames, operators: Mapping[str, OperatorBook], policy: CreditPolicy) -> pl.DataFrame:
     """``credit.fct_stress_result``: one row per stress scenario (and the baseline), contract and its latest month.
 
-    Reads what ``backstop_worth`` and ``credit_loss`` read, and ``raw.scenario``. Amounts are expected, undiscounted,
+    Reads what ``backstop_worth`` and ``credit_loss`` read, and ``raw.scenario``; ``operators`` as of
+    ``operator_stress.operator_books``. Amounts are expected, undiscounted,
     over the months to the backstop's expiry; expected credit loss is that of the posted standard; dscr and
     covenant_breached are those of the operator's run rate under the drivers.
     """
@@ -78,7 +78,6 @@ def stress_results(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
     contracts = {
         row["contract_id"]: row for row in need(frames, "core.dim_contract", "contract_id").iter_rows(named=True)
     }
-    operators = operator_books(frames, park_months(frames, policy))
     latest = {close.contract_id: close for close in read_closes(need(frames, "intermediate.int_closes", "contract_id"))}
     rows: list[dict[str, Any]] = []
     for contract_id, close in sorted(latest.items()):
