@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -450,6 +451,44 @@ def verify(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def stress(
+    scenario: Annotated[Path, typer.Argument(help="A scenario of your own (YAML, as in scenarios/).", dir_okay=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Run a scenario of your own on the latest month of every contract, beside the baseline."""
+    settings = _settings_of_a_home()
+    manifest = _manifest(settings)
+    from ingest.terms.home import load_scenario  # noqa: PLC0415
+    from orchestration.what_if import stress_rows, write_rows  # noqa: PLC0415
+
+    wanted = load_scenario(scenario)
+    rows = stress_rows(settings, wanted)
+    target = write_rows(settings, str(manifest["as_of"]), f"stress-{wanted.scenario_id}", rows)
+    columns = ["contract_id", "scenario_id", "share_change_amount", "claim_change_amount"]
+    columns += ["expected_credit_loss_change_amount", "dscr", "covenant_breached", "null_reason"]
+    _show(rows.select(columns), target, as_json=as_json)
+
+
+@app.command()
+def compare(
+    deals: Annotated[
+        list[str] | None, typer.Argument(help="Contracts or deals to compare, or none; without any, all.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare deals on the same park, leases and paths: who takes what, at which risk, tied how fast."""
+    settings = _settings_of_a_home()
+    manifest = _manifest(settings)
+    from orchestration.what_if import compare_rows, write_rows  # noqa: PLC0415
+
+    rows = compare_rows(settings, deals or None)
+    target = write_rows(settings, str(manifest["as_of"]), "compare", rows)
+    columns = ["case_id", "deal_id", "contract_year", "vendor_take_amount", "vendor_risk_amount"]
+    columns += ["operator_take_amount", "lender_take_amount", "lender_shortfall_amount", "operator_exit_cost_amount"]
+    _show(rows.select(columns), target, as_json=as_json)
+
+
+@app.command()
 def serve(port: Annotated[int, typer.Option("--port", help="Port of the web server.")] = 3000) -> None:
     """Dagster's web server and daemon on this home: schedules, sensors, lineage."""
     settings = _settings_of_a_home()
@@ -557,6 +596,15 @@ def _end(outcome: Any) -> None:
     raise typer.Exit(EXIT_CHECK_FAILED if outcome.failed_checks else EXIT_FAILED)
 
 
+def _show(rows: Any, target: Path, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows.to_dicts(), indent=2, default=str))
+        return
+    amounts = [[f"{cell:,.2f}" if isinstance(cell, Decimal | float) else cell for cell in row] for row in rows.rows()]
+    out.print(_as_table(rows.columns, [["" if cell is None else cell for cell in row] for row in amounts]))
+    out.print(f"All rows: {target}", highlight=False)
+
+
 def _as_table(columns: list[str], rows: Any) -> Table:
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
@@ -593,7 +641,7 @@ def _guarded(command: Callable[[], None]) -> None:
     except Exception as error:
         if _State.debug or "--debug" in sys.argv:
             raise
-        bad_input = type(error).__name__ in {"TermsError", "ReferenceDataError"}
+        bad_input = type(error).__name__ in {"TermsError", "ReferenceDataError", "CreditInputError"}
         err.print(str(error) or type(error).__name__, style="red", highlight=False, markup=False)
         if not bad_input:
             err.print("(--debug shows the traceback)", style="dim")

@@ -321,6 +321,18 @@ def _policies(home: Path) -> Policies:
     return Policies.model_validate(merged) if merged else DEFAULTS
 
 
+def load_scenario(path: Path) -> Scenario:
+    """Read and check one scenario file, wherever it lies. Raises ``TermsError`` with file, line, key and remedy."""
+    loaded = _Loaded()
+    source = read_yaml(path, path.name)
+    if isinstance(source, Problem):
+        raise TermsError([source])
+    scenario = _validate(source, Scenario, loaded)
+    if scenario is None:
+        raise TermsError(loaded.problems)
+    return scenario
+
+
 def _scenarios(home: Path, loaded: _Loaded) -> dict[str, Scenario]:
     scenarios: dict[str, Scenario] = {}
     for source in _read_folder(home, "scenarios", loaded):

@@ -1,4 +1,6 @@
-"""The pure Polars jobs as assets: receivables → collections → credit loss → backstop's worth → exposure → stress."""
+"""The pure Polars jobs as assets: receivables → collections → credit loss → backstop's worth → exposure →
+operator → stress → deals → metrics.
+"""
 
 from collections.abc import Iterator
 
@@ -24,9 +26,15 @@ WAREHOUSE_INPUTS = (
     "staging.stg_credit_events",
     "staging.stg_leases",
     "core.dim_contract",
+    "core.dim_park",
+    "core.dim_lease",
     "core.dim_operator",
     "core.dim_tranche",
     "metering.fct_capacity_day",
+    "metering.fct_lease_revenue_day",
+    "metering.fct_power_day",
+    "revenue_share.fct_share_base_month",
+    "revenue_share.fct_share_tier_month",
     "revenue_share.fct_share_month",
     "backstop.fct_backstop_month",
     "backstop.fct_backstop_cap_month",
@@ -38,6 +46,11 @@ WAREHOUSE_INPUTS = (
     "raw.backstop_price",
     "raw.backstop_ramp",
     "raw.collateral",
+    "raw.contract_term",
+    "raw.covenant",
+    "raw.park_debt",
+    "raw.park_economics",
+    "raw.token_advance",
     "raw.default_rate",
     "raw.yield_curve",
     "raw.scenario",
@@ -54,7 +67,10 @@ TITLES = {
     "credit_loss": "Deriving credit loss and the allowance",
     "backstop_worth": "Simulating what the backstop may cost",
     "exposure": "Adding up exposure and concentration",
+    "operator": "Drawing the operators' cash flow and covenants",
     "stress": "Running the stress set",
+    "deals": "Comparing deals on the same paths",
+    "metrics": "Measuring what investors watch",
 }
 
 
@@ -81,7 +97,7 @@ def credit_group(group: str) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=f"credit_{group}",
-        group_name="credit" if group != "issuer" else "issuer",
+        group_name={"issuer": "issuer", "metrics": "monitor"}.get(group, "credit"),
         specs=[
             dg.AssetSpec(
                 _key(name),

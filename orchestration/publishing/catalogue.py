@@ -754,13 +754,287 @@ _STRESS = [
             ),
             "expected_credit_loss_change_amount": "Expected credit loss less that of the baseline; positive is worse.",
             "dscr": (
-                "Debt service coverage of the operator under the stress, a ratio; null where its economics are not "
-                "given."
+                "Debt service coverage of the operator's run rate (three months) under the stress, a ratio; null where "
+                "its economics are not given."
             ),
             "covenant_breached": (
                 "True where a covenant of the operator fails under the stress; null where its economics are not given."
             ),
             "null_reason": "Why dscr and covenant_breached are null; null where they have values.",
+        },
+    ),
+]
+
+_OPERATOR = [
+    _table(
+        "credit.fct_operator_economics_month",
+        "operator",
+        "operator_id park_id month",
+        (
+            "One row per operator, park and month. "
+            "The operator's cash flow as accrued, who took what of it, and the coverage of its debt, as known today; "
+            "costs and loans are those of the park's file, loans drawn in the month of the first energised tranche."
+        ),
+        (
+            "operator_id park_id month currency_code revenue_amount claim_income_amount share_amount power_amount "
+            "land_amount operation_amount cfads_amount interest_amount principal_amount debt_service_amount "
+            "debt_outstanding_amount collateral_value_amount floor_revenue_amount unrecouped_advance_amount "
+            "cumulative_vendor_take_amount cumulative_lender_take_amount cumulative_operator_take_amount dscr "
+            "dscr_null_reason dscr_before_share llcr llcr_null_reason ltv_fraction ltv_fraction_null_reason "
+            "floor_case_dscr floor_case_dscr_null_reason pledged_revenue_fraction pledged_revenue_fraction_null_reason "
+            "tenor_gap_months tenor_gap_months_null_reason evidence_grade"
+        ),
+        own={
+            "month": "Service month, in the zone of the park. First day of the month.",
+            "revenue_amount": "Net billed to all tenants of the park; positive is received.",
+            "claim_income_amount": "Claims on the vendor's backstop; positive is received.",
+            "share_amount": "The vendor's share; positive is paid.",
+            "power_amount": "Metered facility energy × tariff; positive is paid, null without a meter reading.",
+            "land_amount": "Land; positive is paid.",
+            "operation_amount": "Operation by GPU and days in service; positive is paid.",
+            "cfads_amount": (
+                "Cash flow available for debt service: revenue + claims − share − power − land − operation; null "
+                "without a meter reading."
+            ),
+            "interest_amount": "Interest of the month, nominal rate ÷ 12 of what was outstanding; positive is paid.",
+            "principal_amount": "Principal repaid in the month; positive is paid.",
+            "debt_service_amount": "Interest and principal; positive is paid.",
+            "debt_outstanding_amount": "Debt after the month's payment; positive is owed.",
+            "collateral_value_amount": (
+                "Value of the GPUs in service: policy hardware_price_per_gpu, straight line over hardware_life_months; "
+                "positive."
+            ),
+            "floor_revenue_amount": (
+                "What the backstop would pay if nothing were sold: (committed − deductible) × price, at most a monthly "
+                "cap; positive."
+            ),
+            "unrecouped_advance_amount": "Advances granted and not yet recouped; positive is owed to the vendor.",
+            "cumulative_vendor_take_amount": "Share less claims since the first month; negative where claims are more.",
+            "cumulative_lender_take_amount": "Debt service since the first month; positive.",
+            "cumulative_operator_take_amount": "CFADS less debt service since the first month; negative is a shortfall.",
+            "dscr": "Debt service coverage, CFADS ÷ debt service of the month, a ratio.",
+            "dscr_before_share": "The same before the vendor's share, a ratio; null where dscr is.",
+            "llcr": (
+                "Loan life coverage: present value, at the loans' mean rate, of the run rate's CFADS to the last "
+                "maturity ÷ debt outstanding, a ratio. The run rate is the mean of three months."
+            ),
+            "ltv_fraction": "Debt outstanding ÷ collateral value. Fraction of the value: 0 to 1, above 1 where debt is more.",
+            "floor_case_dscr": "Coverage by the backstop alone: (floor revenue − costs) ÷ debt service, a ratio.",
+            "pledged_revenue_fraction": (
+                "(Share + debt service) ÷ revenue: what of revenue is spoken for. Fraction of revenue: 0 to 1, above 1 "
+                "where it is more."
+            ),
+            "tenor_gap_months": "Months to the last maturity less the weighted average lease term. In months.",
+            "evidence_grade": "Weakest grade of the park's economics: P, S1, S2 or assumed.",
+        },
+    ),
+    _table(
+        "credit.fct_covenant_test_month",
+        "operator",
+        "contract_id covenant_id month",
+        (
+            "One row per contract, covenant and month. "
+            "Every covenant in force and known at the close, measured each month; it bites in months that end its period."
+        ),
+        (
+            "contract_id covenant_id month metric operator threshold lookback_months value value_null_reason headroom "
+            "headroom_change months_to_breach is_tested passed cure_days consequence"
+        ),
+        own={
+            "covenant_id": "Covenant as the contract names it.",
+            "metric": "What is watched: dscr, llcr, ltv, min_occupancy, leverage and others; a ratio or fraction.",
+            "operator": "How the value must stand to the threshold: >=, >, <= or <.",
+            "threshold": "Threshold in the metric's own unit.",
+            "lookback_months": "Months over which the value is taken: as agreed, else those of its period. In months.",
+            "value": "Value in the metric's own unit, as known today; null where it cannot be measured.",
+            "headroom": "Distance from the threshold on the right side, in the metric's unit; negative is a breach.",
+            "headroom_change": "Headroom less that of the last month measured; negative is worse.",
+            "months_to_breach": "Headroom ÷ its fall over the last month; 0 in breach, null where it does not fall. In months.",
+            "is_tested": "True where the covenant's period (month, calendar quarter, calendar year) ends.",
+            "passed": "True where the value meets the test; null where there is no value.",
+            "cure_days": "Days to cure a breach, as agreed; null where none are. In days.",
+            "consequence": "What a breach brings: sweep, lockup, step_up or default.",
+        },
+    ),
+    _table(
+        "credit.fct_lock_in_month",
+        "operator",
+        "contract_id month",
+        (
+            "One row per contract and month. "
+            "What ties the operator to its vendor under the terms in force at the close, and what leaving would cost."
+        ),
+        (
+            "contract_id month operator_id vendor_id exclusivity_in_force exclusivity_scope exclusivity_months_left "
+            "purchase_quota_fraction vendor_gpu_fraction gpus_under_exclusivity_count revenue_under_exclusivity_amount "
+            "pledged_amount pledge_to_revenue_fraction exit_right_count operator_exit_cost_amount "
+            "operator_exit_cost_null_reason vendor_exit_cost_amount vendor_exit_cost_null_reason "
+            "lender_exit_cost_amount lender_exit_cost_null_reason portability_obligation currency_code"
+        ),
+        own={
+            "vendor_id": "Vendor of the contract; key of core.dim_vendor.",
+            "exclusivity_in_force": "True where the operator may not use other vendors' hardware in the scope.",
+            "exclusivity_scope": "What is exclusive, as the contract says; null without exclusivity.",
+            "exclusivity_months_left": "Months to the end of exclusivity; null without an end. In months.",
+            "purchase_quota_fraction": "Part of purchases that must come from the vendor; null where none is agreed.",
+            "vendor_gpu_fraction": "GPUs in service under this vendor's contracts ÷ all of the operator's.",
+            "gpus_under_exclusivity_count": "GPUs in service that exclusivity binds. A count.",
+            "revenue_under_exclusivity_amount": "Revenue of the month that exclusivity binds; positive.",
+            "pledged_amount": "Collateral after haircut; positive.",
+            "pledge_to_revenue_fraction": (
+                "Pledged ÷ twelve times the month's revenue. Fraction of revenue: 0 to 1, above 1 where it is more."
+            ),
+            "exit_right_count": "Exit rights agreed. A count.",
+            "operator_exit_cost_amount": (
+                "Fee of the operator's exit right, where stated in months of buy-back price on the installed capacity; "
+                "positive is paid."
+            ),
+            "operator_exit_cost_null_reason": "Why operator_exit_cost_amount is null; null where it has a value.",
+            "vendor_exit_cost_amount": "Share of a year at the mean of the last twelve months: what the vendor gives up.",
+            "vendor_exit_cost_null_reason": "Why vendor_exit_cost_amount is null; null where it has a value.",
+            "lender_exit_cost_amount": "Debt that the backstop's maximum stood behind; positive.",
+            "lender_exit_cost_null_reason": "Why lender_exit_cost_amount is null; null where it has a value.",
+            "portability_obligation": "obliged, waived or not agreed: whether who leaves takes data and workloads along.",
+        },
+    ),
+]
+
+_REVERSE = [
+    _table(
+        "credit.fct_reverse_stress",
+        "stress",
+        "contract_id month target driver",
+        (
+            "One row per contract, its latest month, target and driver. "
+            "The level of one driver alone at which a covenant or a cap of the backstop breaks, on the run rate of the "
+            "last three months."
+        ),
+        "contract_id month target driver level null_reason value_today threshold",
+        own={
+            "target": "covenant:<covenant_id>, period_cap (a month) or lifetime_cap (the run rate to expiry).",
+            "driver": (
+                "price_change_fraction, occupancy_change_fraction, power_price_multiple or rate_shift_bp, as in scenarios."
+            ),
+            "level": "Level of the driver at which the target breaks, in the driver's unit.",
+            "null_reason": "Why there is no level: broken today, does not break in the range searched, or not measured.",
+            "value_today": "The covenant's value or the claims at the run rate, in the target's unit.",
+            "threshold": "Where it breaks, in the target's unit.",
+        },
+    ),
+]
+
+_DEALS = [
+    _table(
+        "credit.fct_deal_comparison",
+        "deals",
+        "case_id deal_id contract_year",
+        (
+            "One row per case, deal and contract year ahead. "
+            "The park, leases and random numbers of a booked contract under its own and other terms, undiscounted; the "
+            "hardware sale is the same under all deals and stands in none."
+        ),
+        (
+            "case_id deal_id contract_year vendor_id month months path_count revenue_amount vendor_take_amount "
+            "vendor_share_amount vendor_claim_amount vendor_risk_amount operator_take_amount operator_risk_amount "
+            "lender_take_amount lender_shortfall_amount lender_shortfall_probability take_null_reason "
+            "effective_take_fraction lock_in_score_components exclusivity_in_force purchase_quota_fraction "
+            "pledged_amount vendor_exit_cost_amount operator_exit_cost_amount operator_exit_cost_null_reason "
+            "lender_exit_cost_amount currency_code"
+        ),
+        own={
+            "case_id": "Booked contract whose park, leases and paths are used; key of core.dim_contract.",
+            "deal_id": "Contract or deal whose terms are used, or none: no share and no backstop.",
+            "contract_year": "Year of the case's contract, from 1; the first shown may be cut by the close.",
+            "vendor_id": "Vendor of the deal; null for none.",
+            "month": "Latest month of the case, after which the paths begin. First day of the month.",
+            "months": "Months of the year that lie ahead. In months.",
+            "revenue_amount": "Mean of what tenants pay until the operator's default; positive.",
+            "vendor_take_amount": "Mean of share + resale − claims − loss on the receivable; negative is a loss.",
+            "vendor_share_amount": "Mean share; positive.",
+            "vendor_claim_amount": "Mean claims after caps; positive is paid out.",
+            "vendor_risk_amount": "Mean of the vendor's loss (less its take) on the worst 1 % of paths; negative is a gain.",
+            "operator_take_amount": (
+                "Mean of revenue − share + claims − costs at the run rate − debt service; negative is a shortfall."
+            ),
+            "operator_risk_amount": "Mean of the operator's shortfall on the worst 1 % of paths; negative is a surplus.",
+            "lender_take_amount": "Debt service due in the year; positive.",
+            "lender_shortfall_amount": "Mean of what cash flow leaves unpaid of it; positive.",
+            "lender_shortfall_probability": "Part of the paths on which anything is left unpaid. Probability, 0 to 1.",
+            "take_null_reason": "Why the operator's and lender's figures are null; null where they have values.",
+            "effective_take_fraction": "Vendor take ÷ revenue; negative where the vendor pays. Fraction of revenue: 0 to 1.",
+            "lock_in_score_components": "Exclusivity, quota, pledge, exit rights and portability of the deal, as JSON.",
+            "exclusivity_in_force": "True where the deal binds the operator to the vendor's hardware.",
+            "purchase_quota_fraction": "Part of purchases that must come from the vendor; null where none is agreed.",
+            "pledged_amount": "Collateral of the deal after haircut; positive.",
+            "vendor_exit_cost_amount": "Expected share ahead, which leaving would cost the vendor; positive.",
+            "operator_exit_cost_amount": "Exit fee; where no exit right is agreed, the expected claims ahead; positive.",
+            "operator_exit_cost_null_reason": "Why operator_exit_cost_amount is null; null where it has a value.",
+            "lender_exit_cost_amount": "Expected claims ahead that stand behind the debt, at most the debt; positive.",
+        },
+    ),
+]
+
+_METRICS = [
+    _table(
+        "monitor.dim_metric",
+        "metrics",
+        "metric",
+        "One row per metric. Forty-eight numbers; where one holds several figures, each has a name of its own.",
+        "metric metric_no title formula unit better source",
+        own={
+            "metric": "Name of the metric, its unit last.",
+            "metric_no": "Number in the list of forty-eight, 1 to 48.",
+            "title": "Name for readers.",
+            "formula": "How it is computed, in words.",
+            "unit": "Unit of the value; currency is that of the row's currency_code.",
+            "better": "up, down or none: which way is good for the vendor's investor.",
+            "source": "Where the formula comes from.",
+        },
+    ),
+    _table(
+        "monitor.fct_metric_month",
+        "metrics",
+        "metric entity_level entity_id month",
+        (
+            "One row per metric, level, entity and month. "
+            "The programme's ratios are ratios of sums, never means of ratios; lease books and economics are as known "
+            "today."
+        ),
+        "metric entity_level entity_id month value null_reason evidence_grade currency_code",
+        own={
+            "metric": "Metric; key of monitor.dim_metric.",
+            "entity_level": "park, contract, programme or issuer.",
+            "entity_id": "Park, contract or issuer; programme for the programme.",
+            "month": "Month that closes; for an issuer that in which its quarter ends. First day of the month.",
+            "value": "Value, in the unit of monitor.dim_metric.",
+            "null_reason": "Why there is no value; null where there is one.",
+            "evidence_grade": (
+                "Grade of the weakest thing the figure rests on: P, S1, V, I, S2, or assumed (policies, simulated feeds)."
+            ),
+            "currency_code": "ISO 4217 code where the value is money; null otherwise.",
+        },
+    ),
+    _table(
+        "monitor.fct_alert",
+        "metrics",
+        "alert_id",
+        (
+            "One row per rule, entity and unbroken run of months on the wrong side of it. "
+            "Months without a figure neither raise nor clear."
+        ),
+        "alert_id metric entity_level entity_id month rule severity value threshold raised_at cleared_at",
+        own={
+            "alert_id": "Metric, rule, level, entity and first month.",
+            "metric": "Metric that is watched; key of monitor.dim_metric.",
+            "entity_level": "park, contract, programme or issuer.",
+            "entity_id": "Park, contract or issuer; programme for the programme.",
+            "month": "First month on the wrong side. First day of the month.",
+            "rule": "What went wrong, in words.",
+            "severity": "critical or warning.",
+            "value": "Value in that month, in the unit of monitor.dim_metric.",
+            "threshold": "Threshold, in the same unit.",
+            "raised_at": "Close of that month. Instant, UTC.",
+            "cleared_at": "Close of the first month after it on the right side; null while it lasts. Instant, UTC.",
         },
     ),
 ]
@@ -934,7 +1208,8 @@ _DBT = [
 TABLES: dict[str, Table] = {
     table.name: table
     for part in (
-        _ISSUER, _RECEIVABLES, _COLLECTIONS, _CREDIT_LOSS, _BACKSTOP_WORTH, _EXPOSURE, _STRESS, _QUALITY, _DBT
+        _ISSUER, _RECEIVABLES, _COLLECTIONS, _CREDIT_LOSS, _BACKSTOP_WORTH, _EXPOSURE, _OPERATOR, _STRESS, _REVERSE, _DEALS,
+        _METRICS, _QUALITY, _DBT
     )
     for table in part
 }  # fmt: skip

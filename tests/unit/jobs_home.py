@@ -433,3 +433,115 @@ def lease(lease_id: str, gpus: int, first: date, last: date, price: str = "2.50"
         "content_hash": lease_id,
         **over,
     }
+
+
+def economics(frames: dict[str, pl.DataFrame], months: list[date], **covenants: Any) -> dict[str, pl.DataFrame]:
+    """The home with backstop, and its park's round figures: 10,000 a day billed to one tenant, 20,000 kWh a day at 100 per
+    MWh, 30,000 land a month, 10 a GPU and month, a loan of 1.2m at 12 % repaid evenly over 24 months from the first
+    energised month on; 90 % of the available hours leased. Covenants on DSCR and LTV unless given.
+    """
+    key = {"contract_id": CONTRACT, "amendment_id": "original", "valid_from": date(2026, 10, 1)}
+    days = [month + timedelta(days=number) for month in months for number in range((month_end(month) - month).days + 1)]
+    agreed = covenants.get(
+        "covenants", [("dscr", "dscr", ">=", "1.30", "quarter"), ("ltv", "ltv", "<=", "0.80", "year")]
+    )
+    spans = {"valid_from": at(date(2026, 10, 1), 0), "valid_to": at(date(2031, 1, 1), 0)}
+    return {
+        **frames,
+        "core.dim_park": pl.DataFrame(
+            [{"park_id": "sharon-au-1", "operator_id": "sharon-ai", "currency_code": "USD", "is_simulated": False}]
+        ),
+        "core.dim_lease": pl.DataFrame([{**lease("L1", 1800, date(2026, 10, 1), date(2031, 1, 1)), **spans}]),
+        "raw.park_economics": pl.DataFrame(
+            [
+                {
+                    "park_id": "sharon-au-1",
+                    "tariff_per_mwh": D("100"),
+                    "land_per_month": D("30000.00"),
+                    "operation_per_gpu_month": D("10"),
+                    "currency_code": "USD",
+                    "evidence_grade": "assumed",
+                }
+            ]
+        ),
+        "raw.park_debt": pl.DataFrame(
+            [
+                {
+                    "park_id": "sharon-au-1",
+                    "lender": "bank",
+                    "principal": D("1200000.00"),
+                    "rate": D("0.12"),
+                    "floating": True,
+                    "amortisation": "linear",
+                    "maturity": date(2028, 10, 31),
+                }
+            ]
+        ),
+        "raw.covenant": pl.DataFrame(
+            [
+                {
+                    **key,
+                    "recorded_at": at(date(2026, 6, 12)),
+                    "covenant_id": name,
+                    "metric": metric,
+                    "operator": operator,
+                    "threshold": D(threshold),
+                    "test_frequency": frequency,
+                    "lookback_months": None,
+                    "cure_days": None,
+                    "consequence": "sweep",
+                }
+                for name, metric, operator, threshold, frequency in agreed
+            ],
+            schema_overrides={"lookback_months": pl.Int32, "cure_days": pl.Int32},
+        ),
+        "metering.fct_lease_revenue_day": pl.DataFrame(
+            [
+                {
+                    "lease_id": "L1",
+                    "service_date": day,
+                    "park_id": "sharon-au-1",
+                    "contract_id": CONTRACT,
+                    "customer_type": "third_party",
+                    "billed_gpu_hours": D("4000"),
+                    "net_billed_amount": D("10000"),
+                }
+                for day in days
+            ]
+        ),
+        "metering.fct_power_day": pl.DataFrame(
+            [
+                {
+                    "park_id": "sharon-au-1",
+                    "service_date": day,
+                    "facility_energy_kwh": D("20000"),
+                    "it_energy_kwh": D("16000"),
+                }
+                for day in days
+            ]
+        ),
+        "metering.fct_capacity_day": pl.DataFrame(
+            [
+                {
+                    "tranche_id": "sharon-au-1-a",
+                    "park_id": "sharon-au-1",
+                    "service_date": day,
+                    "installed_gpu_hours": D("48000"),
+                    "available_gpu_hours": D("48000"),
+                    "leased_gpu_hours": D("43200"),
+                    "busy_gpu_hours": D("21600"),
+                }
+                for day in days
+            ]
+        ),
+        "raw.contract": pl.DataFrame(
+            [
+                {
+                    "contract_id": CONTRACT,
+                    "vendor_id": "nvidia",
+                    "service_commencement_date": date(2026, 10, 1),
+                    "expiry_date": date(2032, 9, 30),
+                }
+            ]
+        ),
+    }

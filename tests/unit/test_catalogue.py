@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from jobs_home import UTC_TIME, D, backstop, event, home, invoice, lease, month_list, payment
+from jobs_home import UTC_TIME, D, backstop, economics, event, home, invoice, lease, month_list, payment
 from ruamel.yaml import YAML
 
 from ingest import manifest, mending, quarantine
@@ -41,6 +41,7 @@ def _frames():
             accruals={date(2027, 2, 1): "50.00"}, policy={"path_count": "200"}, provisional=1,
         )
     )  # fmt: skip
+    frames = economics(frames, MONTHS)
     scenarios = [("good", D("0.7"), "systematic_factor", D("0.5")), ("bad", D("0.3"), "pd_multiple", D("1.5"))]
     scenarios.append(("slump", None, "occupancy_change_fraction", D("-0.3")))
     facts = [("stockholders_equity", "228984"), ("revenue", "96221"), ("accounts_receivable_net", "63059")]

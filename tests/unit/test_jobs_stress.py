@@ -99,7 +99,7 @@ def test_a_delivery_that_slips_is_not_claimed_for_while_it_is_away(rows):
 
 def test_what_needs_the_operators_economics_is_null_with_that_reason(rows):
     assert rows["power"]["dscr"] is None
-    assert rows["power"]["null_reason"] == "needs the operator's economics"
+    assert rows["power"]["null_reason"] == "the park's economics are not given"
 
 
 def test_a_driver_out_of_range_is_an_error():

@@ -1,0 +1,496 @@
+"""The operator's economics, covenants, reverse stress, lock-in, deals and metrics on a park of round figures."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+import pytest
+from jobs_home import CONTRACT, backstop, closes, economics, event, home, invoice, lease, month_list
+
+from orchestration.polars_jobs import covenants, deals, lock_in, metrics, operator_stress
+from orchestration.polars_jobs import operator_economics as operator
+from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.metric_catalogue import METRICS
+from orchestration.polars_jobs.policies import CreditPolicy
+from orchestration.polars_jobs.programme import run_all
+
+D = Decimal
+MONTHS = month_list(date(2027, 10, 1), 3)
+OCT, NOV, DEC = MONTHS
+POLICY = {"path_count": "400", "hardware_price_per_gpu": "1000", "hardware_life_months": "100"}
+KEY = {"contract_id": CONTRACT, "amendment_id": "original"}
+
+
+def share_terms(contract_id: str, tiers: list[tuple[int, int | None, str]], **over):
+    terms = {
+        "contract_id": contract_id,
+        "share_id": "share",
+        "amendment_id": "original",
+        "valid_from": date(2026, 10, 1),
+        "recorded_at": datetime(2026, 6, 12, tzinfo=UTC),
+        "share_basis": "pct_of_base",
+        "floor_price_per_gpu_hour": None,
+        "statement_due_days": 15,
+        "payment_terms_days": 60,
+        **over,
+    }
+    rows = [
+        {
+            **{name: terms[name] for name in ("contract_id", "share_id", "amendment_id")},
+            "tier_no": number,
+            "axis": "contract_month",
+            "from_month": first,
+            "to_month": last,
+            "rate": D(rate),
+        }
+        for number, (first, last, rate) in enumerate(tiers, start=1)
+    ]
+    return terms, rows
+
+
+def park(**over):
+    """The park of round figures with a share of 20 % that falls to 10 % in contract month 25, and a rival deal."""
+    frames = economics(
+        backstop(home(MONTHS, [invoice(date(2027, 9, 1), "60000.00")], policy=POLICY, **over.pop("home", {}))),
+        MONTHS,
+        **over,
+    )
+    own, own_tiers = share_terms(CONTRACT, [(1, 24, "0.20"), (25, None, "0.10")])
+    rival, rival_tiers = share_terms("rival", [(1, None, "0.05")])
+    schema = {"floor_price_per_gpu_hour": pl.Decimal(18, 9)}
+    frames["raw.share_terms"] = pl.DataFrame([own, rival], schema_overrides=schema)
+    frames["raw.share_tier"] = pl.DataFrame([*own_tiers, *rival_tiers])
+    rival_backstop = frames["raw.backstop_terms"].with_columns(
+        contract_id=pl.lit("rival"), committed_fraction=pl.lit(D("1.00"))
+    )
+    frames["raw.backstop_terms"] = pl.concat([frames["raw.backstop_terms"], rival_backstop], how="vertical_relaxed")
+    for name in ("raw.backstop_price", "raw.backstop_ramp"):
+        frames[name] = pl.concat([frames[name], frames[name].with_columns(contract_id=pl.lit("rival"))])
+    rival_contract = {"contract_id": "rival", "vendor_id": "amd", "service_commencement_date": date(2026, 10, 1)}
+    frames["raw.contract"] = pl.concat(
+        [frames["raw.contract"], pl.DataFrame([{**rival_contract, "expiry_date": date(2032, 9, 30)}])]
+    )
+    terms = [("exclusivity", "vendor", "amd"), ("exclusivity", "scope", "all"), ("exclusivity", "ends", "2030-09-30")]
+    terms += [("exclusivity", "purchase_quota_pct", "0.80"), ("exit_rights", "1.party", "operator")]
+    terms += [("exit_rights", "1.fee_formula", "six months of buy-back price on the capacity")]
+    frames["raw.contract_term"] = pl.DataFrame(
+        [
+            {
+                "contract_id": "rival",
+                "instrument": instrument,
+                "term": term,
+                "valid_from": date(2026, 10, 1),
+                "valid_to": date(2032, 9, 30),
+                "recorded_at": datetime(2026, 6, 12, tzinfo=UTC),
+                "value_text": value,
+                "evidence_grade": "assumed",
+            }
+            for instrument, term, value in terms
+        ]
+    )
+    frames["revenue_share.fct_share_month"] = pl.DataFrame(
+        [
+            {
+                "contract_id": CONTRACT,
+                "service_month": month,
+                "effective_rate": D("0.20"),
+                "share_amount": D("62000.00"),
+                "base_amount": D("310000"),
+                "recouped_amount": D("0.00"),
+            }
+            for month in MONTHS
+        ]
+    )
+    frames["backstop.fct_backstop_month"] = pl.DataFrame(
+        [
+            {
+                "contract_id": CONTRACT,
+                "tranche_id": "sharon-au-1-a",
+                "service_month": month,
+                "installed_gpu_hours": D("1488000"),
+                "committed_gpu_hours": D("1264800"),
+                "excluded_gpu_hours": D("0"),
+                "third_party_gpu_hours": D("1339200"),
+                "vendor_use_gpu_hours": D("0"),
+                "unsold_gpu_hours": D("0"),
+                "deductible_gpu_hours": D("0"),
+                "claim_gpu_hours": D("0"),
+                "buyback_price_per_gpu_hour": D("2.33"),
+                "claim_amount": D("0.00"),
+            }
+            for month in MONTHS
+        ]
+    )
+    return {**frames, **over.get("frames", {})}
+
+
+# --- loans ----------------------------------------------------------------------------------------
+
+
+def loan(amortisation, rate=0.12, principal=1200.0):
+    return operator.Loan("bank", principal, rate, False, amortisation, date(2027, 1, 1), date(2028, 1, 15))
+
+
+def test_a_linear_loan_repays_equal_parts_and_an_annuity_pays_equal_sums():
+    linear = operator.loan_schedule(loan("linear"))
+    assert [row.principal for row in linear] == [100.0] * 12
+    assert (linear[0].month, linear[0].interest, linear[1].interest) == (date(2027, 2, 1), 12.0, 11.0)
+    level = [row.interest + row.principal for row in operator.loan_schedule(loan("annuity"))]
+    assert level == pytest.approx([1200 * 0.01 / (1 - 1.01**-12)] * 12)
+    bullet = operator.loan_schedule(loan("bullet"))
+    assert [row.principal for row in bullet] == [0.0] * 11 + [1200.0]
+
+
+@pytest.mark.parametrize("amortisation", ["linear", "annuity", "bullet"])
+def test_a_loan_is_worth_its_payments_at_its_own_rate_and_ends_at_nought(amortisation):
+    rows = operator.loan_schedule(loan(amortisation, rate=0.07))
+    value = sum((row.interest + row.principal) / (1 + 0.07 / 12) ** number for number, row in enumerate(rows, start=1))
+    assert value == pytest.approx(1200.0)
+    assert rows[-1].outstanding == 0.0
+    assert sum(row.principal for row in rows) == pytest.approx(1200.0)
+
+
+def test_a_loan_that_cannot_be_is_refused_with_its_lenders_name():
+    with pytest.raises(CreditInputError, match="obligor bank: amortisation is 'balloon'"):
+        operator.loan_schedule(loan("balloon"))
+    with pytest.raises(CreditInputError, match="obligor bank: principal"):
+        operator.loan_schedule(loan("linear", principal=-1.0))
+
+
+def test_loan_life_coverage_of_cash_flows_that_equal_debt_service_is_one():
+    rows = operator.loan_schedule(loan("annuity"))
+    flows = [row.interest + row.principal for row in rows]
+    assert operator.loan_life_coverage(flows, 0.12, 1200.0) == pytest.approx(1.0)
+    assert operator.loan_life_coverage(flows, 0.12, 0.0) is None
+
+
+def test_hardware_loses_its_value_evenly_and_never_below_nought():
+    assert [operator.straight_line_value(100.0, age, 50) for age in (-1, 0, 25, 50, 60)] == [100, 100, 50, 0, 0]
+
+
+# --- economics ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def out():
+    return run_all(park())
+
+
+def of_month(frame, month):
+    return frame.filter(pl.col("month") == month).row(0, named=True)
+
+
+def test_the_operators_month_by_hand(out):
+    """31 days: 310,000 − 62,000 share − 62,000 power − 30,000 land − 20,000 operation = 136,000; loan in its 14th month:
+    50,000 and 1 % of 550,000.
+    """
+    row = of_month(out["credit.fct_operator_economics_month"], DEC)
+    assert (row["revenue_amount"], row["share_amount"], row["power_amount"]) == (D(310_000), D(62_000), D(62_000))
+    assert (row["land_amount"], row["operation_amount"], row["cfads_amount"]) == (D(30_000), D(20_000), D(136_000))
+    assert (row["interest_amount"], row["principal_amount"], row["debt_outstanding_amount"]) == (
+        D(5_500),
+        D(50_000),
+        D(500_000),
+    )
+    assert row["dscr"] == pytest.approx(136_000 / 55_500)
+    assert row["dscr_before_share"] == pytest.approx(198_000 / 55_500)
+    # 2,000 GPUs at 1,000 each, fourteen of a hundred months gone.
+    assert row["collateral_value_amount"] == D(1_720_000)
+    assert row["ltv_fraction"] == pytest.approx(500_000 / 1_720_000)
+    # 95 % of the committed hours at 2.33, less costs of 112,000.
+    assert row["floor_revenue_amount"] == D("2799634.80")
+    assert row["floor_case_dscr"] == pytest.approx((2_799_634.80 - 112_000) / 55_500)
+    assert row["pledged_revenue_fraction"] == pytest.approx((62_000 + 55_500) / 310_000)
+
+
+def test_who_took_what_adds_up_to_revenue_less_costs(out):
+    rows = out["credit.fct_operator_economics_month"].filter(pl.col("month") <= DEC).sort("month")
+    last = rows.row(-1, named=True)
+    taken = sum(last[f"cumulative_{who}_take_amount"] for who in ("vendor", "lender", "operator"))
+    costs = rows.select(pl.sum_horizontal(pl.col("power_amount", "land_amount", "operation_amount")).sum()).item()
+    revenue = rows["revenue_amount"].sum()
+    known = rows.filter(pl.col("power_amount").is_null()).height
+    assert taken == revenue - costs
+    assert known > 0, "the months before metering have land and debt, and no power"
+
+
+def test_a_month_without_a_meter_reading_has_no_cash_flow_and_says_why(out):
+    row = of_month(out["credit.fct_operator_economics_month"], date(2027, 9, 1))
+    assert row["cfads_amount"] is None
+    assert row["dscr_null_reason"] == row["llcr_null_reason"] == "no meter reading of the month"
+
+
+def test_a_park_without_economics_has_no_rows():
+    frames = park()
+    del frames["raw.park_economics"]
+    assert run_all(frames)["credit.fct_operator_economics_month"].is_empty()
+
+
+# --- covenants ------------------------------------------------------------------------------------
+
+
+def test_a_quarters_coverage_sums_cash_flow_and_debt_service_over_it(out):
+    tests = out["credit.fct_covenant_test_month"].filter(pl.col("covenant_id") == "dscr")
+    row = of_month(tests, DEC)
+    flows = [136_000, 128_000, 136_000]
+    service = [56_500, 56_000, 55_500]
+    assert row["value"] == pytest.approx(sum(flows) / sum(service))
+    assert row["headroom"] == pytest.approx(row["value"] - 1.30)
+    assert (row["is_tested"], row["passed"], row["lookback_months"]) == (True, True, 3)
+    assert of_month(tests, NOV)["is_tested"] is False
+    assert of_month(tests, OCT)["value_null_reason"] == "no meter reading of a month in the window"
+    assert of_month(tests, OCT)["passed"] is None
+
+
+def test_headroom_is_positive_on_the_right_side_of_every_operator():
+    for sign, value, room, passed in (
+        (">=", 1.3, 0.0, True),
+        (">", 1.3, 0.0, False),
+        ("<=", 0.9, 0.4, True),
+        ("<", 1.4, -0.1, False),
+    ):
+        assert covenants.headroom(value, sign, 1.3) == pytest.approx(room)
+        assert covenants.passes(value, sign, 1.3) is passed
+    with pytest.raises(CreditInputError):
+        covenants.headroom(1.0, "==", 1.0)
+
+
+def test_a_covenant_counts_once_it_is_known():
+    frames = park()
+    late = frames["raw.covenant"].with_columns(recorded_at=pl.lit(datetime(2027, 12, 20, tzinfo=UTC)))
+    tests = run_all({**frames, "raw.covenant": late})["credit.fct_covenant_test_month"]
+    assert tests["month"].unique().to_list() == [DEC]
+
+
+def test_what_no_feed_tells_is_neither_passed_nor_failed():
+    tests = run_all(park(covenants=[("cash", "min_liquidity", ">=", "1", "month")]))["credit.fct_covenant_test_month"]
+    assert set(tests["passed"].to_list()) == {None}
+    assert set(tests["value_null_reason"].to_list()) == {"no feed tells min_liquidity"}
+
+
+# --- reverse stress -------------------------------------------------------------------------------
+
+
+def test_reverse_stress_finds_the_price_fall_at_which_coverage_is_1_30(out):
+    rows = out["credit.fct_reverse_stress"]
+    level = rows.filter((pl.col("target") == "covenant:dscr") & (pl.col("driver") == "price_change_fraction"))["level"][
+        0
+    ]
+    # Run rate: revenue r, share 62,000 and costs 112,000 − (power of a shorter November); at f: 0.8 r (1 + f) − costs = 1.3 × service.
+    books = operator_stress.operator_books(park(), operator.park_months(park(), CreditPolicy(POLICY)))
+    month = operator.run_rate(books[CONTRACT].months)
+    kept = float(month.revenue - month.share)
+    expected = (1.30 * float(month.debt_service) + float(month.costs)) / kept - 1
+    assert level == pytest.approx(expected, abs=1e-6)
+    assert operator_stress.covenant_value(
+        books[CONTRACT], books[CONTRACT].covenants[0], {"price_change_fraction": level}
+    ) == pytest.approx(1.30, abs=1e-6)
+
+
+def test_reverse_stress_says_what_never_breaks_and_what_is_broken(out):
+    rows = out["credit.fct_reverse_stress"]
+    power = rows.filter((pl.col("target") == "covenant:ltv") & (pl.col("driver") == "power_price_multiple"))
+    assert power["null_reason"].to_list() == ["does not break up to 100"]
+    broken = run_all(park(covenants=[("dscr", "dscr", ">=", "9", "quarter")]))["credit.fct_reverse_stress"]
+    assert set(broken.filter(pl.col("target") == "covenant:dscr")["null_reason"].to_list()) == {"broken today"}
+
+
+def test_a_fall_of_occupancy_brings_claims_at_the_run_rate_up_to_the_monthly_cap():
+    books = operator_stress.operator_books(park(), {})
+    book = books[CONTRACT]
+    assert operator_stress.claims_at(book, 1.0) == 0.0
+    # Nothing sold: committed less 5 % of it, at 2.33.
+    assert operator_stress.claims_at(book, 0.0) == pytest.approx(1_264_800 * 0.95 * 2.33)
+    capped = operator_stress.OperatorBook(**{**book.__dict__, "period_cap": 1e6})
+    assert operator_stress.claims_at(capped, 0.0) == 1e6
+
+
+def test_power_at_three_times_its_price_lowers_coverage_and_insolvency_leaves_none():
+    book = operator_stress.operator_books(park(), operator.park_months(park(), CreditPolicy(POLICY)))[CONTRACT]
+    base, _ = operator_stress.dscr_under(book, {})
+    power, _ = operator_stress.dscr_under(book, {"power_price_multiple": 3.0})
+    month = operator.run_rate(book.months)
+    assert base - power == pytest.approx(2 * float(month.power) / float(month.debt_service))
+    assert operator_stress.dscr_under(book, {"operator_insolvency": 1.0}) == (None, "the operator has failed")
+    assert operator_stress.breaches_under(book, {"operator_insolvency": 1.0}) is True
+    assert operator_stress.breaches_under(book, {}) is False
+
+
+# --- lock-in and deals ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("formula", "months"),
+    [("six months of buy-back price", 6), ("12 months of buyback price on all", 12), ("1 month of buy-back price", 1),
+     ("a fair price", None), ("some months of buy-back price", None)],
+)  # fmt: skip
+def test_a_fee_is_computed_where_it_is_stated_in_months_of_price_and_not_guessed_elsewhere(formula, months):
+    assert lock_in.months_of_price(formula) == months
+
+
+def test_the_watch_reads_exclusivity_and_exit_rights_of_the_terms_in_force():
+    frames = park()
+    terms = frames["raw.contract_term"].with_columns(contract_id=pl.lit(CONTRACT))
+    row = of_month(run_all({**frames, "raw.contract_term": terms})["credit.fct_lock_in_month"], DEC)
+    assert (row["exclusivity_in_force"], row["exclusivity_months_left"]) == (True, 33)
+    assert (row["purchase_quota_fraction"], row["vendor_gpu_fraction"]) == (0.80, 1.0)
+    assert row["revenue_under_exclusivity_amount"] == D(310_000)
+    assert row["operator_exit_cost_amount"] == D("20802240.00"), "six times 1,488,000 hours at 2.33"
+    assert row["vendor_exit_cost_amount"] == D("186000.00"), "three months of share in the last twelve"
+    assert row["portability_obligation"] == "not agreed"
+    free = of_month(run_all(frames)["credit.fct_lock_in_month"], DEC)
+    assert (free["exclusivity_in_force"], free["operator_exit_cost_null_reason"]) == (False, "no exit right agreed")
+
+
+@pytest.fixture(scope="module")
+def compared(out):
+    return out["credit.fct_deal_comparison"]
+
+
+def test_the_same_paths_give_the_same_revenue_under_every_deal(compared):
+    assert set(compared["deal_id"].to_list()) == {CONTRACT, "rival", "none"}
+    by_year = compared.group_by("contract_year").agg(pl.col("revenue_amount").n_unique())
+    assert set(by_year["revenue_amount"].to_list()) == {1}
+
+
+def test_no_deal_has_no_share_and_no_claim_and_a_rival_takes_its_own_rate(compared):
+    none = compared.filter(pl.col("deal_id") == "none")
+    assert (none["vendor_share_amount"] == 0).all()
+    assert (none["vendor_claim_amount"] == 0).all()
+    for deal, year, rate in ((CONTRACT, 3, 0.10), ("rival", 3, 0.05), (CONTRACT, 2, 0.20)):
+        row = compared.filter((pl.col("deal_id") == deal) & (pl.col("contract_year") == year)).row(0, named=True)
+        assert float(row["vendor_share_amount"]) == pytest.approx(rate * float(row["revenue_amount"]), abs=0.01)
+
+
+def test_more_hours_committed_cost_the_vendor_more_and_leave_the_lender_less_short(compared):
+    sums = {
+        deal: compared.filter(pl.col("deal_id") == deal)
+        .select(pl.col("vendor_claim_amount", "lender_shortfall_amount").sum())
+        .row(0)
+        for deal in (CONTRACT, "rival", "none")
+    }
+    assert sums["rival"][0] > sums[CONTRACT][0] > sums["none"][0] == 0
+    assert sums["rival"][1] <= sums["none"][1]
+
+
+def test_lock_in_stands_beside_the_take(compared):
+    rival = compared.filter(pl.col("deal_id") == "rival").row(0, named=True)
+    assert (rival["vendor_id"], rival["exclusivity_in_force"], rival["purchase_quota_fraction"]) == ("amd", True, 0.80)
+    assert json.loads(rival["lock_in_score_components"])["exit_rights"] == 1
+    own = compared.filter(pl.col("deal_id") == CONTRACT).row(0, named=True)
+    assert own["operator_exit_cost_amount"] >= 0
+
+
+def test_an_unknown_deal_and_a_share_that_does_not_go_by_month_are_refused():
+    frames, policy = park(), CreditPolicy(POLICY)
+    with pytest.raises(CreditInputError, match="deal is 'other'"):
+        deals.deal_comparison(frames, {}, policy, ["other"])
+    tiers = frames["raw.share_tier"].with_columns(
+        axis=pl.when(pl.col("contract_id") == "rival").then(pl.lit("occupancy")).otherwise("axis")
+    )
+    with pytest.raises(CreditInputError, match="obligor rival: share tier axis"):
+        deals.deal_comparison({**frames, "raw.share_tier": tiers}, {}, policy, ["rival"])
+
+
+# --- metrics and alerts ---------------------------------------------------------------------------
+
+
+def test_all_forty_eight_metrics_are_defined_and_have_rows(out):
+    assert {definition.metric_no for definition in METRICS} == set(range(1, 49))
+    found = out["monitor.fct_metric_month"]
+    issuer = {definition.metric for definition in METRICS if definition.rests_on == "issuer"}
+    assert {definition.metric for definition in METRICS} - set(found["metric"].to_list()) <= issuer | set()
+    assert out["monitor.dim_metric"].null_count().sum_horizontal().item() == 0
+
+
+def test_a_metric_has_a_value_or_a_reason_never_both(out):
+    found = out["monitor.fct_metric_month"]
+    assert found.filter(pl.col("value").is_null() == pl.col("null_reason").is_null()).is_empty()
+    assert found.filter(pl.col("evidence_grade").is_null()).is_empty()
+    assert found.filter(pl.col("value").is_infinite() | pl.col("value").is_nan()).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("metric", "entity", "expected"),
+    [
+        ("occupancy_fraction", "sharon-au-1", 0.9),
+        ("utilization_fraction", "sharon-au-1", 0.5),
+        ("pue_ratio", "sharon-au-1", 1.25),
+        ("realised_price_per_gpu_hour", "sharon-au-1", 2.5),
+        ("energy_per_leased_gpu_hour_kwh", "sharon-au-1", 20_000 / 43_200),
+        ("power_cost_per_gpu_hour", "sharon-au-1", 2_000 / 43_200),
+        ("effective_take_fraction", CONTRACT, 0.2),
+        ("share_per_gpu_hour", CONTRACT, 62_000 / 124_000),
+        ("months_to_step_months", CONTRACT, 10.0),
+        ("floor_headroom_per_gpu_hour", CONTRACT, 0.17),
+        ("tenant_hhi", CONTRACT, 10_000.0),
+        ("dscr", "sharon-au-1", 136_000 / 55_500),
+        ("contracted_coverage_12m_fraction", CONTRACT, 0.9),
+    ],
+)
+def test_metrics_of_december_by_hand(out, metric, entity, expected):
+    found = out["monitor.fct_metric_month"].filter(
+        (pl.col("metric") == metric) & (pl.col("entity_id") == entity) & (pl.col("month") == DEC)
+    )
+    assert found["value"].to_list() == pytest.approx([expected], rel=1e-9)
+
+
+def test_the_programmes_ratio_is_the_ratio_of_sums():
+    collector = metrics.Collector(lambda *_: "P", {"a": "USD", "b": "USD"})
+    collector.add("occupancy_fraction", ("park", "a", DEC), 10, 100)
+    collector.add("occupancy_fraction", ("park", "b", DEC), 270, 300)
+    collector.programme("programme")
+    assert [row["value"] for row in collector.rows] == [0.1, 0.9, 0.7]
+
+
+def test_amounts_of_two_currencies_are_never_added():
+    collector = metrics.Collector(lambda *_: "P", {"a": "USD", "b": "AUD"})
+    for contract in ("a", "b"):
+        collector.add("share_accrued_amount", ("contract", contract, DEC), D(5))
+    collector.programme("programme")
+    assert (collector.rows[-1]["value"], collector.rows[-1]["null_reason"]) == (None, "amounts of several currencies")
+
+
+def test_withdrawn_capacity_is_counted_from_its_day_and_given_back_by_a_recall():
+    away = {**event("w", "withdrawal", date(2027, 10, 20)), "tranche_id": "sharon-au-1-a", "gpu_count": 500}
+    back = {**event("r", "recall", date(2027, 12, 5)), "tranche_id": "sharon-au-1-a"}
+    found = run_all(park(home={"events": [away, back]}))["monitor.fct_metric_month"]
+    rows = found.filter((pl.col("metric") == "withdrawn_gpu_fraction") & (pl.col("entity_level") == "contract"))
+    assert rows.sort("month")["value"].to_list() == [0.25, 0.25, 0.0]
+
+
+def test_an_alert_lasts_as_long_as_the_figure_is_on_the_wrong_side():
+    values = [(OCT, 0.9), (NOV, 0.8), (DEC, 1.2)]
+    table = pl.DataFrame(
+        [
+            {"metric": "dscr", "entity_level": "park", "entity_id": "p", "month": month, "value": value}
+            for month, value in values
+        ]
+    )
+    rule = metrics.Rule("not covered", "dscr", "<", 1.0, "critical")
+    found = metrics.alerts(table, closes(MONTHS), [rule])
+    assert found.height == 1
+    row = found.row(0, named=True)
+    assert (row["month"], row["value"]) == (OCT, 0.9)
+    known = dict(closes(MONTHS).select("posting_month", "known_at").rows())
+    assert (row["raised_at"], row["cleared_at"]) == (known[OCT], known[DEC])
+
+
+def test_leases_known_by_version_count_once():
+    first = {**lease("L1", 1800, date(2026, 10, 1), date(2031, 1, 1)), "valid_from": datetime(2026, 10, 1, tzinfo=UTC)}
+    second = {**first, "version": 2, "gpu_count": 900, "valid_from": datetime(2027, 11, 1, tzinfo=UTC)}
+    table = pl.DataFrame(
+        [{**first, "valid_to": second["valid_from"]}, {**second, "valid_to": datetime(2031, 1, 1, tzinfo=UTC)}]
+    )
+    assert [(span[0], span[2]) for span in operator.lease_spans(table)] == [
+        (date(2026, 10, 1), 1800),
+        (date(2027, 11, 1), 900),
+    ]
+    assert operator.weighted_lease_months(table, "sharon-au-1", [DEC])[0] == pytest.approx(
+        (date(2031, 1, 1) - date(2027, 12, 31)).days / 30.4375
+    )
+    assert np.isfinite(operator.weighted_lease_months(table, "sharon-au-1", [OCT])[0])
