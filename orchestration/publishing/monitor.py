@@ -31,6 +31,7 @@ SECTIONS: tuple[Callable[[View], Section], ...] = (
     risk.distribution,
     risk.concentration,
     risk.stress,
+    risk.deals,
     record.quality,
     record.metrics,
     record.terms,

@@ -32,7 +32,17 @@ SOURCES = {
     "quality.fct_released_row": "SELECT * FROM work.raw.released_row",
 }
 NOT_PUBLISHED = {"credit.fct_credit_journal_lines"}
-PUBLISHED_SCHEMAS = ("core", "metering", "revenue_share", "backstop", "ledger", "credit", "issuer", "quality")
+PUBLISHED_SCHEMAS = (
+    "core",
+    "metering",
+    "revenue_share",
+    "backstop",
+    "ledger",
+    "credit",
+    "issuer",
+    "monitor",
+    "quality",
+)
 
 MACROS = {
     "ledger.journal_as_known_at": """(ts) AS TABLE

@@ -394,6 +394,23 @@ def _credit(share: pl.DataFrame) -> dict[str, pl.DataFrame]:
                 ("dscr", 1.52, 1.30, "lockup"), ("min_occupancy", 0.86, 0.60, "sweep"),
             )
         ]),
+        "credit.fct_reverse_stress": pl.DataFrame([
+            {"contract_id": contract, "month": MONTHS[-1], "target": target, "driver": driver, "level": level,
+             "null_reason": None if level is not None else "does not break up to 100"}
+            for contract in PRICE
+            for target in ("covenant:dscr", "period_cap")
+            for driver, level in (("price_change_fraction", -0.217), ("power_price_multiple", None))
+        ]),
+        "credit.fct_deal_comparison": pl.DataFrame([
+            {"case_id": contract, "deal_id": deal, "contract_year": year, "month": MONTHS[-1],
+             "vendor_take_amount": cents(Decimal("9000000") * share), "vendor_risk_amount": cents(Decimal("4000000") * share),
+             "operator_take_amount": cents(Decimal("20000000") - Decimal("9000000") * share),
+             "lender_take_amount": Decimal("30000000.00"), "lender_shortfall_amount": Decimal("2000000.00"),
+             "currency_code": "USD"}
+            for contract in PRICE
+            for deal, share in ((contract, 1), ("none", 0))
+            for year in (2, 3)
+        ]),
         "credit.fct_stress_result": pl.DataFrame([
             {"scenario_id": scenario, "contract_id": contract, "month": MONTHS[-1],
              "share_amount": Decimal("31000000.00"),

@@ -17,6 +17,7 @@ from ingest import manifest, mending, quarantine
 from orchestration.polars_jobs import programme
 from orchestration.publishing import catalogue
 from orchestration.publishing.catalogue import DBT, QUALITY, TABLES, tables_of
+from orchestration.publishing.snapshot import PUBLISHED_SCHEMAS
 
 ROOT = Path(__file__).parents[2]
 MONTHS = month_list(date(2027, 1, 1), 4)
@@ -87,6 +88,10 @@ def test_the_key_names_one_row_and_is_never_null(outputs, table):
     assert keys.height > 0, "a table without rows proves nothing"
     assert keys.n_unique() == keys.height
     assert sum(keys.null_count().row(0)) == 0
+
+
+def test_every_described_table_stands_in_a_published_schema():
+    assert {name.split(".")[0] for name in TABLES} == set(PUBLISHED_SCHEMAS)
 
 
 def test_keys_are_made_of_described_columns_each_named_once():

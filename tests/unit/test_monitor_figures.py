@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orchestration.publishing import formats, view
 from orchestration.publishing.page import Table, figure
-from orchestration.publishing.sections import backstop, credit, movements, operations, record, share
+from orchestration.publishing.sections import backstop, credit, movements, operations, record, risk, share
 
 MILLIONS = formats.Scale(Decimal(1_000_000), "m", 1)
 AMOUNTS = st.decimals(-(10**10), 10**10, places=2, allow_nan=False)
@@ -253,3 +253,22 @@ def test_deals_for_comparison_are_no_contracts_of_the_book(seen: view.View) -> N
     assert "sharon-amd-deal" in seen.tables["core.dim_contract"]["contract_id"].to_list()
     assert view.vendor_text(seen) == "NVIDIA"
     assert "sharon-amd-deal" not in view.contract_parks(seen)
+
+
+def test_what_breaks_first_shows_the_level_of_each_driver_or_why_there_is_none(seen: view.View) -> None:
+    (table,) = risk._breaking(seen)
+    assert isinstance(table, Table)
+    row = next(row for row in table.rows if "dscr" in row.head.text.lower())
+    assert [cell.text for cell in row.cells][1:4] == [
+        "−21.7\u00a0%",
+        "n/a — not searched",
+        "n/a — does not break up to 100",
+    ]
+
+
+def test_deals_are_summed_over_their_years_and_shown_with_their_worst(seen: view.View) -> None:
+    table = risk._deals_table(seen)[0]
+    assert isinstance(table, Table)
+    own, none = table.rows
+    assert [cell.text for cell in own.cells] == ["18.0", "22.0", "60.0", "4.0", "4.0"]
+    assert [cell.text for cell in none.cells][:2] == ["–", "40.0"]

@@ -61,6 +61,8 @@ CONCENTRATION = "credit.fct_concentration_month"
 STRESS = "credit.fct_stress_result"
 COVENANTS = "credit.fct_covenant_test_month"
 OPERATORS = "credit.fct_operator_economics_month"
+REVERSE = "credit.fct_reverse_stress"
+DEALS = "credit.fct_deal_comparison"
 CASES = ("independent", "base", "stressed")
 QUANTILES = ("95", "99", "99_9")
 
@@ -338,8 +340,101 @@ def stress(view: View) -> Section:
         "stress",
         "Covenants and stress",
         "What breaks first, and what would break it?",
-        [("covenant headroom", _covenants), ("stress scenarios", _stress_table), ("operator economics", _operators)],
+        [
+            ("covenant headroom", _covenants),
+            ("the least stress that breaks something", _breaking),
+            ("stress scenarios", _stress_table),
+            ("operator economics", _operators),
+        ],
     )
+
+
+def _breaking(view: View) -> Sequence[Block]:
+    """The levels of reverse stress, one row a target, one column a driver."""
+    frame = need(view, REVERSE, "contract_id", "month", "target", "driver", "level", "null_reason")
+    month, rows = latest(upto(view, frame, "month", REVERSE), "month")
+    drivers = (
+        ("price_change_fraction", "Price", "%"),
+        ("occupancy_change_fraction", "Occupancy", "%"),
+        ("power_price_multiple", "Power price", "×"),
+        ("rate_shift_bp", "Interest", "bp"),
+    )
+    levels = {(row["contract_id"], row["target"], row["driver"]): row for row in rows.to_dicts()}
+    out = []
+    for contract, target in rows.select("contract_id", "target").unique().sort("contract_id", "target").iter_rows():
+        cells = [Cell(clean(contract), kind="code")]
+        for driver, _, kind in drivers:
+            row = levels.get((contract, target, driver))
+            reason = clean(row["null_reason"] or "") if row else "not searched"
+            level = row["level"] if row else None
+            cells.append(
+                share_of(level, reason=reason, signed=True)
+                if kind == "%"
+                else figure(level, 1 if kind == "×" else 0, reason=reason)
+            )
+        out.append(Row(Cell(words(target.removeprefix("covenant:"))), cells))
+    head = [Column("Breaks", "text"), Column("Contract", "text")]
+    head += [Column(label, unit={"%": "change", "×": "times", "bp": "bp"}[kind]) for _, label, kind in drivers]
+    notes = ["Each driver alone, at once and on all of the last three months' run rate."]
+    return [Table("What breaks first", head, out, REVERSE, as_of=month_text(month), notes=notes)]
+
+
+def deals(view: View) -> Section:
+    """The same park under several contracts."""
+    return build(
+        view,
+        "deals",
+        "Deals side by side",
+        "Who would take what on the same park under other terms?",
+        [("deals on the same paths", _deals_table)],
+    )
+
+
+def _deals_table(view: View) -> Sequence[Block]:
+    amounts = (
+        ("vendor_take_amount", "Vendor takes"),
+        ("operator_take_amount", "Operator keeps"),
+        ("lender_take_amount", "Lender is due"),
+        ("lender_shortfall_amount", "Lender goes short"),
+    )
+    worst = ("vendor_risk_amount", "Vendor's worst year")
+    frame = need(view, DEALS, "case_id", "deal_id", "contract_year", "month", worst[0], *(name for name, _ in amounts))
+    month, rows = latest(upto(view, frame, "month", DEALS), "month")
+    blocks: list[Block] = []
+    for currency, mine in currencies(view, rows):
+        scale = money_scale(mine["lender_take_amount"])
+        for case in mine["case_id"].unique().sort():
+            here = mine.filter(pl.col("case_id") == case)
+            out = []
+            for deal in here["deal_id"].unique().sort():
+                own = here.filter(pl.col("deal_id") == deal)
+                cells = [
+                    figure(
+                        None if own[name].null_count() else own[name].sum(),
+                        scale.digits,
+                        scale.divisor,
+                        reason="the park's economics are not given",
+                    )
+                    for name, _ in amounts
+                ]
+                cells.append(figure(own[worst[0]].max(), scale.digits, scale.divisor))
+                out.append(Row(Cell(clean(deal), kind="code"), cells))
+            head = [Column("Deal", "text"), *[Column(label) for _, label in amounts], Column(worst[1])]
+            blocks.append(
+                Table(
+                    f"Terms compared on the park of {clean(case)}",
+                    head,
+                    out,
+                    DEALS,
+                    unit=unit_text(currency, scale),
+                    as_of=month_text(month),
+                    notes=[
+                        "Means over the paths to the end of the term, undiscounted; the hardware sale stands in none.",
+                        "Worst year: the mean loss of the worst 1 % of paths in the year in which it is largest.",
+                    ],
+                )
+            )
+    return blocks
 
 
 def covenant_rows(view: View) -> tuple[Any, list[dict[str, Any]]]:
@@ -365,7 +460,7 @@ def _covenants(view: View) -> Sequence[Block]:
     month, rows = covenant_rows(view)
     out = []
     for row in rows:
-        reason = clean(row.get("null_reason") or "not tested this month")
+        reason = clean(row.get("value_null_reason") or "not tested this month")
         found = evidence(view, "covenant", re.escape(str(row["covenant_id"])), row["contract_id"])
         state = {
             True: Cell("passed", tone="good"),
@@ -526,4 +621,14 @@ def _operators(view: View) -> Sequence[Block]:
     return blocks
 
 
-__all__ = ["Missing", "concentration", "covenant_rows", "distribution", "draws", "months_of", "stress", "stress_rows"]
+__all__ = [
+    "Missing",
+    "concentration",
+    "covenant_rows",
+    "deals",
+    "distribution",
+    "draws",
+    "months_of",
+    "stress",
+    "stress_rows",
+]
