@@ -352,6 +352,12 @@ def check_contract(contract: Contract) -> Iterator[Finding]:
         ids = [share.share_id for share in shares]
         for block, share in enumerate(shares):
             path = (*at, "revenue_share", block)
+            if share.late_rate != shares[0].late_rate:
+                yield (
+                    (*path, "late_rate"),
+                    f"{share.late_rate} differs from {shares[0].late_rate} of {shares[0].share_id}, and one invoice holds both",
+                    "give all blocks of a version the same late_rate",
+                )
             if ids.index(share.share_id) != block:
                 yield (*path, "share_id"), f"share_id {share.share_id} stands twice", "give each block its own share_id"
             yield from _share(share, path, contract, first)

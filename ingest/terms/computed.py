@@ -64,6 +64,9 @@ COMPUTED: frozenset[str] = frozenset(
         "token_advances.parallel",
         "set_off.none",
         "resale.vendor",
+        "resale.operator",
+        "make_up",
+        "instrument.ended",
     }
 )
 
@@ -99,14 +102,11 @@ NOT_COMPUTED_YET: frozenset[str] = frozenset(
         "cap_basis.indexed",
         "seller_withdrawal.tranche_min",
         "seller_withdrawal.clawback_pct",
-        "make_up",
         "set_off.revenue_share_only",
         "set_off.all_sums",
-        "resale.operator",
         "resale.sublease_credit_pct",
         "termination_payment",
         "residual_value_support_pct",
-        "instrument.ended",
     }
 )
 
@@ -175,7 +175,8 @@ def _backstop_features(backstop: Backstop, at: KeyPath) -> Iterator[Feature]:
         for position, reduction in enumerate(backstop.lifetime_cap.reduces_with):
             yield f"lifetime_cap.{reduction}", (*at, "lifetime_cap", "reduces_with", position)
         yield f"cap_basis.{backstop.lifetime_cap.cap_basis}", (*at, "lifetime_cap", "cap_basis")
-    yield f"set_off.{backstop.set_off.scope}", (*at, "set_off", "scope")
+    # A set-off that is not enforceable never acts.
+    yield f"set_off.{backstop.set_off.scope if backstop.set_off.enforceable else 'none'}", (*at, "set_off", "scope")
     yield f"resale.{backstop.resale.proceeds_to}", (*at, "resale", "proceeds_to")
     withdrawal, resale = backstop.seller_withdrawal, backstop.resale
     for name, value, key in (

@@ -14,7 +14,7 @@ from orchestration.publishing.catalogue import TABLES, Table
 from orchestration.resources import ProgressDisplay, Warehouse
 
 JOURNAL = "credit.fct_credit_journal_lines"
-# Receivables post the application of cash; credit loss adds the provisions and writes the whole. What the first gives
+# Receivables post the application of cash and late interest; credit loss adds the provisions and writes the whole. What the first gives
 # the second is kept under a name of its own, so that each table has one writer.
 APPLIED_CASH = "credit.int_apply_cash_lines"
 
@@ -106,7 +106,7 @@ def credit_group(group: str) -> dg.AssetsDefinition:
                 deps=[_key(u) for u in upstream],
                 description=TABLES[name].description
                 if name in TABLES
-                else "One row per line that applies cash to an item.",
+                else "One row per line that applies cash to an item or charges late interest.",
             )
             for name in written
         ],

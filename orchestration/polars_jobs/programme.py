@@ -64,6 +64,7 @@ from orchestration.polars_jobs.journal import (
     trial_balance,
     union_lines,
 )
+from orchestration.polars_jobs.late_interest import late_interest
 from orchestration.polars_jobs.lock_in import lock_in_watch
 from orchestration.polars_jobs.metrics import alerts, metric_catalogue, metric_months
 from orchestration.polars_jobs.money import MONEY
@@ -87,7 +88,7 @@ def issuer_group(frames: Frames) -> Outputs:
 
 
 def receivables_group(frames: Frames) -> Outputs:
-    """Items, cash applications, roll-forward, ageing, roll rates, and the apply_cash part of
+    """Items, cash applications, roll-forward, ageing, roll rates, and the cash and late-interest parts of
     ``credit.fct_credit_journal_lines``.
 
     The roll-forward's control accounts come from the warehouse's lines and the apply_cash lines together:
@@ -99,6 +100,10 @@ def receivables_group(frames: Frames) -> Outputs:
     applied = post_differences(
         tables.applied_targets, closes, "apply_cash", terms_in_force(lines, closes), _run_id(lines)
     )
+    interest = [
+        post_differences(targets, closes, event, terms_in_force(lines, closes), _run_id(lines))
+        for event, targets in late_interest(frames).items()
+    ]
     balance = trial_balance(union_lines(lines, applied), closes)
     rollforward = tie_out(tables.rollforward, balance)
     return {
@@ -107,7 +112,7 @@ def receivables_group(frames: Frames) -> Outputs:
         "credit.fct_receivable_rollforward_month": rollforward,
         "credit.fct_ageing_month": ageing(tables.items, rollforward),
         "credit.fct_roll_rate_month": roll_rates(tables.items),
-        "credit.fct_credit_journal_lines": applied,
+        "credit.fct_credit_journal_lines": union_lines(applied, *interest),
     }
 
 
@@ -124,13 +129,13 @@ def collections_group(frames: Frames) -> Outputs:
 
 def credit_loss_group(frames: Frames) -> Outputs:
     """Provision matrix, expected loss by scenario and standard, allowance roll-forward, all credit journal lines
-    (apply_cash and provision) and the trial balance over everything.
+    (cash, late interest and provision) and the trial balance over everything.
     """
     policy = _policy(frames)
     lines = need(frames, "ledger.fct_journal_lines", *JOURNAL_SCHEMA)
     closes = need(frames, "intermediate.int_closes")
     items, aged = need(frames, "credit.fct_receivable_item"), need(frames, "credit.fct_ageing_month")
-    applied = need(frames, "credit.fct_credit_journal_lines").filter(pl.col("event") == "apply_cash")
+    applied = need(frames, "credit.fct_credit_journal_lines").filter(pl.col("event") != "provision")
     before = trial_balance(union_lines(lines, applied), closes)
     matrix = _matrix(items, aged, need(frames, "credit.fct_cash_application"), policy)
     losses = credit_loss(frames, items, before, policy)

@@ -511,7 +511,7 @@ def sub_ledger(frames: Frames) -> SubLedgerTables:
     targets: list[dict[str, Any]] = []
     for contract_id, currency_code in contracts.select("contract_id", "currency_code").sort("contract_id").iter_rows():
         own_closes = [close for close in closes if close.contract_id == contract_id]
-        own_documents = _documents(
+        own_documents = documents_of(
             documents.filter((pl.col("contract_id") == contract_id) & (pl.col("currency_code") == currency_code))
         )
         own_payments = payments.filter(pl.col("contract_id") == contract_id) if payments is not None else pl.DataFrame()
@@ -541,7 +541,8 @@ def sub_ledger(frames: Frames) -> SubLedgerTables:
     )
 
 
-def _documents(frame: pl.DataFrame) -> list[Document]:
+def documents_of(frame: pl.DataFrame) -> list[Document]:
+    """The documents of ``ledger.fct_receivable_document``, by id."""
     columns = [
         "item_id",
         "kind",

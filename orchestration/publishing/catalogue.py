@@ -490,7 +490,7 @@ _CREDIT_LOSS = [
         "credit_loss",
         "entry_id line_no",
         (
-            "One row per journal entry and line that the credit jobs post: cash applied and provisions. "
+            "One row per journal entry and line that the credit jobs post: cash applied, late interest and provisions. "
             "Each entry sums to 0; ledger.fct_journal_lines as published holds these lines too."
         ),
         (
@@ -501,13 +501,15 @@ _CREDIT_LOSS = [
             "entry_id": (
                 "Entry: contract:service month:event:posting month (with the currency where one contract has several)."
             ),
-            "event": "apply_cash (unapplied cash to trade receivable) or provision (credit loss expense to allowance).",
+            "event": "apply_cash (unapplied cash to trade receivable), late_interest (interest receivable to income), "
+            "late_interest_on_claims (cost to interest payable) or provision (credit loss expense to allowance).",
             "amount": (
                 "Amount of the line, debit positive, credit negative. Money in the contract's currency "
                 "(currency_code), two decimals."
             ),
             "service_month": (
-                "Of cash the month in which it came, of a provision its posting month. First day of the month."
+                "Of cash the month in which it came, of interest that of its days, of a provision its posting month. "
+                "First day of the month."
             ),
             "corrects_entry_id": (
                 "First entry for the same contract, service month and event, which this one adds to; null on the first."
@@ -1193,6 +1195,7 @@ _DBT = [
     ),
     _of_dbt("backstop.fct_backstop_month", "tranche_id service_month", "tranche and service month"),
     _of_dbt("backstop.fct_capacity_balance_month", "tranche_id service_month use", "tranche, service month and use"),
+    _of_dbt("backstop.fct_make_up_month", "contract_id service_month", "contract with make-up hours and service month"),
     _of_dbt("backstop.fct_backstop_cap_month", "contract_id service_month", "contract and service month"),
     _of_dbt(
         "backstop.fct_max_exposure_fiscal_year",

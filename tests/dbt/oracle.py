@@ -305,6 +305,10 @@ class Books:
         start = contract["service_commencement_date"]
         ending = self.ending(contract)
         last_day = min([contract["expiry_date"], *([ending - DAY] if ending else [])])
+        while last_day > start and not self.terms(
+            contract_id, self.version_on(contract_id, "revenue_share", last_day) or ""
+        ):
+            last_day -= DAY  # a version without terms ends the share
         states: dict[str, dict[str, Any]] = defaultdict(
             lambda: {"carry": Fraction(0), "base": Fraction(0), "share": Fraction(0), "quarter": None, "year": None}
         )

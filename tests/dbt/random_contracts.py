@@ -86,6 +86,16 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                 )
             if rnd.random() < 0.5:
                 _draw_advances(con, rnd, "share", keys)
+        if rnd.random() < 0.2:  # an amendment that ends the share
+            put(
+                con,
+                "contract_version",
+                contract_id=contract_id,
+                amendment_id="end",
+                valid_from=date(2027, 12, rnd.choice([1, 9])),
+                recorded_at=datetime(2027, 12, 20, tzinfo=UTC),
+                instrument="revenue_share",
+            )
         for lease_no in range(rnd.randrange(2, 6)):
             lease_id = f"{park_id}-l{lease_no}"
             first = date(2027, rnd.choice([1, 1, 3, 8]), 20)
@@ -392,6 +402,16 @@ def _draw_contract(
                 **_backstop_terms(rnd),
             )
 
+    if rnd.random() < 0.25:  # an amendment that ends the backstop
+        put(
+            con,
+            "contract_version",
+            contract_id=contract_id,
+            amendment_id="end",
+            valid_from=date(2027, 4, rnd.choice([1, 17])),
+            recorded_at=datetime(2027, 4, 25, tzinfo=UTC),
+            instrument="backstop",
+        )
     for number in range(rnd.randrange(3, 6)):
         _draw_lease(con, rnd, zone, park_id, contract_id, rnd.choice(tranches), f"{park_id}-l{number}", currency)
     for tranche in tranches:

@@ -65,7 +65,7 @@ TERMS: dict[str, str] = {
     " lifetime_cap_reduces_with VARCHAR[], withdrawal_allowed BOOLEAN, withdrawal_notice_days INTEGER, withdrawal_recall BOOLEAN,"
     " buyer_own_use_reduces BOOLEAN, claim_notice_days INTEGER, claim_cure_days INTEGER, claim_payment_days INTEGER,"
     " set_off_scope VARCHAR, set_off_enforceable BOOLEAN, resale_allowed BOOLEAN, resale_proceeds_to VARCHAR,"
-    " survives_operator_insolvency BOOLEAN, expiry_date DATE, accounting_class VARCHAR",
+    " survives_operator_insolvency BOOLEAN, expiry_date DATE, accounting_class VARCHAR, make_up_window_months INTEGER",
     "backstop_ramp": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER, fraction DECIMAL(18,9)",
     "backstop_price": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER,"
     " price_per_gpu_hour DECIMAL(18,9), index_id VARCHAR",

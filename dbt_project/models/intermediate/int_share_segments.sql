@@ -1,12 +1,25 @@
 -- Whole days of one service month under the same terms, per block of the share, as known at each point.
-with months as (
+with versions as (
+    select
+        terms.* exclude (contract_end_date),
+        -- A version that ends the share has no terms: the share then ends with the version before.
+        max(terms.to_date) over (partition by terms.contract_id, terms.point_no) as contract_end_date
+    from {{ ref('int_terms_in_force') }} as terms
+    where
+        terms.instrument = 'revenue_share'
+        and (terms.contract_id, terms.amendment_id) in (
+            select (share_terms.contract_id, share_terms.amendment_id)
+            from {{ ref('stg_share_terms') }} as share_terms
+        )
+),
+
+months as (
     select
         terms.*,
         cast(unnest(generate_series(
             date_trunc('month', terms.from_date), least(terms.posting_month, date_trunc('month', terms.to_date)), interval 1 month
         )) as date) as service_month
-    from {{ ref('int_terms_in_force') }} as terms
-    where terms.instrument = 'revenue_share'
+    from versions as terms
 ),
 
 segments as (

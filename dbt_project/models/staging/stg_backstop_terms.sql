@@ -28,6 +28,7 @@ select
     resale_proceeds_to,
     survives_operator_insolvency,
     expiry_date,
-    accounting_class
+    accounting_class,
+    make_up_window_months
 from {{ source('raw', 'backstop_terms') }}
 where recorded_at <= (select home.clock_at from {{ source('raw', 'home') }} as home)
