@@ -33,6 +33,10 @@ app = typer.Typer(
 )
 quarantine_app = typer.Typer(no_args_is_help=True, help="Read, mend and release rows that were refused.")
 app.add_typer(quarantine_app, name="quarantine")
+contract_app = typer.Typer(
+    no_args_is_help=True, help="Contracts: check them, print them, see what an amendment changes."
+)
+app.add_typer(contract_app, name="contract")
 out = Console()
 err = Console(stderr=True)
 
@@ -505,6 +509,72 @@ def serve(port: Annotated[int, typer.Option("--port", help="Port of the web serv
     }
     command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", "--port", str(port)]
     raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603 - our own interpreter and module
+
+
+@contract_app.command("check")
+def contract_check() -> None:
+    """Find every fault of the home's contracts and deals: file, line, key and remedy."""
+    settings = _settings_of_a_home()
+    home = _load(settings)
+    faults = [problem for problem in home.problems if problem.file.startswith(("contracts/", "deals/"))]
+    for problem in faults:
+        err.print(str(problem), style="red", highlight=False, markup=False)
+    _check_reference(settings)
+    out.print(f"{len(home.contracts)} contracts and {len(home.deals)} deals can be used; {len(faults)} faults.")
+    if faults:
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+@contract_app.command("show")
+def contract_show(contract: Annotated[str, typer.Argument(help="Id of a contract or deal.")]) -> None:
+    """Print a term sheet in plain English, with the grade of the evidence in brackets."""
+    from ingest.terms.sheet import term_sheet  # noqa: PLC0415
+
+    home = _load(_settings_of_a_home())
+    known = home.contracts | home.deals
+    if contract not in known:
+        err.print(f"{contract} is no usable contract or deal; there are: {', '.join(sorted(known))}", style="red")
+        raise typer.Exit(EXIT_BAD_INPUT)
+    for line in term_sheet(known[contract]):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@contract_app.command("diff")
+def contract_diff(
+    contract: Annotated[str, typer.Argument(help="Id of a booked contract.")],
+    amendment: Annotated[str, typer.Argument(help="amendment_id of one of its versions.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an amendment changes in money, month by month, on the actual history."""
+    from orchestration.contract_commands import money_changes  # noqa: PLC0415
+
+    settings = _settings_of_a_home()
+    if not settings.warehouse_path.exists():
+        err.print(f"No history in {settings.home} yet: parkledger --home {settings.home} run", style="red")
+        raise typer.Exit(EXIT_NOTHING_PUBLISHED)
+    try:
+        changes = money_changes(settings, _load(settings), contract, amendment)
+    except ValueError as error:
+        err.print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(EXIT_BAD_INPUT) from None
+    if as_json:
+        out.print_json(data=[{name: str(value) for name, value in change._asdict().items()} for change in changes])
+        return
+    columns = ["month", "share without", "share with", "claim without", "claim with"]
+    out.print(
+        _as_table(columns, [(f"{change[0]:%Y-%m}", *(f"{amount:,}" for amount in change[1:])) for change in changes])
+    )
+    share = sum(change.share_after_amount - change.share_before_amount for change in changes)
+    claim = sum(change.claim_after_amount - change.claim_before_amount for change in changes)
+    out.print(f"{amendment} moves the share by {share:+,} and claims by {claim:+,}, in {len(changes)} months.")
+
+
+@contract_app.command("schema")
+def contract_schema() -> None:
+    """Print the JSON Schema of a contract file, for editors."""
+    from ingest.terms.schema import contract_schema as schema  # noqa: PLC0415
+
+    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
 
 
 def _state_settings() -> Settings:

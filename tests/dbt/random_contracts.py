@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0917 - a drawn thing needs its park, contract and tranche
+# ruff: noqa: PLR0912, PLR0917 - a drawn thing needs its park, contract and tranche
 """Contracts drawn at random, each in a park of its own, with leases, bills, outages and late knowledge: food for the oracle."""
 
 from __future__ import annotations

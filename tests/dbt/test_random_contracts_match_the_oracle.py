@@ -40,7 +40,7 @@ def contracts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, date]]:
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(14), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(15, 25))]
+    scope="module", params=[pytest.param(22), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(23, 33))]
 )
 def shares(request: pytest.FixtureRequest, make_home: Any) -> Any:
     def fill(con: duckdb.DuckDBPyConnection, home: Path) -> None:

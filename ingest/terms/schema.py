@@ -1,0 +1,17 @@
+"""The JSON Schema of a contract file, for editors. What a schema cannot say (gaps, order, references) is in checks.py."""
+
+from typing import Any
+
+from ingest.terms.contract import Contract
+
+
+def contract_schema() -> dict[str, Any]:
+    """JSON Schema, draft 2020-12, of what a user may write: shorthands included."""
+    schema = Contract.model_json_schema()
+    definitions = schema["$defs"]
+    # One block may stand without a list, a lifetime cap as its amount, and `date` under its long name.
+    definitions["Version"]["properties"]["revenue_share"]["anyOf"].append({"$ref": "#/$defs/RevenueShare"})
+    amount = definitions["LifetimeAmount"]["properties"]["amount"]["anyOf"]
+    definitions["RevenueShare"]["properties"]["lifetime_cap"]["anyOf"].extend(amount)
+    definitions["Tier"]["properties"]["axis"]["enum"].append("calendar_date")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,70 @@
+"""`parkledger contract`: the sheet, the schema, and what a home would be without an amendment."""
+
+from pathlib import Path
+
+import pytest
+from small_home import CONTRACT_ID, make_home
+from typer.testing import CliRunner
+
+from ingest.terms.home import load_home
+from ingest.terms.schema import contract_schema
+from ingest.terms.sheet import term_sheet
+from orchestration.cli import app
+from orchestration.contract_commands import without_amendment
+
+ENDED = """\
+  - amendment_id: second
+    valid_from: 2028-01-01
+    recorded_at: 2027-11-01T00:00:00Z
+    backstop: null
+"""
+
+
+def test_the_sheet_says_the_rates_the_price_and_what_an_amendment_ends(tmp_path: Path) -> None:
+    home = load_home(make_home(tmp_path, contract=lambda text: text + ENDED))
+    sheet = list(term_sheet(home.contracts[CONTRACT_ID]))
+    assert any("25 % for contract months 1 to 24, 20 % for contract months 25 on" in line for line in sheet), sheet
+    assert any("per GPU-hour in contract months" in line for line in sheet)
+    assert any("This amendment ends the backstop." in line for line in sheet)
+
+
+def test_a_home_without_an_amendment_keeps_the_others_and_is_itself_unchanged(tmp_path: Path) -> None:
+    home = load_home(make_home(tmp_path, contract=lambda text: text + ENDED))
+    kept = without_amendment(home, CONTRACT_ID, "second").contracts[CONTRACT_ID].versions
+    assert [version.amendment_id for version in kept] == ["original"]
+    assert len(home.contracts[CONTRACT_ID].versions) == 2
+
+
+@pytest.mark.parametrize(
+    ("contract_id", "amendment_id", "says"),
+    [
+        ("nobody", "second", "is no booked contract"),
+        (CONTRACT_ID, "third", "has no amendment third; there are: original"),
+        (CONTRACT_ID, "original", "there is no contract"),
+    ],
+)
+def test_a_comparison_that_makes_no_sense_is_refused(
+    tmp_path: Path, contract_id: str, amendment_id: str, says: str
+) -> None:
+    home = load_home(make_home(tmp_path))
+    with pytest.raises(ValueError, match=says):
+        without_amendment(home, contract_id, amendment_id)
+
+
+def test_the_schema_knows_the_shorthands_that_a_file_may_use() -> None:
+    definitions = contract_schema()["$defs"]
+    shares = definitions["Version"]["properties"]["revenue_share"]["anyOf"]
+    assert {"$ref": "#/$defs/RevenueShare"} in shares
+    assert {"from", "to"} <= definitions["Tier"]["properties"].keys()
+    assert definitions["Backstop"]["additionalProperties"] is False
+
+
+def test_check_names_file_line_and_key_and_ends_with_the_code_for_bad_input(tmp_path: Path) -> None:
+    home = make_home(tmp_path, contract=lambda text: text.replace("negative_base: credit_note", "negative_base: never"))
+    result = CliRunner().invoke(app, ["--home", str(home), "contract", "check"])
+    assert result.exit_code == 3
+    [path] = (home / "contracts").glob("*.yaml")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    number = next(number for number, text in enumerate(lines, start=1) if "negative_base: never" in text)
+    assert f"contracts/{path.name}:{number}" in result.output.replace("\n", "")
+    assert "negative_base" in result.output
