@@ -513,10 +513,13 @@ def serve(port: Annotated[int, typer.Option("--port", help="Port of the web serv
 
 @contract_app.command("check")
 def contract_check() -> None:
-    """Find every fault of the home's contracts and deals: file, line, key and remedy."""
+    """Find every fault of contracts and deals (file, line, key, remedy), and caps below what has been accrued."""
+    from orchestration.contract_commands import caps_below_paid  # noqa: PLC0415
+
     settings = _settings_of_a_home()
     home = _load(settings)
     faults = [problem for problem in home.problems if problem.file.startswith(("contracts/", "deals/"))]
+    faults += caps_below_paid(settings, home)
     for problem in faults:
         err.print(str(problem), style="red", highlight=False, markup=False)
     _check_reference(settings)

@@ -13,8 +13,11 @@ from typing import NamedTuple
 
 import duckdb
 
+from ingest.terms.contract import BackstopLifetimeCap, LifetimeAmount
+from ingest.terms.errors import Problem
 from ingest.terms.home import Home
 from ingest.terms.tables import write_terms
+from ingest.terms.yaml_source import KeyPath, YamlSource, read_yaml
 from orchestration.settings import DBT_PROJECT, Settings
 
 COMPARED = ("fct_share_month", "fct_backstop_month")
@@ -27,6 +30,14 @@ _FIGURES = """
     ) AS figures
     WHERE contract_id = ?
     GROUP BY service_month
+"""
+_SHARE_TO_DATE = """
+    SELECT max(cumulative_share_amount) FROM revenue_share.fct_share_month
+    WHERE contract_id = ? AND last_day(service_month) < ?
+"""
+_CLAIMED_TO_DATE = """
+    SELECT max(claimed_to_date_amount) FROM backstop.fct_backstop_cap_month
+    WHERE contract_id = ? AND last_day(service_month) < ?
 """
 
 
@@ -84,6 +95,44 @@ def money_changes(settings: Settings, home: Home, contract_id: str, amendment_id
         if (change.share_before_amount, change.claim_before_amount)
         != (change.share_after_amount, change.claim_after_amount)
     ]
+
+
+def caps_below_paid(settings: Settings, home: Home) -> Iterator[Problem]:
+    """Lifetime caps that an amendment sets below what had been accrued before it, by the published history.
+
+    Such a cap is not impossible (nothing more is then earned or paid), but hardly meant: the fault names it.
+    """
+    if not settings.published_path.exists():
+        return
+    with duckdb.connect(str(settings.published_path), read_only=True) as connection:
+        for source in _contract_sources(settings.home):
+            contract = home.contracts.get(str(source.values.get("contract_id")))
+            for position, version in enumerate(contract.versions if contract else []):
+                # Of several blocks no one knows what each has accrued: the published figures add them up.
+                caps: list[tuple[KeyPath, LifetimeAmount | BackstopLifetimeCap | None, str]] = [
+                    (("revenue_share", block, "lifetime_cap"), share.lifetime_cap, _SHARE_TO_DATE)
+                    for block, share in enumerate(version.revenue_share or [])
+                    if len(version.revenue_share or []) == 1
+                ]
+                if version.backstop is not None:
+                    caps.append((("backstop", "lifetime_cap"), version.backstop.lifetime_cap, _CLAIMED_TO_DATE))
+                for path, cap, query in caps:
+                    if cap is None:
+                        continue
+                    row = connection.execute(query, [source.values["contract_id"], version.valid_from]).fetchone()
+                    if row is not None and row[0] is not None and cap.amount < row[0]:
+                        yield source.problem(
+                            ("versions", position, *path),
+                            f"{cap.amount:,} is below the {row[0]:,} accrued before {version.valid_from}",
+                            "give a cap that the contract has not passed yet",
+                        )
+
+
+def _contract_sources(home: Path) -> Iterator[YamlSource]:
+    for path in sorted((home / "contracts").glob("*.yaml")):
+        source = read_yaml(path, f"contracts/{path.name}")
+        if isinstance(source, YamlSource):
+            yield source
 
 
 def _figures(settings: Settings, home: Home, contract_id: str, folder: Path) -> dict[date, tuple[Decimal, Decimal]]:

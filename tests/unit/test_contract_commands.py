@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import pytest
 from small_home import CONTRACT_ID, make_home
 from typer.testing import CliRunner
@@ -10,7 +11,8 @@ from ingest.terms.home import load_home
 from ingest.terms.schema import contract_schema
 from ingest.terms.sheet import term_sheet
 from orchestration.cli import app
-from orchestration.contract_commands import without_amendment
+from orchestration.contract_commands import caps_below_paid, without_amendment
+from orchestration.settings import Settings
 
 ENDED = """\
   - amendment_id: second
@@ -68,3 +70,31 @@ def test_check_names_file_line_and_key_and_ends_with_the_code_for_bad_input(tmp_
     number = next(number for number, text in enumerate(lines, start=1) if "negative_base: never" in text)
     assert f"contracts/{path.name}:{number}" in result.output.replace("\n", "")
     assert "negative_base" in result.output
+
+
+def test_a_cap_below_what_was_claimed_before_its_amendment_is_a_fault_with_its_line(tmp_path: Path) -> None:
+    def lowered(text: str) -> str:
+        backstop = text.split("    backstop:\n", maxsplit=1)[1]
+        lines = backstop.split("lifetime_cap:", maxsplit=1)[0] + 'lifetime_cap: {amount: "999.99"}\n'
+        return text + ENDED.replace("backstop: null", "backstop:") + lines
+
+    folder = make_home(tmp_path, contract=lowered)
+    home = load_home(folder)
+    assert home.problems == (), home.problems
+    settings = Settings(home=folder)
+    settings.published_folder.mkdir(exist_ok=True)
+    with duckdb.connect(str(settings.published_path)) as con:
+        con.execute("CREATE SCHEMA revenue_share")
+        con.execute("CREATE SCHEMA backstop")
+        con.execute(
+            "CREATE TABLE revenue_share.fct_share_month (contract_id VARCHAR, service_month DATE, cumulative_share_amount DECIMAL(18,2))"
+        )
+        con.execute(
+            "CREATE TABLE backstop.fct_backstop_cap_month AS SELECT * FROM (VALUES"
+            f" ('{CONTRACT_ID}', DATE '2027-12-01', 1000.00::DECIMAL(18,2)), ('{CONTRACT_ID}', DATE '2028-01-01', 5000.00::DECIMAL(18,2)))"
+            " AS t (contract_id, service_month, claimed_to_date_amount)"
+        )
+    [fault] = caps_below_paid(settings, home)
+    assert "999.99 is below the 1,000.00 accrued before 2028-01-01" in fault.message
+    [path] = (folder / "contracts").glob("*.yaml")
+    assert '"999.99"' in path.read_text(encoding="utf-8").splitlines()[fault.line - 1]
