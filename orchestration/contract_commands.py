@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -156,8 +157,8 @@ def _figures(settings: Settings, home: Home, contract_id: str, folder: Path) -> 
 
 
 def _dbt_arguments(folder: Path) -> Iterator[str]:
-    dbt = shutil.which("dbt")
-    yield dbt or "dbt"
+    # The dbt of this environment, whether or not it has been activated.
+    yield str(Path(sys.executable).with_name("dbt"))
     yield from ("--no-use-colors", "run", "--select", *(f"+{model}" for model in COMPARED))
     yield from ("--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT))
     yield from ("--target-path", str(folder / "target"), "--log-path", str(folder))
