@@ -162,8 +162,8 @@ def create_layout(con: duckdb.DuckDBPyConnection, types: Mapping[str, str]) -> s
     given = {column: column if column in types else "NULL" for column in COLUMNS}
     cells = given | {
         # The clock's hours lie a constant part of an hour off those of UTC throughout a delivered file.
-        "interval_start_at": "make_timestamptz((epoch_us(sampled_at) + 1000000 * clock_shift_seconds) // 3600000000 "
-        "* 3600000000 - 1000000 * clock_shift_seconds)",
+        "interval_start_at": "make_timestamptz((epoch_us(sampled_at) + 1000000::BIGINT * clock_shift_seconds) // 3600000000 "
+        "* 3600000000 - 1000000::BIGINT * clock_shift_seconds)",
         "utilization_milli_pct": "round(CAST(utilization_pct AS DOUBLE) * 1000)",
         "power_microwatt": "round(CAST(power_w AS DOUBLE) * 1000000)",
         "gpu_count": f"coalesce({given['gpu_count']}, 1)",

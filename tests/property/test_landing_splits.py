@@ -75,7 +75,7 @@ def state_after(folder: Path, landings: list[list[tuple[str, str]]]) -> dict[str
         found[feed] = books.rows(f"SELECT DISTINCT {columns}, recorded_at FROM raw.{feed} ORDER BY ALL")
         found[f"{feed} now"] = books.rows(
             f"SELECT {columns} FROM raw.{feed} QUALIFY row_number() OVER (PARTITION BY {keys} "
-            "ORDER BY recorded_at DESC, content_hash DESC) = 1 ORDER BY ALL"
+            f"ORDER BY recorded_at DESC, {columns}) = 1 ORDER BY ALL"
         )
         found[f"{feed} landed"] = [
             (books.one(f"SELECT coalesce(sum(landed_count), 0) FROM raw.landed_file WHERE feed = '{feed}'"),)

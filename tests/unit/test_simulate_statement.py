@@ -26,6 +26,7 @@ from ingest.simulate.plan import (
 )
 from ingest.simulate.profiles import load_profile
 from ingest.simulate.statement import Facts, OutageFact, Statement, to_minor_unit
+from ingest.terms.home import IMPERFECTIONS
 
 FEBRUARY = date(2027, 2, 1)
 LATER = datetime(2028, 1, 1, tzinfo=UTC)
@@ -456,6 +457,7 @@ def test_the_world_does_not_depend_on_the_clock(home_path: Path) -> None:
             close_after_days=10,
             profile=load_profile(),
             fatal_codes=[79],
+            imperfections=frozenset(IMPERFECTIONS),
         )
         for last in (date(2027, 3, 1), date(2027, 6, 1))
     )
