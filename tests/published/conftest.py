@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "unit"))
@@ -62,12 +63,17 @@ def parquet_hashes(home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home after its first run. No test may change it: copy it."""
-    home = write_small_home(tmp_path_factory.mktemp("small") / "home")
-    done = parkledger(home, "run")
-    log = home / ".parkledger" / "run.log"
-    assert done.returncode == 0, done.stdout + done.stderr + (log.read_text()[-3000:] if log.exists() else "")
-    assert "Published run" in done.stdout
+    """The home after its first run, made once for all of pytest's processes. No test may change it: copy it."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder
+    home = shared / "small" / "home"
+    with FileLock(shared / "small.lock"):
+        if not home.exists():
+            done = parkledger(write_small_home(home), "run")
+            log = home / ".parkledger" / "run.log"
+            assert done.returncode == 0, done.stdout + done.stderr + (log.read_text()[-3000:] if log.exists() else "")
+            assert "Published run" in done.stdout
+    assert (home / "published" / "manifest.json").is_file(), "the run of the small home failed: see the test that ran it"
     return home
 
 

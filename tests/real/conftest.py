@@ -18,7 +18,7 @@ VARIABLE = "PARKLEDGER_REAL_DATA"
 sys.path.insert(0, str(REPOSITORY / "tests" / "unit"))
 
 Figure = Decimal | int
-FACTS = pytest.StashKey[list[tuple[str, str, Figure, Figure | None, bool]]]()
+FACT = "fact of a real file"
 
 
 def real_data() -> Path | None:
@@ -50,21 +50,24 @@ def pinned(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def hold(folder: str, fact: str, expected: Figure, found: Figure | None, tolerance: Figure = 0) -> None:
         holds = found is not None and abs(found - expected) <= tolerance
-        request.config.stash.setdefault(FACTS, []).append((folder, fact, expected, found, holds))
+        # Properties travel from pytest's processes to the one that prints the list.
+        told = "n/a" if found is None else f"{found:,}"
+        request.node.user_properties.append((FACT, (folder, fact, f"{expected:,}", told, holds)))
         assert holds, f"{folder}, {fact}: expected {expected}, found {found}"
 
     return hold
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    facts = config.stash.get(FACTS, [])
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    facts = sorted(value for report in reports for name, value in report.user_properties if name == FACT)
     if not facts:
         return
     table = Table(title="Facts of the real files", title_justify="left")
     for head in ("folder", "fact", "expected", "found", ""):
         table.add_column(head, justify="right" if head in {"expected", "found"} else "left", no_wrap=True)
     for folder, fact, expected, found, holds in facts:
-        table.add_row(folder, fact, f"{expected:,}", "n/a" if found is None else f"{found:,}", "✓" if holds else "✗")
+        table.add_row(folder, fact, expected, found, "✓" if holds else "✗")
     console = Console(width=140, no_color=True)
     with console.capture() as capture:
         console.print(table)
