@@ -73,7 +73,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             log = home / ".parkledger" / "run.log"
             assert done.returncode == 0, done.stdout + done.stderr + (log.read_text()[-3000:] if log.exists() else "")
             assert "Published run" in done.stdout
-    assert (home / "published" / "manifest.json").is_file(), "the run of the small home failed: see the test that ran it"
+    assert (home / "published" / "manifest.json").is_file(), (
+        "the run of the small home failed: see the test that ran it"
+    )
     return home
 
 
