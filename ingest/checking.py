@@ -18,7 +18,8 @@ from ingest.terms.scalars import currency_codes
 # What readers of GPUs write where there is no value (nvidia-smi, dcgm-exporter, pandas).
 _NOT_AVAILABLE = ["N/A", "[N/A]", "NA", "n/a", "nan", "NaN", "null", "NULL", "[Not Supported]"]
 _TRUE, _FALSE = ["true", "t", "yes", "1"], ["false", "f", "no", "0"]
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+# Digits of other scripts are no digits here: a cell that is taken for a number must be one when it is read.
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INSTANT = r"^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?([.,]\d+)? ?([Zz]|[+-]\d{2}(?::?\d{2})?)?$"
 # Whole units of a measurement in one unit of its cell.
 _UNITS = {"milli": 1000, "micro": 1_000_000}
@@ -101,6 +102,7 @@ def _stripped(cells: pl.Series) -> pl.Series:
 
 def _text(cells: pl.Series, column: Column, faults: Faults) -> pl.Series:
     text = _stripped(cells)
+    faults.add(text.str.contains("\0", literal=True), "not_utf8", column.name)
     allowed = list(column.choices) or (sorted(currency_codes()) if column.name == "currency_code" else [])
     if allowed:
         faults.add(~text.is_in(allowed), "not_allowed" if column.choices else "unknown_currency", column.name)
@@ -144,7 +146,7 @@ def _integer(cells: pl.Series, column: Column, faults: Faults) -> pl.Series:
         text = text.set(text.is_in(_NOT_AVAILABLE), None).str.replace(r"^([+-]?\d+)\.0*$", "$1")
         whole = text.cast(pl.Int64, strict=False)
         faults.add(
-            text.is_not_null() & (whole.is_null() | ~text.str.contains(r"^[+-]?\d+$")), "not_an_integer", column.name
+            text.is_not_null() & (whole.is_null() | ~text.str.contains(r"^[+-]?[0-9]+$")), "not_an_integer", column.name
         )
     elif cells.dtype.is_integer():
         whole = cells.cast(pl.Int64, strict=False)
@@ -296,10 +298,15 @@ def _boolean(cells: pl.Series, column: Column, faults: Faults) -> pl.Series:
     return text.is_in(_TRUE)
 
 
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
+
+
 def _is_json(text: str) -> bool:
+    """Whether every reader takes it for JSON: no NaN, no halves of characters, nothing nested beyond reason."""
     try:
-        json.loads(text)
-    except ValueError:
+        json.dumps(json.loads(text, parse_constant=_no_constant), ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -88,8 +88,9 @@ def _types(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str] | None:
 
 
 def _is_plain(texts: pl.Series) -> bool:
-    """Whether no text is missing, empty or has blanks around it."""
-    return texts.null_count() == 0 and bool(((texts.str.strip_chars() == texts) & (texts != "")).all())
+    """Whether no text is missing, empty, has blanks around it or a zero byte within."""
+    plain = (texts.str.strip_chars() == texts) & (texts != "") & ~texts.str.contains("\0", literal=True)
+    return texts.null_count() == 0 and bool(plain.all())
 
 
 def _bounds(types: dict[str, str]) -> list[Column]:

@@ -129,6 +129,34 @@ def _is_nested(column: Column, kind: pl.DataType | None) -> bool:
     return kind is not None and kind.is_nested() and not (column.kind == "json" and isinstance(kind, pl.Struct))
 
 
+def _with_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns of bytes, as writers without a text type leave them, as text; a row with other bytes breaks `not_utf8`."""
+    names = [name for name, kind in frame.schema.items() if kind == pl.Binary]
+    if not names:
+        return frame
+    try:
+        return frame.with_columns(pl.col(names).cast(pl.String))
+    except pl.exceptions.ComputeError:
+        pass  # some cell is no UTF-8: seen cell by cell below
+    rules: list[str | None] = [None] * frame.height
+    columns: list[pl.Series] = []
+    for name in names:
+        texts: list[str | None] = []
+        for position, cell in enumerate(frame[name].to_list()):
+            text = None if cell is None else cell.decode(errors="backslashreplace")
+            if text is not None and text.encode() != cell:
+                rules[position] = "not_utf8"
+            texts.append(text)
+        columns.append(pl.Series(name, texts, dtype=pl.String))
+    readable = frame.with_columns(columns)
+    wrong = [position for position, rule in enumerate(rules) if rule]
+    shown = dict(zip(wrong, quarantine.row_texts(readable, wrong, "parquet"), strict=True))
+    return readable.with_columns(
+        pl.Series("line_text", [shown.get(position) for position in range(frame.height)], dtype=pl.String),
+        pl.Series("line_rule", rules, dtype=pl.String),
+    )
+
+
 def read_cells(path: Path, feed: str, park: Park) -> Cells | Rejected:
     """Read all cells of a file, to its end.
 
@@ -152,12 +180,13 @@ def read_cells(path: Path, feed: str, park: Park) -> Cells | Rejected:
             nested = [c.name for c in contract.columns if _is_nested(c, cells.schema.get(c.name))]
             if nested:
                 return Rejected("unreadable", f"the columns {', '.join(nested)} hold lists or structures", format_name)
-            frames.append(cells)
+            frames.append(_with_texts(cells))
     except FormatError as error:
         return Rejected("unreadable", "; ".join(error.reasons), format_name)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError) as error:
-        # A damaged Parquet file may make the decoder panic instead of raising.
-        return Rejected("unreadable", (str(error) or type(error).__name__).splitlines()[0], format_name)
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001
+        # Parsers fail over strangers' bytes in more ways than anybody lists, and a decoder of Parquet may panic instead of
+        # raising. Whatever it is, it costs this file, with its reason, and no other.
+        return Rejected("unreadable", f"{type(error).__name__}: {error}".splitlines()[0], format_name)
     if not any(frame.height for frame in frames):
         return Rejected("unreadable", "the file has no rows", format_name)
     return Cells(format_name, tuple(frames))

@@ -30,6 +30,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "credit_events": ("event_id",),
 }
 BATCH_ROWS = 500_000
+# So many rows without a whole one among them, and the file is no table of rows; to keep them all would fill the memory.
+MAX_BROKEN_ROWS = 1_000_000
 MAX_COLUMNS = 1000
 _HINT = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -56,7 +58,7 @@ def recognise_csv(head: Head, feed: str) -> str | None:
     """None if the first line names the key columns of the feed, else why not."""
     if head.kind != "text" or head.is_zip or not head.text.strip():
         return "no CSV"
-    first = head.text.split("\n", 1)[0].rstrip("\r")
+    first = head.text.lstrip().split("\n", 1)[0].rstrip("\r")
     absent = _missing([name.strip().strip('"') for name in first.split(",")], feed, "first line")
     if absent is None:
         return None
@@ -86,29 +88,34 @@ def _recognise_parquet(feed: str, source: Path | BytesIO) -> str | None:
 
 
 def _is_text(cells: list[str]) -> bool:
-    """Whether all bytes of the cells were UTF-8: others come as lone surrogates."""
+    """Whether all bytes of the cells were UTF-8 text: others come as lone surrogates, or as zeros."""
+    text = "".join(cells)
     try:
-        "".join(cells).encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in text
 
 
 def _shown(text: str) -> str:
-    """A line for people, with bytes that are no UTF-8 in hexadecimal."""
-    return text.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="backslashreplace")
+    """A line for people, with bytes that are no UTF-8 text in hexadecimal."""
+    shown = text.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return shown.replace("\0", "\\x00")
 
 
 def _block_by_rows(text: str, names: list[str], first_line: int) -> pl.DataFrame:
-    """A block in which some row is not whole: such rows come with empty cells, their own text and their rule."""
+    """A block in which some row is not whole: such rows come with empty cells, their own text and their rule.
+
+    Nothing is read beyond MAX_BROKEN_ROWS rows of which none is whole.
+    """
     rows: list[list[str | None]] = []
     numbers: list[int] = []
     wrong: list[tuple[str | None, str | None]] = []
     # Lines end where CSV says, not where Unicode knows of other separators.
     lines = list(io.StringIO(text, newline=""))
     reader = csv.reader(lines)
-    before = 0
-    while before < len(lines):
+    before = whole = 0
+    while before < len(lines) and (whole or len(rows) < MAX_BROKEN_ROWS):
         rule: str | None = None
         try:
             row = next(reader, None)
@@ -123,6 +130,7 @@ def _block_by_rows(text: str, names: list[str], first_line: int) -> pl.DataFrame
             rule = "row_not_whole"
         if rule is None and not _is_text(row):
             rule = "not_utf8"
+        whole += rule is None
         rows.append([cell or None for cell in row] if rule is None else [None] * len(names))
         wrong.append((_shown("".join(lines[start:before])), rule) if rule else (None, None))
         numbers.append(first_line + start)
@@ -147,8 +155,8 @@ def _block(block: Block, names: list[str]) -> pl.DataFrame:
     if block.rule is not None:
         return _broken_line(block, names)
     line_count = data.count(b"\n") + (not data.endswith(b"\n"))
-    # The quick way only for plain blocks: no quotes, every line with its number of separators.
-    if b'"' not in data and data.count(b",") == line_count * (len(names) - 1) and len(names) > 1:
+    # The quick way only for plain blocks: no quotes, no zeros, every line with its number of separators.
+    if b'"' not in data and b"\0" not in data and data.count(b",") == line_count * (len(names) - 1) and len(names) > 1:
         try:
             frame = pl.read_csv(
                 data,
@@ -176,16 +184,28 @@ def csv_rows(path: Path) -> Iterator[pl.DataFrame]:
         FormatError: a header that cannot be read, more bytes than any feed needs.
     """
     names: list[str] | None = None
+    broken, has_whole = 0, False
     for block in stream_blocks(path):
         rest = block
         if names is None:
             if block.rule is not None:
                 raise FormatError(path, [f"the header cannot be read: {block.rule}"])
-            first, _, data = block.data.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+            data = block.data.removeprefix(b"\xef\xbb\xbf")
+            blank = len(data) - len(data.lstrip())
+            line_no = block.first_line + data.count(b"\n", 0, blank)
+            first, _, data = data[blank:].partition(b"\n")
+            if not first:
+                continue
             names = _header(path, decoded(path, first).rstrip("\r"))
-            rest = Block(data, block.first_line + 1)
-        if rest.data:
-            yield _block(rest, names)
+            rest = Block(data, line_no + 1)
+        if rest.rule is None and not rest.data.strip():
+            continue
+        frame = _block(rest, names)
+        has_whole = has_whole or frame["line_text"].null_count() > 0
+        broken += frame.height
+        if not has_whole and broken >= MAX_BROKEN_ROWS:
+            raise FormatError(path, [f"none of its first {broken:,} rows is whole: {frame['line_text'][-1]!r}"])
+        yield frame
 
 
 def parquet_rows(path: Path, source: Path | BytesIO | None = None) -> Iterator[pl.DataFrame]:

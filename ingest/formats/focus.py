@@ -38,6 +38,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEASE_TAG = re.compile(r"(^|[:/])lease[_-]?id$", re.IGNORECASE)
 _NEEDED = ("BilledCost", "BillingCurrency", "ChargeCategory", "ChargePeriodStart", "ChargePeriodEnd")
 _KINDS = {"Tax": "sales_tax", "Credit": "credit", "Adjustment": "refund"}
+_COLUMNS = {
+    "lease_usage": ("lease_id", "interval_start_at", "interval_end_at", "gpu_hours"),
+    "lease_adjustments": ("adjustment_id", "lease_id", "service_date", "kind", "amount", "currency_code"),
+}
 _TORN = {"line_no": pl.Int64, "line_text": pl.String, "line_rule": pl.String}
 COSTS = ("BilledCost", "ListCost", "EffectiveCost", "ContractedCost")
 
@@ -137,11 +141,18 @@ def _gpu_hours(charge: Charge, seconds: int) -> str | None:
 
 
 def _usage(frame: pl.DataFrame) -> Iterator[dict[str, str | int | None]]:
-    """Usage by lease and charge period: several resources or prices of one lease in one period add up."""
+    """Usage by lease and charge period: several resources or prices of one lease in one period add up.
+
+    So does a correction (ChargeClass) of a charge that stands in the same bill. One of another bill's charge is the
+    difference to a quantity that is not here: taken for the quantity it would replace it.
+    """
     added: dict[tuple[str | None, ...], dict[str, str | int | None]] = {}
-    for charge in frame.iter_rows(named=True):
+    corrections: list[Charge] = []
+    usage = frame.filter(pl.col("ChargeCategory") == "Usage").iter_rows(named=True)
+    whole_first = sorted(usage, key=lambda charge: charge.get("ChargeClass") == "Correction")
+    for charge in whole_first:
         unit = _GPU_TIME.match(charge.get("ConsumedUnit") or "")
-        if charge["ChargeCategory"] != "Usage" or unit is None:
+        if unit is None:
             continue
         row: dict[str, str | int | None] = {
             "lease_id": _lease(charge),
@@ -155,11 +166,16 @@ def _usage(frame: pl.DataFrame) -> Iterator[dict[str, str | int | None]]:
         before = added.get(key)
         if value is None:
             yield row
+        elif before is None and charge.get("ChargeClass") == "Correction":
+            corrections.append(charge)
         elif before is None:
             added[key] = row
         else:
             before["gpu_hours"] = plain((number(str(before["gpu_hours"])) or Decimal(0)) + value)
     yield from added.values()
+    for charge in corrections:
+        cells = {name: cell for name, cell in charge.items() if name not in _TORN and cell is not None}
+        yield {"line_no": charge["line_no"], "line_text": json.dumps(cells), "line_rule": "correction_of_another_bill"}
 
 
 def _service_date(charge: Charge, zone: ZoneInfo) -> str:
@@ -218,5 +234,5 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
     if not rows:
         wanted = "usage in GPU-hours" if feed == "lease_usage" else "credit, tax or adjustment"
         raise FormatError(path, [f"none of its {frame.height} charges is a {wanted}"])
-    schema = dict.fromkeys((name for name in rows[0] if name not in _TORN), pl.String) | _TORN
+    schema = dict.fromkeys(_COLUMNS[feed], pl.String) | _TORN
     return pl.DataFrame([*rows, *torn.select(*_TORN).iter_rows(named=True)], schema=schema)

@@ -95,6 +95,9 @@ METRICS: dict[str, Metric] = {
 }
 # Without one of these a GPU has given no sample: memory alone, landed under the same key, would supersede one.
 _ALIVE = ("utilization_pct", "power_w", "energy_mj")
+# The exporter's own name of the host comes first, also as Prometheus renames it beside a label of its own; the address
+# that was scraped comes last.
+_NODE_LABELS = ("Hostname", "hostname", "exported_Hostname", "exported_hostname", "node", "kubernetes_node", "instance")
 # OpenMetrics writes counters with this ending.
 _COUNTER = "_total"
 
@@ -169,7 +172,7 @@ class GpuRows:
             text: the value as written; what is not available leaves no value, what is no number stays for quarantine.
             line_no: where it stands.
         """
-        node_id = label(labels, "Hostname", "hostname", "node", "kubernetes_node", "instance") or self._node_id
+        node_id = label(labels, *_NODE_LABELS) or self._node_id
         gpu_id = gpu_key(labels, node_id)
         if gpu_id is None:
             # A metric without any label belongs to no GPU; the exporters write none such for a GPU that works.

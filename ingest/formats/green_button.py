@@ -1,7 +1,8 @@
 """Green Button downloads (NAESB ESPI in an Atom feed), mapped onto power_meter.
 
 Electric energy by interval only: gas, water, power and cumulative registers are no interval energy and are refused by
-name. XML is parsed by defusedxml, which refuses entities and external documents.
+name. What a reading leaves out stands in its type (quality) or its block (start; the type has the length). XML is parsed
+by defusedxml, which refuses entities and external documents.
 """
 
 import re
@@ -16,7 +17,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from ingest.formats.errors import FormatError
-from ingest.formats.numbers import number
+from ingest.formats.numbers import number, plain
 from ingest.formats.opening import MAX_XML_BYTES, Head, read_bytes
 from ingest.formats.park import ParkClock, iso
 
@@ -35,16 +36,22 @@ COLUMNS = (
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_WATT_HOURS = "72"
+# UnitSymbolKind: 72 watt-hours, 31 joules.
+_PER_KWH = {"72": 1000, "31": 3_600_000}
+# CommodityKind: 0 none, 1 and 2 electricity metered at low and high voltage. A gas meter may well count in watt-hours.
+_ELECTRICITY = {"", "0", "1", "2"}
 # FlowDirectionType: 1 forward (delivered to the customer), 19 reverse; without one, consumption is meant.
 _ROLES = {"": "facility", "1": "facility", "19": "generation"}
-# AccumulationKind: 1 bulk quantity and 3 cumulative are register states, not the energy of an interval.
-_REGISTER_STATES = {"1": "bulk quantity", "3": "cumulative"}
+# AccumulationKind: 1 bulk quantity, 2 continuous cumulative and 3 cumulative are register states, not the energy of an
+# interval.
+_REGISTER_STATES = {"1": "bulk quantity", "2": "continuous cumulative", "3": "cumulative"}
 # QualityOfReading: 0 valid, 14 raw, 17 validated, 18 verified, 19 revenue-quality; 7 manually edited; the others are
 # guesses.
 _ACTUAL = {"", "0", "14", "17", "18", "19"}
 # UnitMultiplierKind: pico to tera.
 _MULTIPLIERS = {str(power) for power in (-12, -9, -6, -3, -2, -1, 0, 1, 2, 3, 6, 9, 12)}
+# An honest reading has some fourteen tags in 500 bytes; a file of nothing but tags would fill the memory with elements.
+_MAX_TAGS = 4_000_000
 _LAST_SECOND = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 _METER = re.compile(r"(?:(?:RetailCustomer|User|BillingAccount)/[^/]+/)?UsagePoint/[^/]+")
 
@@ -73,6 +80,7 @@ class Reading:
     register: str
     flow_direction: str
     accumulation: str
+    commodity: str
     uom: str
     multiplier: str
     quality: str
@@ -142,8 +150,11 @@ def readings(path: Path) -> Iterator[Reading]:
     Raises:
         FormatError: no XML, more than 64 MiB of it, entities, or no Atom entries.
     """
+    data = read_bytes(path, MAX_XML_BYTES)
+    if data.count(b"<") > _MAX_TAGS:
+        raise FormatError(path, [f"it holds more than {_MAX_TAGS:,} tags; split it"])
     try:
-        root = fromstring(read_bytes(path, MAX_XML_BYTES), forbid_dtd=True)
+        root = fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:
         raise FormatError(path, [f"XML with document types or entities is refused: {type(error).__name__}"]) from error
     except ParseError as error:
@@ -164,24 +175,36 @@ def readings(path: Path) -> Iterator[Reading]:
         reading_type = next((one for one in kind.resources if _local(one) == "ReadingType"), None) if kind else None
         own = point.own if point else ""
         named = _METER.search(own)
+        default_quality = _text(reading_type, "defaultQuality")
         for block in entry.resources:
-            for one in block:
-                if _local(one) != "IntervalReading":
-                    continue
+            readings_of_block = [one for one in block if _local(one) == "IntervalReading"]
+            for number_before, one in enumerate(readings_of_block):
                 qualities = [_text(quality, "quality") for quality in one if _local(quality) == "ReadingQuality"]
+                start, duration = _times(one, block, reading_type, number_before)
                 yield Reading(
                     meter_id=named[0] if named else own,
                     register=(meter.own.rpartition("/")[2] if meter else "") or "1",
                     flow_direction=_text(reading_type, "flowDirection"),
                     accumulation=_text(reading_type, "accumulationBehaviour"),
+                    commodity=_text(reading_type, "commodity"),
                     uom=_text(reading_type, "uom"),
                     multiplier=_text(reading_type, "powerOfTenMultiplier") or "0",
-                    quality=next((code for code in qualities if code not in _ACTUAL), "0"),
-                    start=_text(one, "timePeriod", "start"),
-                    duration=_text(one, "timePeriod", "duration"),
+                    quality=next((code for code in qualities or [default_quality] if code not in _ACTUAL), "0"),
+                    start=start,
+                    duration=duration,
                     value=_text(one, "value"),
                     updated=entry.updated,
                 )
+
+
+def _times(one: Element, block: Element, reading_type: Element | None, number_before: int) -> tuple[str, str]:
+    """Start and duration of a reading; one that has none follows those before it from the start of its block."""
+    start, duration = _text(one, "timePeriod", "start"), _text(one, "timePeriod", "duration")
+    duration = duration or _text(reading_type, "intervalLength")
+    first, length = number(_text(block, "interval", "start")), number(duration)
+    if not start and first is not None and length is not None:
+        start = plain(first + number_before * length)
+    return start, duration
 
 
 def _bounds(reading: Reading) -> tuple[str, str]:
@@ -202,7 +225,8 @@ def _energy(reading: Reading) -> str:
         return reading.value
     if reading.multiplier not in _MULTIPLIERS:
         return f"{reading.value} x 10^{reading.multiplier[:20]}, which is no multiplier of ESPI"
-    return f"{value.scaleb(int(reading.multiplier) - 3):f}"
+    # Joules may end in thirds; watt-hours never reach so many places.
+    return plain(round(value.scaleb(int(reading.multiplier)) / _PER_KWH[reading.uom], 18))
 
 
 def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG001 (every format has these three)
@@ -215,13 +239,16 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG00
         an offset.
 
     Raises:
-        FormatError: nothing of it is interval energy in watt-hours; see `readings`.
+        FormatError: nothing of it is interval energy of electricity; see `readings`.
     """
     rows: list[dict[str, str | int | None]] = []
     others: set[str] = set()
     for reading_no, one in enumerate(readings(path), start=1):
-        if one.uom != _WATT_HOURS:
+        if one.uom not in _PER_KWH:
             others.add(f"unit code {one.uom or 'missing'}")
+            continue
+        if one.commodity not in _ELECTRICITY:
+            others.add(f"commodity {one.commodity}, which is no electricity")
             continue
         if one.accumulation in _REGISTER_STATES:
             others.add(f"{_REGISTER_STATES[one.accumulation]} registers")
@@ -242,5 +269,8 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG00
         )
     if not rows:
         what = ", ".join(sorted(others)) or "no readings"
-        raise FormatError(path, [f"it holds no interval energy in watt-hours (unit code 72), but {what}"])
+        raise FormatError(
+            path,
+            [f"it holds no interval energy of electricity in watt-hours (unit code 72) or joules (31), but {what}"],
+        )
     return pl.DataFrame(rows, schema={**dict.fromkeys(COLUMNS, pl.String), "line_no": pl.Int64})

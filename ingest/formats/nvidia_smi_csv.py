@@ -31,7 +31,7 @@ _MEASURES: dict[str, tuple[str, dict[str, Decimal]]] = {
     "memory.used": ("memory_used_mib", {"MiB": Decimal(1), "GiB": Decimal(1024), "KiB": Decimal(1) / 1024}),
 }
 _HEADER = re.compile(r"^\s*(?P<name>[^\[]+?)\s*(?:\[(?P<unit>[^\]]+)\])?\s*$")
-_CELL = re.compile(r"^(?P<number>-?\d+(?:\.\d+)?)(?:\s*(?P<unit>%|[A-Za-z]+))?$")
+_CELL = re.compile(r"^(?P<number>-?\d+(?:\.\d+)?)(?:\s*(?P<unit>%|[A-Za-z]+))?$", re.ASCII)
 _NOT_AVAILABLE = re.compile(
     r"^(|\[?N/?A\]?|\[?Not Supported\]?|\[?Unknown Error\]?|\[?Insufficient Permissions\]?)$", re.IGNORECASE
 )

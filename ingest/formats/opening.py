@@ -23,7 +23,7 @@ MAX_JSON_BYTES = 128 * 1024**2
 MAX_ZIP_MEMBERS = 1000
 # Canonical CSV is read in blocks; the bounds only stop bombs. Telemetry packs 10 to 100 times, zeros 1,000 times.
 MAX_STREAM_BYTES = 64 * 1024**3
-MAX_RATIO, RATIO_FREE_BYTES = 500, 1024**3
+MAX_RATIO, RATIO_FREE_BYTES = 500, 64 * 1024**2
 # No feed has a row of more than some kilobytes; of a longer one the beginning is kept for people to see.
 MAX_RECORD_BYTES = 1024**2
 _KEPT_BYTES = 4096
@@ -187,7 +187,8 @@ def head(path: Path) -> Head:
             if data[:4] == _PARQUET_MAGIC:
                 return Head(path, "", "packed_parquet", is_zip=False, is_complete=False)
     is_complete = len(data) <= HEAD_BYTES
-    if b"\x00" in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+    # A byte that is no text in the first line makes a file binary; further on it is a fault of its own line.
+    if b"\x00" in data.partition(b"\n")[0] and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return Head(path, "", "binary", is_zip=is_zip, is_complete=is_complete)
     return Head(path, decoded(path, data, is_head=True), "text", is_zip=is_zip, is_complete=is_complete)
 

@@ -22,7 +22,7 @@ _STAMP_NAMES = re.compile(r"^(timestamps?(_anon)?|time|date_?time|sampled_at|ts|
 _SERIES_NAMES = re.compile(
     r"^(container(_ip|_id)?|pod(_name|_id)?|instance|node(_id|_name)?|host(name)?|gpu_?id)$", re.IGNORECASE
 )
-_NUMBER = re.compile(r"^-?\d+(\.\d*)?([eE][+-]?\d+)?$")
+_NUMBER = re.compile(r"^-?\d+(\.\d*)?([eE][+-]?\d+)?$", re.ASCII)
 # Without an offset an instant is the park's to allow: checking knows the park.
 _ISO = re.compile(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$")
 _SEPARATORS = ",;\t"

@@ -300,7 +300,7 @@ def test_green_button_readings(source: Path) -> None:
     assert (len(gas), sum(int(one.value) for one in gas)) == (5, 140_000)
     assert {(one.uom, one.multiplier) for one in gas} == {("169", "-3")}
     for name in ("gas_direct.xml", "ngma_gas_provider_2024-07-16.xml"):
-        with pytest.raises(FormatError, match="no interval energy in watt-hours"):
+        with pytest.raises(FormatError, match="no interval energy of electricity"):
             rows_of(folder / name, "power_meter", Park())
 
 

@@ -61,6 +61,17 @@ def test_charges_of_one_lease_and_period_add_up(tmp_path: Path) -> None:
     assert frame.select("lease_id", "gpu_hours", "line_no").rows() == [("L1", "many", 4), ("L1", "8.5", 2)]
 
 
+def test_a_correction_adds_to_its_charge_in_the_same_bill_and_never_replaces_one_of_another(tmp_path: Path) -> None:
+    text = FOCUS.splitlines()[0] + ",ChargeClass\n"
+    row = "1,USD,Usage,2027-02-0{}T00:00:00Z,2027-02-0{}T01:00:00Z,{},GPU-Hours,L1,,{}\n"
+    text += row.format(1, 1, "-3", "Correction") + row.format(1, 1, "20", "") + row.format(2, 2, "4", "Correction")
+    frame = rows_of(write(tmp_path, "bill.csv", text), "lease_usage")
+    assert frame.select("gpu_hours", "line_no", "line_rule").rows() == [
+        ("17", 3, None),
+        (None, 4, "correction_of_another_bill"),
+    ]
+
+
 def test_a_bill_in_parquet_says_what_its_csv_says(tmp_path: Path) -> None:
     at = datetime(2027, 2, 1, tzinfo=UTC)
     table = pa.table(

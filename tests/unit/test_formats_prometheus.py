@@ -1,6 +1,7 @@
 """Exposition pages and API answers: Prometheus' text format 0.0.4 and the metric lists of both exporters."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -357,3 +358,18 @@ def test_infinity_in_an_answer_stays_for_quarantine_and_nan_is_no_value(tmp_path
 def test_answers_that_hold_no_series_of_gpus_say_why(tmp_path: Path, answer: object, said: str) -> None:
     with pytest.raises(FormatError, match=said):
         rows_of(write(tmp_path, "x.json", json.dumps(answer)), "gpu_telemetry")
+
+
+def test_the_host_that_prometheus_renamed_goes_before_the_address_that_was_scraped(tmp_path: Path) -> None:
+    labels = 'gpu="0",UUID="GPU-1",exported_Hostname="a-7",instance="10.0.0.1:9400"'
+    path = write(tmp_path, "p.prom", f"DCGM_FI_DEV_GPU_UTIL{{{labels}}} 5 1798804800000\n")
+    assert rows_of(path, "gpu_telemetry")["node_id"].to_list() == ["a-7"]
+
+
+def test_lines_made_to_keep_a_pattern_busy_are_torn_in_little_time(tmp_path: Path) -> None:
+    odd = ["{" + "a" * 200_000, "{" + '""' * 100_000, " " + " " * 200_000 + "x y z", "{" + "\\" * 200_000 + '"']
+    text = "# TYPE DCGM_FI_DEV_GPU_UTIL gauge\n" + "".join(f"DCGM_FI_DEV_GPU_UTIL{line}\n" for line in odd)
+    begun = time.process_time()
+    with pytest.raises(FormatError, match="line 2 cannot be read"):
+        rows_of(write(tmp_path, "p_2027-01-01T120000Z.prom", text), "gpu_telemetry")
+    assert time.process_time() - begun < 10

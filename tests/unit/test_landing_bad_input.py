@@ -72,6 +72,60 @@ def test_parquet_with_other_types(books: Books) -> None:
     assert [rule for rule, *_ in refused] == ["not_an_instant", "not_an_instant"]
 
 
+def test_parquet_with_bytes_for_text(books: Books) -> None:
+    frame = pl.DataFrame(
+        {
+            "lease_id": [b"L1", b"\xff\xfe"],
+            "interval_start_at": [b"2027-01-01T00:00:00Z"] * 2,
+            "interval_end_at": ["2027-01-01T01:00:00Z"] * 2,
+            "gpu_hours": [1.0, 2.0],
+        }
+    )
+    drop(books.path, "leases", "l.csv", LEASE_HEADER + lease_row())
+    state, _, refused = outcome(books, "lease_usage", parquet(frame))
+    assert (state, refused) == ("landed", [("not_utf8", None, 2)])
+    assert books.one("SELECT row_text FROM raw.quarantined_row").startswith('{"lease_id": "\\\\xff')  # type: ignore[attr-defined]
+    assert books.rows("SELECT lease_id, gpu_hours FROM raw.lease_usage") == [("L1", 1)]
+
+
+def test_zero_bytes_cost_their_own_line(books: Books) -> None:
+    _, _, refused = outcome(books, "leases", "\n\n" + LEASE_HEADER + lease_row("L2") + lease_row("L\x003"))
+    assert refused == [("not_utf8", None, 5)]
+    assert books.one("SELECT count(*) FROM raw.leases") == 2
+
+
+def test_zero_bytes_in_a_parquet_cell_cost_their_own_row(books: Books) -> None:
+    names, cells = LEASE_HEADER.strip().split(","), lease_row("L\x002").strip().split(",")
+    _, _, refused = outcome(
+        books, "leases", parquet(pl.DataFrame(dict(zip(names, ([cell] for cell in cells), strict=True))))
+    )
+    assert refused == [("not_utf8", "lease_id", 1)]
+
+
+def test_xml_that_no_parser_knows_costs_itself_only(books: Books) -> None:
+    text = '<?xml version="1.0" encoding="bogus"?><feed xmlns="http://naesb.org/espi"/>'
+    state, reason, _ = outcome(books, "power_meter", text)
+    assert (state, reason) == ("rejected", "unreadable: LookupError: unknown encoding: bogus")
+
+
+@pytest.mark.parametrize("payload", ["[" * 100_000, '{"a": NaN}', '{"a": "\\ud800"}'])
+def test_a_payload_that_readers_disagree_about_is_no_json(books: Books, payload: str) -> None:
+    header = "event_id,kind,contract_id,effective_at,gpu_count,payload\n"
+    cell = '"' + payload.replace('"', '""') + '"'
+    row = f"E1,withdrawal,my-contract-1,2027-02-01T00:00:00Z,10,{cell}\n"
+    assert outcome(books, "credit_events", header + row)[2] == [("not_json", "payload", 2)]
+
+
+def test_digits_of_other_scripts_are_no_number(books: Books) -> None:
+    header = "gpu_id,node_id,gpu_model,sampled_at,utilization_pct,power_w,xid_code\n"
+    row = "a-1,a-1,GB300,2027-01-01T12:00:00Z,{},{},{}\n"
+    text = header + row.format("٥", "1", "") + row.format("5", "1", "٧٩")
+    assert outcome(books, "gpu_telemetry", text)[2] == [
+        ("not_a_number", "utilization_pct", 2),
+        ("not_an_integer", "xid_code", 3),
+    ]
+
+
 def test_a_header_with_a_byte_order_mark(books: Books) -> None:
     state, _, refused = outcome(books, "leases", "\ufeff" + LEASE_HEADER + lease_row("L2"))
     assert (state, refused) == ("landed", [])
@@ -96,12 +150,19 @@ def test_a_line_without_end(books: Books) -> None:
     assert len(str(books.one("SELECT row_text FROM raw.quarantined_row"))) < 10_000
 
 
-def test_a_bomb_in_gzip(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.formats.opening.RATIO_FREE_BYTES", 50 * 1024**2)
-    bomb = gzip.compress(LEASE_HEADER.encode() + b"\n" * 200_000_000)
+def test_a_bomb_in_gzip(books: Books) -> None:
+    bomb = gzip.compress(LEASE_HEADER.encode() + b"\n" * 100_000_000)
     state, reason, _ = outcome(books, "leases", bomb)
     assert state == "rejected"
     assert "unpacks to more than 500 times its size" in reason
+
+
+def test_a_bomb_of_broken_rows(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.formats.canonical.MAX_BROKEN_ROWS", 10_000)
+    bomb = gzip.compress(LEASE_HEADER.encode() + b",\n" * 20_000_000)
+    state, reason, _ = outcome(books, "leases", bomb)
+    assert state == "rejected"
+    assert "none of its first 10,000 rows is whole: ','" in reason
 
 
 def test_a_bomb_of_xml_entities(books: Books) -> None:
