@@ -47,6 +47,7 @@ TRIAL_BALANCE_SCHEMA: dict[str, Any] = {
 # event: (debit account, credit account)
 CREDIT_EVENTS = {
     "apply_cash": ("unapplied_cash", "trade_receivable"),
+    "set_off": ("backstop_payable", "trade_receivable"),
     "late_interest": ("interest_receivable", "late_interest_income"),
     "late_interest_on_claims": ("late_interest_cost", "interest_payable"),
     "provision": ("credit_loss_expense", "allowance_for_credit_losses"),

@@ -19,8 +19,6 @@ import polars as pl
 
 from orchestration.polars_jobs.frames import (
     Frames,
-    known_at,
-    local_date,
     make_frame,
     month_end,
     month_start,
@@ -29,10 +27,13 @@ from orchestration.polars_jobs.frames import (
 )
 from orchestration.polars_jobs.money import MONEY, ZERO, round_money
 from orchestration.polars_jobs.receivables import (
+    ClaimDue,
     Close,
     Document,
     Event,
     SubLedger,
+    claims_due,
+    claims_paid,
     documents_of,
     event_order,
     events_at,
@@ -101,7 +102,7 @@ def share_interest(events: Sequence[Event], rates: Rates, last_day: date) -> dic
 def claim_interest(
     claims: Sequence[tuple[date, Decimal]], payments: Sequence[tuple[date, Decimal]], rates: Rates, last_day: date
 ) -> dict[date, Decimal]:
-    """Interest on overdue claims by month. ``claims``: (due date, amount); ``payments``: (day, amount)."""
+    """Interest on overdue claims by month. ``claims``: (due date, amount); ``payments``: (day, amount paid or set off)."""
 
     def overdue_on(day: date) -> Decimal:
         due = sum((amount for due_date, amount in claims if due_date < day), ZERO)
@@ -131,15 +132,12 @@ def late_interest(frames: Frames) -> dict[str, pl.DataFrame]:
             if close.contract_id in bearing:
                 rates = _rates(terms.filter(pl.col("contract_id") == close.contract_id), close)
                 currency = currencies[close.contract_id]
+                events = _events(frames, close, currency)
+                claims = [(claim.due_date, claim.amount) for claim in _claims(frames, close, currency)]
+                settled = _settled(frames, close, events, currency)
                 for event, interest in (
-                    (
-                        "late_interest",
-                        share_interest(_share_events(frames, close, currency), rates, close.month_end_date),
-                    ),
-                    (
-                        "late_interest_on_claims",
-                        claim_interest(*_claims(frames, close, currency), rates, close.month_end_date),
-                    ),
+                    ("late_interest", share_interest(events, rates, close.month_end_date)),
+                    ("late_interest_on_claims", claim_interest(claims, settled, rates, close.month_end_date)),
                 ):
                     rows[event].extend(
                         {
@@ -166,43 +164,35 @@ def _of_contract(frames: Frames, name: str, close: Close) -> pl.DataFrame:
     return pl.DataFrame() if frame is None else frame.filter(pl.col("contract_id") == close.contract_id)
 
 
-def _share_events(frames: Frames, close: Close, currency_code: str) -> list[Event]:
+def _events(frames: Frames, close: Close, currency_code: str) -> list[Event]:
     documents = documents_of(
         need(frames, "ledger.fct_receivable_document").filter(
             (pl.col("contract_id") == close.contract_id) & (pl.col("currency_code") == currency_code)
         )
     )
-    payments = _of_contract(frames, "staging.stg_payments", close)
     return events_at(
-        close, documents, payments, _of_contract(frames, "staging.stg_credit_events", close), currency_code
+        close,
+        documents,
+        _of_contract(frames, "staging.stg_payments", close),
+        _of_contract(frames, "staging.stg_credit_events", close),
+        currency_code,
+        claims=_claims(frames, close, currency_code),
     )
 
 
-def _claims(
-    frames: Frames, close: Close, currency_code: str
-) -> tuple[list[tuple[date, Decimal]], list[tuple[date, Decimal]]]:
-    terms = _of_contract(frames, "raw.backstop_terms", close)
-    if terms.is_empty():
-        return [], []
-    known = terms.filter(pl.col("recorded_at") <= close.known_at).sort("valid_from", "recorded_at", "amendment_id")
-    lines = _of_contract(frames, "ledger.fct_journal_lines", close).filter(
-        (pl.col("event") == "accrue_claim")
-        & (pl.col("line_no") % 2 == 1)
-        & (pl.col("posting_month") <= close.posting_month)
-        & (pl.col("currency_code") == currency_code)
+def _claims(frames: Frames, close: Close, currency_code: str) -> list[ClaimDue]:
+    return claims_due(
+        close,
+        _of_contract(frames, "raw.backstop_terms", close),
+        _of_contract(frames, "ledger.fct_journal_lines", close),
+        currency_code,
     )
-    claims = []
-    for month, posted, amount in lines.select("service_month", "posting_month", "amount").iter_rows():
-        ruling = known.filter(pl.col("valid_from") <= month_end(month)).tail(1)
-        days = sum(ruling.select("claim_notice_days", "claim_payment_days").row(0)) if ruling.height else 0
-        # A correction is due no earlier than it would be had it been claimed when it was posted.
-        claims.append((month_end(max(month, posted)) + timedelta(days=days), amount))
-    payments = _of_contract(frames, "staging.stg_payments", close)
-    if payments.is_empty():
-        return claims, []
-    paid = [
-        (local_date(row["received_at"], close.time_zone), row["amount"])
-        for row in known_at(payments, ["park_id", "payment_id"], close.known_at).iter_rows(named=True)
-        if row["direction"] == "paid" and row["currency_code"] == currency_code
-    ]
-    return claims, [(day, amount) for day, amount in paid if day <= close.month_end_date]
+
+
+def _settled(frames: Frames, close: Close, events: Sequence[Event], currency_code: str) -> list[tuple[date, Decimal]]:
+    """What has settled claims: cash paid, and what was set off against invoices."""
+    ledger = SubLedger()
+    for event in events:
+        ledger.play(event)
+    payments = claims_paid(close, _of_contract(frames, "staging.stg_payments", close), currency_code)
+    return [*((paid.paid_date, paid.amount) for paid in payments), *ledger.set_offs]

@@ -88,23 +88,24 @@ def issuer_group(frames: Frames) -> Outputs:
 
 
 def receivables_group(frames: Frames) -> Outputs:
-    """Items, cash applications, roll-forward, ageing, roll rates, and the cash and late-interest parts of
+    """Items, cash applications, roll-forward, ageing, roll rates, and the cash, set-off and late-interest parts of
     ``credit.fct_credit_journal_lines``.
 
-    The roll-forward's control accounts come from the warehouse's lines and the apply_cash lines together:
+    The roll-forward's control accounts come from the warehouse's lines and the apply_cash and set_off lines together:
     closing_amount equals control_account_amount, unapplied_closing_amount its own.
     """
     lines = need(frames, "ledger.fct_journal_lines", *JOURNAL_SCHEMA)
     closes = need(frames, "intermediate.int_closes")
     tables = sub_ledger(frames)
-    applied = post_differences(
-        tables.applied_targets, closes, "apply_cash", terms_in_force(lines, closes), _run_id(lines)
-    )
-    interest = [
-        post_differences(targets, closes, event, terms_in_force(lines, closes), _run_id(lines))
-        for event, targets in late_interest(frames).items()
+    terms, run_id = terms_in_force(lines, closes), _run_id(lines)
+    settled = [
+        post_differences(tables.applied_targets, closes, "apply_cash", terms, run_id),
+        post_differences(tables.set_off_targets, closes, "set_off", terms, run_id),
     ]
-    balance = trial_balance(union_lines(lines, applied), closes)
+    interest = [
+        post_differences(targets, closes, event, terms, run_id) for event, targets in late_interest(frames).items()
+    ]
+    balance = trial_balance(union_lines(lines, *settled), closes)
     rollforward = tie_out(tables.rollforward, balance)
     return {
         "credit.fct_receivable_item": tables.items,
@@ -112,7 +113,7 @@ def receivables_group(frames: Frames) -> Outputs:
         "credit.fct_receivable_rollforward_month": rollforward,
         "credit.fct_ageing_month": ageing(tables.items, rollforward),
         "credit.fct_roll_rate_month": roll_rates(tables.items),
-        "credit.fct_credit_journal_lines": union_lines(applied, *interest),
+        "credit.fct_credit_journal_lines": union_lines(*settled, *interest),
     }
 
 

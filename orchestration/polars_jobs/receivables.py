@@ -13,13 +13,22 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
-from orchestration.polars_jobs.frames import Frames, known_at, local_date, make_frame, month_start, need, optional
+from orchestration.polars_jobs.frames import (
+    Frames,
+    known_at,
+    local_date,
+    make_frame,
+    month_end,
+    month_start,
+    need,
+    optional,
+)
 from orchestration.polars_jobs.money import MONEY, ZERO
 
 ITEM_SCHEMA: dict[str, Any] = {
@@ -35,6 +44,7 @@ ITEM_SCHEMA: dict[str, Any] = {
     "credited_amount": MONEY,
     "applied_amount": MONEY,
     "circular_applied_amount": MONEY,
+    "set_off_amount": MONEY,
     "written_off_amount": MONEY,
     "open_amount": MONEY,
     "disputed": pl.Boolean,
@@ -127,11 +137,32 @@ class Dispute:
     names: str
 
 
-Event = Document | Payment | WriteOff | Dispute
+@dataclass(frozen=True)
+class ClaimPaid:
+    """What the vendor paid of its claims, as known at the close."""
+
+    payment_id: str
+    paid_date: date
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class ClaimDue:
+    """What the vendor owes of a claim falls due; `sets_off` says whether it may be set off against what is owed to it."""
+
+    claim_id: str
+    due_date: date
+    amount: Decimal
+    sets_off: bool
+
+
+Event = Document | Payment | WriteOff | Dispute | ClaimPaid | ClaimDue
 
 
 def event_order(event: Event) -> tuple[date, int, str]:
-    """The order in which events are played: own date; disputes, invoices, credit notes, payments, write-offs; id."""
+    """The order in which events are played: own date; disputes, invoices, credit notes, payments, write-offs, claims
+    paid, claims that fall due; id.
+    """
     match event:
         case Dispute():
             return (event.effective_date, 0, event.event_id)
@@ -141,24 +172,29 @@ def event_order(event: Event) -> tuple[date, int, str]:
             return (event.received_date, 3, event.payment_id)
         case WriteOff():
             return (event.effective_date, 4, event.event_id)
+        case ClaimPaid():
+            return (event.paid_date, 5, event.payment_id)
+        case ClaimDue():
+            return (event.due_date, 6, event.claim_id)
 
 
 @dataclass
 class Item:
-    """A document's running state. open = original − credited − applied − written off; for a credit note credited is
-    what it has settled elsewhere (negative).
+    """A document's running state. open = original − credited − applied − set off − written off; for a credit note
+    credited is what it has settled elsewhere (negative).
     """
 
     document: Document
     credited: Decimal = ZERO
     applied: Decimal = ZERO
     circular_applied: Decimal = ZERO
+    set_off: Decimal = ZERO
     written_off: Decimal = ZERO
 
     @property
     def open(self) -> Decimal:
         """What is still owed (positive) or still to be credited (negative)."""
-        return self.document.amount - self.credited - self.applied - self.written_off
+        return self.document.amount - self.credited - self.applied - self.set_off - self.written_off
 
 
 @dataclass
@@ -181,6 +217,8 @@ class SubLedger:
     unapplied: dict[str, tuple[Payment, Decimal]] = field(default_factory=dict)
     applications: list[Application] = field(default_factory=list)
     disputes: dict[str, Dispute] = field(default_factory=dict)
+    set_offs: list[tuple[date, Decimal]] = field(default_factory=list)
+    claims_payable: Decimal = ZERO
     receipts: Decimal = ZERO
     written_off: Decimal = ZERO
 
@@ -203,6 +241,25 @@ class SubLedger:
                 self._write_off(event)
             case Dispute():
                 self._dispute(event)
+            case ClaimPaid():
+                self.claims_payable -= event.amount
+            case ClaimDue():
+                self.claims_payable += event.amount
+                if event.sets_off:
+                    self._set_off(event)
+
+    def _set_off(self, claim: ClaimDue) -> None:
+        """On its due date a claim meets the invoices that are open and undisputed, oldest first; the vendor's payments
+        have settled the oldest claims first. What finds no invoice stays payable in cash.
+        """
+        left = min(claim.amount, self.claims_payable)
+        for item in [item for item in self._owed() if not self.is_disputed(item)]:
+            amount = min(item.open, left)
+            if amount > 0:
+                item.set_off += amount
+                left -= amount
+                self.claims_payable -= amount
+                self.set_offs.append((claim.due_date, amount))
 
     def is_disputed(self, item: Item) -> bool:
         """Whether an open dispute covers the item."""
@@ -410,14 +467,23 @@ def read_closes(frame: pl.DataFrame) -> list[Close]:
 
 
 def events_at(
-    close: Close, documents: Sequence[Document], payments: pl.DataFrame, events: pl.DataFrame, currency_code: str
+    close: Close,
+    documents: Sequence[Document],
+    payments: pl.DataFrame,
+    events: pl.DataFrame,
+    currency_code: str,
+    *,
+    claims: Sequence[ClaimDue] = (),
 ) -> list[Event]:
     """The events of one contract that count at a close, in the order in which they are played.
 
     ``payments`` and ``events``: all versions of the contract's rows; currency other than ``currency_code`` is left
-    out (cash in another currency is on no item of this one).
+    out (cash in another currency is on no item of this one). ``claims``: what :func:`claims_due` gives.
     """
     found: list[Event] = [document for document in documents if document.posting_month <= close.posting_month]
+    if any(claim.sets_off for claim in claims):
+        found.extend(claim for claim in claims if claim.due_date <= close.month_end_date)
+        found.extend(claims_paid(close, payments, currency_code))
     if not payments.is_empty():
         for row in known_at(payments, ["park_id", "payment_id"], close.known_at).iter_rows(named=True):
             day = local_date(row["received_at"], close.time_zone)
@@ -435,6 +501,50 @@ def events_at(
         for row in known_at(events, ["park_id", "event_id"], close.known_at).iter_rows(named=True):
             found.extend(_credit_event(row, close, currency_code))
     return sorted(found, key=event_order)
+
+
+def claims_due(close: Close, terms: pl.DataFrame, lines: pl.DataFrame, currency_code: str) -> list[ClaimDue]:
+    """The claims posted up to a close, each due ``claim_notice_days`` plus ``claim_payment_days`` after its service
+    month (READINGS.md, 38); a correction no earlier than had it been claimed when it was posted.
+
+    ``terms``: the contract's rows of ``raw.backstop_terms``; ``lines``: of ``ledger.fct_journal_lines``. Set-off
+    follows the terms in force on the service month's last day: agreed, and enforceable.
+    """
+    if terms.is_empty() or lines.is_empty():
+        return []
+    known = terms.filter(pl.col("recorded_at") <= close.known_at).sort("valid_from", "recorded_at", "amendment_id")
+    accrued = lines.filter(
+        (pl.col("event") == "accrue_claim")
+        & (pl.col("line_no") % 2 == 1)
+        & (pl.col("posting_month") <= close.posting_month)
+        & (pl.col("currency_code") == currency_code)
+    )
+    found = []
+    for month, posted, amount in accrued.select("service_month", "posting_month", "amount").iter_rows():
+        ruling = known.filter(pl.col("valid_from") <= month_end(month)).tail(1)
+        row = ruling.row(0, named=True) if ruling.height else {}
+        days = row.get("claim_notice_days", 0) + row.get("claim_payment_days", 0)
+        found.append(
+            ClaimDue(
+                f"{month:%Y-%m}:{posted:%Y-%m}",
+                month_end(max(month, posted)) + timedelta(days=days),
+                amount,
+                (row.get("set_off_scope") or "none") != "none" and bool(row.get("set_off_enforceable")),
+            )
+        )
+    return found
+
+
+def claims_paid(close: Close, payments: pl.DataFrame, currency_code: str) -> list[ClaimPaid]:
+    """What the vendor paid up to a close's last day, as known then. ``payments``: all versions of the contract's rows."""
+    if payments.is_empty():
+        return []
+    paid = [
+        ClaimPaid(row["payment_id"], local_date(row["received_at"], close.time_zone), row["amount"])
+        for row in known_at(payments, ["park_id", "payment_id"], close.known_at).iter_rows(named=True)
+        if row["direction"] == "paid" and row["currency_code"] == currency_code
+    ]
+    return [payment for payment in paid if payment.paid_date <= close.month_end_date]
 
 
 def _credit_event(row: dict[str, Any], close: Close, currency_code: str) -> Iterable[Event]:
@@ -474,21 +584,23 @@ def replay(closes: Sequence[Close], events_of: Sequence[list[Event]]) -> Iterato
 @dataclass
 class SubLedgerTables:
     """What the sub-ledger gives: items and roll-forward by close, applications as last known, and the cumulative cash
-    applied that the journal posts.
+    applied and claims set off that the journal posts.
     """
 
     items: pl.DataFrame
     applications: pl.DataFrame
     rollforward: pl.DataFrame
     applied_targets: pl.DataFrame
+    set_off_targets: pl.DataFrame
 
 
 def sub_ledger(frames: Frames) -> SubLedgerTables:
     """Run the sub-ledger of every contract over all its closes.
 
     Reads ``ledger.fct_receivable_document``, ``intermediate.int_closes``, ``staging.stg_payments`` and
-    ``staging.stg_credit_events`` (all known versions, with recorded_at), ``core.dim_contract``. The roll-forward's
-    two control-account columns are null here: :func:`tie_out` fills them from the journal.
+    ``staging.stg_credit_events`` (all known versions, with recorded_at), ``core.dim_contract``; for set-off
+    ``raw.backstop_terms`` and ``ledger.fct_journal_lines``. The roll-forward's two control-account columns are null
+    here: :func:`tie_out` fills them from the journal.
     """
     documents = need(
         frames,
@@ -509,6 +621,8 @@ def sub_ledger(frames: Frames) -> SubLedgerTables:
     applications: list[dict[str, Any]] = []
     rollforward: list[dict[str, Any]] = []
     targets: list[dict[str, Any]] = []
+    set_off_targets: list[dict[str, Any]] = []
+    terms, lines = optional(frames, "raw.backstop_terms"), optional(frames, "ledger.fct_journal_lines")
     for contract_id, currency_code in contracts.select("contract_id", "currency_code").sort("contract_id").iter_rows():
         own_closes = [close for close in closes if close.contract_id == contract_id]
         own_documents = documents_of(
@@ -516,11 +630,25 @@ def sub_ledger(frames: Frames) -> SubLedgerTables:
         )
         own_payments = payments.filter(pl.col("contract_id") == contract_id) if payments is not None else pl.DataFrame()
         own_events = events.filter(pl.col("contract_id") == contract_id) if events is not None else pl.DataFrame()
-        lists = [events_at(close, own_documents, own_payments, own_events, currency_code) for close in own_closes]
+        own_terms = terms.filter(pl.col("contract_id") == contract_id) if terms is not None else pl.DataFrame()
+        own_lines = lines.filter(pl.col("contract_id") == contract_id) if lines is not None else pl.DataFrame()
+        lists = [
+            events_at(
+                close,
+                own_documents,
+                own_payments,
+                own_events,
+                currency_code,
+                claims=claims_due(close, own_terms, own_lines, currency_code),
+            )
+            for close in own_closes
+        ]
         before: dict[str, Decimal] = {}
         for close, ledger in replay(own_closes, lists):
             items.extend(_item_rows(ledger, close, currency_code))
-            targets.extend(_target_rows(ledger, close, currency_code))
+            cash = [(item.payment.received_date, item.amount) for item in ledger.applications]
+            targets.extend(_target_rows(cash, close, currency_code))
+            set_off_targets.extend(_target_rows(ledger.set_offs, close, currency_code))
             now = _cumulative(ledger)
             rollforward.append(_rollforward_row(before, now, close, currency_code))
             before = now
@@ -538,6 +666,7 @@ def sub_ledger(frames: Frames) -> SubLedgerTables:
         applications=make_frame(applications, APPLICATION_SCHEMA, ["contract_id", "payment_id", "sequence_no"]),
         rollforward=make_frame(rollforward, ROLLFORWARD_SCHEMA, ["contract_id", "month"]),
         applied_targets=make_frame(targets, target_schema, ["contract_id", "service_month", "posting_month"]),
+        set_off_targets=make_frame(set_off_targets, target_schema, ["contract_id", "service_month", "posting_month"]),
     )
 
 
@@ -574,6 +703,7 @@ def _item_rows(ledger: SubLedger, close: Close, currency_code: str) -> Iterator[
             "credited_amount": item.credited,
             "applied_amount": item.applied,
             "circular_applied_amount": item.circular_applied,
+            "set_off_amount": item.set_off,
             "written_off_amount": item.written_off,
             "open_amount": item.open,
             "disputed": item.open > 0 and ledger.is_disputed(item),
@@ -583,11 +713,11 @@ def _item_rows(ledger: SubLedger, close: Close, currency_code: str) -> Iterator[
         }
 
 
-def _target_rows(ledger: SubLedger, close: Close, currency_code: str) -> Iterator[dict[str, Any]]:
+def _target_rows(amounts: Iterable[tuple[date, Decimal]], close: Close, currency_code: str) -> Iterator[dict[str, Any]]:
     by_month: dict[date, Decimal] = {}
-    for application in ledger.applications:
-        month = month_start(application.payment.received_date)
-        by_month[month] = by_month.get(month, ZERO) + application.amount
+    for day, amount in amounts:
+        month = month_start(day)
+        by_month[month] = by_month.get(month, ZERO) + amount
     for month, amount in by_month.items():
         yield {
             "contract_id": close.contract_id,
@@ -621,6 +751,7 @@ def _cumulative(ledger: SubLedger) -> dict[str, Decimal]:
             (item.document.amount for item in ledger.items.values() if item.document.amount < 0), ZERO
         ),
         "applied": sum((item.applied for item in ledger.items.values()), ZERO),
+        "set_off": sum((item.set_off for item in ledger.items.values()), ZERO),
         "written_off": sum((item.written_off for item in ledger.items.values()), ZERO),
         "receipts": ledger.receipts,
         "closing": sum((item.open for item in ledger.items.values()), ZERO),
@@ -639,11 +770,10 @@ def _rollforward_row(
         "invoices_amount": change["invoices"],
         "credit_notes_amount": change["credit_notes"],
         "applied_amount": change["applied"],
-        # No event sets a claim off against the share, and items stand in the contract's own currency: both lines are
-        # there and nought.
-        "set_off_amount": ZERO,
+        "set_off_amount": change["set_off"],
         "write_offs_amount": max(change["written_off"], ZERO),
         "reinstated_amount": max(-change["written_off"], ZERO),
+        # Items stand in the contract's own currency: the line is there and nought.
         "fx_amount": ZERO,
         "closing_amount": now["closing"],
         "control_account_amount": None,

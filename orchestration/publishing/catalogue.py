@@ -231,11 +231,11 @@ _RECEIVABLES = [
         "item_id as_of_month",
         (
             "One row per receivable item and month at whose close it stood. "
-            "open = original − credited − applied − written off; the open amounts of a month add up to the roll-forward."
+            "open = original − credited − applied − set off − written off; the open amounts of a month add up to the roll-forward."
         ),
         (
             "item_id as_of_month contract_id kind service_month posting_month invoice_date due_date original_amount "
-            "credited_amount applied_amount circular_applied_amount written_off_amount open_amount disputed "
+            "credited_amount applied_amount circular_applied_amount set_off_amount written_off_amount open_amount disputed "
             "days_past_due currency_code is_provisional"
         ),
         own={
@@ -245,6 +245,7 @@ _RECEIVABLES = [
                 "elsewhere, negative."
             ),
             "applied_amount": "Cash laid on the item so far, net of what was taken back; positive reduces the item.",
+            "set_off_amount": "Claims of the backstop set off against the item so far, positive.",
             "written_off_amount": "Written off so far, positive; negative where a write-off was taken back.",
         },
     ),
@@ -296,9 +297,7 @@ _RECEIVABLES = [
                 "Cash laid on items in the month, positive; negative where more was taken back. It reduces the "
                 "receivable."
             ),
-            "set_off_amount": (
-                "Claims set off against the share, positive; 0, because no event of the inputs sets any off."
-            ),
+            "set_off_amount": "Claims set off against invoices in the month, positive.",
             "write_offs_amount": "Written off in the month, positive.",
             "reinstated_amount": "Write-offs taken back in the month, positive.",
             "closing_amount": "Trade receivable at the close, gross of allowance: sum of the items' open amounts.",
@@ -501,14 +500,16 @@ _CREDIT_LOSS = [
             "entry_id": (
                 "Entry: contract:service month:event:posting month (with the currency where one contract has several)."
             ),
-            "event": "apply_cash (unapplied cash to trade receivable), late_interest (interest receivable to income), "
+            "event": "apply_cash (unapplied cash to trade receivable), set_off (backstop payable to trade receivable), "
+            "late_interest (interest receivable to income), "
             "late_interest_on_claims (cost to interest payable) or provision (credit loss expense to allowance).",
             "amount": (
                 "Amount of the line, debit positive, credit negative. Money in the contract's currency "
                 "(currency_code), two decimals."
             ),
             "service_month": (
-                "Of cash the month in which it came, of interest that of its days, of a provision its posting month. "
+                "Of cash the month in which it came, of a set-off that of the claim's due date, of interest that of its days, of a "
+                "provision its posting month. "
                 "First day of the month."
             ),
             "corrects_entry_id": (

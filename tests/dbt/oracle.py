@@ -55,6 +55,15 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone)
 
 
+@cache
+def fiscal_year(day: date) -> int:
+    """NVIDIA's: it ends on the last Sunday of January and is named by that year."""
+    last = date(day.year, 1, 31)
+    while last.weekday() != 6:
+        last -= DAY
+    return day.year if day <= last else day.year + 1
+
+
 def hours_between(start: datetime, end: datetime) -> Fraction:
     """Elapsed hours of real time, not of the clock on the wall."""
     return Fraction(int((end.timestamp() - start.timestamp()) * 1_000_000), 3_600_000_000)
@@ -310,7 +319,7 @@ class Books:
         ):
             last_day -= DAY  # a version without terms ends the share
         states: dict[str, dict[str, Any]] = defaultdict(
-            lambda: {"carry": Fraction(0), "base": Fraction(0), "share": Fraction(0), "quarter": None, "year": None}
+            lambda: {"carry": Fraction(0), "base": Fraction(0), "share": Fraction(0), "accrued": {}}
         )
         result: dict[date, dict[str, Block]] = {}
         month = month_of(start)
@@ -384,26 +393,37 @@ class Books:
             == (contract["contract_id"], terms["share_id"], terms["amendment_id"])
         ]
         holds = True
+        if is_test:
+            state.setdefault("measures", {})[month] = measures
         for criterion in criteria if is_test else []:
-            installed, available, leased = self.supply(contract["contract_id"], month)
-            value = {
-                "occupancy": leased / available if available else None,
-                "availability": available / installed if installed else None,
-                **measures,
-            }[criterion["metric"]]
-            history, failed = state.setdefault("criteria", {}).get(criterion["criterion_no"], ({}, 0))
-            history[month] = value
+            failed = state.setdefault("criteria", {}).get(criterion["criterion_no"], 0)
             oldest = month
             for _ in range(criterion["test_window_months"] - 1):
                 oldest = (oldest - DAY).replace(day=1)
-            seen = [v for m, v in history.items() if m >= oldest and v is not None]
+            values = [
+                self._measure(contract, criterion["metric"], m, past)
+                for m, past in state["measures"].items()
+                if m >= oldest
+            ]
+            seen = [v for v in values if v is not None]
             passes = not seen or _compare(
                 sum(seen, Fraction(0)) / len(seen), criterion["operator"], Fraction(criterion["value"])
             )
             failed = 0 if passes else failed + 1
-            state["criteria"][criterion["criterion_no"]] = (history, failed)
+            state["criteria"][criterion["criterion_no"]] = failed
             holds = holds and failed <= criterion["cure_months"]
         return holds
+
+    def _measure(self, contract: Row, metric: str, month: date, measures: dict[str, Fraction]) -> Fraction | None:
+        """What a full month measured, whichever terms held in it."""
+        installed, available, leased = self.supply(contract["contract_id"], month)
+        if metric == "occupancy":
+            return leased / available if available else None
+        if metric == "availability":
+            return available / installed if installed else None
+        if metric == "price_per_gpu_hour":
+            return measures["revenue"] / measures["hours"] if measures["hours"] else None
+        return measures[metric]
 
     def _block_month(
         self,
@@ -451,7 +471,8 @@ class Books:
                 if terms["breakpoint_amount"] is not None:
                     breakpoint_amount = Fraction(terms["breakpoint_amount"]) * part
                 elif minimum is not None:
-                    breakpoint_amount = minimum / self._breakpoint_rate(tiers, contract, month, days[0], state["base"])
+                    rate = self._breakpoint_rate(tiers, terms["combine"], contract, month, days[0], state["base"])
+                    breakpoint_amount = minimum / rate if rate else max(Fraction(0), base)
                 else:
                     breakpoint_amount = Fraction(0)
                 base = max(Fraction(0), base - breakpoint_amount)
@@ -494,21 +515,20 @@ class Books:
         month_hours = sum((c[8] for c in computed), Fraction(0))
         block.base = month_base
         total, capped, cap = Fraction(0), Fraction(0), None
-        earned_in_month = Fraction(0)
         is_cut_short = sum(len(days) for _, days in segments) < month_days
         is_active = self._is_active(
             contract,
             segments[-1][0],
             month,
             state,
-            {"revenue": sum((c[7] for c in computed), Fraction(0)), "base": month_base},
+            {"revenue": sum((c[7] for c in computed), Fraction(0)), "base": month_base, "hours": month_hours},
             is_test=not (is_cut_short and not state.get("started")),
         )
         state["started"] = True
         for member in state["members"]:
             if member["month"] == month:
                 member["is_active"] = is_active
-        year = self._year(contract, segments[-1][0], month)[0]
+        year = self._year(contract, {"true_up_frequency": "contract_year"}, month)[0]
         if state.get("credit", (None, 0))[0] != year:
             state["credit"] = (year, Fraction(0))
         for terms, days, tiers, base, before, after, revenue_by_day, revenue, _hours, priced, minimum, part in computed:
@@ -526,11 +546,10 @@ class Books:
                 "occupancy": lambda: self.supply(contract["contract_id"], month)[1:],
                 "month_hours": month_hours,
                 "paid_before_month": state["share"],
-                "paid": state["share"] + earned_in_month,
+                "paid": state["share"] + total,
             }
             share = self._tier_share(tiers, terms["combine"], context)
             block.tier_share += share
-            earned_in_month += share if is_active else 0
             if not is_active:
                 share, minimum = Fraction(0), None
             if minimum is not None and terms["share_basis"] == "pct_above_breakpoint":
@@ -553,8 +572,7 @@ class Books:
         digits = contract["minor_unit_digits"]
         block.accrued = half_away(total, digits)
         block.true_up = state["true_up"]
-        for period in ("quarter", "year"):
-            state[period] = (state[period][0], state[period][1] + block.accrued)
+        state["accrued"][month] = block.accrued
         state["share"] += block.accrued
         gross = total
         for advance in self._advances(contract, last_terms["share_id"], segments[-1][1]):
@@ -658,15 +676,16 @@ class Books:
     ) -> Fraction:
         """READINGS 23: the share after the true-up, in the last service month of its year."""
         state["true_up"] = Fraction(0)
+        state.setdefault("offsets", {})
         begin, last = self._year(contract, terms, month)
-        state.setdefault("offsets", {}).setdefault(begin, Fraction(0))
         result = period_capped
+        accrued = sum((a for m, a in state["accrued"].items() if m >= begin), Fraction(0))
         members = [m for m in state["members"] if begin <= m["month"] <= month]
         active = [m for m in members if m["is_active"]]
         if terms["true_up_frequency"] and month == month_of(min(days_of(last)[-1], last_day)) and active:
             year_share, capped, cap = Fraction(0), Fraction(0), None
             before = members[0]["base_before"]
-            paid_before_year = state["share"] - state["year"][1]
+            paid_before_year = state["share"] - accrued
             versions: list[str] = []
             for m in active:
                 if m["terms"]["amendment_id"] not in versions:
@@ -719,7 +738,11 @@ class Books:
                 if caps:
                     capped += share
                     cap = (cap or Fraction(0)) + sum(caps)
-            minima_of_year, quarter_caps, year_cap = state["long"][begin]
+            long = {m: limits for m, limits in state["long"].items() if begin <= m <= month}
+            minima_of_year = sum((minima for minima, _, _ in long.values()), Fraction(0))
+            quarter_caps = [cap for _, cap, _ in long.values() if cap is not None]
+            year_cap = long[month][2]
+            offsets = sum((a for m, a in state["offsets"].items() if m >= begin), Fraction(0))
             top_up = max(Fraction(0), minima_of_year - year_share)
             bounded = year_share + top_up
             if cap is not None:
@@ -728,7 +751,7 @@ class Books:
                 bounded = min(bounded, sum(quarter_caps))
             if year_cap is not None:
                 bounded = min(bounded, year_cap)
-            difference = bounded - state["year"][1] - state["offsets"][begin] - period_capped
+            difference = bounded - accrued - offsets - period_capped
             if difference < 0 and terms["true_up_carry_forward"]:
                 state["forward"] = state.get("forward", Fraction(0)) - difference
                 held = state["forward"] + difference
@@ -740,7 +763,7 @@ class Books:
             held = state.get("forward", Fraction(0))
         used = min(max(Fraction(0), result), held)
         state["forward"] = state.get("forward", Fraction(0)) - used
-        state["offsets"][begin] += used
+        state["offsets"][month] = used
         return result - used
 
     @staticmethod
@@ -776,9 +799,9 @@ class Books:
         first_day = max(start, first_valid)
         prorated: dict[str, Fraction] = {}
         ends: dict[str, date] = {}
+        accrued: dict[str, Fraction] = {}
         for period, begin in begins.items():
-            if state[period] is None or state[period][0] != begin:
-                state[period] = (begin, Fraction(0))
+            accrued[period] = sum((a for m, a in state["accrued"].items() if m >= begin), Fraction(0))
             end = begin
             for _ in range(3 if period == "quarter" else 12):
                 end = next_month(end)
@@ -800,8 +823,7 @@ class Books:
             return Fraction(chosen[f"{what}_amount"]) * prorated[period]
 
         top_up = Fraction(0)
-        minima, quarter_caps, _ = state.setdefault("long", {}).setdefault(begins["year"], (Fraction(0), [], None))
-        year_cap = None
+        minima, quarter_cap, year_cap = Fraction(0), None, None
         period = terms["minimum_period"]
         if (
             is_active
@@ -809,18 +831,18 @@ class Books:
             and period in begins
             and month == month_of(min(ends[period], last_day))
         ):
-            top_up = max(Fraction(0), amount_at_end(period, "minimum") - state[period][1] - total)
-            minima += amount_at_end(period, "minimum")
+            top_up = max(Fraction(0), amount_at_end(period, "minimum") - accrued[period] - total)
+            minima = amount_at_end(period, "minimum")
         bounded = total + top_up
         total = bounded if cap is None else bounded - max(Fraction(0), capped + top_up - cap)
         period = terms["period_cap_period"]
         if terms["period_cap_amount"] is not None and period in begins:
-            total = min(total, max(Fraction(0), amount_at_end(period, "period_cap") - state[period][1]))
+            total = min(total, max(Fraction(0), amount_at_end(period, "period_cap") - accrued[period]))
             if period == "year":
                 year_cap = amount_at_end(period, "period_cap")
             elif month == month_of(min(ends[period], last_day)):
-                quarter_caps = [*quarter_caps, amount_at_end(period, "period_cap")]
-        state["long"][begins["year"]] = (minima, quarter_caps, year_cap)
+                quarter_cap = amount_at_end(period, "period_cap")
+        state.setdefault("long", {})[month] = (minima, quarter_cap, year_cap)
         total = self._true_up(contract, terms, month, state, total, last_day)
         limits = []
         if terms["lifetime_cap_amount"] is not None:
@@ -833,17 +855,21 @@ class Books:
 
     @staticmethod
     def _breakpoint_rate(
-        tiers: list[Row], contract: Row, month: date, first_day: date, cumulative: Fraction
+        tiers: list[Row], combine: str | None, contract: Row, month: date, first_day: date, cumulative: Fraction
     ) -> Fraction:
+        """READINGS 13: the rate that makes a natural breakpoint of the minimum; of two axes as they are combined."""
         number = months_between(month_of(contract["service_commencement_date"]), month) + 1
-        for tier in tiers:
-            if tier["axis"] == "contract_month" and tier["from_month"] <= number <= (tier["to_month"] or number):
-                return Fraction(tier["rate"])
-            if tier["axis"] == "date" and tier["from_date"] <= first_day <= (tier["to_date"] or first_day):
-                return Fraction(tier["rate"])
-            if tier["axis"] == "cumulative_base" and _holds(tier, cumulative):
-                return Fraction(tier["rate"])
-        return Fraction(tiers[0]["rate"])
+        rates = []
+        for axis in sorted({tier["axis"] for tier in tiers}):
+            mine = sorted((t for t in tiers if t["axis"] == axis), key=lambda t: t["from_value"] or 0)
+            if axis == "contract_month":
+                mine = [t for t in mine if t["from_month"] <= number <= (t["to_month"] or number)]
+            elif axis == "date":
+                mine = [t for t in mine if (t["from_date"] or first_day) <= first_day <= (t["to_date"] or first_day)]
+            elif axis == "cumulative_base":
+                mine = [t for n, t in enumerate(mine) if _holds(t, cumulative, first=n == 0)]
+            rates.append(Fraction(mine[0]["rate"]))
+        return max(rates) if combine == "max" else min(rates)
 
     def _tier_share(self, tiers: list[Row], combine: str | None, context: dict[str, Any]) -> Fraction:
         axes = sorted({tier["axis"] for tier in tiers})
@@ -1094,7 +1120,7 @@ class Books:
         left: dict[date, Fraction] = {}
         claimed = Fraction(0)
         sold_off = Fraction(0)
-        in_period: dict[tuple[str, date], Fraction] = defaultdict(Fraction)
+        by_month: dict[date, Fraction] = {}
         month = month_of(commencement)
         while month <= last_month:
             month_terms: Row | None = None
@@ -1149,14 +1175,9 @@ class Books:
                         cap -= sold_off
                     room = lifetime_room = max(Fraction(0), cap - claimed)
                 if month_terms["period_cap_amount"] is not None:
-                    begin = month
-                    if month_terms["period_cap_period"] == "quarter":
-                        begin = month.replace(month=(month.month - 1) // 3 * 3 + 1)
-                    elif month_terms["period_cap_period"] == "year":
-                        first = month_of(commencement)
-                        begin = first.replace(year=first.year + months_between(first, month) // 12)
-                    key = (month_terms["period_cap_period"], begin)
-                    period_room = max(Fraction(0), Fraction(month_terms["period_cap_amount"]) - in_period[key])
+                    begin = self._period_begin(month_terms["period_cap_period"], month, commencement)
+                    used = sum((amount for m, amount in by_month.items() if m >= begin), Fraction(0))
+                    period_room = max(Fraction(0), Fraction(month_terms["period_cap_amount"]) - used)
                     room = period_room if room is None else min(room, period_room)
                 rounded = {t: half_away(a, digits) for t, a in unrounded.items()}
                 total = sum(rounded.values(), Fraction(0))
@@ -1168,8 +1189,7 @@ class Books:
                         ratio = total / sum(unrounded.values())
                         rounded = largest_remainder(total, unrounded, digits)
                 claimed += total
-                if month_terms["period_cap_amount"] is not None:
-                    in_period[key] += total
+                by_month[month] = total
                 for tranche_id, amount in rounded.items():
                     result[tranche_id, month]["claim_amount"] = amount
                     result[tranche_id, month]["bought_back"] = result[tranche_id, month]["claim"] * ratio
@@ -1177,6 +1197,120 @@ class Books:
                     left[month] = lifetime_room - total
             month = next_month(month)
         return result, left
+
+    def max_exposure(
+        self, contract_id: str, as_of_month: date, claimed: dict[date, Fraction], cap_left: Fraction | None
+    ) -> dict[int, Fraction]:
+        """READINGS 37, by the vendor's fiscal year, day after day; these books hold what was known at the end of `as_of_month`.
+
+        Args:
+            contract_id: the contract.
+            as_of_month: the ended month.
+            claimed: claims by month, as known now.
+            cap_left: what is left of the lifetime cap at the month's end, as known now; None without a cap.
+        """
+        contract = self.contract(contract_id)
+        zone = self.zones[contract["park_id"]]
+        commencement = contract["service_commencement_date"]
+        by_month: dict[date, Fraction] = {m: a for m, a in claimed.items() if m <= as_of_month}
+        terms_of = {t["amendment_id"]: t for t in self.tables["backstop_terms"] if t["contract_id"] == contract_id}
+        if (
+            cap_left is None and not claimed.keys() & by_month.keys()
+        ):  # nothing was in force yet: the cap is still whole
+            known = [terms_of[v] for v in self.versions_known(contract_id, "backstop") if v in terms_of]
+            if known and known[-1]["lifetime_cap_amount"] is not None:
+                cap_left = Fraction(known[-1]["lifetime_cap_amount"])
+        years: dict[int, Fraction] = defaultdict(Fraction)
+        day = next_month(as_of_month)
+        while day <= contract["expiry_date"]:
+            month, month_terms, amounts = month_of(day), None, []
+            for day in days_of(month):
+                terms = terms_of.get(self.version_on(contract_id, "backstop", day) or "")
+                if terms is None or day > min(contract["expiry_date"], terms["expiry_date"] or date.max):
+                    continue
+                ending = self.ending(contract, survives=bool(terms["survives_operator_insolvency"]))
+                if day < commencement or (ending and day >= ending):
+                    continue
+                amount, is_in_force = Fraction(0), False
+                for tranche in self.tables["tranche"]:
+                    if tranche["contract_id"] == contract_id:
+                        part = self._committed_day(contract, tranche, terms, day, as_of_month, zone)
+                        is_in_force = is_in_force or part is not None
+                        amount += part or 0
+                if is_in_force:
+                    amounts.append((day, amount))
+                    month_terms = terms
+            if month_terms is not None:
+                room = None
+                if month_terms["period_cap_amount"] is not None:
+                    begin = self._period_begin(month_terms["period_cap_period"], month, commencement)
+                    used = sum((a for m, a in by_month.items() if m >= begin), Fraction(0))
+                    room = max(Fraction(0), Fraction(month_terms["period_cap_amount"]) - used)
+                for day, amount in amounts:
+                    taken = amount if room is None else min(amount, room)
+                    room = None if room is None else room - taken
+                    by_month[month] = by_month.get(month, Fraction(0)) + taken
+                    years[fiscal_year(day)] += taken
+            day = next_month(month)
+        left = cap_left
+        for year in sorted(years):
+            if left is not None:
+                years[year] = min(years[year], left)
+                left -= years[year]
+        return dict(years)
+
+    def _committed_day(
+        self, contract: Row, tranche: Row, terms: Row, day: date, as_of_month: date, zone: ZoneInfo
+    ) -> Fraction | None:
+        """Committed less deductible hours of one day to come × price, on the schedule known at the month's end; None out of force."""
+        month_end = days_of(as_of_month)[-1]
+        starts, planned = tranche["energised_date"], tranche["planned_date"]
+        if starts is None or starts > month_end:
+            starts = max(planned or month_end, month_end + DAY)
+        longstop = terms["longstop_days"]
+        if day < starts or (longstop is not None and planned and (starts - planned).days > longstop):
+            return None
+        out = self.withdrawn(tranche, day, terms["withdrawal_notice_days"] or 0, zone)
+        committed = (tranche["gpu_count"] - out) * hours_between(midnight(day, zone), midnight(day + DAY, zone))
+        committed *= Fraction(terms["committed_fraction"])
+        tranche_month = months_between(month_of(starts), month_of(day)) + 1
+        contract_month = months_between(month_of(contract["service_commencement_date"]), month_of(day)) + 1
+        mine = (contract["contract_id"], terms["amendment_id"])
+        for step in self.tables["backstop_ramp"]:
+            if (step["contract_id"], step["amendment_id"]) == mine and step["from_month"] <= tranche_month <= step[
+                "to_month"
+            ]:
+                committed *= Fraction(step["fraction"])
+        deductible = max(
+            Fraction(terms["deductible_gpu_hours"] or 0) / len(days_of(month_of(day))),
+            Fraction(terms["deductible_fraction"] or 0) * committed,
+        )
+        price = next(
+            Fraction(p["price_per_gpu_hour"])
+            for p in self.tables["backstop_price"]
+            if (p["contract_id"], p["amendment_id"]) == mine
+            and p["from_month"] <= contract_month <= (p["to_month"] or contract_month)
+        )
+        return max(Fraction(0), committed - deductible) * price
+
+    def versions_known(self, contract_id: str, instrument: str) -> list[str]:
+        """Amendments of an instrument known by now, by the day from which they hold."""
+        known = [
+            row
+            for row in self.tables["contract_version"]
+            if (row["contract_id"], row["instrument"]) == (contract_id, instrument)
+            and row["recorded_at"] <= self.known_at
+        ]
+        return [row["amendment_id"] for row in sorted(known, key=lambda r: (r["valid_from"], r["recorded_at"]))]
+
+    @staticmethod
+    def _period_begin(period: str, month: date, commencement: date) -> date:
+        if period == "quarter":
+            return month.replace(month=(month.month - 1) // 3 * 3 + 1)
+        if period == "year":
+            first = month_of(commencement)
+            return first.replace(year=first.year + months_between(first, month) // 12)
+        return month
 
     def _backstop_segment(
         self, contract: Row, tranche: Row, terms: Row, days: list[date], month: date, zone: ZoneInfo

@@ -62,10 +62,10 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                 "recorded_at": recorded_at,
             }
             terms = _share_terms(rnd)
-            if rnd.random() < 0.4:
+            if number in range(4, 8) or rnd.random() < 0.4:
                 terms |= {
                     "true_up_frequency": rnd.choice(["fiscal_year", "calendar_year"]),
-                    "true_up_carry_forward": rnd.random() < 0.5,
+                    "true_up_carry_forward": number in range(4, 8) or rnd.random() < 0.5,
                 }
             tiers, combine = _tiers(rnd, terms["share_basis"])
             while any(tier.get("axis") == "occupancy" for tier in tiers):
@@ -84,7 +84,7 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                     cure_months=1,
                     **{key: keys[key] for key in ("contract_id", "amendment_id")},
                 )
-            if rnd.random() < 0.5:
+            if number < 4 or rnd.random() < 0.5:
                 _draw_advances(con, rnd, "share", keys)
         if rnd.random() < 0.2:  # an amendment that ends the share
             put(
@@ -133,7 +133,7 @@ def _instant(rnd: random.Random, zone: ZoneInfo, first: date, last: date) -> dat
 
 
 def _rate(rnd: random.Random) -> Decimal:
-    return Decimal(rnd.choice([12, 18, 20, 25, 33])) / 100
+    return Decimal(rnd.choice([12, 18, 20, 25, 33, 0 if rnd.random() < 0.3 else 40])) / 100
 
 
 def _tiers(rnd: random.Random, basis: str) -> tuple[list[dict[str, Any]], str | None]:
@@ -234,8 +234,8 @@ def _tiers(rnd: random.Random, basis: str) -> tuple[list[dict[str, Any]], str | 
             [dates, occupancy],
         ]
     )
-    if basis == "pct_above_breakpoint":
-        kinds = rnd.choice([[months], [dates], [cumulative]])
+    if basis == "pct_above_breakpoint" and paid in kinds:
+        kinds = rnd.choice([[months], [dates], [cumulative], [dates, cumulative]])
     tiers = [tier for kind in kinds for tier in kind()]
     return tiers, rnd.choice(["min", "max"]) if len(kinds) == 2 else None
 

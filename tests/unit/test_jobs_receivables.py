@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
-from jobs_home import CONTRACT, close_time, event, home, invoice, month_list, payment
+from jobs_home import CONTRACT, backstop, close_time, event, home, invoice, month_list, payment
 
 from orchestration.polars_jobs.ageing import BUCKET_NAMES, bucket_of
 from orchestration.polars_jobs.collections import collection_effectiveness, countback_dso, dso_simple
@@ -15,7 +15,7 @@ from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.expected_loss import macro_scenarios
 from orchestration.polars_jobs.issuer import fiscal_quarter, fiscal_year_end, issuer_quarters
 from orchestration.polars_jobs.journal import union_lines
-from orchestration.polars_jobs.programme import run_all
+from orchestration.polars_jobs.programme import receivables_group, run_all
 
 D = Decimal
 JAN, FEB, MAR, APR, MAY, JUN = month_list(date(2027, 1, 1), 6)
@@ -94,6 +94,38 @@ def test_unapplied_cash_is_laid_on_the_next_invoice_and_posted_in_that_month():
         (APR, FEB, D("20.00")),
     ]
     assert lines["corrects_entry_id"].to_list() == [None, f"{CONTRACT}:2027-02:apply_cash:2027-02"]
+
+
+def set_off(claims, payments=(), events=(), **terms):
+    """The sub-ledger of TWO invoices beside claims that may be set off; due 65 days after their month's end."""
+    frames = home(MONTHS, TWO, list(payments), list(events), claims=claims)
+    terms = {"set_off_scope": "all_sums", "set_off_enforceable": True, **terms}
+    return receivables_group(backstop(frames, **terms))
+
+
+def test_a_claim_meets_open_invoices_on_its_due_date_oldest_first_and_is_posted_against_the_payable():
+    out = set_off({JAN: "150.00"})
+    assert open_at(out, MAR) == {FIRST: D("100.00"), SECOND: D("200.00")}
+    assert open_at(out, APR) == {FIRST: D("0.00"), SECOND: D("150.00")}
+    lines = out["credit.fct_credit_journal_lines"].filter(pl.col("event") == "set_off")
+    assert lines.select("account", "amount", "service_month", "posting_month").rows() == [
+        ("backstop_payable", D("150.00"), APR, APR),
+        ("trade_receivable", D("-150.00"), APR, APR),
+    ]
+    roll = out["credit.fct_receivable_rollforward_month"].filter(pl.col("month") == APR).row(0, named=True)
+    assert (roll["set_off_amount"], roll["closing_amount"]) == (D("150.00"), roll["control_account_amount"])
+
+
+def test_a_set_off_takes_only_what_is_still_payable_and_never_a_disputed_invoice():
+    paid = payment("v", date(2027, 3, 1), "120.00", direction="paid")
+    assert open_at(set_off({JAN: "150.00"}, [paid]), APR) == {FIRST: D("70.00"), SECOND: D("200.00")}
+    dispute = event("d", "dispute_opened", FEB, payload=f'{{"item_id": "{FIRST}"}}')
+    assert open_at(set_off({JAN: "150.00"}, [], [dispute]), APR) == {FIRST: D("100.00"), SECOND: D("50.00")}
+
+
+@pytest.mark.parametrize("terms", [{"set_off_enforceable": False}, {"set_off_scope": "none"}])
+def test_a_set_off_that_is_not_agreed_or_not_enforceable_never_acts(terms):
+    assert open_at(set_off({JAN: "150.00"}, **terms), JUN) == {FIRST: D("100.00"), SECOND: D("200.00")}
 
 
 def test_a_partial_payment_does_not_reset_the_due_date():

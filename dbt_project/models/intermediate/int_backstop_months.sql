@@ -97,8 +97,7 @@ steps as (
         point_no,
         0 as month_no,
         cast(null as date) as service_month,
-        cast(null as date) as period_from_date,
-        0::decimal(38, 2) as period_claim_amount,
+        cast([] as struct(service_month date, claim_amount decimal(38, 2))[]) as claims,
         0::decimal(38, 2) as cumulative_claim_amount,
         0::decimal(38, 2) as claim_amount,
         0::decimal(38, 2) as room_amount,
@@ -111,8 +110,7 @@ steps as (
         point_no,
         month_no,
         service_month,
-        period_from_date,
-        cast(period_before_amount + claim_amount as decimal(38, 2)) as period_claim_amount,
+        list_append(claims, struct_pack(service_month := service_month, claim_amount := claim_amount)) as claims,
         cast(cumulative_before_amount + claim_amount as decimal(38, 2)) as cumulative_claim_amount,
         claim_amount,
         room_amount,
@@ -140,8 +138,12 @@ steps as (
                 from (
                     select
                         months.*,
-                        case when steps.period_from_date = months.period_from_date then steps.period_claim_amount else 0 end
-                            as period_before_amount,
+                        steps.claims,
+                        -- All that the period has claimed, also in months whose terms had no cap, or another period's.
+                        coalesce(list_sum(list_transform(
+                            list_filter(steps.claims, lambda claim: claim.service_month >= months.period_from_date),
+                            lambda claim: claim.claim_amount
+                        )), 0) as period_before_amount,
                         steps.cumulative_claim_amount as cumulative_before_amount
                     from steps
                     inner join months

@@ -216,8 +216,9 @@ piece_amounts as (
         as_of_month,
         service_month,
         vendor_fiscal_year,
-        period_cap_period,
-        period_cap_amount,
+        -- The caps of a month are those in force on its last day.
+        last_value(period_cap_period) over month_pieces as period_cap_period,
+        last_value(period_cap_amount) over month_pieces as period_cap_amount,
         service_commencement_date,
         to_date,
         main.exact_product(
@@ -230,6 +231,10 @@ piece_amounts as (
             price_per_gpu_hour
         ) as amount
     from piece_hours
+    window month_pieces as (
+        partition by contract_id, as_of_month, service_month
+        order by to_date, from_date, tranche_id rows between unbounded preceding and unbounded following
+    )
 ),
 
 -- Under one cap together: the days of one period, earliest first. The cap is the one in force on the period's last day.
@@ -284,10 +289,11 @@ period_claims as (
 period_runs as (
     select
         period_amounts.*,
-        case
+        -- Cast: least() of two decimals would cut the running sum to the cap's two decimals.
+        cast(case
             when last_value(period_amounts.cap_amount) over whole_period is not null
                 then greatest(0, last_value(period_amounts.cap_amount) over whole_period - coalesce(period_claims.claimed_amount, 0))
-        end as room_amount,
+        end as decimal(38, 18)) as room_amount,
         sum(period_amounts.amount) over (
             partition by period_amounts.contract_id, period_amounts.as_of_month, period_amounts.period_from_date
             order by period_amounts.vendor_fiscal_year
@@ -343,7 +349,10 @@ known_caps as (
 runs as (
     select
         fiscal_years.*,
-        case when lifetime_left.month_count > 0 then lifetime_left.claimed_cap_left_amount else known_caps.lifetime_cap_amount end as cap_left_amount,
+        case
+            when lifetime_left.month_count > 0 then cast(lifetime_left.claimed_cap_left_amount as decimal(38, 18))
+            else cast(known_caps.lifetime_cap_amount as decimal(38, 18))
+        end as cap_left_amount,
         sum(fiscal_years.amount) over (
             partition by fiscal_years.contract_id, fiscal_years.as_of_month order by fiscal_years.vendor_fiscal_year
         ) as running_amount

@@ -50,57 +50,71 @@ bases as (
     group by contract_id, point_no, share_id, service_month
 ),
 
-measured as (
+-- What each full month measured, whichever metric its own terms tested: an amendment may ask for another one, over months that have passed.
+measured_months as (
     select
-        month_criteria.*,
-        case month_criteria.metric
-            when 'occupancy' then main.exact_ratio(supply.leased_gpu_hours, 1, nullif(supply.available_gpu_hours, 0))
-            when 'availability' then main.exact_ratio(supply.available_gpu_hours, 1, nullif(supply.installed_gpu_hours, 0))
-            when 'utilization' then main.exact_ratio(supply.busy_gpu_hours, 1, nullif(supply.leased_gpu_hours, 0))
-            when 'revenue' then bases.revenue_amount
-            when 'base' then bases.base_amount
-            when 'price_per_gpu_hour' then main.exact_ratio(bases.revenue_amount, 1, nullif(bases.gpu_hours, 0))
-            else error('contract ' || month_criteria.contract_id || ': no activation metric ' || month_criteria.metric)
-        end as month_value
-    from month_criteria
+        months.contract_id,
+        months.point_no,
+        months.share_id,
+        months.service_month,
+        main.exact_ratio(supply.leased_gpu_hours, 1, nullif(supply.available_gpu_hours, 0)) as occupancy_value,
+        main.exact_ratio(supply.available_gpu_hours, 1, nullif(supply.installed_gpu_hours, 0)) as availability_value,
+        main.exact_ratio(supply.busy_gpu_hours, 1, nullif(supply.leased_gpu_hours, 0)) as utilization_value,
+        bases.revenue_amount as revenue_value,
+        bases.base_amount as base_value,
+        main.exact_ratio(bases.revenue_amount, 1, nullif(bases.gpu_hours, 0)) as price_value
+    from month_segments as months
     inner join bases
         on
-            month_criteria.contract_id = bases.contract_id
-            and month_criteria.point_no = bases.point_no
-            and month_criteria.share_id = bases.share_id
-            and month_criteria.service_month = bases.service_month
+            months.contract_id = bases.contract_id
+            and months.point_no = bases.point_no
+            and months.share_id = bases.share_id
+            and months.service_month = bases.service_month
     left join {{ ref('int_supply_months') }} as supply
         on
-            month_criteria.contract_id = supply.contract_id
-            and month_criteria.point_no = supply.point_no
-            and month_criteria.service_month = supply.service_month
+            months.contract_id = supply.contract_id
+            and months.point_no = supply.point_no
+            and months.service_month = supply.service_month
+    where months.is_last and not (months.is_first_month and months.is_cut_short)
+),
+
+history as (
+    select
+        tested.*,
+        case tested.metric
+            when 'occupancy' then measured.occupancy_value
+            when 'availability' then measured.availability_value
+            when 'utilization' then measured.utilization_value
+            when 'revenue' then measured.revenue_value
+            when 'base' then measured.base_value
+            when 'price_per_gpu_hour' then measured.price_value
+            else error('contract ' || tested.contract_id || ': no activation metric ' || tested.metric)
+        end as month_value
+    from month_criteria as tested
+    inner join measured_months as measured
+        on
+            tested.contract_id = measured.contract_id
+            and tested.point_no = measured.point_no
+            and tested.share_id = measured.share_id
+            and measured.service_month > tested.service_month - to_months(tested.test_window_months)
+            and tested.service_month >= measured.service_month
 ),
 
 -- A month whose metric has no value (nothing to divide by) is not tested.
 windowed as (
     select
-        tested.contract_id,
-        tested.point_no,
-        tested.share_id,
-        tested.service_month,
-        tested.criterion_no,
-        tested.operator,
-        tested.value,
-        tested.cure_months,
-        sum(history.month_value) as value_sum,
-        count(history.month_value) as value_count
-    from measured as tested
-    inner join measured as history
-        on
-            tested.contract_id = history.contract_id
-            and tested.point_no = history.point_no
-            and tested.share_id = history.share_id
-            and tested.criterion_no = history.criterion_no
-            and history.service_month > tested.service_month - to_months(tested.test_window_months)
-            and tested.service_month >= history.service_month
-    group by
-        tested.contract_id, tested.point_no, tested.share_id, tested.service_month, tested.criterion_no, tested.operator, tested.value,
-        tested.cure_months
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        criterion_no,
+        operator,
+        value,
+        cure_months,
+        sum(month_value) as value_sum,
+        count(month_value) as value_count
+    from history
+    group by contract_id, point_no, share_id, service_month, criterion_no, operator, value, cure_months
 ),
 
 -- The mean meets the test where the sum meets count times the value: nothing is divided.

@@ -13,48 +13,54 @@ revenue as (
     group by contract_id, point_no, share_id, service_month, segment_no
 ),
 
+-- A natural breakpoint is the minimum over a rate: on each axis that of the contract month, of the segment's first day, at the cumulative
+-- before it, or of the first tier; of two axes the smaller or the larger, as they are combined.
 tiers as (
+    select
+        *,
+        -- Below the first bound the first tier holds.
+        row_number() over (
+            partition by contract_id, share_id, amendment_id, axis
+            order by coalesce(from_value, 0), coalesce(from_month, 1), coalesce(from_date, date '0001-01-01'), tier_no
+        ) = 1 as is_first
+    from {{ ref('stg_share_tier') }}
+),
+
+cumulative_tiers as (
     select
         contract_id,
         share_id,
         amendment_id,
-        list({
-            'axis': axis,
-            'from_month': from_month, 'to_month': to_month,
-            'from_date': from_date, 'to_date': to_date,
-            'from_value': from_value, 'to_value': to_value,
-            'rate': rate
-        } order by tier_no) as tiers
-    from {{ ref('stg_share_tier') }}
+        list(struct_pack(from_value := case when is_first then null else from_value end, to_value := to_value, rate := rate)) as tiers
+    from tiers
+    where axis = 'cumulative_base'
     group by contract_id, share_id, amendment_id
 ),
 
--- The rate in force on the segment's first day, by contract month or by date.
-dated_rates as (
+known_rates as (
     select
         segments.contract_id,
         segments.point_no,
         segments.share_id,
         segments.service_month,
         segments.segment_no,
-        arg_min(tiers.rate, tiers.tier_no) as rate
+        list(tiers.rate) as rates
     from {{ ref('int_share_segments') }} as segments
-    inner join {{ ref('stg_share_tier') }} as tiers
+    inner join tiers
         on
             segments.contract_id = tiers.contract_id
             and segments.share_id = tiers.share_id
             and segments.amendment_id = tiers.amendment_id
     where
-        (
-            tiers.axis = 'contract_month'
-            and segments.contract_month >= coalesce(tiers.from_month, 1)
-            and segments.contract_month <= coalesce(tiers.to_month, segments.contract_month)
-        )
-        or (
-            tiers.axis = 'date'
-            and segments.from_date >= coalesce(tiers.from_date, segments.from_date)
-            and segments.from_date <= coalesce(tiers.to_date, segments.from_date)
-        )
+        segments.share_basis = 'pct_above_breakpoint'
+        and case tiers.axis
+            when 'contract_month'
+                then segments.contract_month between coalesce(tiers.from_month, 1) and coalesce(tiers.to_month, segments.contract_month)
+            when 'date'
+                then segments.from_date between coalesce(tiers.from_date, segments.from_date) and coalesce(tiers.to_date, segments.from_date)
+            when 'cumulative_base' then false
+            else tiers.is_first
+        end
     group by segments.contract_id, segments.point_no, segments.share_id, segments.service_month, segments.segment_no
 ),
 
@@ -95,14 +101,14 @@ inputs as (
         end as floor_amount,
         {{ prorated('segments.breakpoint_amount', 'segments') }} as breakpoint_amount,
         case when segments.minimum_period = 'month' then {{ prorated('segments.minimum_amount', 'segments') }} end as minimum_amount,
-        tiers.tiers,
+        coalesce(cumulative_tiers.tiers, []) as cumulative_tiers,
+        coalesce(known_rates.rates, []) as known_rates,
+        segments.combine,
         coalesce(advances.advances, []) as advances,
         segments.minor_unit_digits,
         coalesce(segments.service_month != lead(segments.service_month) over (
             partition by segments.contract_id, segments.point_no, segments.share_id order by segments.sequence_no
-        ), true) as is_month_end,
-        -- The rate that makes a natural breakpoint of the minimum, where it does not hang on what went before.
-        dated_rates.rate as dated_rate
+        ), true) as is_month_end
     from {{ ref('int_share_segments') }} as segments
     left join revenue
         on
@@ -111,18 +117,18 @@ inputs as (
             and segments.share_id = revenue.share_id
             and segments.service_month = revenue.service_month
             and segments.segment_no = revenue.segment_no
-    left join tiers
+    left join cumulative_tiers
         on
-            segments.contract_id = tiers.contract_id
-            and segments.share_id = tiers.share_id
-            and segments.amendment_id = tiers.amendment_id
-    left join dated_rates
+            segments.contract_id = cumulative_tiers.contract_id
+            and segments.share_id = cumulative_tiers.share_id
+            and segments.amendment_id = cumulative_tiers.amendment_id
+    left join known_rates
         on
-            segments.contract_id = dated_rates.contract_id
-            and segments.point_no = dated_rates.point_no
-            and segments.share_id = dated_rates.share_id
-            and segments.service_month = dated_rates.service_month
-            and segments.segment_no = dated_rates.segment_no
+            segments.contract_id = known_rates.contract_id
+            and segments.point_no = known_rates.point_no
+            and segments.share_id = known_rates.share_id
+            and segments.service_month = known_rates.service_month
+            and segments.segment_no = known_rates.segment_no
     left join advances
         on
             segments.contract_id = advances.contract_id
@@ -203,51 +209,57 @@ steps as (
                     end as decimal(38, 18)) as uncarried_base_amount
                 from (
                     select
-                        inputs.contract_id,
-                        inputs.point_no,
-                        inputs.share_id,
-                        inputs.sequence_no,
-                        inputs.service_month,
-                        inputs.segment_no,
-                        inputs.share_basis,
-                        inputs.carries_forward,
-                        inputs.revenue_amount,
-                        inputs.gpu_hours,
-                        inputs.advances,
-                        inputs.minor_unit_digits,
-                        inputs.is_month_end,
-                        steps.used_advances,
-                        cast(inputs.floor_amount as decimal(38, 18)) as floor_amount,
-                        steps.carried_out_amount as carried_in_amount,
-                        steps.cumulative_base_after_amount as cumulative_base_before_amount,
+                        * exclude (breakpoint_amount, breakpoint_rate),
                         cast(case
-                            when inputs.share_basis != 'pct_above_breakpoint' then 0
-                            when inputs.breakpoint_amount is not null then inputs.breakpoint_amount
-                            when inputs.minimum_amount is null then 0
-                            else
-                                main.exact_ratio(
-                                    inputs.minimum_amount,
-                                    1,
-                                    coalesce(
-                                        inputs.dated_rate,
-                                        list_filter(
-                                            inputs.tiers,
-                                            lambda tier:
-                                            tier.axis = 'cumulative_base'
-                                            and steps.cumulative_base_after_amount >= coalesce(tier.from_value, 0)
-                                            and steps.cumulative_base_after_amount < coalesce(tier.to_value, steps.cumulative_base_after_amount + 1)
-                                        )[1].rate,
-                                        inputs.tiers[1].rate
-                                    )
-                                )
+                            when share_basis != 'pct_above_breakpoint' then 0
+                            when breakpoint_amount is not null then breakpoint_amount
+                            when minimum_amount is null then 0
+                            -- A rate of nothing has a breakpoint that nothing reaches.
+                            when breakpoint_rate = 0 then greatest(0, revenue_amount + carried_in_amount)
+                            else main.exact_ratio(minimum_amount, 1, breakpoint_rate)
                         end as decimal(38, 18)) as breakpoint_amount
-                    from steps
-                    inner join inputs
-                        on
-                            steps.contract_id = inputs.contract_id
-                            and steps.point_no = inputs.point_no
-                            and steps.share_id = inputs.share_id
-                            and steps.sequence_no + 1 = inputs.sequence_no
+                    from (
+                        select
+                            inputs.contract_id,
+                            inputs.point_no,
+                            inputs.share_id,
+                            inputs.sequence_no,
+                            inputs.service_month,
+                            inputs.segment_no,
+                            inputs.share_basis,
+                            inputs.carries_forward,
+                            inputs.revenue_amount,
+                            inputs.gpu_hours,
+                            inputs.advances,
+                            inputs.minor_unit_digits,
+                            inputs.is_month_end,
+                            inputs.minimum_amount,
+                            inputs.breakpoint_amount,
+                            steps.used_advances,
+                            cast(inputs.floor_amount as decimal(38, 18)) as floor_amount,
+                            steps.carried_out_amount as carried_in_amount,
+                            steps.cumulative_base_after_amount as cumulative_base_before_amount,
+                            list_concat(
+                                inputs.known_rates,
+                                list_transform(
+                                    list_filter(
+                                        inputs.cumulative_tiers,
+                                        lambda tier:
+                                        (tier.from_value is null or steps.cumulative_base_after_amount >= tier.from_value)
+                                        and (tier.to_value is null or steps.cumulative_base_after_amount < tier.to_value)
+                                    ),
+                                    lambda tier: tier.rate
+                                )
+                            ) as axis_rates,
+                            case when inputs.combine = 'max' then list_max(axis_rates) else list_min(axis_rates) end as breakpoint_rate
+                        from steps
+                        inner join inputs
+                            on
+                                steps.contract_id = inputs.contract_id
+                                and steps.point_no = inputs.point_no
+                                and steps.share_id = inputs.share_id
+                                and steps.sequence_no + 1 = inputs.sequence_no
+                    ) as paired
                 ) as drawn
             ) as uncarried
         ) as recouping

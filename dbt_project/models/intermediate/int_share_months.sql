@@ -2,14 +2,14 @@
 -- point. A month ends with its last segment; one that closes a year with a true-up ends with the parts of that year.
 {% set state_amounts = [
     'tier_share', 'earned', 'credited', 'credit_left', 'month_tier_share', 'month_earned', 'month_top_up', 'month_credited', 'month_share',
-    'month_capped', 'parts_share', 'parts_capped', 'year_minima', 'year_quarter_caps', 'quarter_accrued', 'year_accrued', 'cumulative_share',
-    'true_up', 'true_up_carried', 'true_up_offset', 'offset', 'top_up', 'cap_reduction', 'limited', 'unrounded_share'
+    'month_capped', 'parts_share', 'parts_capped', 'cumulative_share', 'true_up', 'true_up_carried', 'offset', 'top_up', 'cap_reduction', 'limited', 'unrounded_share'
 ] %}
 with recursive
 segments as (
     select
         segments.*,
         {{ share_year_from('segments') }} as year_from_date,
+        {{ contract_year_from('segments') }} as contract_year_from_date,
         coalesce(segments.service_month != lead(segments.service_month) over (
             partition by segments.contract_id, segments.point_no, segments.share_id order by segments.service_month, segments.segment_no
         ), true) as is_last_segment
@@ -231,6 +231,7 @@ inputs as (
         paid_tiers.application as paid_application,
         month_ends.minor_unit_digits,
         month_ends.year_from_date,
+        month_ends.contract_year_from_date,
         coalesce(month_ends.true_up_carry_forward, false) as carries_true_up,
         bool_or(all_steps.is_true_up) over month_steps as has_true_up,
         row_number() over (
@@ -309,8 +310,11 @@ steps as (
         cast(null as date) as service_month,
         0 as segment_no,
         true as is_month_end,
-        cast(null as date) as quarter_from_date,
-        cast(null as date) as year_from_date,
+        cast(null as date) as contract_year_from_date,
+        cast([] as struct(
+            service_month date, accrued_amount decimal(38, 18), offset_amount decimal(38, 18), minima_amount decimal(38, 18),
+            quarter_cap_amount decimal(38, 18)
+        )[]) as accruals,
         {% for amount in state_amounts -%}
         0::decimal(38, 18) as {{ amount }}_amount,
         {% endfor -%}
@@ -336,14 +340,15 @@ steps as (
                 case when steps.is_month_end then 0 else steps.month_capped_amount end as month_capped_before_amount,
                 case when steps.is_month_end then 0 else steps.parts_share_amount end as parts_share_before_amount,
                 case when steps.is_month_end then 0 else steps.parts_capped_amount end as parts_capped_before_amount,
-                case when steps.quarter_from_date = inputs.quarter_from_date then steps.quarter_accrued_amount else 0 end
-                    as quarter_before_amount,
-                case when steps.year_from_date = inputs.year_from_date then steps.year_accrued_amount else 0 end as year_before_amount,
-                case when steps.year_from_date = inputs.year_from_date then steps.true_up_offset_amount else 0 end as true_up_offset_before_amount,
-                case when steps.year_from_date = inputs.year_from_date then steps.credit_left_amount else 0 end as credit_before_amount,
-                case when steps.year_from_date = inputs.year_from_date then steps.year_minima_amount else 0 end as year_minima_before_amount,
-                case when steps.year_from_date = inputs.year_from_date then steps.year_quarter_caps_amount else 0 end
-                    as year_quarter_caps_before_amount
+                -- Looked up by month: an amendment may begin the year elsewhere, and what its months accrued counts all the same.
+                steps.accruals,
+                {{ accrued_since('steps.accruals', 'accrued_amount', 'inputs.quarter_from_date') }} as quarter_before_amount,
+                {{ accrued_since('steps.accruals', 'accrued_amount', 'inputs.year_from_date') }} as year_before_amount,
+                {{ accrued_since('steps.accruals', 'offset_amount', 'inputs.year_from_date') }} as true_up_offset_before_amount,
+                {{ accrued_since('steps.accruals', 'minima_amount', 'inputs.year_from_date') }} as year_minima_before_amount,
+                {{ accrued_since('steps.accruals', 'quarter_cap_amount', 'inputs.year_from_date') }} as year_quarter_caps_before_amount,
+                case when steps.contract_year_from_date = inputs.contract_year_from_date then steps.credit_left_amount else 0 end
+                    as credit_before_amount
             from steps
             inner join inputs
                 on
@@ -353,8 +358,8 @@ steps as (
                     and steps.step_no + 1 = inputs.step_no
         ),
 
-        -- Tiers on the share paid: what was accrued before the month, and for marginal ones what the month has earned since; for the parts of a
-        -- year, what was accrued before it.
+        -- Tiers on the share paid: what was accrued before the month, and for marginal ones what its segments have been worth since, minima
+        -- included; for the parts of a year, what was accrued before it.
         climbed as (
             select
                 *,
@@ -369,7 +374,7 @@ steps as (
                                 + case
                                     when paid_application != 'marginal' then 0
                                     when is_true_up then parts_share_before_amount
-                                    else month_earned_before_amount
+                                    else month_share_before_amount
                                 end
                                 as decimal(38, 18)
                             ),
@@ -536,13 +541,21 @@ steps as (
 
         handed_on as (
             select
-                * exclude (cumulative_share_amount, true_up_carried_amount, used_advances),
+                * exclude (accruals, cumulative_share_amount, true_up_carried_amount, used_advances),
                 main.used_after(used_advances, recoupments, is_month_end, minor_unit_digits) as used_advances,
-                quarter_before_amount + accrued_amount as quarter_accrued_amount,
-                year_before_amount + accrued_amount as year_accrued_amount,
+                case
+                    when is_month_end
+                        then list_append(accruals, {
+                            'service_month': service_month,
+                            'accrued_amount': cast(accrued_amount as decimal(38, 18)),
+                            'offset_amount': offset_amount,
+                            'minima_amount': cast(year_minima_amount - year_minima_before_amount as decimal(38, 18)),
+                            'quarter_cap_amount': cast(year_quarter_caps_amount - year_quarter_caps_before_amount as decimal(38, 18))
+                        })
+                    else accruals
+                end as accruals,
                 cumulative_share_amount + accrued_amount as cumulative_share_amount,
                 true_up_carried_amount + newly_carried_amount - offset_amount as true_up_carried_amount,
-                true_up_offset_before_amount + offset_amount as true_up_offset_amount,
                 month_top_up_amount + period_top_up_amount as top_up_amount,
                 month_share_amount + period_top_up_amount + true_up_amount - offset_amount - limited_amount as cap_reduction_amount,
                 limited_amount
@@ -558,8 +571,8 @@ steps as (
             service_month,
             segment_no,
             is_month_end,
-            quarter_from_date,
-            year_from_date,
+            contract_year_from_date,
+            accruals,
             {% for amount in state_amounts -%}
             cast({{ amount }}_amount as decimal(38, 18)) as {{ amount }}_amount,
             {% endfor -%}
