@@ -56,7 +56,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import rules, sqlfluff
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
+	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests dbt_project/analyses
 
 bench: $(VENV)/.dev ## Measure speed and memory as ratios against a baseline in the same run
 	$(BIN)/python -m tests.benchmarks

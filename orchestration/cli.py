@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from orchestration.display import as_table
 from orchestration.settings import Settings
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_NOTHING_PUBLISHED = 1, 3, 4, 5
@@ -199,7 +199,7 @@ def quarantine_list(
         print(json.dumps([row.__dict__ for row in found], indent=2))
         return
     cells = [(r.row_id, r.park_id, r.feed, f"{r.path}:{r.line_no}", r.rule, r.column_name or "") for r in found]
-    out.print(_as_table(["row", "park", "feed", "file and line", "rule", "column"], cells))
+    out.print(as_table(["row", "park", "feed", "file and line", "rule", "column"], cells))
     out.print(f"{len(found):,} shown; {in_all:,} rows stand in quarantine")
 
 
@@ -370,20 +370,116 @@ def close(
 @app.command()
 def sql(
     query: Annotated[
-        str | None, typer.Argument(help="One query; without it, queries are read from standard input.")
+        str | None,
+        typer.Argument(help="Statements parted by semicolons; without them, they are read from standard input."),
+    ] = None,
+    *,
+    example: Annotated[
+        int | None, typer.Option("--example", min=1, help="Run the Nth of the questions shipped.")
+    ] = None,
+    list_examples: Annotated[bool, typer.Option("--examples", help="List the questions shipped.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="`table`, `csv`, `json`, `jsonl`, `markdown`, or `parquet` into a file.")
+    ] = "table",
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", dir_okay=False, help="Write the last answer into this file; its ending says the format."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Query the published snapshot, read-only: `parkledger sql "FROM credit.fct_exposure_month"`."""
+    """Query the published snapshot, read-only.
+
+    On a terminal and without a query this is a shell with history, completion and `.help`:
+
+        parkledger sql "FROM credit.fct_exposure_month"
+        parkledger sql --example 3
+        parkledger sql --output share.csv "FROM revenue_share.fct_share_month"
+        echo "FROM core.dim_park" | parkledger sql --format csv
+    """
+    from orchestration import shell  # noqa: PLC0415
+
+    if list_examples:
+        for one in shell.examples():
+            out.print(f"{one.number:>3}  {one.question}", highlight=False, markup=False, soft_wrap=True)
+        return
     settings = _state_settings()
     _manifest(settings)
-    from orchestration.shell import interactive, run_query  # noqa: PLC0415
-
-    if query is None and sys.stdin.isatty():
-        interactive(settings.published_path, out)
+    form = "json" if as_json else form
+    if target is not None:
+        form = shell.FORMAT_OF_ENDING.get(target.suffix, form)
+    if form not in shell.FORMATS or (form in {"table", "parquet"} and (target is not None) != (form == "parquet")):
+        remedy = (
+            "name a file that ends in .csv, .json, .jsonl, .md or .parquet"
+            if target or form == "parquet"
+            else f"choose one of {', '.join(shell.FORMATS)}"
+        )
+        raise typer.BadParameter(remedy, param_hint="--output" if target or form == "parquet" else "--format")
+    if query is None and example is None and sys.stdin.isatty():
+        shell.interactive(settings.published_path, settings.home / ".parkledger" / "sql_history", out, form=form)
         return
-    text = query if query is not None else sys.stdin.read()
-    raise typer.Exit(run_query(settings.published_path, text, as_json=as_json, out=out, err=err))
+    text = f".example {example}" if example is not None else query if query is not None else sys.stdin.read()
+    raise typer.Exit(shell.run_queries(settings.published_path, text, form=form, target=target, out=out, err=err))
+
+
+@app.command()
+def diff(
+    before: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="`previous`, the beginning of a run id, or a day: the last snapshot as of then."
+        ),
+    ] = "previous",
+    after: Annotated[str, typer.Argument(metavar="B", help="The same, or `current`.")] = "current",
+    *,
+    tables: Annotated[
+        list[str] | None,
+        typer.Option("--table", help="Only this table, with every column of numbers; any number of times."),
+    ] = None,
+    all_columns: Annotated[bool, typer.Option("--all", help="Every column of numbers, not money alone.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="At most so many figures, the largest moves first.")
+    ] = 40,
+    list_kept: Annotated[bool, typer.Option("--list", help="List the snapshots that are kept.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the figures that moved between two published snapshots, and why.
+
+    Why is late data, an amendment, a restated reference table, a policy, the clock or the code: whatever differs between
+    the snapshots and can have moved the figure. Policies `kept_snapshots` and `kept_month_ends` say how many are kept.
+    """
+    settings = _state_settings()
+    _manifest(settings)
+    from orchestration.diff_command import difference_data, print_differences  # noqa: PLC0415
+    from orchestration.publishing.differences import NoSuchSnapshotError, differences, find_snapshot  # noqa: PLC0415
+    from orchestration.publishing.snapshot import earlier_snapshots, manifest_of  # noqa: PLC0415
+
+    if list_kept:
+        kept = [manifest_of(f) for f in (*earlier_snapshots(settings.published_folder), settings.published_folder)]
+        if as_json:
+            print(json.dumps([{k: m[k] for k in ("run_id", "as_of")} for m in kept], indent=2))
+            return
+        out.print(
+            as_table(["run", "as of", "code"], [(m["run_id"], m["as_of"], m["versions"]["parkledger"]) for m in kept])
+        )
+        return
+    known = _manifest(settings)["tables"]
+    unknown = [table for table in tables or [] if table not in known]
+    if unknown:
+        raise typer.BadParameter(
+            f"{unknown[0]!r} is not published; `parkledger sql .tables` lists what is", param_hint="--table"
+        )
+    try:
+        first, second = (find_snapshot(settings.published_folder, name) for name in (before, after))
+    except NoSuchSnapshotError as error:
+        err.print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(EXIT_BAD_INPUT) from None
+    found = differences(first, second, tables=tables or (), all_columns=all_columns)
+    if as_json:
+        print(json.dumps(difference_data(found), indent=2, default=str))
+        return
+    print_differences(found, limit, out)
 
 
 @app.command()
@@ -432,7 +528,7 @@ def status(as_json: JsonOption = False) -> None:
     out.print(
         f"Run {answer['run_id']} as of {answer['as_of']}; " + ("current" if answer["is_current"] else "new input waits")
     )
-    out.print(_as_table(feeds.columns, feeds.rows()))
+    out.print(as_table(feeds.columns, feeds.rows()))
 
 
 @app.command()
@@ -447,7 +543,7 @@ def verify(as_json: JsonOption = False) -> None:
         print(json.dumps([outcome.__dict__ for outcome in outcomes], indent=2))
     else:
         rows = [("✓" if o.passed else "✗", o.name, o.measured) for o in outcomes]
-        out.print(_as_table(["", "identity", "measured"], rows))
+        out.print(as_table(["", "identity", "measured"], rows))
         failed = sum(not o.passed for o in outcomes)
         out.print(f"{len(outcomes) - failed} of {len(outcomes)} identities hold")
     if any(not outcome.passed for outcome in outcomes):
@@ -565,7 +661,7 @@ def contract_diff(
         return
     columns = ["month", "share without", "share with", "claim without", "claim with"]
     out.print(
-        _as_table(columns, [(f"{change[0]:%Y-%m}", *(f"{amount:,}" for amount in change[1:])) for change in changes])
+        as_table(columns, [(f"{change[0]:%Y-%m}", *(f"{amount:,}" for amount in change[1:])) for change in changes])
     )
     share = sum(change.share_after_amount - change.share_before_amount for change in changes)
     claim = sum(change.claim_after_amount - change.claim_before_amount for change in changes)
@@ -674,15 +770,8 @@ def _show(rows: Any, target: Path, *, as_json: bool) -> None:
         print(json.dumps(rows.to_dicts(), indent=2, default=str))
         return
     amounts = [[f"{cell:,.2f}" if isinstance(cell, Decimal | float) else cell for cell in row] for row in rows.rows()]
-    out.print(_as_table(rows.columns, [["" if cell is None else cell for cell in row] for row in amounts]))
+    out.print(as_table(rows.columns, [["" if cell is None else cell for cell in row] for row in amounts]))
     out.print(f"All rows: {target}", highlight=False)
-
-
-def _as_table(columns: list[str], rows: Any) -> Table:
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    return table
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""What a run shows on a terminal: its steps, how long each took, and what it is doing now."""
+"""What the command line shows on a terminal: tables, and of a run its steps, how long each took, what it is doing now."""
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -59,3 +60,11 @@ class TerminalProgress:
                 Text("•", style="cyan"), Text(self._title, style="bold"), now, Text(self._message[:70], style="dim")
             )
         return table
+
+
+def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A plain table; whole numbers with grouped thousands."""
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    return table

@@ -22,11 +22,23 @@ def code_version() -> str:
 
 def terms_digest(home: Path) -> str:
     """Digest of everything that a user writes: YAML and reference data."""
+    return _digest(_named_bytes(home, _written_by_users(home)))
+
+
+def inputs_of(home: Path) -> dict[str, str]:
+    """SHA-256 of every file of terms and reference data, by its path in the home."""
+    return {
+        file.relative_to(home).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in _written_by_users(home)
+    }
+
+
+def _written_by_users(home: Path) -> list[Path]:
     files = [
         home / "home.yaml",
         *(f for folder in TERM_FOLDERS for f in sorted((home / folder).rglob("*")) if f.is_file()),
     ]
-    return _digest(_named_bytes(home, [f for f in files if f.exists()]))
+    return [f for f in files if f.exists()]
 
 
 def run_id(home: Home, file_ids: Iterable[str]) -> str:

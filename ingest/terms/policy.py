@@ -171,6 +171,13 @@ class Policies(Model):
         Decimal("0.06"), description="cost of capital on ES 99 less expected, for fair value"
     )
 
+    kept_snapshots: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        10, description="earlier published snapshots that are kept, for `parkledger diff`"
+    )
+    kept_month_ends: Annotated[int, Field(ge=0, le=1200)] = Field(
+        12, description="months whose last published snapshot is kept beside these"
+    )
+
     @field_validator("gpu_power_bounds_w")
     @classmethod
     def _with_defaults(cls, given: dict[str, int]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import duckdb
 
 from ingest.terms.home import Home
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
-from orchestration.identity import code_version, run_id
+from orchestration.identity import code_version, inputs_of, run_id
 from orchestration.publishing import snapshot
 from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
 from orchestration.settings import DBT_PROJECT, Settings
@@ -79,7 +79,8 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
                 ),
             },
         )
-        manifest = snapshot.publish_candidate(settings.published_folder, _about(home, run))
+        kept = snapshot.Kept(home.policies.kept_snapshots, home.policies.kept_month_ends)
+        manifest = snapshot.publish_candidate(settings.published_folder, _about(home, run), kept)
         return dg.MaterializeResult(
             metadata={
                 "run_id": run,
@@ -139,5 +140,6 @@ def _about(home: Home, run: str) -> dict[str, object]:
         "reporting_currency_code": home.reporting_currency_code,
         "is_simulated": home.simulation is not None,
         "simulation_note": home.simulation.note if home.simulation else None,
+        "inputs": inputs_of(home.path),
         "versions": {"parkledger": code_version(), "duckdb": duckdb.__version__, "storage": snapshot.STORAGE_VERSION},
     }

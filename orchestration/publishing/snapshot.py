@@ -2,10 +2,13 @@
 
 A candidate stands in ``published/.candidate`` until it has been audited; then its files replace the published ones, the
 database last but the manifest, which names the run that all of them belong to. A reader with the old file open keeps it.
+Keys are declared to DuckDB, which refuses a candidate whose rows break them; it keeps foreign keys within one schema only.
+What was published before is kept under ``published/earlier`` as long as the policies say.
 """
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +24,8 @@ MANIFEST = "manifest.json"
 PARQUET = "parquet"
 # The oldest storage that analysts' tools are promised to open.
 STORAGE_VERSION = "v1.2.0"
+# Every key takes some blocks of its own, and most tables are small.
+BLOCK_SIZE = 16384
 UNPUBLISHED_COLUMNS = {"reading_hash"}
 # Where a published table is not the warehouse's table of the same name.
 SOURCES = {
@@ -32,6 +37,13 @@ SOURCES = {
     "quality.fct_released_row": "SELECT * FROM work.raw.released_row",
 }
 NOT_PUBLISHED = {"credit.fct_credit_journal_lines"}
+# The dimensions with a key of one column: what a column of that name means wherever it stands.
+DIMENSIONS = {
+    name: table.key[0]
+    for name, table in TABLES.items()
+    if len(table.key) == 1 and name.split(".")[1].startswith("dim_")
+}
+EARLIER = "earlier"
 PUBLISHED_SCHEMAS = (
     "core",
     "metering",
@@ -73,6 +85,14 @@ class Described:
     columns: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """How many earlier snapshots stay: the last ``snapshots``, and the last of each of ``month_ends`` months."""
+
+    snapshots: int
+    month_ends: int
+
+
 def described_by_dbt(manifest_path: Path) -> dict[str, Described]:
     """Descriptions of all marts, from dbt's own manifest."""
     nodes = json.loads(manifest_path.read_text(encoding="utf-8"))["nodes"].values()
@@ -110,7 +130,7 @@ def write_candidate(
     with duckdb.connect(config={"memory_limit": memory_limit, "threads": "2"}) as connection:
         connection.execute("SET TimeZone='UTC'")
         connection.execute(f"ATTACH '{_quoted(warehouse)}' AS work (READ_ONLY)")
-        connection.execute(f"ATTACH '{_quoted(folder / DATABASE)}' AS snapshot (STORAGE_VERSION '{STORAGE_VERSION}')")
+        connection.execute(f"ATTACH '{_quoted(folder / DATABASE)}' AS snapshot (STORAGE_VERSION '{STORAGE_VERSION}', BLOCK_SIZE {BLOCK_SIZE})")
         connection.execute("USE snapshot")
         counts = {}
         for table in _publishable(connection):
@@ -134,19 +154,21 @@ def add_tables(published: Path, tables: Mapping[str, tuple[str, list[tuple[Any, 
         connection.execute("SET TimeZone='UTC'")
         for name, (columns, rows) in tables.items():
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name.split('.')[0]}")
-            connection.execute(f"CREATE OR REPLACE TABLE {name} ({columns})")
+            named = [column.split()[0] for column in columns.split(", ")]
+            connection.execute(f"CREATE OR REPLACE TABLE {name} ({', '.join([columns, *constraints(name, named)])})")
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
                 connection.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
             _comment(connection, name, _description(name, {}))
 
 
-def publish_candidate(published: Path, about: Mapping[str, object]) -> dict[str, Any]:
+def publish_candidate(published: Path, about: Mapping[str, object], kept: Kept | None = None) -> dict[str, Any]:
     """Export the candidate to Parquet, write its manifest and swap all of it in.
 
     Args:
         published: the folder of the published snapshot.
-        about: run id, title, clock and versions for the manifest.
+        about: run id, title, clock, inputs and versions for the manifest.
+        kept: how many earlier snapshots stay; by default none.
 
     Returns:
         The manifest.
@@ -164,8 +186,42 @@ def publish_candidate(published: Path, about: Mapping[str, object]) -> dict[str,
     manifest = {**about, "tables": tables}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     (folder / DATABASE).chmod(0o444)
+    _keep(published, str(about.get("run_id")), kept or Kept(0, 0))
     _swap(folder, published)
     return manifest
+
+
+def earlier_snapshots(published: Path) -> list[Path]:
+    """The folders of what was published before, oldest first; each holds a database and its manifest."""
+    folder = published / EARLIER
+    found = [f for f in folder.iterdir() if (f / MANIFEST).exists()] if folder.exists() else []
+    return sorted(found, key=lambda f: int(f.name.split("-")[0]))
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """The manifest of a published or an earlier snapshot."""
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return manifest
+
+
+def _keep(published: Path, next_run: str, kept: Kept) -> None:
+    """Put what is published beside the earlier ones, by a second name for the same file; drop what is kept no longer."""
+    if (published / MANIFEST).exists() and (published / DATABASE).exists():
+        run = str(manifest_of(published)["run_id"])
+        before = earlier_snapshots(published)
+        if run != next_run and run not in {f.name.split("-", 1)[1] for f in before}:
+            number = int(before[-1].name.split("-")[0]) + 1 if before else 1
+            part = published / EARLIER / f".{run}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            os.link(published / DATABASE, part / DATABASE)
+            shutil.copyfile(published / MANIFEST, part / MANIFEST)
+            part.replace(published / EARLIER / f"{number:05d}-{run}")
+    before = earlier_snapshots(published)
+    month_ends = {str(manifest_of(f)["as_of"])[:7]: f for f in before}
+    staying = {*before[max(0, len(before) - kept.snapshots) :], *list(month_ends.values())[::-1][: kept.month_ends]}
+    for folder in set(before) - staying:
+        shutil.rmtree(folder)
 
 
 def _swap(folder: Path, published: Path) -> None:
@@ -188,15 +244,52 @@ def _publishable(connection: duckdb.DuckDBPyConnection) -> list[str]:
         ).fetchall()
         if schema in PUBLISHED_SCHEMAS and table.startswith(("dim_", "fct_"))
     }
-    return sorted((present | (set(SOURCES))) - NOT_PUBLISHED)
+    # A dimension stands before the tables that name it, and before it those that it names itself.
+    depth = {table: _depth(connection, table) for table in (present | set(SOURCES)) - NOT_PUBLISHED}
+    return sorted(depth, key=lambda table: (depth[table], table))
+
+
+def _depth(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    """How many dimensions of its schema stand in a chain before a table."""
+    before = _named(table, _columns(connection, _query(table)))
+    return 1 + max((_depth(connection, dimension) for dimension in before), default=-1)
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.', maxsplit=1)[0]}")
-    query = SOURCES.get(table, f"SELECT * FROM work.{table}")
-    keys = ", ".join(TABLES[table].key) if table in TABLES and TABLES[table].key else "ALL"
-    order = "ALL" if keys == "ALL" else f"{keys}"
-    connection.execute(f"CREATE TABLE {table} AS SELECT * FROM ({query}) ORDER BY {order}")
+    query = _query(table)
+    columns = _columns(connection, query)
+    key = TABLES[table].key if table in TABLES else ()
+    connection.execute(f"CREATE TABLE {table} ({', '.join([*_typed(columns), *constraints(table, columns)])})")
+    connection.execute(f"INSERT INTO {table} SELECT * FROM ({query}) ORDER BY {', '.join(key) or 'ALL'}")
+
+
+def _query(table: str) -> str:
+    return SOURCES.get(table, f"SELECT * FROM work.{table}")
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
+    return {name: kind for name, kind, *_ in connection.sql(f"DESCRIBE {query}").fetchall()}
+
+
+def _named(table: str, columns: Iterable[str]) -> list[str]:
+    """The dimensions of the table's own schema that a column of it names."""
+    known, schema = set(columns), table.split(".", maxsplit=1)[0]
+    return [d for d, key in DIMENSIONS.items() if key in known and d != table and d.split(".")[0] == schema]
+
+
+def _typed(columns: Mapping[str, str]) -> list[str]:
+    return [f'"{name}" {kind}' for name, kind in columns.items()]
+
+
+def constraints(table: str, columns: Iterable[str]) -> list[str]:
+    """The primary key of a table, and the dimensions of its own schema that it names, as DuckDB declares them."""
+    if table not in TABLES or not TABLES[table].key:
+        return []
+    foreign = [
+        f"FOREIGN KEY ({DIMENSIONS[name]}) REFERENCES {name} ({DIMENSIONS[name]})" for name in _named(table, columns)
+    ]
+    return [f"PRIMARY KEY ({', '.join(TABLES[table].key)})", *foreign]
 
 
 def _description(table: str, descriptions: Mapping[str, Described]) -> Described:
