@@ -210,7 +210,7 @@ def _amendments(connection: duckdb.DuckDBPyConnection) -> Iterator[Cause]:
             FROM a.core.fct_contract_terms AS old FULL JOIN b.core.fct_contract_terms AS new USING ({keys})
             WHERE old.value_text IS DISTINCT FROM new.value_text ORDER BY ALL"""
     ).fetchall():
-        by = f" by {amendment}" if amendment else ""
+        by = " in the original terms" if amendment == "original" else f" by amendment {amendment}"
         said = f"{contract}: {instrument} {term} is {new or 'gone'}{by}, was {old or 'not there'}"
         yield Cause(AMENDMENT, said, contracts=frozenset({contract}))
 

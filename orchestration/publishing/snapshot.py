@@ -130,7 +130,8 @@ def write_candidate(
     with duckdb.connect(config={"memory_limit": memory_limit, "threads": "2"}) as connection:
         connection.execute("SET TimeZone='UTC'")
         connection.execute(f"ATTACH '{_quoted(warehouse)}' AS work (READ_ONLY)")
-        connection.execute(f"ATTACH '{_quoted(folder / DATABASE)}' AS snapshot (STORAGE_VERSION '{STORAGE_VERSION}', BLOCK_SIZE {BLOCK_SIZE})")
+        storage = f"STORAGE_VERSION '{STORAGE_VERSION}', BLOCK_SIZE {BLOCK_SIZE}"
+        connection.execute(f"ATTACH '{_quoted(folder / DATABASE)}' AS snapshot ({storage})")
         connection.execute("USE snapshot")
         counts = {}
         for table in _publishable(connection):

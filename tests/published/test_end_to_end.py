@@ -409,12 +409,13 @@ def sql(finished: Path) -> Callable[[str], tuple[int, str]]:
 
     from rich.console import Console
 
-    from orchestration.shell import run_query
+    from orchestration.shell import run_queries
 
     def ask(text: str) -> tuple[int, str]:
         written = StringIO()
         console = Console(file=written, width=200)
-        code = run_query(finished / "published" / "parkledger.duckdb", text, as_json=False, out=console, err=console)
+        snapshot = finished / "published" / "parkledger.duckdb"
+        code = run_queries(snapshot, text, form="table", target=None, out=console, err=console)
         return code, written.getvalue()
 
     return ask

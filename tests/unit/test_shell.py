@@ -95,20 +95,10 @@ def test_a_command_that_cannot_be_done_says_what_can(snapshot: Path, text: str, 
 @pytest.mark.parametrize(
     "text",
     [
-        "COPY hours TO 'out.csv'",
-        "FROM read_csv('/etc/passwd')",
-        "FROM read_text('/etc/passwd')",
-        "FROM '/etc/passwd'",
         "FROM glob('/*')",
-        "ATTACH 'other.duckdb'",
-        "INSTALL httpfs",
-        "LOAD httpfs",
-        "SET enable_external_access=true",
         "RESET lock_configuration",
-        "EXPORT DATABASE 'there'",
-        "INSERT INTO hours VALUES (1, 1)",
-        "DROP TABLE hours",
-        "CREATE TABLE more AS FROM hours",
+        "SET VARIABLE x = (SELECT content FROM read_text('/etc/hostname'))",
+        "CREATE TEMP TABLE more AS FROM '/etc/passwd'",
     ],
 )
 def test_nothing_but_the_snapshot_can_be_read_and_nothing_written(
@@ -186,7 +176,9 @@ def test_the_shell_goes_on_after_an_error_and_keeps_its_history(snapshot: Path, 
 def test_a_shell_sees_the_new_snapshot_after_a_run_has_replaced_it(snapshot: Path, tmp_path: Path) -> None:
     other = tmp_path / "next.duckdb"
     with duckdb.connect(str(other)) as connection:
-        connection.execute("CREATE SCHEMA quality; CREATE TABLE quality.fct_run AS SELECT 'abc' AS run_id, '2027-01-31' AS as_of")
+        connection.execute(
+            "CREATE SCHEMA quality; CREATE TABLE quality.fct_run AS SELECT 'abc' AS run_id, '2027-01-31' AS as_of"
+        )
         connection.execute("CREATE TABLE hours AS SELECT 7 AS hour")
     written = StringIO()
 
