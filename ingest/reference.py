@@ -19,6 +19,8 @@ import polars as pl
 if TYPE_CHECKING:
     import duckdb
 
+SHIPPED = Path(__file__).resolve().parents[1] / "data" / "reference"  # the demo home's tables, each row with its source
+DEFAULT_RATES = "default_rates.csv"
 DEFAULT_ISSUER_ID = "nvidia"  # issuer_facts.csv names no issuer where all its rows are one issuer's
 # Published averages of cumulative default rates rest on the oldest cohorts alone beyond ten years, and fall there.
 RISING_HORIZON_YEARS = 10
@@ -178,7 +180,7 @@ TABLES = (
     ),
     ReferenceTable(
         "default_rate",
-        "default_rates.csv",
+        DEFAULT_RATES,
         (
             Column("agency", "VARCHAR", check_text),
             Column("rating", "VARCHAR", check_text),
@@ -293,7 +295,10 @@ def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def read_reference(home: HomeFolder) -> dict[str, list[Row]]:
-    """The checked rows of every raw reference table as text cells; a file that is absent gives no rows.
+    """The checked rows of every raw reference table as text cells.
+
+    A file that is absent gives no rows, but for default rates: those are the same for every home, so the table that the
+    project ships stands in.
 
     Raises:
         ReferenceDataError: some file of the folder, also a profile of the simulator, cannot be used; it names file,
@@ -301,7 +306,13 @@ def read_reference(home: HomeFolder) -> dict[str, list[Row]]:
     """
     folder = home.path / "reference"
     problems: list[ReferenceProblem] = []
-    rows_by_table = {table.table: _read_table(folder / table.file, table, problems) for table in TABLES}
+    own_or_shipped = folder if (folder / DEFAULT_RATES).exists() else SHIPPED
+    rows_by_table = {
+        table.table: _read_table(
+            (own_or_shipped if table.file == DEFAULT_RATES else folder) / table.file, table, problems
+        )
+        for table in TABLES
+    }
     for profile in PROFILE_TABLES:
         _read_table(folder / profile.file, profile, problems)
     filed, filed_problems = _read_companyfacts(folder)
@@ -315,7 +326,7 @@ def read_reference(home: HomeFolder) -> dict[str, list[Row]]:
 def write_reference(con: duckdb.DuckDBPyConnection, home: HomeFolder) -> dict[str, int]:
     """Rewrite every raw reference table from HOME/reference; row counts by table.
 
-    A file that is absent gives an empty table. Raises ReferenceDataError (see `read_reference`) before anything is
+    A file that is absent gives an empty table, or the shipped one. Raises ReferenceDataError (see `read_reference`) before anything is
     written.
     """
     rows_by_table = read_reference(home)

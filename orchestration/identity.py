@@ -6,11 +6,18 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from ingest.reference import SHIPPED
 from ingest.terms.home import Home
 from orchestration.settings import DBT_PROJECT, PROJECT_ROOT
 
-CODE_FOLDERS = (PROJECT_ROOT / "ingest", PROJECT_ROOT / "orchestration", DBT_PROJECT / "models", DBT_PROJECT / "macros")
-CODE_SUFFIXES = {".py", ".sql", ".yml", ".j2"}
+CODE_FOLDERS = (
+    PROJECT_ROOT / "ingest",
+    PROJECT_ROOT / "orchestration",
+    DBT_PROJECT / "models",
+    DBT_PROJECT / "macros",
+    SHIPPED,
+)
+CODE_SUFFIXES = {".py", ".sql", ".yml", ".j2", ".csv"}
 TERM_FOLDERS = ("parks", "contracts", "deals", "vendors", "policies", "scenarios", "reference")
 
 

@@ -7,18 +7,19 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from ingest.reference import ReferenceDataError, ReferenceProblem, Row, read_reference
+from ingest.reference import DEFAULT_RATES, ReferenceDataError, ReferenceProblem, Row, read_reference
 from ingest.simulate.profiles import load_profile
 from ingest.terms.home import Home
 from orchestration.polars_jobs.default_curves import cumulative_pd_at, curve_of
 from orchestration.polars_jobs.errors import CreditInputError
 
-# What is computed instead where a table has no rows.
+# What is computed instead where a table has no rows, or its file is absent.
 WITHOUT = {
     "yield_curve": "yield_curve.csv: cash flows are discounted at the policy discount_rate",
     "gpu_price_index": "gpu_price_index.csv: prices ahead start from running leases",
     "issuer_fact": "issuer_facts.csv: the vendor's own figures are n/a",
 }
+SHIPPED_DEFAULT_RATES = f"{DEFAULT_RATES}: default rates are the shipped averages of S&P, 1981 to 2016"
 _DEFAULT_RATE_SCHEMA = {
     "agency": pl.String,
     "rating": pl.String,
@@ -40,14 +41,18 @@ def check_reference(home: Home) -> list[str]:
     problems = [*_default_rates(home, rows["default_rate"]), *_exchange_rates(home, rows["fx_rate"]), *_profiles(home)]
     if problems:
         raise ReferenceDataError(problems)
-    return [text for table, text in WITHOUT.items() if home.contracts and not rows[table]]
+    if not home.contracts:
+        return []
+    shipped = [] if (home.path / "reference" / DEFAULT_RATES).exists() else [SHIPPED_DEFAULT_RATES]
+    return shipped + [text for table, text in WITHOUT.items() if not rows[table]]
 
 
 def _default_rates(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
     """Every operator with a contract needs the curve of its rating; one without a rating takes the policy's."""
-    file = "default_rates.csv"
+    file = DEFAULT_RATES
     if home.contracts and not rows:
-        yield ReferenceProblem(file, 0, "file", "it is missing or has no rows", "Credit loss needs it: put it there.")
+        said = "Credit loss needs it: put rows there, or take the file away for the shipped ones."
+        yield ReferenceProblem(file, 0, "file", "it has no rows", said)
         return
     table = pl.DataFrame(
         [{name: row[name] for name in _DEFAULT_RATE_SCHEMA} for row in rows],

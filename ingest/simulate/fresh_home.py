@@ -11,10 +11,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from ingest.reference import SHIPPED
 from ingest.simulate import days
 from ingest.simulate.home import simulate
 from ingest.simulate.imperfections import KINDS
-from ingest.simulate.profiles import TRACKED_REFERENCE
 from ingest.terms.home import Home, load_home
 from ingest.terms.templates import CONTRACT, PARK
 
@@ -95,7 +95,7 @@ def make_home(target: Path, size: Size, on_progress: Callable[[str, int, int], N
         f"simulation: {{seed: {size.seed}, parks: [{', '.join(parks)}], imperfections: [], note: '{note}'}}\n",
         encoding="utf-8",
     )
-    shutil.copytree(TRACKED_REFERENCE, target / "reference")
+    shutil.copytree(SHIPPED, target / "reference")
     for park_id in parks:
         (target / "parks" / f"{park_id}.yaml").write_text(_park(size, park_id), encoding="utf-8")
         (target / "contracts" / f"{park_id}-c.yaml").write_text(_contract(size, park_id), encoding="utf-8")

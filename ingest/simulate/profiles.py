@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ingest.reference import SHIPPED
+
 TABLES = (
     "telemetry_profile_week",
     "telemetry_profile_power",
@@ -27,7 +29,6 @@ BIOHPC_HOSTS = ("cbsugpu07", "cbsugpu09")
 CAPTURED_GPUS = {"h100": "h100-80gb-hbm3", "h200": "h200"}
 
 # Where the tracked tables lie when a home brings none of its own.
-TRACKED_REFERENCE = Path(__file__).resolve().parents[2] / "data" / "reference"
 
 
 def read_biohpc(real_data: Path, host: str) -> pl.DataFrame:
@@ -293,7 +294,7 @@ def load_profile(reference: Path | None = None) -> Profile:
 
 def _read_table(name: str, reference: Path | None) -> pl.DataFrame:
     own = reference / f"{name}.csv" if reference is not None else None
-    return pl.read_csv(own if own is not None and own.exists() else TRACKED_REFERENCE / f"{name}.csv")
+    return pl.read_csv(own if own is not None and own.exists() else SHIPPED / f"{name}.csv")
 
 
 def _week(rows: pl.DataFrame) -> npt.NDArray[np.float64]:

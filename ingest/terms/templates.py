@@ -67,8 +67,8 @@ versions:
     valid_from: 2027-01-01
     recorded_at: 2026-12-01T00:00:00Z    # when the books may know it
     revenue_share:
-      share_basis: pct_of_base     # pct_of_base | pct_above_floor | greater_of_min_or_pct
-      base_measure: net_billed     # gross_billed | net_billed
+      share_basis: pct_of_base     # pct_of_base | pct_above_floor | greater_of_min_or_pct | pct_above_breakpoint
+      base_measure: net_billed     # gross_billed | net_billed | cash_collected
       customer_scope: third_party_only   # third_party_only | incl_related | incl_vendor_own_use
       exclusions: [sales_tax, power_passthrough, sla_penalties, credits_refunds]
       declining: true              # says that rates fall, and is checked
@@ -142,7 +142,8 @@ REFERENCE = """\
 # Reference
 
 Optional tables: fx.csv, yield_curve.csv, default_rates.csv, gpu_price_index.csv, power_price.csv, issuer_facts.csv, and
-SEC companyfacts JSON as it comes.
+SEC companyfacts JSON as it comes. Those of the demo home (data/reference in the project) show every header and are real: copy
+what you need. Without default_rates.csv the demo's table stands in.
 """
 
 # Path in the home and content.

@@ -142,12 +142,14 @@ def test_a_home_as_init_makes_it_is_told_to_write_a_park(tmp_path: Path) -> None
     assert "parks: there is no park. Copy example.yaml.txt there to <park_id>.yaml and fill it in" in done.stderr
 
 
-def test_contracts_without_default_rates_end_at_once_with_file_and_remedy(tmp_path: Path) -> None:
+def test_default_rates_without_rows_end_at_once_with_file_and_remedy(tmp_path: Path) -> None:
     home = write_small_home(tmp_path / "home")
-    (home / "reference" / "default_rates.csv").unlink()
+    (home / "reference" / "default_rates.csv").write_text(
+        "agency,rating,horizon_years,cumulative_default_rate,withdrawn_rate,source\n"
+    )
     done = parkledger(home, "run")
     assert done.returncode == cli.EXIT_BAD_INPUT
-    assert "reference/default_rates.csv:0: file: it is missing or has no rows. Credit loss needs it" in done.stderr
+    assert "reference/default_rates.csv:0: file: it has no rows. Credit loss needs it" in done.stderr
     assert not (home / "dagster").exists()
 
 

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ingest.reference import ReferenceDataError, write_reference
+from ingest.reference import SHIPPED, ReferenceDataError, write_reference
 from ingest.reference_tools import tables
-from ingest.simulate.profiles import TABLES, TRACKED_REFERENCE, compute_profiles, read_biohpc
+from ingest.simulate.profiles import TABLES, compute_profiles, read_biohpc
 
 
 def tracked(name: str) -> list[list[str]]:
-    with (TRACKED_REFERENCE / name).open(encoding="utf-8", newline="") as handle:
+    with (SHIPPED / name).open(encoding="utf-8", newline="") as handle:
         return list(csv.reader(handle))
 
 
@@ -24,7 +24,7 @@ def test_the_tracked_profiles_are_those_of_the_traces(source: Path) -> None:
     computed = compute_profiles(source)
     assert tuple(computed) == TABLES
     for name, frame in computed.items():
-        read = pl.read_csv(TRACKED_REFERENCE / f"{name}.csv", schema=frame.schema)
+        read = pl.read_csv(SHIPPED / f"{name}.csv", schema=frame.schema)
         assert_frame_equal(read, frame, rel_tol=1e-9, abs_tol=2e-6)
 
 
@@ -51,7 +51,7 @@ def test_the_tracked_medians_are_those_of_the_scrape(source: Path) -> None:
 
 def test_the_issuers_facts_carry_over_unchanged_and_ours_follow(source: Path) -> None:
     collected = (source / "nvidia_financials.csv").read_text(encoding="utf-8")
-    ours = (TRACKED_REFERENCE / "issuer_facts.csv").read_text(encoding="utf-8")
+    ours = (SHIPPED / "issuer_facts.csv").read_text(encoding="utf-8")
     assert ours.startswith(collected)
     added = list(csv.reader(ours.removeprefix(collected).splitlines()))
     assert {row[2].startswith("ai_cloud_agreements_") for row in added} == {True}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from simulated_home import NORTH, write_home
 
-from ingest.reference import ReferenceDataError
+from ingest.reference import ReferenceDataError, read_reference
 from ingest.terms.home import load_home
-from orchestration.readiness import WITHOUT, check_reference
+from orchestration.readiness import SHIPPED_DEFAULT_RATES, WITHOUT, check_reference
 
 TRACKED = Path(__file__).resolve().parents[2] / "data" / "reference"
 
@@ -36,14 +36,23 @@ def test_the_tracked_tables_carry_a_home_of_contracts(home: Path) -> None:
     assert check_reference(load_home(home)) == []
 
 
-def test_default_rates_must_be_there_and_the_others_are_said_to_be_missing(home: Path) -> None:
+def test_default_rates_are_the_shipped_ones_where_a_home_has_none_and_the_others_are_said_to_be_missing(
+    home: Path,
+) -> None:
     for table in ("yield_curve", "gpu_price_index", "issuer_facts", "power_price", "fx"):
         (home / "reference" / f"{table}.csv").unlink()
     assert check_reference(load_home(home)) == list(WITHOUT.values())
-    (home / "reference" / "default_rates.csv").unlink()
+    own = home / "reference" / "default_rates.csv"
+    own.write_text(own.read_text().splitlines()[0] + "\n")
     assert faults(home) == [
-        "default_rates.csv:0: file: it is missing or has no rows. Credit loss needs it: put it there."
+        (
+            "default_rates.csv:0: file: it has no rows. Credit loss needs it: put rows there, or take the file away for the "
+            "shipped ones."
+        )
     ]
+    own.unlink()
+    assert check_reference(load_home(home)) == [SHIPPED_DEFAULT_RATES, *WITHOUT.values()]
+    assert read_reference(load_home(home))["default_rate"]
 
 
 def test_an_operators_rating_without_default_rates_is_named_with_operator_and_contract(home: Path) -> None:

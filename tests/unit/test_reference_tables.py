@@ -117,9 +117,10 @@ def test_a_missing_file_is_an_empty_table(home: SimpleNamespace) -> None:
     assert land(home).execute("SELECT count(*) FROM raw.fx_rate").fetchone() == (0,)
 
 
-def test_a_home_without_reference_folder_gives_empty_tables(tmp_path: Path) -> None:
-    con = duckdb.connect()
-    assert set(write_reference(con, SimpleNamespace(path=tmp_path)).values()) == {0}
+def test_a_home_without_reference_folder_gives_empty_tables_but_for_the_shipped_default_rates(tmp_path: Path) -> None:
+    rows = write_reference(duckdb.connect(), SimpleNamespace(path=tmp_path))
+    assert rows.pop("raw.default_rate") > 0
+    assert set(rows.values()) == {0}
 
 
 def test_a_bad_cell_is_named_with_file_line_and_column(home: SimpleNamespace) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ingest.reference import SHIPPED
 from ingest.simulate import outages, telemetry
 from ingest.simulate.book import make_leases
 from ingest.simulate.plan import ContractPlan, ParkPlan, TranchePlan
-from ingest.simulate.profiles import TABLES, TRACKED_REFERENCE, Profile, load_profile
+from ingest.simulate.profiles import TABLES, Profile, load_profile
 
 START = date(2027, 1, 1)
 FATAL = [48, 79]
@@ -40,7 +41,7 @@ def made_month(park: ParkPlan, profile: Profile, month: date) -> telemetry.Tranc
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_profile_table_names_its_source_in_every_row(name: str) -> None:
-    frame = pl.read_csv(TRACKED_REFERENCE / f"{name}.csv")
+    frame = pl.read_csv(SHIPPED / f"{name}.csv")
     assert frame["source"].null_count() == 0
     assert frame.height > 0
 
@@ -127,7 +128,7 @@ def test_nodes_are_named_after_the_pattern() -> None:
 
 
 def test_a_home_may_bring_its_own_profile(tmp_path: Path) -> None:
-    own = pl.read_csv(TRACKED_REFERENCE / "telemetry_profile_model.csv", infer_schema=False)
+    own = pl.read_csv(SHIPPED / "telemetry_profile_model.csv", infer_schema=False)
     changed = own.with_columns(
         pl.when(pl.col("item") == "rated_w:GB300").then(pl.lit("1000")).otherwise("value").alias("value")
     )
