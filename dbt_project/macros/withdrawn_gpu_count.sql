@@ -4,6 +4,16 @@ timezone({{ terms }}.time_zone, {{ event }}.effective_at)
         + to_days(case when {{ event }}.kind = 'withdrawal' then coalesce({{ terms }}.withdrawal_notice_days, 0) else 0 end)
 {%- endmacro %}
 
+{# Whether an event takes out or brings back capacity under the terms: a withdrawal of fewer GPUs than agreed is none. #}
+{% macro is_withdrawal_or_recall(event, terms) -%}
+{{ event }}.kind in ('withdrawal', 'recall')
+        and (
+            {{ event }}.kind = 'recall'
+            or {{ terms }}.withdrawal_tranche_min is null
+            or coalesce({{ event }}.gpu_count, {{ terms }}.gpu_count) >= {{ terms }}.withdrawal_tranche_min
+        )
+{%- endmacro %}
+
 {# The first service day that begins at a local time or later. #}
 {% macro first_day_from(local_time) -%}
 cast({{ local_time }} as date) + case when {{ local_time }} = date_trunc('day', {{ local_time }}) then 0 else 1 end

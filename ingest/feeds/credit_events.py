@@ -1,5 +1,8 @@
 """What is special to credit events: which columns an event of each kind cannot do without."""
 
+import json
+from decimal import Decimal, InvalidOperation
+
 import polars as pl
 
 from ingest.checking import Faults
@@ -13,9 +16,14 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "maintenance": _WINDOW,
     "operator_fault": _WINDOW,
     "power_curtailment": _WINDOW,
+    "force_majeure": _WINDOW,
+    "acceptance_failed": _WINDOW,
     "delivery": _WINDOW,
     "withdrawal": _CAPACITY,
     "recall": ("tranche_id",),
+    "acceptance": ("tranche_id",),
+    "commercial_operation": ("tranche_id",),
+    "price_index": ("payload",),
     "dispute_opened": ("contract_id",),
     "dispute_closed": ("contract_id",),
     "write_off": _MONEY,
@@ -31,4 +39,17 @@ def row_rules(rows: pl.DataFrame, faults: Faults) -> pl.DataFrame:
         is_kind = rows["kind"] == kind
         for column in columns:
             faults.add(is_kind & rows[column].is_null(), "event_incomplete", column)
+    lacks_level = pl.Series([not _has_level(text) for text in rows["payload"].to_list()], dtype=pl.Boolean)
+    faults.add(
+        (rows["kind"] == "price_index") & rows["payload"].is_not_null() & lacks_level, "event_incomplete", "payload"
+    )
     return rows
+
+
+def _has_level(payload: str | None) -> bool:
+    """Whether a payload names an index and its level, a number above zero."""
+    try:
+        said = json.loads(payload or "{}")
+        return bool(said["index"]) and Decimal(str(said["level"])) > 0
+    except (ValueError, KeyError, TypeError, InvalidOperation):
+        return False

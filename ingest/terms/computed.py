@@ -70,6 +70,21 @@ COMPUTED: frozenset[str] = frozenset(
         "resale.operator",
         "make_up",
         "instrument.ended",
+        "exclusions.storage_network_resale",
+        "exclusions.breakage_fees",
+        "accrual_period.quarter",
+        "accrual_period.year",
+        "effective_condition.signing",
+        "effective_condition.acceptance",
+        "effective_condition.COD",
+        "effective_condition.lease_commencement",
+        "excluded_causes.planned_maintenance",
+        "excluded_causes.force_majeure",
+        "excluded_causes.acceptance_failed",
+        "first_loss_band",
+        "buyback_price.index",
+        "annual_cap",
+        "seller_withdrawal.tranche_min",
     }
 )
 
@@ -81,30 +96,13 @@ NOT_COMPUTED_YET: frozenset[str] = frozenset(
         "token_advances.interest",
         "base_measure.ebitda",
         "base_scope.all_cloud",
-        "exclusions.storage_network_resale",
-        "exclusions.breakage_fees",
         "activation.other_metric",
-        "accrual_period.quarter",
-        "accrual_period.year",
         "reserve_pct",
         "settlement_type.revenue_shortfall",
         "settlement_type.debt_service_shortfall",
         "settlement_type.lease_payment",
-        "effective_condition.signing",
-        "effective_condition.acceptance",
-        "effective_condition.COD",
-        "effective_condition.lease_commencement",
-        "excluded_causes.planned_maintenance",
-        "excluded_causes.force_majeure",
-        "excluded_causes.acceptance_failed",
-        "marketing_obligation",
-        "first_loss_band",
-        "buyback_price.index",
-        "annual_cap",
         "cap_basis.indexed",
-        "seller_withdrawal.tranche_min",
         "seller_withdrawal.clawback_pct",
-        "resale.sublease_credit_pct",
         "termination_payment",
         "residual_value_support_pct",
     }
@@ -112,7 +110,9 @@ NOT_COMPUTED_YET: frozenset[str] = frozenset(
 
 # Stated in fct_contract_terms and compared between deals; they change no amount, so they need no computation:
 # audit_right, seniority, availability_measure and availability_sla, consideration, early_termination without a payment,
-# lender_direct_agreement, step_in, claim.dispute_days, collateral, pledge_limits, covenants, exclusivity, exit_rights.
+# lender_direct_agreement, step_in, claim.dispute_days, collateral, pledge_limits, covenants, exclusivity, exit_rights; and, since
+# no feed says what the operator offered or what a resale brought in, marketing_obligation, resale.sublease_credit_pct and
+# resale.sublease_proceeds_order: a claim that fails the first is disputed by hand, proceeds are entered by hand.
 
 Feature = tuple[str, KeyPath]
 
@@ -178,9 +178,8 @@ def _backstop_features(backstop: Backstop, at: KeyPath) -> Iterator[Feature]:
     # A set-off that is not enforceable never acts.
     yield f"set_off.{backstop.set_off.scope if backstop.set_off.enforceable else 'none'}", (*at, "set_off", "scope")
     yield f"resale.{backstop.resale.proceeds_to}", (*at, "resale", "proceeds_to")
-    withdrawal, resale = backstop.seller_withdrawal, backstop.resale
+    withdrawal = backstop.seller_withdrawal
     for name, value, key in (
-        ("marketing_obligation", backstop.marketing_obligation, ("marketing_obligation",)),
         ("first_loss_band", backstop.first_loss_band, ("first_loss_band",)),
         ("annual_cap", backstop.annual_cap, ("annual_cap",)),
         ("make_up", backstop.make_up, ("make_up",)),
@@ -189,8 +188,6 @@ def _backstop_features(backstop: Backstop, at: KeyPath) -> Iterator[Feature]:
         ("residual_value_support_pct", backstop.rv_date, ("rv_date",)),
         ("seller_withdrawal.tranche_min", withdrawal.tranche_min, ("seller_withdrawal", "tranche_min")),
         ("seller_withdrawal.clawback_pct", withdrawal.clawback_pct, ("seller_withdrawal", "clawback_pct")),
-        ("resale.sublease_credit_pct", resale.sublease_credit_pct, ("resale", "sublease_credit_pct")),
-        ("resale.sublease_credit_pct", resale.sublease_proceeds_order, ("resale", "sublease_proceeds_order")),
     ):
         if value is not None:
             yield name, (*at, *key)

@@ -73,7 +73,7 @@ def _share(share: RevenueShare, currency: str) -> Iterator[Line]:
     yield from _limits(share, currency)
     below = "gives a credit note" if share.negative_base == "credit_note" else "is carried into the next month"
     yield "negative_base", f"A negative base {below}."
-    days = f"Invoiced {share.statement_due_days} days after the month, due {share.payment_terms_days} days later"
+    days = f"Invoiced {share.statement_due_days} days after the {share.accrual_period}, due {share.payment_terms_days} days later"
     yield "payment_terms_days", f"{days}; late interest {percent(share.late_rate)} a year."
     if share.withholding_tax_rate:
         who = "is grossed up" if share.gross_up else "is the vendor's"
@@ -112,7 +112,18 @@ def _backstop(backstop: Backstop, currency: str) -> Iterator[Line]:
         until = f"to {price.to_month}" if price.to_month is not None else "on"
         yield (
             "buyback_price",
-            f"It pays {currency} {price.price_per_gpu_hour} per GPU-hour in contract months {price.from_month} {until}.",
+            f"It pays {currency} {price.price_per_gpu_hour} per GPU-hour in contract months {price.from_month} {until}"
+            + (f", moved by the index {price.index} since commencement." if price.index else "."),
+        )
+    condition = backstop.effective_condition
+    if condition.event not in {"energised", "signing"}:
+        yield "effective_condition", f"A tranche is covered from its {condition.event.replace('_', ' ')}."
+    if condition.longstop_days is not None:
+        yield "effective_condition", f"A tranche more than {condition.longstop_days} days late is not covered at all."
+    if backstop.first_loss_band is not None:
+        yield (
+            "first_loss_band",
+            f"The operator bears the first {percent(backstop.first_loss_band)} of the installed hours.",
         )
     if backstop.deductible_fraction is not None:
         yield (
@@ -124,10 +135,16 @@ def _backstop(backstop: Backstop, currency: str) -> Iterator[Line]:
             "deductible_gpu_hours",
             f"The operator bears the first {backstop.deductible_gpu_hours:,} GPU-hours a month.",
         )
+    yield from _claims(backstop, currency)
+
+
+def _claims(backstop: Backstop, currency: str) -> Iterator[Line]:
     causes = ", ".join(cause.replace("_", " ") for cause in backstop.excluded_causes) or "none"
     yield "excluded_causes", f"Hours out of supply that are not bought: {causes}."
     if backstop.period_cap is not None:
         yield "period_cap", f"At most {_amount(backstop.period_cap.amount, currency)} a {backstop.period_cap.period}."
+    if backstop.annual_cap is not None:
+        yield "annual_cap", f"At most {_amount(backstop.annual_cap, currency)} a contract year."
     if (cap := backstop.lifetime_cap) is not None:
         worn = ", ".join(reduction.replace("_", " ") for reduction in cap.reduces_with) or "claims"
         yield "lifetime_cap", f"At most {_amount(cap.amount, currency)} over its life, worn down by {worn}."
@@ -137,8 +154,20 @@ def _backstop(backstop: Backstop, currency: str) -> Iterator[Line]:
             "seller_withdrawal",
             f"The operator may withdraw capacity with {backstop.seller_withdrawal.notice_days} days' notice{back}.",
         )
+        if backstop.seller_withdrawal.tranche_min is not None:
+            yield "seller_withdrawal", f"At least {backstop.seller_withdrawal.tranche_min} GPUs at once."
+    if backstop.marketing_obligation is not None:
+        yield (
+            "marketing_obligation",
+            f"The operator must market it: {backstop.marketing_obligation.effort_standard} (stated, not tested).",
+        )
     days = backstop.claim.notice_days + backstop.claim.payment_days
     yield "claim", f"A claim is due {days} days after its month."
+    if backstop.set_off.enforceable:
+        yield (
+            "set_off",
+            f"On that day it is set off against open invoices ({backstop.set_off.scope.replace('_', ' ')}).",
+        )
     survival = "survives" if backstop.survives_operator_insolvency else "ends with"
     yield "survives_operator_insolvency", f"It {survival} the operator's insolvency."
 

@@ -8,6 +8,7 @@ work on intervals. Covers what a random contract of `random_contracts.py` may us
 from __future__ import annotations
 
 import calendar
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -285,10 +286,13 @@ class Books:
                 continue
             kind = adjustment["kind"]
             amount = Fraction(adjustment["amount"]) * self.rate(terms, contract, adjustment["currency_code"], month)
-            name = {"credit": "credits_refunds", "refund": "credits_refunds", "sla_penalty": "sla_penalties"}.get(
-                kind, kind
-            )
-            if kind in ("sales_tax", "power_passthrough", "other_revenue"):
+            name = {
+                "credit": "credits_refunds",
+                "refund": "credits_refunds",
+                "sla_penalty": "sla_penalties",
+                "breakage_fee": "breakage_fees",
+            }.get(kind, kind)
+            if kind in ("sales_tax", "power_passthrough", "other_revenue", "storage_network_resale", "breakage_fee"):
                 factor = (0 if measure == "cash_collected" else 1) - (1 if name in named else 0)
             elif measure == "cash_collected":
                 factor = 0
@@ -1016,10 +1020,14 @@ class Books:
 
     # ---- backstop ------------------------------------------------------------------------------------------------
 
-    def withdrawn(self, tranche: Row, day: date, notice_days: int, zone: ZoneInfo) -> int:
+    def withdrawn(self, tranche: Row, day: date, terms: Row, zone: ZoneInfo) -> int:
         acts = []
+        notice_days = terms["withdrawal_notice_days"] or 0
         for event in self.events:
             if event["kind"] not in ("withdrawal", "recall") or event["tranche_id"] != tranche["tranche_id"]:
+                continue
+            taken_out = event["gpu_count"] or tranche["gpu_count"]
+            if event["kind"] == "withdrawal" and taken_out < (terms["withdrawal_tranche_min"] or 0):
                 continue
             local = event["effective_at"].astimezone(zone).replace(tzinfo=None)
             local += timedelta(days=notice_days if event["kind"] == "withdrawal" else 0)
@@ -1057,7 +1065,15 @@ class Books:
                 min(e["gpu_count"] or tranche["gpu_count"], tranche["gpu_count"]),
             )
             for e in self.events
-            if e["kind"] in ("maintenance", "operator_fault", "power_curtailment", "delivery")
+            if e["kind"]
+            in (
+                "maintenance",
+                "operator_fault",
+                "power_curtailment",
+                "delivery",
+                "force_majeure",
+                "acceptance_failed",
+            )
             and e["tranche_id"] == tranche["tranche_id"]
         ]
         hour = midnight(day, zone).timestamp()
@@ -1137,7 +1153,11 @@ class Books:
                         ),
                         None,
                     )
-                    if terms is None or day < max(commencement, tranche["energised_date"]):
+                    effective = self.effective_date(tranche, terms, zone) if terms else None
+                    if terms is None or effective is None:
+                        continue
+                    effective = max(effective, tranche["energised_date"])
+                    if day < max(commencement, effective):
                         continue
                     ending = self.ending(contract, survives=bool(terms["survives_operator_insolvency"]))
                     if day > min(contract["expiry_date"], terms["expiry_date"] or date.max) or (
@@ -1146,7 +1166,7 @@ class Books:
                         continue
                     if (
                         terms["longstop_days"] is not None
-                        and (tranche["energised_date"] - tranche["planned_date"]).days > terms["longstop_days"]
+                        and (effective - tranche["planned_date"]).days > terms["longstop_days"]
                     ):
                         continue
                     if not segments or segments[-1][0] is not terms:
@@ -1179,6 +1199,11 @@ class Books:
                     used = sum((amount for m, amount in by_month.items() if m >= begin), Fraction(0))
                     period_room = max(Fraction(0), Fraction(month_terms["period_cap_amount"]) - used)
                     room = period_room if room is None else min(room, period_room)
+                if month_terms["annual_cap_amount"] is not None:
+                    begin = self._period_begin("year", month, commencement)
+                    used = sum((amount for m, amount in by_month.items() if m >= begin), Fraction(0))
+                    year_room = max(Fraction(0), Fraction(month_terms["annual_cap_amount"]) - used)
+                    room = year_room if room is None else min(room, year_room)
                 rounded = {t: half_away(a, digits) for t, a in unrounded.items()}
                 total = sum(rounded.values(), Fraction(0))
                 ratio = Fraction(1)
@@ -1246,6 +1271,11 @@ class Books:
                     begin = self._period_begin(month_terms["period_cap_period"], month, commencement)
                     used = sum((a for m, a in by_month.items() if m >= begin), Fraction(0))
                     room = max(Fraction(0), Fraction(month_terms["period_cap_amount"]) - used)
+                if month_terms["annual_cap_amount"] is not None:
+                    begin = self._period_begin("year", month, commencement)
+                    used = sum((a for m, a in by_month.items() if m >= begin), Fraction(0))
+                    year_room = max(Fraction(0), Fraction(month_terms["annual_cap_amount"]) - used)
+                    room = year_room if room is None else min(room, year_room)
                 for day, amount in amounts:
                     taken = amount if room is None else min(amount, room)
                     room = None if room is None else room - taken
@@ -1267,14 +1297,16 @@ class Books:
         starts, planned = tranche["energised_date"], tranche["planned_date"]
         if starts is None or starts > month_end:
             starts = max(planned or month_end, month_end + DAY)
+        energised = starts
+        if terms["effective_event"] not in ("energised", "signing"):
+            starts = max(energised, self.effective_date(tranche, terms, zone) or month_end + DAY)
         longstop = terms["longstop_days"]
         if day < starts or (longstop is not None and planned and (starts - planned).days > longstop):
             return None
-        out = self.withdrawn(tranche, day, terms["withdrawal_notice_days"] or 0, zone)
-        committed = (tranche["gpu_count"] - out) * hours_between(midnight(day, zone), midnight(day + DAY, zone))
-        committed *= Fraction(terms["committed_fraction"])
-        tranche_month = months_between(month_of(starts), month_of(day)) + 1
-        contract_month = months_between(month_of(contract["service_commencement_date"]), month_of(day)) + 1
+        out = self.withdrawn(tranche, day, terms, zone)
+        installed = (tranche["gpu_count"] - out) * hours_between(midnight(day, zone), midnight(day + DAY, zone))
+        committed = installed * Fraction(terms["committed_fraction"])
+        tranche_month = months_between(month_of(energised), month_of(day)) + 1
         mine = (contract["contract_id"], terms["amendment_id"])
         for step in self.tables["backstop_ramp"]:
             if (step["contract_id"], step["amendment_id"]) == mine and step["from_month"] <= tranche_month <= step[
@@ -1284,14 +1316,61 @@ class Books:
         deductible = max(
             Fraction(terms["deductible_gpu_hours"] or 0) / len(days_of(month_of(day))),
             Fraction(terms["deductible_fraction"] or 0) * committed,
+            Fraction(terms["first_loss_band"] or 0) * installed,
         )
-        price = next(
-            Fraction(p["price_per_gpu_hour"])
-            for p in self.tables["backstop_price"]
-            if (p["contract_id"], p["amendment_id"]) == mine
-            and p["from_month"] <= contract_month <= (p["to_month"] or contract_month)
-        )
+        price = self.buyback_price(contract, terms, month_of(day), zone)
         return max(Fraction(0), committed - deductible) * price
+
+    def buyback_price(self, contract: Row, terms: Row, month: date, zone: ZoneInfo) -> Fraction:
+        """The step's price; one that names an index moves with it from commencement to the month's first day, at nine decimals."""
+        commencement = contract["service_commencement_date"]
+        number = months_between(month_of(commencement), month) + 1
+        step = next(
+            p
+            for p in self.tables["backstop_price"]
+            if (p["contract_id"], p["amendment_id"]) == (contract["contract_id"], terms["amendment_id"])
+            and p["from_month"] <= number <= (p["to_month"] or number)
+        )
+        stated = Fraction(step["price_per_gpu_hour"])
+        levels = sorted(
+            (event["effective_at"], event["event_id"], Fraction(json.loads(event["payload"])["level"]))
+            for event in self.events
+            if event["kind"] == "price_index"
+            and event["park_id"] == contract["park_id"]
+            and event["contract_id"] in (None, contract["contract_id"])
+            and json.loads(event["payload"])["index"] == step["index_id"]
+        )
+        dated = [(at.astimezone(zone).date(), level) for at, _, level in levels]
+        now = [level for day, level in dated if day <= month]
+        if not now:
+            return stated
+        base = [level for day, level in dated if day <= commencement] or [dated[0][1]]
+        return half_away(stated * now[-1] / base[-1], 9)
+
+    def effective_date(self, tranche: Row, terms: Row, zone: ZoneInfo) -> date | None:
+        """First day that begins at the agreed event or later; the day of energising where nothing else is agreed."""
+        event = terms["effective_event"]
+        if event in ("energised", "signing"):
+            return tranche["energised_date"]
+        if event == "lease_commencement":
+            instants = [
+                lease["from"]
+                for lease in self.leases
+                if lease["tranche_id"] == tranche["tranche_id"]
+                and lease["park_id"] == tranche["park_id"]
+                and lease["status"] in ("active", "ended")
+            ]
+        else:
+            kind = {"COD": "commercial_operation"}.get(event, event)
+            instants = [
+                e["effective_at"]
+                for e in self.events
+                if e["kind"] == kind and e["tranche_id"] == tranche["tranche_id"] and e["park_id"] == tranche["park_id"]
+            ]
+        if not instants:
+            return None
+        local = min(instants).astimezone(zone)
+        return local.date() + (DAY if local != midnight(local.date(), zone) else timedelta(0))
 
     def versions_known(self, contract_id: str, instrument: str) -> list[str]:
         """Amendments of an instrument known by now, by the day from which they hold."""
@@ -1319,7 +1398,7 @@ class Books:
         declared: dict[str, Fraction] = defaultdict(Fraction)
         for day in days:
             length = hours_between(midnight(day, zone), midnight(day + DAY, zone))
-            out = self.withdrawn(tranche, day, terms["withdrawal_notice_days"] or 0, zone)
+            out = self.withdrawn(tranche, day, terms, zone)
             installed += (tranche["gpu_count"] - out) * length
             events, failed, silent, _ = self.outages(tranche, day, zone)
             undeclared += failed + max(Fraction(0), silent - out * length)
@@ -1340,13 +1419,15 @@ class Books:
             raw += declared["power_curtailment"]
         if "late_delivery" in causes:
             raw += declared["delivery"]
-        if "maintenance_above_allowance" in causes:
+        raw += sum((declared[kind] for kind in ("force_majeure", "acceptance_failed") if kind in causes), Fraction(0))
+        if "planned_maintenance" in causes:
+            raw += declared["maintenance"]
+        elif "maintenance_above_allowance" in causes:
             raw += max(
                 Fraction(0), declared["maintenance"] - Fraction(terms["maintenance_allowance_fraction"]) * installed
             )
         excluded = min(raw, max(Fraction(0), installed - third_party - vendor_use))
         tranche_month = months_between(month_of(tranche["energised_date"]), month) + 1
-        contract_month = months_between(month_of(contract["service_commencement_date"]), month) + 1
         mine = (contract["contract_id"], terms["amendment_id"])
         ramp = next(
             (
@@ -1356,12 +1437,7 @@ class Books:
             ),
             Fraction(1),
         )
-        price = next(
-            Fraction(p["price_per_gpu_hour"])
-            for p in self.tables["backstop_price"]
-            if (p["contract_id"], p["amendment_id"]) == mine
-            and p["from_month"] <= contract_month <= (p["to_month"] or contract_month)
-        )
+        price = self.buyback_price(contract, terms, month, zone)
         committed = installed * Fraction(terms["committed_fraction"]) * ramp
         own = vendor_use if terms["buyer_own_use_reduces"] else Fraction(0)
         unsold = max(
@@ -1372,6 +1448,7 @@ class Books:
             deductibles.append(Fraction(terms["deductible_gpu_hours"]) * len(days) / len(days_of(month)))
         if terms["deductible_fraction"] is not None:
             deductibles.append(Fraction(terms["deductible_fraction"]) * committed)
+        deductibles.append(Fraction(terms["first_loss_band"] or 0) * installed)
         deductible = min(unsold, max(deductibles))
         return {
             "installed": installed,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -46,7 +47,7 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
             park_id=park_id,
             service_commencement_date=commencement,
             expiry_date=expiry,
-            minor_unit_digits=2,
+            minor_unit_digits=rnd.choice([2, 2, 0]),
         )
         tranche = {"tranche_id": f"{park_id}-a", "park_id": park_id, "contract_id": contract_id, "gpu_count": 100}
         put_tranche(con, energised_date=commencement, **tranche)
@@ -250,7 +251,16 @@ def _share_terms(rnd: random.Random) -> dict[str, Any]:
         "base_scope": rnd.choice(["supported_capacity_only", "whole_site"]),
         "customer_scope": rnd.choice(["third_party_only", "third_party_only", "incl_related", "incl_vendor_own_use"]),
         "exclusions": rnd.sample(
-            ["sales_tax", "power_passthrough", "sla_penalties", "credits_refunds", "bad_debt", "other_revenue"],
+            [
+                "sales_tax",
+                "power_passthrough",
+                "sla_penalties",
+                "credits_refunds",
+                "bad_debt",
+                "other_revenue",
+                "storage_network_resale",
+                "breakage_fees",
+            ],
             rnd.randrange(5),
         ),
         "negative_base": rnd.choice(["credit_note", "carry_forward"]),
@@ -291,8 +301,20 @@ def _backstop_terms(rnd: random.Random) -> dict[str, Any]:
     terms: dict[str, Any] = {
         "committed_fraction": Decimal(rnd.choice(["0.85", "0.7", "1", "0.333333333"])),
         "excluded_causes": rnd.sample(
-            ["operator_fault", "late_delivery", "maintenance_above_allowance", "power_curtailment"], rnd.randrange(5)
+            [
+                "operator_fault",
+                "late_delivery",
+                "maintenance_above_allowance",
+                "power_curtailment",
+                "planned_maintenance",
+                "force_majeure",
+                "acceptance_failed",
+            ],
+            rnd.randrange(6),
         ),
+        "effective_event": rnd.choice(["energised"] * 5 + ["signing", "acceptance", "COD", "lease_commencement"]),
+        "withdrawal_tranche_min": rnd.choice([None, None, 10]),
+        "first_loss_band": rnd.choice([None, None, None, Decimal("0.1")]),
         "maintenance_allowance_fraction": Decimal("0.01"),
         "longstop_days": rnd.choice([None, 30]),
         "withdrawal_notice_days": rnd.choice([0, 10]),
@@ -308,6 +330,8 @@ def _backstop_terms(rnd: random.Random) -> dict[str, Any]:
             "period_cap_amount": Decimal(rnd.randrange(3_000_000, 20_000_000)).scaleb(-2),
             "period_cap_period": rnd.choice(["month", "quarter", "year"]),
         }
+    if terms.get("period_cap_period") != "quarter" and rnd.random() < 0.3:
+        terms["annual_cap_amount"] = rnd.randrange(50_000, 300_000)
     if rnd.random() < 0.6:
         terms |= {
             "lifetime_cap_amount": rnd.randrange(100_000, 600_000),
@@ -332,7 +356,7 @@ def _draw_contract(
         service_commencement_date=commencement,
         expiry_date=expiry,
         currency_code="USD",
-        minor_unit_digits=2,
+        minor_unit_digits=rnd.choice([2, 2, 0]),
     )
     tranches = []
     for letter in "ab":
@@ -393,8 +417,18 @@ def _draw_contract(
             put_backstop(
                 con,
                 [
-                    {"from_month": 1, "to_month": 2, "price_per_gpu_hour": Decimal("2.00")},
-                    {"from_month": 3, "to_month": None, "price_per_gpu_hour": Decimal("1.77")},
+                    {
+                        "from_month": 1,
+                        "to_month": 2,
+                        "price_per_gpu_hour": Decimal("2.00"),
+                        "index_id": rnd.choice([None, "cpi"]),
+                    },
+                    {
+                        "from_month": 3,
+                        "to_month": None,
+                        "price_per_gpu_hour": Decimal("1.77"),
+                        "index_id": rnd.choice([None, "cpi"]),
+                    },
                 ],
                 ramp=[{"from_month": 1, "to_month": 2, "fraction": Decimal("0.5")}] if rnd.random() < 0.4 else None,
                 expiry_date=expiry if rnd.random() < 0.8 else date(2027, 5, 7),
@@ -439,6 +473,21 @@ def _draw_contract(
             effective_at=datetime(2027, 4, 3, 12, tzinfo=zone),
             recorded_at=datetime(2027, 4, 3, 12, tzinfo=zone),
             payload='{"posting_month": "2027-03"}',
+        )
+    for number in range(rnd.randrange(4)):
+        happened = _instant(rnd, zone, date(2027, 1, 10), date(2027, 5, 20))
+        put(
+            con,
+            "credit_events",
+            park_id=park_id,
+            event_id=f"{park_id}-index{number}",
+            contract_id=rnd.choice([None, contract_id]),
+            kind="price_index",
+            effective_at=happened,
+            recorded_at=happened + timedelta(days=rnd.choice([0, 20])),
+            payload=json.dumps(
+                {"index": rnd.choice(["cpi", "cpi", "other"]), "level": str(rnd.randrange(950, 1100) / 10)}
+            ),
         )
     for number in range(2):
         put(
@@ -548,10 +597,9 @@ def _draw_lease(
                         },
                     )
     for number in range(rnd.randrange(6)):
-        kind = rnd.choice(
-            ["credit", "refund", "sla_penalty", "sales_tax", "power_passthrough", "bad_debt", "other_revenue"]
-        )
-        sign = 1 if kind in ("sales_tax", "power_passthrough", "other_revenue") else -1
+        billed = ["sales_tax", "power_passthrough", "other_revenue", "storage_network_resale", "breakage_fee"]
+        kind = rnd.choice(["credit", "refund", "sla_penalty", "bad_debt", *billed])
+        sign = 1 if kind in billed else -1
         row = {
             "park_id": park_id,
             "adjustment_id": f"{lease_id}-a{number}",
@@ -592,8 +640,30 @@ def _draw_events(
     contract_id: str,
     tranche: dict[str, Any],
 ) -> None:
+    for kind in ("acceptance", "commercial_operation"):
+        if rnd.random() < 0.7:
+            happened = _instant(rnd, zone, tranche["energised_date"] - timedelta(days=10), date(2027, 4, 20))
+            put(
+                con,
+                "credit_events",
+                park_id=park_id,
+                event_id=f"{tranche['tranche_id']}-{kind}",
+                contract_id=contract_id,
+                tranche_id=tranche["tranche_id"],
+                kind=kind,
+                effective_at=happened,
+                recorded_at=happened + timedelta(days=rnd.choice([0, 20])),
+            )
     for number in range(rnd.randrange(4)):
-        kind = rnd.choice(["maintenance", "operator_fault", "power_curtailment", "delivery", "withdrawal", "recall"])
+        outage = [
+            "maintenance",
+            "operator_fault",
+            "power_curtailment",
+            "delivery",
+            "force_majeure",
+            "acceptance_failed",
+        ]
+        kind = rnd.choice([*outage, "withdrawal", "recall"])
         start = _instant(rnd, zone, tranche["energised_date"], date(2027, 5, 20))
         event = {
             "park_id": park_id,

@@ -50,7 +50,7 @@ TERMS: dict[str, str] = {
     " floor_price_per_gpu_hour DECIMAL(18,9), breakpoint_amount DECIMAL(18,2), declining BOOLEAN, combine VARCHAR,"
     " minimum_amount DECIMAL(18,2), minimum_period VARCHAR, minimum_creditable BOOLEAN, period_cap_amount DECIMAL(18,2),"
     " period_cap_period VARCHAR, lifetime_cap_amount DECIMAL(18,2), return_multiple DECIMAL(18,9), hardware_amount DECIMAL(18,2),"
-    " true_up_frequency VARCHAR, true_up_carry_forward BOOLEAN, negative_base VARCHAR, statement_due_days INTEGER,"
+    " accrual_period VARCHAR, true_up_frequency VARCHAR, true_up_carry_forward BOOLEAN, negative_base VARCHAR, statement_due_days INTEGER,"
     " payment_terms_days INTEGER, late_rate DECIMAL(18,9), fx_source VARCHAR, fx_fix VARCHAR, withholding_tax_rate DECIMAL(18,9),"
     " gross_up BOOLEAN",
     "share_tier": "contract_id VARCHAR, share_id VARCHAR, amendment_id VARCHAR, tier_no INTEGER, axis VARCHAR, from_month INTEGER,"
@@ -63,6 +63,7 @@ TERMS: dict[str, str] = {
     " effective_event VARCHAR, longstop_days INTEGER, deductible_gpu_hours DECIMAL(18,6), deductible_fraction DECIMAL(18,9),"
     " period_cap_amount DECIMAL(18,2), period_cap_period VARCHAR, lifetime_cap_amount DECIMAL(18,2),"
     " lifetime_cap_reduces_with VARCHAR[], withdrawal_allowed BOOLEAN, withdrawal_notice_days INTEGER, withdrawal_recall BOOLEAN,"
+    " withdrawal_tranche_min INTEGER, annual_cap_amount DECIMAL(18,2), first_loss_band DECIMAL(18,9),"
     " buyer_own_use_reduces BOOLEAN, claim_notice_days INTEGER, claim_cure_days INTEGER, claim_payment_days INTEGER,"
     " set_off_scope VARCHAR, set_off_enforceable BOOLEAN, resale_allowed BOOLEAN, resale_proceeds_to VARCHAR,"
     " survives_operator_insolvency BOOLEAN, expiry_date DATE, accounting_class VARCHAR, make_up_window_months INTEGER",

@@ -166,7 +166,8 @@ def test_what_may_still_be_claimed_is_the_oracle_s(warehouse: duckdb.DuckDBPyCon
             claimed[service_month] += hours["claim_amount"]
         cap_left = left[max(claimed)] if claimed and max(claimed) in left else None
         for year, amount in then[ended_at].max_exposure(contract_id, month, claimed, cap_left).items():
-            expected[contract_id, month, year] = half_away(amount)
+            digits = books_at_clock.contract(contract_id)["minor_unit_digits"]
+            expected[contract_id, month, year] = half_away(amount, digits)
     assert {k: v for k, v in found.items() if v} == {k: v for k, v in expected.items() if v}
 
 

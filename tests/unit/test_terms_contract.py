@@ -148,8 +148,8 @@ def test_a_list_of_shares_needs_names_that_differ(tmp_path: Path) -> None:
     [
         ("base_measure: net_billed ", "base_measure: ebitda ", "base_measure.ebitda"),
         ("negative_base: credit_note", "negative_base: credit_note\n      reserve_pct: 0.1", "reserve_pct"),
-        ("    backstop:\n", "    backstop:\n      first_loss_band: 0.2\n", "first_loss_band"),
-        ("event: energised", "event: COD", "effective_condition.COD"),
+        ("    backstop:\n", "    backstop:\n      residual_value_support_pct: 0.25\n", "residual_value_support_pct"),
+        ("settlement_type: unsold_hours_x_price", "settlement_type: lease_payment", "settlement_type.lease_payment"),
         (
             "negative_base: credit_note",
             "negative_base: credit_note\n      true_up: {frequency: contract_year, interest: true}",

@@ -33,6 +33,8 @@ day_hours as (
         outages.declared_fault,
         outages.declared_curtailment,
         outages.declared_delivery,
+        outages.declared_force_majeure,
+        outages.declared_acceptance_failed,
         outages.undeclared_fault,
         outages.undeclared_no_sample
     from segment_days
@@ -71,7 +73,9 @@ supply as (
             + greatest(0, coalesce(undeclared_no_sample, 0) - withdrawn)
         ), 3600000000) as fault_gpu_hours,
         main.exact_quotient(sum(coalesce(declared_curtailment, 0)), 3600000000) as curtailment_gpu_hours,
-        main.exact_quotient(sum(coalesce(declared_delivery, 0)), 3600000000) as delivery_gpu_hours
+        main.exact_quotient(sum(coalesce(declared_delivery, 0)), 3600000000) as delivery_gpu_hours,
+        main.exact_quotient(sum(coalesce(declared_force_majeure, 0)), 3600000000) as force_majeure_gpu_hours,
+        main.exact_quotient(sum(coalesce(declared_acceptance_failed, 0)), 3600000000) as acceptance_failed_gpu_hours
     from day_hours
     group by contract_id, point_no, tranche_id, service_month, segment_no
 ),
@@ -159,7 +163,11 @@ raw_hours as (
         case when list_contains(segments.excluded_causes, 'operator_fault') then supply.fault_gpu_hours else 0 end
         + case when list_contains(segments.excluded_causes, 'power_curtailment') then supply.curtailment_gpu_hours else 0 end
         + case when list_contains(segments.excluded_causes, 'late_delivery') then supply.delivery_gpu_hours else 0 end
+        + case when list_contains(segments.excluded_causes, 'force_majeure') then supply.force_majeure_gpu_hours else 0 end
+        + case when list_contains(segments.excluded_causes, 'acceptance_failed') then supply.acceptance_failed_gpu_hours else 0 end
         + case
+            -- All of it, with or without an allowance.
+            when list_contains(segments.excluded_causes, 'planned_maintenance') then supply.maintenance_gpu_hours
             when list_contains(segments.excluded_causes, 'maintenance_above_allowance')
                 then greatest(
                     0,
@@ -215,11 +223,12 @@ deducted as (
         *,
         least(
             unsold_gpu_hours,
-            -- greatest() passes over a null: of two deductibles the larger, of one that one, of none nothing.
+            -- greatest() passes over a null: of several deductibles the largest, of one that one, of none nothing.
             coalesce(
                 greatest(
                     {{ prorated('unsold.deductible_gpu_hours', 'unsold') }},
-                    main.exact_product(committed_gpu_hours, deductible_fraction)
+                    main.exact_product(committed_gpu_hours, deductible_fraction),
+                    main.exact_product(installed_gpu_hours, first_loss_band)
                 ),
                 0
             )

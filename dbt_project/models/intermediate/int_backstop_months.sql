@@ -24,6 +24,7 @@ month_terms as (
         amendment_id,
         period_cap_amount,
         period_cap_period,
+        annual_cap_amount,
         lifetime_cap_amount,
         lifetime_cap_reduces_with,
         service_commencement_date,
@@ -48,6 +49,10 @@ months as (
                     + to_years(cast((month_terms.contract_month - 1) // 12 as integer)) as date
                 )
         end as period_from_date,
+        cast(
+            date_trunc('month', month_terms.service_commencement_date)
+            + to_years(cast((month_terms.contract_month - 1) // 12 as integer)) as date
+        ) as contract_year_from_date,
         -- What time and third-party sales have taken off the lifetime cap by the month's end, the month itself included.
         case
             when list_contains(month_terms.lifetime_cap_reduces_with, 'time')
@@ -131,7 +136,10 @@ steps as (
             from (
                 select
                     *,
-                    cast({{ room_under('period_cap_amount', 'period_before_amount') }} as decimal(38, 12)) as period_room_amount,
+                    cast(least(
+                        {{ room_under('period_cap_amount', 'period_before_amount') }},
+                        {{ room_under('annual_cap_amount', 'year_before_amount') }}
+                    ) as decimal(38, 12)) as period_room_amount,
                     cast(
                         {{ room_under('lifetime_cap_amount', '(cumulative_before_amount + lifetime_reduction_amount)') }} as decimal(38, 12)
                     ) as lifetime_room_amount
@@ -140,10 +148,8 @@ steps as (
                         months.*,
                         steps.claims,
                         -- All that the period has claimed, also in months whose terms had no cap, or another period's.
-                        coalesce(list_sum(list_transform(
-                            list_filter(steps.claims, lambda claim: claim.service_month >= months.period_from_date),
-                            lambda claim: claim.claim_amount
-                        )), 0) as period_before_amount,
+                        {{ accrued_since('steps.claims', 'claim_amount', 'months.period_from_date') }} as period_before_amount,
+                        {{ accrued_since('steps.claims', 'claim_amount', 'months.contract_year_from_date') }} as year_before_amount,
                         steps.cumulative_claim_amount as cumulative_before_amount
                     from steps
                     inner join months

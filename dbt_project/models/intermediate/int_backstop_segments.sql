@@ -1,5 +1,10 @@
 -- Whole days of one service month of a tranche under the same backstop terms, as known at each point.
-with months as (
+with points as (
+    select *
+    from {{ ref('int_knowledge_points') }}
+),
+
+months as (
     select
         terms.*,
         cast(unnest(generate_series(
@@ -17,18 +22,26 @@ tranche_months as (
         tranches.energised_date,
         backstop_terms.* exclude (contract_id, amendment_id, valid_from, recorded_at, expiry_date),
         coalesce(backstop_terms.expiry_date, months.contract_end_date) as backstop_expiry_date,
-        greatest(months.from_date, months.service_month, tranches.energised_date) as from_date,
+        greatest(months.from_date, months.service_month, tranches.energised_date, effective_dates.effective_date) as from_date,
         least(months.to_date, last_day(months.service_month)) as to_date
     from months
     inner join {{ ref('stg_backstop_terms') }} as backstop_terms
         on months.contract_id = backstop_terms.contract_id and months.amendment_id = backstop_terms.amendment_id
     inner join {{ ref('stg_tranche') }} as tranches on months.contract_id = tranches.contract_id
-    -- Energised later than the longstop: no backstop at all.
+    left join {{ ref('int_backstop_effective_dates') }} as effective_dates
+        on
+            months.contract_id = effective_dates.contract_id
+            and months.point_no = effective_dates.point_no
+            and tranches.tranche_id = effective_dates.tranche_id
+            and backstop_terms.effective_event = effective_dates.effective_event
+    -- Energised, or the condition come about, later than the longstop: no backstop at all. A contract that is in force has been signed.
     where
         tranches.energised_date is not null
+        and (backstop_terms.effective_event in ('energised', 'signing') or effective_dates.effective_date is not null)
         and (
             backstop_terms.longstop_days is null
-            or tranches.energised_date <= coalesce(tranches.planned_date, tranches.energised_date) + backstop_terms.longstop_days
+            or greatest(tranches.energised_date, effective_dates.effective_date)
+            <= coalesce(tranches.planned_date, tranches.energised_date) + backstop_terms.longstop_days
         )
 ),
 
@@ -46,6 +59,10 @@ segments as (
     from tranche_months
     inner join {{ ref('stg_contract') }} as contracts on tranche_months.contract_id = contracts.contract_id
     where from_date <= to_date
+),
+
+price_index_levels as (
+    {{ price_index_levels('points', 'point_no', 'points.known_at') }}
 )
 
 select
@@ -54,7 +71,9 @@ select
         partition by segments.contract_id, segments.point_no, segments.tranche_id, segments.service_month order by segments.from_date
     ) as integer) as segment_no,
     coalesce(ramps.fraction, 1) as ramp_fraction,
-    prices.price_per_gpu_hour as buyback_price_per_gpu_hour
+    main.indexed_price(
+        prices.price_per_gpu_hour, levels.levels, segments.service_commencement_date, segments.service_month
+    ) as buyback_price_per_gpu_hour
 from segments
 left join {{ ref('stg_backstop_ramp') }} as ramps
     on
@@ -66,3 +85,8 @@ left join {{ ref('stg_backstop_price') }} as prices
         segments.contract_id = prices.contract_id
         and segments.amendment_id = prices.amendment_id
         and segments.contract_month between prices.from_month and coalesce(prices.to_month, segments.contract_month)
+left join price_index_levels as levels
+    on
+        segments.contract_id = levels.contract_id
+        and segments.point_no = levels.point_no
+        and prices.index_id = levels.index_id

@@ -20,7 +20,7 @@ with events as (
             segments.park_id = events.park_id
             and (segments.tranche_id = events.tranche_id or (events.tranche_id is null and segments.contract_id = events.contract_id))
             and {{ known_at('events', 'segments.known_at') }}
-    where events.kind in ('withdrawal', 'recall')
+    where {{ is_withdrawal_or_recall('events', 'segments') }}
 ),
 
 days as (

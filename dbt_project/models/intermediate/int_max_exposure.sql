@@ -74,6 +74,46 @@ future_versions as (
         on known_versions.contract_id = endings.contract_id and known_versions.as_of_month = endings.as_of_month
 ),
 
+-- Acceptance, commercial operation and first leases known by the month's end.
+condition_events as (
+    select
+        as_of_months.contract_id,
+        as_of_months.as_of_month,
+        events.tranche_id,
+        case events.kind when 'commercial_operation' then 'COD' else events.kind end as effective_event,
+        timezone(as_of_months.time_zone, events.effective_at) as happened_at_local
+    from as_of_months
+    inner join {{ ref('stg_credit_events') }} as events
+        on as_of_months.park_id = events.park_id and {{ known_at('events', 'as_of_months.ended_at') }}
+    where events.kind in ('acceptance', 'commercial_operation')
+    union all
+    select
+        as_of_months.contract_id,
+        as_of_months.as_of_month,
+        leases.tranche_id,
+        'lease_commencement' as effective_event,
+        timezone(as_of_months.time_zone, leases.starts_at) as happened_at_local
+    from as_of_months
+    inner join {{ ref('stg_leases') }} as leases
+        on as_of_months.park_id = leases.park_id and {{ known_at('leases', 'as_of_months.ended_at') }}
+    where leases.status in ('active', 'ended')
+),
+
+conditions as (
+    select
+        contract_id,
+        as_of_month,
+        tranche_id,
+        effective_event,
+        min({{ first_day_from('happened_at_local') }}) as effective_date
+    from condition_events
+    group by contract_id, as_of_month, tranche_id, effective_event
+),
+
+price_index_levels as (
+    {{ price_index_levels('as_of_months', 'as_of_month', 'as_of_months.ended_at') }}
+),
+
 -- A tranche not energised by the month's end is taken as planned, and tomorrow where that day has passed.
 scheduled as (
     select
@@ -83,10 +123,27 @@ scheduled as (
         case
             when tranches.energised_date <= future_versions.month_end_date then tranches.energised_date
             else greatest(tranches.planned_date, future_versions.month_end_date + 1)
-        end as starts_date,
+        end as energised_date,
+        -- A condition that has not come about by then may do so tomorrow.
+        greatest(
+            case
+                when tranches.energised_date <= future_versions.month_end_date then tranches.energised_date
+                else greatest(tranches.planned_date, future_versions.month_end_date + 1)
+            end,
+            case
+                when future_versions.effective_event in ('energised', 'signing') then null
+                else coalesce(conditions.effective_date, future_versions.month_end_date + 1)
+            end
+        ) as starts_date,
         tranches.planned_date
     from future_versions
     inner join {{ ref('stg_tranche') }} as tranches on future_versions.contract_id = tranches.contract_id
+    left join conditions
+        on
+            future_versions.contract_id = conditions.contract_id
+            and future_versions.as_of_month = conditions.as_of_month
+            and tranches.tranche_id = conditions.tranche_id
+            and future_versions.effective_event = conditions.effective_event
     where future_versions.committed_fraction is not null
 ),
 
@@ -131,7 +188,7 @@ withdrawal_events as (
             pieces.park_id = events.park_id
             and (pieces.tranche_id = events.tranche_id or (events.tranche_id is null and pieces.contract_id = events.contract_id))
             and {{ known_at('events', 'pieces.ended_at') }}
-    where events.kind in ('withdrawal', 'recall')
+    where {{ is_withdrawal_or_recall('events', 'pieces') }}
 ),
 
 withdrawal_days as (
@@ -174,20 +231,19 @@ piece_hours as (
         pieces.*,
         pieces.to_date - pieces.from_date + 1 as days_in_force,
         day(last_day(pieces.service_month)) as days_in_month,
+        main.exact_quotient(
+            cast(pieces.gpu_count as hugeint) * (
+                epoch_us(timezone(pieces.time_zone, cast(pieces.to_date + 1 as timestamp)))
+                - epoch_us(timezone(pieces.time_zone, cast(pieces.from_date as timestamp)))
+            ) - coalesce(withdrawn.withdrawn_gpu_microseconds, 0),
+            3600000000
+        ) as installed_gpu_hours,
         main.exact_product(
-            main.exact_product(
-                main.exact_quotient(
-                    cast(pieces.gpu_count as hugeint) * (
-                        epoch_us(timezone(pieces.time_zone, cast(pieces.to_date + 1 as timestamp)))
-                        - epoch_us(timezone(pieces.time_zone, cast(pieces.from_date as timestamp)))
-                    ) - coalesce(withdrawn.withdrawn_gpu_microseconds, 0),
-                    3600000000
-                ),
-                pieces.committed_fraction
-            ),
-            coalesce(ramps.fraction, 1)
+            main.exact_product(installed_gpu_hours, pieces.committed_fraction), coalesce(ramps.fraction, 1)
         ) as committed_gpu_hours,
-        prices.price_per_gpu_hour
+        main.indexed_price(
+            prices.price_per_gpu_hour, levels.levels, pieces.service_commencement_date, pieces.service_month
+        ) as price_per_gpu_hour
     from pieces
     left join withdrawn
         on
@@ -200,7 +256,7 @@ piece_hours as (
         on
             pieces.contract_id = ramps.contract_id
             and pieces.amendment_id = ramps.amendment_id
-            and date_diff('month', date_trunc('month', pieces.starts_date), pieces.service_month) + 1
+            and date_diff('month', date_trunc('month', pieces.energised_date), pieces.service_month) + 1
             between ramps.from_month and ramps.to_month
     left join {{ ref('stg_backstop_price') }} as prices
         on
@@ -208,6 +264,11 @@ piece_hours as (
             and pieces.amendment_id = prices.amendment_id
             and date_diff('month', date_trunc('month', pieces.service_commencement_date), pieces.service_month) + 1
             between prices.from_month and coalesce(prices.to_month, 2147483647)
+    left join price_index_levels as levels
+        on
+            pieces.contract_id = levels.contract_id
+            and pieces.as_of_month = levels.as_of_month
+            and prices.index_id = levels.index_id
 ),
 
 piece_amounts as (
@@ -219,13 +280,21 @@ piece_amounts as (
         -- The caps of a month are those in force on its last day.
         last_value(period_cap_period) over month_pieces as period_cap_period,
         last_value(period_cap_amount) over month_pieces as period_cap_amount,
+        last_value(annual_cap_amount) over month_pieces as annual_cap_amount,
+        cast(
+            date_trunc('month', service_commencement_date)
+            + to_years(cast(
+                date_diff('month', date_trunc('month', service_commencement_date), service_month) // 12 as integer
+            )) as date
+        ) as contract_year_from_date,
         service_commencement_date,
         to_date,
         main.exact_product(
             greatest(0, committed_gpu_hours - coalesce(
                 greatest(
                     {{ prorated('piece_hours.deductible_gpu_hours', 'piece_hours') }},
-                    main.exact_product(committed_gpu_hours, deductible_fraction)
+                    main.exact_product(committed_gpu_hours, deductible_fraction),
+                    main.exact_product(installed_gpu_hours, first_loss_band)
                 ), 0
             )),
             price_per_gpu_hour
@@ -245,58 +314,54 @@ period_amounts as (
         vendor_fiscal_year,
         case period_cap_period
             when 'quarter' then cast(date_trunc('quarter', service_month) as date)
-            when 'year'
-                then cast(
-                    date_trunc('month', service_commencement_date)
-                    + to_years(cast(
-                        date_diff('month', date_trunc('month', service_commencement_date), service_month) // 12 as integer
-                    )) as date
-                )
+            when 'year' then contract_year_from_date
             else service_month
         end as period_from_date,
         sum(amount) as amount,
+        contract_year_from_date,
         arg_max_null(period_cap_amount, to_date) as cap_amount,
+        arg_max_null(annual_cap_amount, to_date) as annual_cap_amount,
         max(to_date) as last_date
     from piece_amounts
-    group by contract_id, as_of_month, vendor_fiscal_year, period_from_date
+    group by contract_id, as_of_month, vendor_fiscal_year, contract_year_from_date, period_from_date
 ),
 
 claim_periods as (
     select distinct
         contract_id,
         as_of_month,
-        period_from_date
+        unnest([period_from_date, contract_year_from_date]) as period_from_date
     from period_amounts
 ),
 
--- What the period's months up to the as-of month have claimed has used some of its cap.
+-- What the months of a period, or of a contract year, have claimed up to the as-of month has used some of its cap.
 period_claims as (
     select
-        period_amounts.contract_id,
-        period_amounts.as_of_month,
-        period_amounts.period_from_date,
+        claim_periods.contract_id,
+        claim_periods.as_of_month,
+        claim_periods.period_from_date,
         sum(months.claim_amount) as claimed_amount
-    from claim_periods as period_amounts
-    inner join clock_points on period_amounts.contract_id = clock_points.contract_id
+    from claim_periods
+    inner join clock_points on claim_periods.contract_id = clock_points.contract_id
     inner join {{ ref('int_backstop_months') }} as months
         on
             clock_points.contract_id = months.contract_id
             and clock_points.point_no = months.point_no
-            and months.service_month between period_amounts.period_from_date and period_amounts.as_of_month
-    group by period_amounts.contract_id, period_amounts.as_of_month, period_amounts.period_from_date
+            and months.service_month between claim_periods.period_from_date and claim_periods.as_of_month
+    group by claim_periods.contract_id, claim_periods.as_of_month, claim_periods.period_from_date
 ),
 
+-- Casts: least() of two decimals would cut the running sum to the cap's two decimals.
 period_runs as (
     select
         period_amounts.*,
-        -- Cast: least() of two decimals would cut the running sum to the cap's two decimals.
-        cast(case
-            when last_value(period_amounts.cap_amount) over whole_period is not null
-                then greatest(0, last_value(period_amounts.cap_amount) over whole_period - coalesce(period_claims.claimed_amount, 0))
-        end as decimal(38, 18)) as room_amount,
+        cast(
+            {{ room_under('last_value(period_amounts.cap_amount) over whole_period', 'coalesce(period_claims.claimed_amount, 0)') }}
+            as decimal(38, 18)
+        ) as room_amount,
         sum(period_amounts.amount) over (
             partition by period_amounts.contract_id, period_amounts.as_of_month, period_amounts.period_from_date
-            order by period_amounts.vendor_fiscal_year
+            order by period_amounts.last_date
         ) as running_amount
     from period_amounts
     left join period_claims
@@ -310,13 +375,41 @@ period_runs as (
     )
 ),
 
+year_runs as (
+    select
+        period_runs.* exclude (amount, room_amount, running_amount),
+        least(period_runs.running_amount, period_runs.room_amount)
+        - least(period_runs.running_amount - period_runs.amount, period_runs.room_amount) as amount,
+        cast(
+            {{ room_under('last_value(period_runs.annual_cap_amount) over whole_year', 'coalesce(year_claims.claimed_amount, 0)') }}
+            as decimal(38, 18)
+        ) as room_amount,
+        sum(
+            least(period_runs.running_amount, period_runs.room_amount)
+            - least(period_runs.running_amount - period_runs.amount, period_runs.room_amount)
+        ) over (
+            partition by period_runs.contract_id, period_runs.as_of_month, period_runs.contract_year_from_date
+            order by period_runs.last_date
+        ) as running_amount
+    from period_runs
+    left join period_claims as year_claims
+        on
+            period_runs.contract_id = year_claims.contract_id
+            and period_runs.as_of_month = year_claims.as_of_month
+            and period_runs.contract_year_from_date = year_claims.period_from_date
+    window whole_year as (
+        partition by period_runs.contract_id, period_runs.as_of_month, period_runs.contract_year_from_date
+        order by period_runs.last_date rows between unbounded preceding and unbounded following
+    )
+),
+
 fiscal_years as (
     select
         contract_id,
         as_of_month,
         vendor_fiscal_year,
         sum(least(running_amount, room_amount) - least(running_amount - amount, room_amount)) as amount
-    from period_runs
+    from year_runs
     group by contract_id, as_of_month, vendor_fiscal_year
 ),
 

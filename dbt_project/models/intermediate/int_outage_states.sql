@@ -63,7 +63,7 @@ event_changes as (
         on
             events.park_id = tranches.park_id
             and (events.tranche_id = tranches.tranche_id or (events.tranche_id is null and events.contract_id = tranches.contract_id))
-    where events.kind in ('maintenance', 'operator_fault', 'power_curtailment', 'delivery')
+    where events.kind in ('maintenance', 'operator_fault', 'power_curtailment', 'delivery', 'force_majeure', 'acceptance_failed')
 ),
 
 changes as (

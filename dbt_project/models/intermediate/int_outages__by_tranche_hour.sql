@@ -79,7 +79,7 @@ declared_events as (
         on
             events.park_id = tranches.park_id
             and (events.tranche_id = tranches.tranche_id or (events.tranche_id is null and events.contract_id = tranches.contract_id))
-    where events.kind in ('maintenance', 'operator_fault', 'power_curtailment', 'delivery')
+    where events.kind in ('maintenance', 'operator_fault', 'power_curtailment', 'delivery', 'force_majeure', 'acceptance_failed')
 ),
 
 declared as (
@@ -87,7 +87,7 @@ declared as (
         hours.tranche_id,
         hours.state_at,
         hours.interval_start_at,
-        {% for kind in ['maintenance', 'operator_fault', 'power_curtailment', 'delivery'] -%}
+        {% for kind in ['maintenance', 'operator_fault', 'power_curtailment', 'delivery', 'force_majeure', 'acceptance_failed'] -%}
         coalesce(sum({{ gpu_microseconds_of_overlap(
             'declared_events.gpu_count', 'hours.interval_start_at', "hours.interval_start_at + interval 1 hour",
             'declared_events.effective_at', 'declared_events.ends_at'
@@ -115,6 +115,8 @@ together as (
         coalesce(declared.declared_operator_fault, 0) as declared_fault,
         coalesce(declared.declared_power_curtailment, 0) as declared_curtailment,
         coalesce(declared.declared_delivery, 0) as declared_delivery,
+        coalesce(declared.declared_force_majeure, 0) as declared_force_majeure,
+        coalesce(declared.declared_acceptance_failed, 0) as declared_acceptance_failed,
         coalesce(measured.fatal_milli_gpus, 0) * 3600000 as fatal,
         greatest(0, cast(hours.gpu_count as hugeint) * 3600000000 - coalesce(measured.sampled_milli_gpus, 0) * 3600000) as unsampled,
         coalesce(measured.observed_gpu_milliseconds, 0) as observed_gpu_milliseconds,
@@ -138,7 +140,11 @@ explained as (
     select
         *,
         least(installed, declared_maintenance + declared_fault) as declared_in_supply,
-        least(installed, declared_maintenance + declared_fault + declared_curtailment + declared_delivery) as declared_all
+        least(
+            installed,
+            declared_maintenance + declared_fault + declared_curtailment + declared_delivery + declared_force_majeure
+            + declared_acceptance_failed
+        ) as declared_all
     from together
 )
 
@@ -153,6 +159,8 @@ select
     declared_fault,
     declared_curtailment,
     declared_delivery,
+    declared_force_majeure,
+    declared_acceptance_failed,
     greatest(0, fatal - declared_all) as undeclared_fault,
     greatest(0, unsampled - greatest(0, declared_all - fatal)) as undeclared_no_sample,
     -- The three columns of the capacity table exclude each other: maintenance, then faults, then silence.

@@ -29,7 +29,7 @@ signed as (
         *,
         case
             when base_measure = 'cash_collected' then component = 'cash_collected'
-            when component in ('gross', 'sales_tax', 'power_passthrough', 'other_revenue') then true
+            when component = 'gross' or component in ({{ billed_kinds() }}) then true
             when component in ('credit', 'refund', 'sla_penalty') then base_measure = 'net_billed'
             else false
         end as is_measured,
@@ -37,6 +37,8 @@ signed as (
             when 'sales_tax' then list_contains(exclusions, 'sales_tax')
             when 'power_passthrough' then list_contains(exclusions, 'power_passthrough')
             when 'other_revenue' then list_contains(exclusions, 'other_revenue')
+            when 'storage_network_resale' then list_contains(exclusions, 'storage_network_resale')
+            when 'breakage_fee' then list_contains(exclusions, 'breakage_fees')
             when 'sla_penalty' then list_contains(exclusions, 'sla_penalties')
             when 'credit' then list_contains(exclusions, 'credits_refunds')
             when 'refund' then list_contains(exclusions, 'credits_refunds')
@@ -52,7 +54,7 @@ select
     -- A billed kind that is named leaves the base; a reduction that is named is deducted, unless the measure has done so or is cash.
     case
         when not coalesce(is_named, false) then 0
-        when component in ('sales_tax', 'power_passthrough', 'other_revenue') then -component_amount
+        when component in ({{ billed_kinds() }}) then -component_amount
         when base_measure = 'cash_collected' or is_measured then 0
         else component_amount
     end as excluded_amount

@@ -54,6 +54,14 @@ select
     ) as integer) as sequence_no,
     timezone(blocks.time_zone, cast(blocks.from_date as timestamp)) as from_at,
     timezone(blocks.time_zone, cast(blocks.to_date + 1 as timestamp)) as to_at,
-    last_day(blocks.service_month) + blocks.statement_due_days as contractual_invoice_date
+    -- One statement, and one invoice date, for all months of an accrual period; each month is accrued by itself.
+    least(
+        case blocks.accrual_period
+            when 'quarter' then last_day(cast(date_trunc('quarter', blocks.service_month) + interval 2 month as date))
+            when 'year' then last_day(cast({{ share_year_from('blocks') }} + interval 11 month as date))
+            else last_day(blocks.service_month)
+        end,
+        last_day(blocks.contract_end_date)
+    ) + blocks.statement_due_days as contractual_invoice_date
 from blocks
 inner join {{ ref('stg_contract') }} as contracts on blocks.contract_id = contracts.contract_id

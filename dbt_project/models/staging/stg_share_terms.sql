@@ -24,6 +24,7 @@ select
     true_up_frequency,
     true_up_carry_forward,
     negative_base,
+    accrual_period,
     statement_due_days,
     payment_terms_days,
     late_rate,

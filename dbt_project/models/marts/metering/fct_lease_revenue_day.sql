@@ -44,7 +44,7 @@ entries as (
         entries.service_date,
         sum(entries.gpu_hours) as metered_gpu_hours,
         sum(entries.amount) filter (where entries.component in (
-            'sales_tax', 'power_passthrough', 'other_revenue', 'credit', 'refund', 'sla_penalty'
+            {{ billed_kinds() }}, 'credit', 'refund', 'sla_penalty'
         ) and entries.currency_code = leases.currency_code) as adjustment_amount,
         sum(entries.amount) filter (where entries.component = 'bad_debt' and entries.currency_code = leases.currency_code)
             as bad_debt_amount,
