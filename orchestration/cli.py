@@ -609,16 +609,26 @@ def serve(port: Annotated[int, typer.Option("--port", help="Port of the web serv
 
 @contract_app.command("check")
 def contract_check() -> None:
-    """Find every fault of contracts and deals (file, line, key, remedy), and caps below what has been accrued."""
-    from orchestration.contract_commands import caps_below_paid  # noqa: PLC0415
+    """Find every fault of contracts and deals, with file, line, key and remedy.
+
+    Beside what a file says wrongly in itself: caps below what has been accrued, amendments that claim to have been known
+    at a close that was stated without them, and currencies of leases that no rate translates.
+    """
+    from orchestration.contract_commands import (  # noqa: PLC0415
+        amendments_before_a_close,
+        caps_below_paid,
+        currencies_without_rates,
+    )
 
     settings = _settings_of_a_home()
     home = _load(settings)
     faults = [problem for problem in home.problems if problem.file.startswith(("contracts/", "deals/"))]
     faults += caps_below_paid(settings, home)
+    faults += amendments_before_a_close(settings, home)
+    _check_reference(settings)
+    faults += currencies_without_rates(settings, home)
     for problem in faults:
         err.print(str(problem), style="red", highlight=False, markup=False)
-    _check_reference(settings)
     out.print(f"{len(home.contracts)} contracts and {len(home.deals)} deals can be used; {len(faults)} faults.")
     if faults:
         raise typer.Exit(EXIT_BAD_INPUT)

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import duckdb
 
+from ingest.reference import read_reference
 from ingest.terms.contract import BackstopLifetimeCap, LifetimeAmount
 from ingest.terms.errors import Problem
 from ingest.terms.home import Home
-from ingest.terms.tables import write_terms
+from ingest.terms.tables import known_at, write_terms
 from ingest.terms.yaml_source import KeyPath, YamlSource, read_yaml
 from orchestration.settings import DBT_PROJECT, Settings
 
@@ -127,6 +128,80 @@ def caps_below_paid(settings: Settings, home: Home) -> Iterator[Problem]:
                             f"{cap.amount:,} is below the {row[0]:,} accrued before {version.valid_from}",
                             "give a cap that the contract has not passed yet",
                         )
+
+
+def currencies_without_rates(settings: Settings, home: Home) -> Iterator[Problem]:
+    """Currencies of landed leases, or of the park, that no rate of `reference/fx.csv` translates into the contract's.
+
+    Both ways of a pair count, of the source that the contract names, or of the only source that quotes the pair.
+    """
+    quotes = [
+        (str(row["from_currency"]), str(row["to_currency"]), str(row["source"]))
+        for row in read_reference(home)["fx_rate"]
+    ]
+    billed = _lease_currencies(settings)
+    for source in _contract_sources(settings.home):
+        contract = home.contracts.get(str(source.values.get("contract_id")))
+        if contract is None:
+            continue
+        park = home.parks[contract.park_id]
+        own = contract.currency_code
+        for position, version in enumerate(contract.versions):
+            for block, share in enumerate(version.revenue_share or []):
+                for currency in sorted(({park.currency_code} | billed.get(contract.park_id, set())) - {own}):
+                    sources = {name for start, end, name in quotes if {start, end} == {currency, own}}
+                    if len(sources) == 1 or share.fx.source.lower() in {name.lower() for name in sources}:
+                        continue
+                    said = f"several sources quote it, none of them {share.fx.source}" if sources else "no source does"
+                    yield source.problem(
+                        ("versions", position, "revenue_share", block, "fx", "source"),
+                        f"leases may be billed in {currency}, and nothing translates it into {own}: {said}",
+                        f"add rates from {currency} to {own}, or the other way, to reference/fx.csv",
+                    )
+
+
+def _lease_currencies(settings: Settings) -> dict[str, set[str]]:
+    """Currencies in which each park's landed leases are billed."""
+    if not settings.warehouse_path.exists():
+        return {}
+    with duckdb.connect(str(settings.warehouse_path), read_only=True) as connection:
+        if not connection.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'raw' AND table_name = 'leases'"
+        ).fetchall():
+            return {}
+        rows = connection.execute(
+            "SELECT park_id, list(DISTINCT currency_code) FROM raw.leases GROUP BY park_id"
+        ).fetchall()
+    return {park_id: set(currencies) for park_id, currencies in rows}
+
+
+def amendments_before_a_close(settings: Settings, home: Home) -> Iterator[Problem]:
+    """Amendments that claim to have been known at a close that was published without them.
+
+    What a close has posted never changes: an amendment may hold from a day of a closed month, and then corrects it in
+    the open one, but the ledger knows it only from the day on which it came to be known.
+    """
+    if not settings.published_path.exists():
+        return
+    with duckdb.connect(str(settings.published_path), read_only=True) as connection:
+        published = set(
+            connection.execute("SELECT DISTINCT contract_id, amendment_id FROM core.fct_contract_terms").fetchall()
+        )
+        closes = connection.execute(
+            "SELECT contract_id, posting_month, closed_at FROM ledger.fct_period_close ORDER BY closed_at"
+        ).fetchall()
+    for source in _contract_sources(settings.home):
+        contract = home.contracts.get(str(source.values.get("contract_id")))
+        for position, version in enumerate(contract.versions if contract else []):
+            own = [(month, at) for name, month, at in closes if contract and name == contract.contract_id]
+            late = [(month, at) for month, at in own if at >= known_at(version)]
+            if late and contract and (contract.contract_id, version.amendment_id) not in published:
+                month, at = late[0]
+                yield source.problem(
+                    ("versions", position, "recorded_at" if version.recorded_at else "valid_from"),
+                    f"{version.amendment_id} is said to be known at the close of {month:%Y-%m} ({at:%Y-%m-%d}), stated without it",
+                    "write as recorded_at when it came to be known; months before that are corrected in the open month",
+                )
 
 
 def _contract_sources(home: Path) -> Iterator[YamlSource]:

@@ -519,7 +519,8 @@ def _draw_advances(con: duckdb.DuckDBPyConnection, rnd: random.Random, share_id:
             conversion_price=Decimal(1),
             grant_date=FIRST + timedelta(days=rnd.randrange(60)),
             expiry_date=rnd.choice([None, None, date(2027, 4, 15)]),
-            recoup_order=rnd.choice(["before_share", "parallel", "from_share"]),
+            # An advance that is recouped from the share stays so.
+            recoup_order=rnd.choice(["before_share", "parallel"]) if number else "from_share",
             recoupment_rate=Decimal(rnd.choice(["0.1", "0.333333333", "0.5"])),
             **keys,
         )

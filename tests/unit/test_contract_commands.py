@@ -11,7 +11,12 @@ from ingest.terms.home import load_home
 from ingest.terms.schema import contract_schema
 from ingest.terms.sheet import term_sheet
 from orchestration.cli import app
-from orchestration.contract_commands import caps_below_paid, without_amendment
+from orchestration.contract_commands import (
+    amendments_before_a_close,
+    caps_below_paid,
+    currencies_without_rates,
+    without_amendment,
+)
 from orchestration.settings import Settings
 
 ENDED = """\
@@ -98,3 +103,60 @@ def test_a_cap_below_what_was_claimed_before_its_amendment_is_a_fault_with_its_l
     assert "999.99 is below the 1,000.00 accrued before 2028-01-01" in fault.message
     [path] = (folder / "contracts").glob("*.yaml")
     assert '"999.99"' in path.read_text(encoding="utf-8").splitlines()[fault.line - 1]
+
+
+def published(settings: Settings, *statements: str) -> None:
+    settings.published_folder.mkdir(exist_ok=True)
+    with duckdb.connect(str(settings.published_path)) as con:
+        for statement in statements:
+            con.execute(statement)
+
+
+def test_an_amendment_that_claims_to_have_been_known_at_a_close_that_was_stated_without_it_is_a_fault(
+    tmp_path: Path,
+) -> None:
+    folder = make_home(tmp_path, contract=lambda text: text + ENDED)
+    settings, home = Settings(home=folder), load_home(folder)
+    published(
+        settings,
+        "CREATE SCHEMA core",
+        "CREATE SCHEMA ledger",
+        f"CREATE TABLE core.fct_contract_terms AS SELECT '{CONTRACT_ID}' AS contract_id, 'original' AS amendment_id",
+        f"CREATE TABLE ledger.fct_period_close AS SELECT '{CONTRACT_ID}' AS contract_id, DATE '2027-10-01' AS posting_month,"
+        " TIMESTAMPTZ '2027-11-11 00:00:00+00' AS closed_at",
+    )
+    [fault] = amendments_before_a_close(settings, home)
+    assert "second is said to be known at the close of 2027-10 (2027-11-11), stated without it" in fault.message
+    [path] = (folder / "contracts").glob("*.yaml")
+    assert "recorded_at: 2027-11-01" in path.read_text(encoding="utf-8").splitlines()[fault.line - 1]
+    published(settings, f"INSERT INTO core.fct_contract_terms VALUES ('{CONTRACT_ID}', 'second')")
+    assert list(amendments_before_a_close(settings, home)) == []
+
+
+def test_a_lease_in_a_third_currency_that_nothing_translates_is_a_fault_of_the_contract_s_source(
+    tmp_path: Path,
+) -> None:
+    folder = make_home(tmp_path)
+    settings, home = Settings(home=folder), load_home(folder)
+    park_id = home.contracts[CONTRACT_ID].park_id
+    with duckdb.connect(str(settings.warehouse_path)) as con:
+        con.execute("CREATE SCHEMA raw")
+        con.execute(f"CREATE TABLE raw.leases AS SELECT '{park_id}' AS park_id, 'CHF' AS currency_code")
+    (folder / "reference").mkdir(exist_ok=True)
+    rates = folder / "reference" / "fx.csv"
+    head = "rate_date,from_currency,to_currency,rate,source\n"
+    rates.write_text(head + "2027-01-04,EUR,CHF,0.95,ecb\n", encoding="utf-8")
+    found = [f for f in currencies_without_rates(settings, home) if "CHF" in f.message]
+    assert [f.message for f in found] == [
+        "leases may be billed in CHF, and nothing translates it into USD: no source does"
+    ]
+    assert found[0].key.endswith("fx.source")
+    assert found[0].line > 0
+    assert "reference/fx.csv" in found[0].remedy
+    for lines, count in (
+        ("2027-01-04,USD,CHF,0.91,ecb\n", 0),
+        ("2027-01-04,USD,CHF,0.91,any other\n", 0),
+        ("2027-01-04,USD,CHF,0.91,one\n2027-01-04,CHF,USD,1.1,two\n", 1),
+    ):
+        rates.write_text(head + lines, encoding="utf-8")
+        assert len([f for f in currencies_without_rates(settings, home) if "CHF" in f.message]) == count, lines

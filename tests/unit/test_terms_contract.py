@@ -186,6 +186,19 @@ def test_an_advance_that_cannot_be_recouped_is_refused(
     assert (not found) if says is None else any(says in message for message in found), found
 
 
+def test_an_advance_recouped_from_the_share_is_not_turned_to_the_base_by_an_amendment(tmp_path: Path) -> None:
+    def amended(order: str) -> Callable[[str], str]:
+        later = ADVANCE.replace("from_share", order) + "0.5}"
+        return lambda text: (
+            f"{text}    token_advances:\n      - {ADVANCE}0.5}}\n  - amendment_id: second\n    valid_from: 2028-01-01\n"
+            f"    recorded_at: 2027-11-01T00:00:00Z\n    token_advances:\n      - {later}\n"
+        )
+
+    [found] = messages(tmp_path / "a", amended("parallel"))
+    assert "versions.1.token_advances.0.recoup_order: a is recouped from share in an earlier version" in found
+    assert messages(tmp_path / "b", amended("from_share")) == []
+
+
 def test_every_feature_is_either_computed_or_not_yet(tmp_path: Path) -> None:
     assert not COMPUTED & NOT_COMPUTED_YET
     home = load_home(make_home(tmp_path))

@@ -24,10 +24,11 @@ summed as (
         share_id,
         service_month,
         struct_extract(recoupment, 'advance_id') as advance_id,
-        struct_extract(recoupment, 'recoup_order') as recoup_order,
+        -- An amendment within the month may move it from before the share to beside it: both stand here.
+        string_agg(distinct struct_extract(recoupment, 'recoup_order'), ', ' order by struct_extract(recoupment, 'recoup_order')) as recoup_order,
         sum(struct_extract(recoupment, 'recouped_amount')) as unrounded_recouped_amount
     from recouped
-    group by all
+    group by contract_id, point_no, share_id, service_month, struct_extract(recoupment, 'advance_id')
 )
 
 select
