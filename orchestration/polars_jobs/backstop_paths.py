@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,10 @@ from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_sh
 Array: TypeAlias = npt.NDArray[np.float64]
 
 MONTHS_PER_YEAR = 12.0
-BLOCK_PATHS = 2_000
+# So many paths of six years stay in the processor's cache while each month is still a long vector.
+BLOCK_PATHS = 2_048
+# Floor fractions nearer than this are one.
+SAME_FLOOR = 1e-13
 
 
 class Occupancy(NamedTuple):
@@ -60,10 +63,12 @@ class Loadings(NamedTuple):
 
 
 class Shocks(NamedTuple):
-    """Random numbers of one run, the same for every correlation case; the second half of the paths mirrors the first.
+    """Random numbers of one run, the same for every correlation case; where antithetic, the second half of the paths
+    mirrors the first.
 
     ``factor_start`` (P,), ``factor``, ``occupancy``, ``price`` (P, T) standard normal; ``jump`` (P, T), ``operator``
-    (P,), ``tenants`` (P, K) and ``renewals`` (P, L) uniform.
+    (P,), ``tenants`` (P, K) and ``renewals`` (P, L) uniform. Each month's numbers lie together in memory, since months
+    follow each other and paths do not.
     """
 
     factor_start: Array
@@ -82,20 +87,31 @@ def stable_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
 
 
-def draw_shocks(seed: int, paths: int, months: int, tenants: int = 0, leases: int = 0) -> Shocks:
-    """Antithetic random numbers: ``paths`` must be even, path i + paths/2 mirrors path i."""
-    if paths < 2 or paths % 2:
-        raise wrong("number of paths", paths, "must be even and positive")
+def draw_shocks(
+    seed: int, paths: int, months: int, tenants: int = 0, leases: int = 0, *, antithetic: bool = True
+) -> Shocks:
+    """The random numbers of ``paths`` paths. Antithetic: path i + paths/2 mirrors path i, so that ``paths`` must be
+    even; else each path has numbers of its own.
+    """
+    if paths < 1 or (antithetic and paths % 2):
+        raise wrong("number of paths", paths, "must be even and positive" if antithetic else "must be positive")
     random = np.random.default_rng(seed)
-    half = paths // 2
+    drawn = paths // 2 if antithetic else paths
+
+    def columns(values: Array, mirrored: Array) -> Array:
+        out = np.empty((paths, *values.shape[1:]), order="F")
+        out[:drawn] = values
+        if antithetic:
+            out[drawn:] = mirrored
+        return out
 
     def normal(*shape: int) -> Array:
-        values = random.standard_normal((half, *shape))
-        return np.concatenate([values, -values])
+        values = random.standard_normal((drawn, *shape))
+        return columns(values, -values)
 
     def uniform(*shape: int) -> Array:
-        values = random.random((half, *shape))
-        return np.concatenate([values, 1.0 - values])
+        values = random.random((drawn, *shape))
+        return columns(values, 1.0 - values)
 
     return Shocks(
         normal(),
@@ -113,17 +129,26 @@ def correlated(own: Array, factor: Array, loading: float) -> Array:
     """Standard normal of the given correlation: loading · factor + √(1 − loading²) · own."""
     if not 0 <= loading < 1:
         raise wrong("factor loading", loading, "must lie in [0, 1)")
-    return loading * factor + math.sqrt(1.0 - loading * loading) * own
+    if loading == 0:
+        return own
+    out = own * math.sqrt(1.0 - loading * loading)
+    out += loading * factor
+    return out
+
+
+def _follow(start: Array | float, keep: float, steps: Array) -> Array:
+    """x_t = keep · x_{t−1} + step_t along the last axis, in place of the steps (P, T), from x_0 = start."""
+    before: Array | float = start
+    for month in range(steps.shape[1]):
+        level = steps[:, month]
+        level += keep * before
+        before = level
+    return steps
 
 
 def factor_levels(start: Array, innovations: Array, persistence: float) -> Array:
     """The level of the factor, stationary standard normal: M_t = φ M_{t−1} + √(1 − φ²) Z_t, (P, T)."""
-    level, scale = start, math.sqrt(1.0 - persistence * persistence)
-    out = np.empty_like(innovations)
-    for month in range(innovations.shape[1]):
-        level = persistence * level + scale * innovations[:, month]
-        out[:, month] = level
-    return out
+    return _follow(start, persistence, innovations * math.sqrt(1.0 - persistence * persistence))
 
 
 def occupancy_paths(model: Occupancy, shocks: Array) -> Array:
@@ -132,12 +157,14 @@ def occupancy_paths(model: Occupancy, shocks: Array) -> Array:
         if not 0 < value < 1:
             raise wrong(f"{name} occupancy", value, "must lie strictly between 0 and 1")
     mean = float(special.logit(model.mean_fraction))
-    level = np.full(shocks.shape[0], float(special.logit(model.start_fraction)))
-    out = np.empty_like(shocks)
-    for month in range(shocks.shape[1]):
-        level = mean + model.persistence * (level - mean) + model.shock * shocks[:, month]
-        out[:, month] = level
-    return np.asarray(special.expit(out), dtype=np.float64)
+    away = float(special.logit(model.start_fraction)) - mean
+    odds = _follow(away, model.persistence, shocks * model.shock)
+    # 1 / (1 + e^−x): numpy's exponential is several times as fast as scipy's expit.
+    np.subtract(-mean, odds, out=odds)
+    with np.errstate(over="ignore"):
+        np.exp(odds, out=odds)
+    odds += 1.0
+    return np.reciprocal(odds, out=odds)
 
 
 def price_paths(model: Price, shocks: Array, jump_uniforms: Array) -> Array:
@@ -148,31 +175,39 @@ def price_paths(model: Price, shocks: Array, jump_uniforms: Array) -> Array:
     speed = model.reversion_per_year
     keep = math.exp(-speed * step)
     spread = model.volatility * (math.sqrt((1.0 - keep * keep) / (2.0 * speed)) if speed > 0 else math.sqrt(step))
-    mean, level = math.log(model.mean), np.full(shocks.shape[0], math.log(model.start))
+    mean = math.log(model.mean)
     jump_chance = 1.0 - (1.0 - model.jump_probability_per_year) ** step
     jump = math.log1p(model.jump_fraction)
-    out = np.empty_like(shocks)
-    for month in range(shocks.shape[1]):
-        level = (
-            mean + (level - mean) * keep + spread * shocks[:, month] + jump * (jump_uniforms[:, month] < jump_chance)
-        )
-        out[:, month] = level
-    return np.exp(out)
+    steps = shocks * spread
+    if jump and jump_chance:
+        steps += jump * (jump_uniforms < jump_chance)
+    level = _follow(math.log(model.start) - mean, keep, steps)
+    level += mean
+    return np.exp(level, out=level)
 
 
 def survival_paths(monthly_pd: Array, levels: Array, loading: float) -> Array:
     """Probability of having survived to each month's end given the path of the factor (P, T); ``monthly_pd`` (T,) is
     what the factor averages to in each month.
     """
-    hazard = vasicek_shift(check_probability(monthly_pd, "monthly default probability"), loading * loading, levels)
-    return np.asarray(np.cumprod(1.0 - hazard, axis=1), dtype=np.float64)
+    probability = check_probability(monthly_pd, "monthly default probability")
+    if loading == 0:
+        return np.broadcast_to(np.cumprod(1.0 - probability), levels.shape)
+    alive = vasicek_shift(probability, loading * loading, levels)
+    np.subtract(1.0, alive, out=alive)
+    for month in range(1, alive.shape[1]):
+        alive[:, month] *= alive[:, month - 1]
+    return alive
 
 
 def default_months(survival: Array, uniforms: Array) -> npt.NDArray[np.int64]:
     """First month (0-based) in which survival falls below each path's uniform; T where it never does. (P, T), (P,) →
     (P,).
     """
-    return np.asarray((survival >= uniforms[:, None]).sum(axis=1), dtype=np.int64)
+    months = np.zeros(len(uniforms), dtype=np.int64)
+    for month in range(survival.shape[1]):
+        months += survival[:, month] >= uniforms
+    return months
 
 
 @dataclass(frozen=True)
@@ -200,6 +235,18 @@ class Tranche:
     vendor_use: Array
     buyback_price: Array
     leases: Sequence[Lease]
+
+
+class Withdrawal(NamedTuple):
+    """The operator's right to take unsold capacity out of the backstop, used where the market pays more: of the hours
+    that it could claim it sells ``fraction`` elsewhere in each month ``notice_months`` after one whose market price was
+    above buy-back price × (1 + ``premium_fraction``). Without ``recall`` what is withdrawn never comes back.
+    """
+
+    notice_months: int
+    premium_fraction: float
+    fraction: float
+    recall: bool
 
 
 @dataclass(frozen=True)
@@ -236,7 +283,7 @@ def cap_claims(claims: Array, caps: Caps, third_party_value: Array | None = None
     """
     if caps.period_cap is None and caps.lifetime_left is None:
         return claims
-    out = np.empty_like(claims)
+    out = np.empty_like(claims, order="F")
     left = np.full(claims.shape[0], math.inf if caps.lifetime_left is None else caps.lifetime_left)
     in_period, group = np.full(claims.shape[0], caps.period_used), -1
     for month in range(claims.shape[1]):
@@ -286,6 +333,7 @@ class Book:
     set_off: bool
     resale_fraction: float
     operator_in_default: bool = False
+    withdrawal: Withdrawal | None = None
 
 
 class PathResult(NamedTuple):
@@ -323,85 +371,238 @@ def month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
     """The paths themselves, month by month, where sums over the horizon do not answer the question. Memory grows with
     paths × months: for some thousands of paths.
     """
-    paths = shocks.factor.shape[0]
-    blocks = [
-        _month_paths(book, Shocks(*(part[start : start + BLOCK_PATHS] for part in shocks)), loadings)
-        for start in range(0, paths, BLOCK_PATHS)
-    ]
+    blocks = [_month_paths(book, block, loadings) for block in _blocks(shocks)]
     return MonthPaths(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
 
 
 def simulate(book: Book, shocks: Shocks, loadings: Loadings) -> PathResult:
     """Run all paths of one contract under one correlation case, in blocks that stay in the processor's cache."""
-    paths = shocks.factor.shape[0]
-    blocks = []
-    for start in range(0, paths, BLOCK_PATHS):
-        rows = slice(start, min(start + BLOCK_PATHS, paths))
-        blocks.append(_simulate_block(book, Shocks(*(part[rows] for part in shocks)), loadings))
-    weights = np.array([len(block.claims) for block in blocks]) / paths
+    blocks = [_simulate_block(book, block, loadings) for block in _blocks(shocks)]
     joined = [np.concatenate(parts) for parts in zip(*(block[:7] for block in blocks), strict=True)]
-    means = [
-        np.tensordot(weights, np.stack(parts), axes=1) for parts in zip(*(block[7:] for block in blocks), strict=True)
-    ]
+    paths = len(shocks.operator)
+    means = [np.sum(np.stack(parts), axis=0) / paths for parts in zip(*(block[7:] for block in blocks), strict=True)]
     return PathResult(*joined, *means)
 
 
-def _contract_hours(
-    tranche: Tranche, first: int, shocks: Shocks, tenant_survival: Array | None, renewed: Array
-) -> tuple[Array | float, Array | float, Array | float]:
-    """Hours still under contract, hours renewed, and the contracts' own revenue of one tranche, (P, T) each.
+def _blocks(shocks: Shocks) -> Iterator[Shocks]:
+    for start in range(0, len(shocks.operator), BLOCK_PATHS):
+        yield Shocks(*(part[start : start + BLOCK_PATHS] for part in shocks))
 
-    ``first``: number of the tranche's first lease among all. Leases of one tenant stand and fall together.
+
+def _flags(
+    left: npt.NDArray[Any], right: npt.NDArray[Any], compare: np.ufunc, shape: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """A comparison (P, T) laid out month by month, whatever the operands' own layout."""
+    out = np.empty(shape, dtype=np.bool_, order="F")
+    compare(left, right, out=out)
+    return out
+
+
+class _Layer(NamedTuple):
+    """Tranches without leases whose floor is the same part of what is installed, taken as one: hours under the floor,
+    installed hours and installed hours × buy-back price, (T,) each.
     """
-    contracted: Array | float = 0.0
-    again: Array | float = 0.0
-    revenue: Array | float = 0.0
-    for tenant in sorted({lease.tenant for lease in tranche.leases}):
-        numbers = [number for number, lease in enumerate(tranche.leases) if lease.tenant == tenant]
-        own = [tranche.leases[number] for number in numbers]
-        alive = 1.0 if tenant_survival is None else (tenant_survival >= shocks.tenants[:, [tenant]]).astype(np.float64)
-        contracted = contracted + alive * np.sum([lease.contracted_hours for lease in own], axis=0)
-        revenue = revenue + alive * np.sum([lease.revenue for lease in own], axis=0)
-        rollings = np.stack([lease.renewal_hours for lease in own])
-        if rollings.any():
-            again = again + alive * (renewed[:, [first + number for number in numbers]] @ rollings)
-    return contracted, again, revenue
+
+    floor: Array
+    installed: Array
+    value: Array
+
+
+def _layers(tranches: Sequence[Tranche]) -> list[_Layer]:
+    """Market occupancy is one for all, so that tranches of one floor fraction draw together: max(0, floor − occupancy ×
+    installed) adds up in proportion to installed hours.
+    """
+    layers: list[_Layer] = []
+    for tranche in tranches:
+        new = _Layer(
+            np.maximum(tranche.committed - tranche.deductible, 0.0),
+            tranche.installed,
+            tranche.installed * tranche.buyback_price,
+        )
+        for place, layer in enumerate(layers):
+            apart = np.abs(layer.floor * new.installed - new.floor * layer.installed)
+            if (apart <= SAME_FLOOR * layer.installed * new.installed).all():
+                layers[place] = _Layer(*(old + more for old, more in zip(layer, new, strict=True)))
+                break
+        else:
+            layers.append(new)
+    return layers
+
+
+class _Contracts:
+    """Which tenants pay in each month of each path; each asked for once."""
+
+    def __init__(self, survival: Array, uniforms: Array) -> None:
+        self._survival, self._uniforms = survival, uniforms
+        self._alive: dict[int, npt.NDArray[np.bool_]] = {}
+
+    def pays(self, tenant: int) -> npt.NDArray[np.bool_]:
+        if tenant not in self._alive:
+            uniforms = self._uniforms[:, [tenant]]
+            shape = (len(uniforms), self._survival.shape[1])
+            self._alive[tenant] = _flags(self._survival, uniforms, np.greater_equal, shape)
+        return self._alive[tenant]
+
+
+def _contract_hours(
+    leases: Sequence[Lease], renewed: Array, contracts: _Contracts, shape: tuple[int, int]
+) -> tuple[Array, Array, Array]:
+    """Hours under contract or renewed, hours under contract, and what those pay by contract: (P, T) each, of the leases
+    of one tranche. ``renewed`` (P, L): 1 where the lease is renewed. Leases of one tenant stand and fall together.
+    """
+    taken, contracted, revenue = (np.zeros(shape, order="F") for _ in range(3))
+    part = np.empty(shape, order="F")
+    for tenant in sorted({lease.tenant for lease in leases}):
+        pays = contracts.pays(tenant)
+        own = [(number, lease) for number, lease in enumerate(leases) if lease.tenant == tenant]
+        hours = np.sum([lease.contracted_hours for _, lease in own], axis=0)
+        under = int(np.flatnonzero(hours)[-1]) + 1 if hours.any() else 0
+        contracted[:, :under] += np.multiply(pays[:, :under], hours[:under], out=part[:, :under])
+        amounts = np.sum([lease.revenue for _, lease in own], axis=0)
+        revenue[:, :under] += np.multiply(pays[:, :under], amounts[:under], out=part[:, :under])
+        for number, lease in own:
+            after = np.flatnonzero(lease.renewal_hours)
+            if len(after):
+                later = slice(int(after[0]), None)
+                again = np.multiply(pays[:, later], lease.renewal_hours[later], out=part[:, later])
+                again *= renewed[:, [number]]
+                taken[:, later] += again
+    taken += contracted
+    return taken, contracted, revenue
+
+
+def _withdrawn(rule: Withdrawal, price: Array, tranches: Sequence[Tranche]) -> npt.NDArray[np.bool_]:
+    """Whether the operator has its unsold capacity elsewhere, (P, T)."""
+    buyback = np.max([tranche.buyback_price for tranche in tranches], axis=0)
+    away = np.zeros(price.shape, dtype=np.bool_, order="F")
+    seen = price.shape[1] - rule.notice_months
+    if seen > 0:
+        away[:, rule.notice_months :] = price[:, :seen] > (1.0 + rule.premium_fraction) * buyback[:seen]
+        # A month without a buy-back price has nothing that could be withdrawn.
+        away[:, rule.notice_months :] &= buyback[:seen] > 0
+    if not rule.recall:
+        for month in range(1, price.shape[1]):
+            away[:, month] |= away[:, month - 1]
+    return away
+
+
+class _Sales:
+    """What is sold, drawn and claimed on each path and in each month, (P, T), added up tranche by tranche.
+
+    ``market``: hours sold at the market's price; ``revenue``: what contracts pay; ``hours``: drawn, only where they are
+    resold; ``sold_hours`` and ``sold_value`` (hours × buy-back price) only where terms ask for them.
+    """
+
+    def __init__(self, book: Book, shape: tuple[int, int]) -> None:
+        def nothing() -> Array:
+            return np.zeros(shape, order="F")
+
+        self.claims, self.market, self.revenue = nothing(), nothing(), nothing()
+        self.hours = nothing() if book.resale_fraction > 0 else None
+        self.sold_hours = nothing() if book.floor_price > 0 else None
+        self.sold_value = nothing() if book.caps.sales_reduce else None
+
+    def add_open_market(self, tranches: Sequence[Tranche], occupancy: Array) -> None:
+        """Tranches without leases and without the vendor's own use: only occupancy says what they sell."""
+        for layer in _layers(tranches):
+            fraction = np.divide(
+                layer.floor, layer.installed, out=np.zeros_like(layer.floor), where=layer.installed > 0
+            )
+            short = fraction - occupancy
+            np.maximum(short, 0.0, out=short)
+            if self.hours is not None:
+                self.hours += short * layer.installed
+            short *= layer.value
+            self.claims += short
+        if tranches:
+            sold = occupancy * np.sum([tranche.installed for tranche in tranches], axis=0)
+            self.market += sold
+            if self.sold_hours is not None:
+                self.sold_hours += sold
+            if self.sold_value is not None:
+                self.sold_value += occupancy * np.sum([t.installed * t.buyback_price for t in tranches], axis=0)
+
+    def add_tranche(self, tranche: Tranche, occupancy: Array, contracts: tuple[Array, Array, Array] | None) -> None:
+        """One tranche with leases (their hours as of :func:`_contract_hours`) or the vendor's own use."""
+        sold = occupancy * tranche.installed
+        if tranche.vendor_use.any():
+            np.minimum(sold, np.maximum(tranche.installed - tranche.vendor_use, 0.0), out=sold)
+        if contracts is not None:
+            taken, contracted, paid = contracts
+            np.maximum(sold, taken, out=sold)
+            self.revenue += paid
+            self.market -= contracted
+        self.market += sold
+        if self.sold_hours is not None:
+            self.sold_hours += sold
+        if self.sold_value is not None:
+            self.sold_value += sold * tranche.buyback_price
+        drawn = np.subtract(tranche.committed - tranche.vendor_use - tranche.deductible, sold, out=sold)
+        np.maximum(drawn, 0.0, out=drawn)
+        if self.hours is not None:
+            self.hours += drawn
+        drawn *= tranche.buyback_price
+        self.claims += drawn
+
+
+def _sales(book: Book, shocks: Shocks, occupancy: Array, levels: Array, loading: float) -> _Sales:
+    """The sales of all tranches; tenants' defaults hang on the factor's ``levels``."""
+    shape = occupancy.shape[0], occupancy.shape[1]
+    sales = _Sales(book, shape)
+    own = [tranche for tranche in book.tranches if tranche.leases or tranche.vendor_use.any()]
+    sales.add_open_market(
+        [tranche for tranche in book.tranches if all(tranche is not other for other in own)], occupancy
+    )
+    if own:
+        contracts = _Contracts(survival_paths(book.tenant_pd, levels, loading), shocks.tenants)
+        renewed = (shocks.renewals < book.renewal_probability).astype(np.float64)
+        first = 0
+        for tranche in own:
+            numbers = slice(first, first + len(tranche.leases))
+            first += len(tranche.leases)
+            hours = _contract_hours(tranche.leases, renewed[:, numbers], contracts, shape) if tranche.leases else None
+            sales.add_tranche(tranche, occupancy, hours)
+    return sales
 
 
 def _month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
-    paths, months = shocks.factor.shape
+    shape = paths, months = shocks.factor.shape
     occupancy = occupancy_paths(book.occupancy, correlated(shocks.occupancy, shocks.factor, loadings.occupancy))
     price = price_paths(book.price, correlated(shocks.price, shocks.factor, loadings.price), shocks.jump)
-    levels = factor_levels(shocks.factor_start, shocks.factor, book.occupancy.persistence)
+    # Without a loading nobody's default asks where the factor stands.
+    levels = (
+        factor_levels(shocks.factor_start, shocks.factor, book.occupancy.persistence)
+        if loadings.default
+        else np.broadcast_to(0.0, shape)
+    )
     default_month = (
         np.zeros(paths, dtype=np.int64)
         if book.operator_in_default
         else default_months(survival_paths(book.operator_pd, levels, loadings.default), shocks.operator)
     )
-    tenant_survival = survival_paths(book.tenant_pd, levels, loadings.default) if book.tenant_count else None
-    renewed = (shocks.renewals < book.renewal_probability).astype(np.float64)
-    claims, hours = np.zeros((paths, months)), np.zeros((paths, months))
-    revenue, sold_value, sold_hours = np.zeros((paths, months)), np.zeros((paths, months)), np.zeros((paths, months))
-    first = 0
-    for tranche in book.tranches:
-        contracted, again, own_revenue = _contract_hours(tranche, first, shocks, tenant_survival, renewed)
-        first += len(tranche.leases)
-        lettable = np.maximum(tranche.installed - tranche.vendor_use, 0.0)
-        third_party = np.maximum(contracted + again, np.minimum(occupancy * tranche.installed, lettable))
-        drawn = shortfall_hours(tranche.committed, third_party, tranche.vendor_use, tranche.deductible)
-        hours += drawn
-        claims += drawn * tranche.buyback_price
-        sold_value += third_party * tranche.buyback_price
-        sold_hours += third_party
-        revenue += own_revenue + (third_party - contracted) * price
-    capped = cap_claims(claims, book.caps, sold_value)
-    bought_back = hours * np.divide(capped, claims, out=np.zeros_like(claims), where=claims > 0)
-    before_default = np.arange(months)[None, :] < default_month[:, None]
-    paid = capped if book.survives_insolvency else capped * before_default
-    share = book.share_rate * np.maximum(revenue - book.floor_price * sold_hours, 0.0) * before_default
+    sales = _sales(book, shocks, occupancy, levels, loadings.default)
+    revenue, claims = sales.revenue + sales.market * price, sales.claims
+    if book.withdrawal is not None and book.tranches:
+        kept = 1.0 - book.withdrawal.fraction * _withdrawn(book.withdrawal, price, book.tranches)
+        claims = claims * kept
+        sales.hours = None if sales.hours is None else sales.hours * kept
+    capped = cap_claims(claims, book.caps, sales.sold_value)
+    resale = np.zeros(shape, order="F")
+    if sales.hours is not None:
+        np.multiply(sales.hours, price * book.resale_fraction, out=resale)
+        if capped is not claims:
+            resale *= np.divide(capped, claims, out=np.zeros(shape, order="F"), where=claims > 0)
+    base = revenue if sales.sold_hours is None else np.maximum(revenue - book.floor_price * sales.sold_hours, 0.0)
+    share, paid = base * book.share_rate, capped
+    if (default_month < months).any():
+        before = _flags(np.arange(months), default_month[:, None], np.less, shape)
+        share *= before
+        revenue *= before
+        if not book.survives_insolvency:
+            paid = capped * before
+            resale *= before
     loss = _receivable_loss(book, share, paid, default_month)
-    resale = book.resale_fraction * bought_back * price * (1.0 if book.survives_insolvency else before_default)
-    return MonthPaths(revenue * before_default, share, paid, capped, resale, loss, default_month)
+    return MonthPaths(revenue, share, paid, capped, resale, loss, default_month)
 
 
 def _simulate_block(book: Book, shocks: Shocks, loadings: Loadings) -> PathResult:
@@ -414,28 +615,28 @@ def _simulate_block(book: Book, shocks: Shocks, loadings: Loadings) -> PathResul
         resale=months.resale @ book.discount,
         receivable_loss=months.receivable_loss,
         defaulted=months.default_month < months.claims.shape[1],
-        claims_by_month=months.claims.mean(axis=0),
-        share_by_month=months.share.mean(axis=0),
+        claims_by_month=months.claims.sum(axis=0),
+        share_by_month=months.share.sum(axis=0),
     )
 
 
 def _receivable_loss(book: Book, share: Array, paid: Array, default_month: npt.NDArray[np.int64]) -> Array:
     """Discounted loss on what the operator owes when it defaults: the share of the last unpaid months, today's
-    exposure while it is still unpaid; less the last claims where they may be set off.
+    exposure while it is still unpaid; less the last claims where they may be set off. (P,); nought without a default.
     """
-    paths, months = share.shape
-    cumulative = np.concatenate([np.zeros((paths, 1)), np.cumsum(share, axis=1)], axis=1)
-    claims = np.concatenate([np.zeros((paths, 1)), np.cumsum(paid, axis=1)], axis=1)
-    rows = np.arange(paths)
-    at = np.minimum(default_month, months)
-    back = np.maximum(at - book.outstanding_months, 0)
-    owed = cumulative[rows, at] - cumulative[rows, back]
-    still_open = np.maximum(1.0 - at / max(book.outstanding_months, 1), 0.0)
-    owed = owed + book.exposure_now * still_open
-    if book.set_off:
-        owed = np.maximum(owed - (claims[rows, at] - claims[rows, back]), 0.0)
-    discount = np.concatenate([book.discount, [0.0]])[at]
-    return np.asarray(book.lgd * owed * discount * (default_month < months), dtype=np.float64)
+    loss = np.zeros(len(default_month))
+    failed = np.flatnonzero(default_month < share.shape[1])
+    at = default_month[failed]
+    owed = book.exposure_now * np.maximum(1.0 - at / max(book.outstanding_months, 1), 0.0)
+    claimed = np.zeros(len(failed))
+    for lag in range(1, book.outstanding_months + 1):
+        month = at - lag
+        seen = month >= 0
+        owed[seen] += share[failed[seen], month[seen]]
+        if book.set_off:
+            claimed[seen] += paid[failed[seen], month[seen]]
+    loss[failed] = book.lgd * np.maximum(owed - claimed, 0.0) * book.discount[at]
+    return loss
 
 
 # --- statistics -----------------------------------------------------------------------------------
@@ -460,11 +661,11 @@ def expected_shortfall(losses: Array, level: float) -> float:
     return max(total / count, value_at_risk(losses, level)) if count > 0 else float(ordered[0])
 
 
-def mean_and_error(values: Array) -> tuple[float, float]:
-    """Mean and its standard error, from pairs of mirrored paths (path i with path i + P/2)."""
+def mean_and_error(values: Array, *, antithetic: bool = True) -> tuple[float, float]:
+    """Mean and its standard error; where antithetic from pairs of mirrored paths (path i with path i + P/2)."""
     half = len(values) // 2
-    pairs = (values[:half] + values[half:]) / 2.0
-    error = float(pairs.std(ddof=1) / math.sqrt(half)) if half > 1 else 0.0
+    parts = (values[:half] + values[half:]) / 2.0 if antithetic else values
+    error = float(parts.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else 0.0
     return float(values.mean()), error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from orchestration.polars_jobs.backstop_paths import (
@@ -19,21 +20,42 @@ from orchestration.polars_jobs.backstop_paths import (
 )
 from tests.benchmarks.measuring import Case, Run, Size
 
+Array = npt.NDArray[np.float64]
 PATHS: dict[Size, int] = {"small": 10_000, "seed": 100_000}
-MONTHS, SEED = 72, 20260701
-INSTALLED, COMMITTED, DEDUCTIBLE, PRICE = 40_000 * 730.0, 0.85, 0.05, 2.33
+MONTHS, TRANCHES, SEED = 72, 20, 20260701
+COMMITTED, DEDUCTIBLE, PRICE = 0.85, 0.05, 2.33
 MONTHLY_CAP, LIFETIME_CAP = 12e6, 400e6
 OCCUPANCY, LOADINGS = Occupancy(0.80, 0.80, 0.90, 0.35), Loadings(0.45, 0.45, 0.45)
 OPERATOR_PD = 1 - (1 - 0.04) ** (1 / 12)
+# GPU-hours a month of each tranche (a round figure, since only time and memory are measured), and its first month.
+INSTALLED = 730.0 * (1_000 + 100 * np.arange(TRANCHES))
+STARTS = 2 * (np.arange(TRANCHES) // 4)
+RAMP = np.array([0.5, 0.5, 0.5])
+
+
+def installed(tranche: int) -> Array:
+    """Installed hours by month: nothing before the tranche's first."""
+    return INSTALLED[tranche] * (np.arange(MONTHS) >= STARTS[tranche])
+
+
+def committed(tranche: int) -> Array:
+    """Hours under the floor by month: half of them in a tranche's first three."""
+    ramp = np.ones(MONTHS)
+    ramp[STARTS[tranche] : STARTS[tranche] + len(RAMP)] = RAMP
+    return COMMITTED * ramp * installed(tranche)
 
 
 def book() -> Book:
-    """One tranche without leases; hours a month are a round figure, since only time and memory are measured."""
+    """Twenty tranches, delivered four at a time, without leases."""
     months = np.ones(MONTHS)
-    committed = INSTALLED * COMMITTED * months
-    tranche = Tranche("t", INSTALLED * months, committed, DEDUCTIBLE * committed, 0 * months, PRICE * months, [])
+    tranches = [
+        Tranche(
+            f"t{k}", installed(k), committed(k), DEDUCTIBLE * committed(k), np.zeros(MONTHS), PRICE * months, leases=[]
+        )
+        for k in range(TRANCHES)
+    ]
     return Book(
-        tranches=[tranche],
+        tranches=tranches,
         caps=Caps(np.arange(MONTHS), period_cap=MONTHLY_CAP, lifetime_left=LIFETIME_CAP),
         occupancy=OCCUPANCY,
         price=Price(2.4, 2.4, 1.0, 0.45, 0.5, -0.15),
@@ -63,7 +85,7 @@ def project(_folder: Path, size: Size) -> Run:
 
 
 def kernel(paths: int) -> float:
-    """Mean claim: occupancy, shortfall, both caps and the operator's default; nothing else."""
+    """Mean claim: occupancy, shortfall of each tranche, both caps and the operator's default; nothing else."""
     shocks = draw_shocks(SEED, paths, MONTHS)
     persistence, loading = OCCUPANCY.persistence, LOADINGS.occupancy
     own = np.sqrt(1 - loading**2)
@@ -71,15 +93,19 @@ def kernel(paths: int) -> float:
     level, factor = np.full(paths, special.logit(OCCUPANCY.start_fraction)), shocks.factor_start
     threshold = special.ndtri(OPERATOR_PD)
     alive, left, total = np.ones(paths), np.full(paths, LIFETIME_CAP), np.zeros(paths)
-    committed = INSTALLED * COMMITTED
+    hours = np.array([installed(k) for k in range(TRANCHES)])
+    floors = np.array([committed(k) for k in range(TRANCHES)])
     for month in range(MONTHS):
         shock = loading * shocks.factor[:, month] + own * shocks.occupancy[:, month]
         level = mean + persistence * (level - mean) + OCCUPANCY.shock * shock
         factor = persistence * factor + np.sqrt(1 - persistence**2) * shocks.factor[:, month]
         alive = alive * (1 - special.ndtr((threshold - loading * factor) / own))
-        sold = INSTALLED * special.expit(level)
-        hours = np.maximum(0, np.maximum(0, committed - sold) - DEDUCTIBLE * committed)
-        claim = np.minimum(np.minimum(hours * PRICE, MONTHLY_CAP), left)
+        occupied = special.expit(level)
+        claim = np.zeros(paths)
+        for k in range(TRANCHES):
+            unsold = np.maximum(0, floors[k, month] - occupied * hours[k, month])
+            claim += np.maximum(0, unsold - DEDUCTIBLE * floors[k, month]) * PRICE
+        claim = np.minimum(np.minimum(claim, MONTHLY_CAP), left)
         left -= claim
         total += claim * (alive >= shocks.operator)
     return float(total.mean())
@@ -90,7 +116,7 @@ def baseline(_folder: Path, size: Size) -> Run:
 
 
 CASE = Case(
-    name="Monte Carlo of the backstop, 72 months",
+    name="Monte Carlo of the backstop, 72 months and 20 tranches",
     baseline_name="hand-written numpy kernel of the claims alone (no price, share, resale, receivable)",
     unit="paths",
     count=PATHS,
