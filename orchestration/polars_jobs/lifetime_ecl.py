@@ -32,7 +32,7 @@ ArrayLike: TypeAlias = npt.ArrayLike
 WEIGHT_TOLERANCE = 1e-9
 LARGEST = float(np.finfo(np.float64).max)
 # So many obligors of twenty periods and three scenarios stay in the processor's cache.
-BLOCK_OBLIGORS = 1_000
+BLOCK_OBLIGORS = 2_000
 
 
 class EclResult(NamedTuple):
@@ -129,26 +129,15 @@ def lifetime_ecl(
     """Lifetime expected loss of N obligors under S scenarios over T periods.
 
     ``conditional_pd``, ``lgd``, ``ead``: broadcastable to (S, N, T); a per-obligor LGD is (N, 1), one by scenario (S,
-    1, 1). ``eir``: scalar or (N,), effective annual. ``tau_years``: (T,), from the reporting date to the moment of
-    loss in each period. ``weights``: (S,). ``obligors``: their N names, for errors. EAD must not be negative: a credit is
-    no exposure. Works in blocks of obligors, so memory stays flat.
+    1, 1), a hazard that is the same in every period (S, N, 1). ``eir``: scalar or (N,), effective annual.
+    ``tau_years``: (T,), from the reporting date to the moment of loss in each period. ``weights``: (S,). ``obligors``:
+    their N names, for errors. EAD must not be negative: a credit is no exposure. Works in blocks of obligors, so memory
+    stays flat.
     """
     weight = check_weights(weights)
     hazard, loss, exposure = (_as_cube(values) for values in (conditional_pd, lgd, ead))
-    check_probability(hazard, "conditional default probability", obligors=obligors, axis=1)
-    check_probability(loss, "loss given default", obligors=obligors, axis=1)
-    check_between(
-        exposure,
-        "exposure at default",
-        low=0.0,
-        high=LARGEST,
-        rule="must be a number, not negative",
-        obligors=obligors,
-        axis=1,
-    )
-    tau = np.asarray(tau_years, dtype=np.float64)
-    discount = discount_factors(np.asarray(eir, dtype=np.float64).reshape(-1, 1), tau, obligors)
-    given = [hazard.shape, loss.shape, exposure.shape, (1, *discount.shape)]
+    rate, tau = _checked_discounting(eir, tau_years, obligors)
+    given = [hazard.shape, loss.shape, exposure.shape, (1, len(rate), len(tau))]
     try:
         shape = np.broadcast_shapes(*given, (len(weight), 1, len(tau)))
     except ValueError as error:
@@ -158,15 +147,53 @@ def lifetime_ecl(
     size = shape[1]
     if obligors is not None and len(obligors) != size:
         raise CreditInputError(f"{len(obligors)} names for {size} obligors")
-    by_scenario = np.empty((shape[0], size))
+    cubes = (
+        (hazard, "conditional default probability", 1.0, PROBABILITY),
+        (loss, "loss given default", 1.0, PROBABILITY),
+        (exposure, "exposure at default", LARGEST, "must be a number, not negative"),
+    )
+    by_scenario = np.zeros((shape[0], size))
     for start in range(0, size, BLOCK_OBLIGORS):
         rows = slice(start, min(start + BLOCK_OBLIGORS, size))
-        own = _block(hazard, rows)
-        # A hazard given once for all periods is a flat one, not a single period's.
-        marginal = _marginal(np.broadcast_to(own, (*own.shape[:2], shape[2])))
-        severity = _block(loss, rows) * _block(exposure, rows) * (discount[rows] if len(discount) > 1 else discount)
-        by_scenario[:, rows] = np.einsum("snt,snt->sn", marginal, severity)
+        own = [_block(cube, rows) for cube, _, _, _ in cubes]
+        # Checked where it is about to be used: the whole cube is looked at again only to name what is wrong.
+        for part, (cube, field, high, rule) in zip(own, cubes, strict=True):
+            if not (part.min(initial=0.0) >= 0.0 and part.max(initial=0.0) <= high):
+                check_between(cube, field, low=0.0, high=high, rule=rule, obligors=obligors, axis=1)
+        by_scenario[:, rows] = _backwards(
+            *own, discounting=np.exp(-tau[:, None] * rate[rows if len(rate) > 1 else slice(None)])
+        )
     return EclResult(by_scenario, np.asarray(weight @ by_scenario, dtype=np.float64))
+
+
+def _checked_discounting(
+    eir: ArrayLike, tau_years: ArrayLike, obligors: Sequence[object] | None
+) -> tuple[Array, Array]:
+    """Continuous rates (N or 1,) and times (T,), of effective rates above −1 and times of nought and more."""
+    rate = np.asarray(eir, dtype=np.float64)
+    discount_factors(rate if rate.ndim else rate.reshape(1), 0.0, obligors if rate.ndim else None)
+    tau = np.atleast_1d(np.asarray(tau_years, dtype=np.float64))
+    discount_factors(0.0, tau)
+    return np.log1p(rate).reshape(-1), tau
+
+
+def _backwards(hazard: Array, loss: Array, exposure: Array, *, discounting: Array) -> Array:
+    """Σ_t S_{t−1}·h_t·LGD·EAD·DF of one block, (S, n), from the last period back: what is lost from a period on is its
+    own loss if it defaults, else what is lost from the next one on. Periods come first in memory, so that each step is
+    one pass over obligors; ``discounting`` (T, n or 1).
+    """
+    periods = len(discounting)
+    severity = np.empty((periods, *np.broadcast_shapes(loss.shape[:2], exposure.shape[:2], (1, discounting.shape[1]))))
+    np.multiply(loss.transpose(2, 0, 1), exposure.transpose(2, 0, 1), out=severity)
+    severity *= discounting[:, None, :]
+    lost = np.zeros(np.broadcast_shapes(severity.shape[1:], hazard.shape[:2]))
+    step = np.empty_like(lost)
+    for period in range(periods - 1, -1, -1):
+        np.subtract(severity[period], lost, out=step)
+        # A hazard given once for all periods is a flat one, not a single period's.
+        step *= hazard[:, :, period if hazard.shape[2] > 1 else 0]
+        lost += step
+    return lost
 
 
 def _misfit(shapes: Sequence[tuple[int, ...]], weight: Array, tau: Array) -> CreditInputError:
