@@ -196,6 +196,66 @@ def _backwards(hazard: Array, loss: Array, exposure: Array, *, discounting: Arra
     return lost
 
 
+def geometric_ecl(
+    conditional_pd: ArrayLike,
+    lgd: ArrayLike,
+    ead: ArrayLike,
+    amortisation: ArrayLike,
+    *,
+    eir: ArrayLike,
+    period_years: float,
+    weights: ArrayLike,
+    obligors: Sequence[object] | None = None,
+) -> EclResult:
+    """The same loss where survival is geometric: one hazard for all periods, periods of one length, one profile of
+    amortisation for all obligors. Equal to :func:`lifetime_ecl` and several times as fast (Horner's rule; ORACLES.md,
+    2.3).
+
+    ``conditional_pd``: (S, N), of one period; ``lgd``: scalar, (N,) or (S, N); ``ead``: (N,), at first;
+    ``amortisation``: (T,), part of ``ead`` that is exposed in each period; ``eir``: scalar or (N,), effective annual;
+    losses at the periods' ends, ``period_years`` apart. ``weights``: (S,). Errors as in :func:`lifetime_ecl`.
+    """
+    weight = check_weights(weights)
+    exposure = check_between(
+        np.atleast_1d(np.asarray(ead, dtype=np.float64)),
+        "exposure at default",
+        low=0.0,
+        high=LARGEST,
+        rule="must be a number, not negative",
+        obligors=obligors,
+        axis=0,
+    )
+    size = len(exposure)
+    hazard = check_probability(
+        np.atleast_2d(conditional_pd), "conditional default probability", obligors=obligors, axis=1
+    )
+    loss = check_probability(np.atleast_2d(lgd), "loss given default", obligors=obligors, axis=1)
+    profile = check_between(amortisation, "amortisation", low=0.0, high=LARGEST, rule="must not be negative")
+    if not period_years > 0:
+        raise wrong("period in years", period_years, "must be positive")
+    discount = discount_factors(np.atleast_1d(np.asarray(eir, dtype=np.float64)), period_years, obligors)
+    shapes = [hazard.shape, loss.shape, (1, size), (1, len(discount))]
+    if any(shape[0] not in {1, len(weight)} or shape[1] not in {1, size} for shape in shapes):
+        raise _misfit(shapes, weight, profile)
+    if obligors is not None and len(obligors) != size:
+        raise CreditInputError(f"{len(obligors)} names for {size} obligors")
+    by_scenario = np.empty((len(weight), size))
+    # Ten times the obligors of the general engine: a tenth of the numbers for each.
+    for start in range(0, size, 10 * BLOCK_OBLIGORS):
+        rows = slice(start, min(start + 10 * BLOCK_OBLIGORS, size))
+        own, factor = (part[..., rows] if part.shape[-1] > 1 else part for part in (hazard, discount))
+        lost = np.zeros((len(weight), rows.stop - rows.start))
+        step = np.empty_like(lost)
+        for part in profile[::-1]:
+            np.subtract(part, lost, out=step)
+            step *= own
+            lost += step
+            lost *= factor
+        lost *= loss[:, rows] if loss.shape[1] > 1 else loss
+        by_scenario[:, rows] = lost * exposure[rows]
+    return EclResult(by_scenario, np.asarray(weight @ by_scenario, dtype=np.float64))
+
+
 def _misfit(shapes: Sequence[tuple[int, ...]], weight: Array, tau: Array) -> CreditInputError:
     named = ", ".join(str(shape) for shape in shapes)
     return CreditInputError(

@@ -14,8 +14,11 @@ from jobs_home import CONTRACT, backstop, home, invoice, lease, month_list, paym
 
 from orchestration.polars_jobs.frames import add_months, month_end
 from orchestration.polars_jobs.programme import GROUPS, Outputs
+from tests.benchmarks.measuring import Case, Run, Size
 
-CONTRACTS, MONTHS = 200, 36
+CONTRACTS: dict[Size, int] = {"small": 20, "seed": 200}
+MONTHS = 36
+CREDIT = ("issuer", "receivables", "collections", "credit_loss", "backstop_worth", "exposure")
 FIRST = date(2027, 1, 1)
 # Each month's invoice is paid this many days after it falls due, in turn: on time, late, very late.
 DAYS_LATE = (0, 0, 12, 0, 45, 0, 0, 75)
@@ -55,8 +58,38 @@ def _contract(number: int, calendar: list[date]) -> dict[str, pl.DataFrame]:
     }
 
 
-def run(given: dict[str, pl.DataFrame], groups: tuple[str, ...]) -> Outputs:
-    known: Outputs = dict(given)
-    for group in groups:
-        known.update(GROUPS[group](known))
-    return known
+def nothing(_folder: Path, _size: Size) -> None:
+    """The input is made in memory by each side."""
+
+
+def _run(contracts: int) -> Run:
+    given = frames(contracts, MONTHS)
+
+    def run() -> float:
+        known: Outputs = dict(given)
+        for group in CREDIT:
+            known.update(GROUPS[group](known))
+        return known["credit.fct_exposure_month"].height / contracts
+
+    return run
+
+
+def project(_folder: Path, size: Size) -> Run:
+    return _run(CONTRACTS[size])
+
+
+def baseline(_folder: Path, size: Size) -> Run:
+    return _run(CONTRACTS[size] // 10)
+
+
+CASE = Case(
+    name="the credit group over 36 months",
+    baseline_name="a tenth of the contracts",
+    unit="contracts",
+    count=CONTRACTS,
+    prepare=nothing,
+    project=project,
+    baseline=baseline,
+    once=True,
+    seconds_at_most=60,
+)

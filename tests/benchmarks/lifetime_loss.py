@@ -1,48 +1,54 @@
-"""Lifetime expected credit loss against plain numpy, on the portfolio of ORACLES D9 (20 quarters, three scenarios)."""
+"""Lifetime expected credit loss against plain numpy and against creditriskengine, on one portfolio (ORACLES.md, D9)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from orchestration.polars_jobs.lifetime_ecl import lifetime_ecl
+from orchestration.polars_jobs.lifetime_ecl import geometric_ecl, lifetime_ecl
 from tests.benchmarks.measuring import Case, Run, Size
+from tests.benchmarks.portfolio import AMORTISED, PERIODS, WEIGHTS, Array, portfolio
 
-PERIODS, WEIGHTS, ODDS = 20, np.array([0.5, 0.2, 0.3]), (1.0, 0.7, 1.8)
 OBLIGORS: dict[Size, int] = {"small": 10_000, "seed": 100_000}
-Array = npt.NDArray[np.float64]
-
-
-def portfolio(size: int) -> tuple[Array, Array, Array, Array]:
-    """Hazards (scenarios, obligors), LGD, amortising exposure (obligors, periods) and effective annual rate."""
-    random = np.random.default_rng(20240101)
-    annual = np.clip(random.lognormal(np.log(0.04), 0.8, size), 3e-4, 0.35)
-    quarterly = 1 - (1 - annual) ** 0.25
-    lgd, ead = random.uniform(0.35, 0.75, size), random.lognormal(np.log(1e6), 1.0, size)
-    eir = random.uniform(0.06, 0.14, size)
-    odds = quarterly / (1 - quarterly)
-    hazards = np.stack([odds * multiple / (1 + odds * multiple) for multiple in ODDS])
-    return hazards, lgd, ead[:, None] * (1 - np.arange(PERIODS) / PERIODS), eir
+TAU_YEARS = np.arange(1, PERIODS + 1) / 4
+PEER = "tests.benchmarks.peer_creditriskengine"
 
 
 def nothing(_folder: Path, _size: Size) -> None:
     """The input is made in memory by each side."""
 
 
-def project(_folder: Path, size: Size) -> Run:
-    hazards, lgd, ead, eir = portfolio(OBLIGORS[size])
-    cube, tau = hazards[:, :, None] * np.ones(PERIODS), np.arange(1, PERIODS + 1) / 4
-    return lambda: float(lifetime_ecl(cube, lgd[:, None], ead, eir=eir, tau_years=tau, weights=WEIGHTS).weighted.sum())
+def _loss(hazards: Array, lgd: Array, ead: Array, eir: Array) -> float:
+    return float(
+        lifetime_ecl(
+            hazards, lgd[:, None], ead[:, None] * AMORTISED, eir=eir, tau_years=TAU_YEARS, weights=WEIGHTS
+        ).weighted.sum()
+    )
 
 
-def baseline(_folder: Path, size: Size) -> Run:
+def general(_folder: Path, size: Size) -> Run:
+    """A hazard of its own for every scenario, obligor and quarter, as any term structure has."""
     hazards, lgd, ead, eir = portfolio(OBLIGORS[size])
-    cube, tau = hazards[:, :, None] * np.ones(PERIODS), np.arange(1, PERIODS + 1) / 4
+    cube = hazards[:, :, None] * np.ones(PERIODS)
+    return lambda: _loss(cube, lgd, ead, eir)
+
+
+def geometric(_folder: Path, size: Size) -> Run:
+    """One hazard for every scenario and obligor, the same in all quarters."""
+    hazards, lgd, ead, eir = portfolio(OBLIGORS[size])
+    return lambda: float(
+        geometric_ecl(hazards, lgd, ead, AMORTISED, eir=eir, period_years=0.25, weights=WEIGHTS).weighted.sum()
+    )
+
+
+def plain_numpy(_folder: Path, size: Size) -> Run:
+    hazards, lgd, ead, eir = portfolio(OBLIGORS[size])
+    cube = hazards[:, :, None] * np.ones(PERIODS)
 
     def run() -> float:
-        discounted = lgd[:, None] * ead * (1 + eir[:, None]) ** -tau
+        discounted = lgd[:, None] * ead[:, None] * AMORTISED * (1 + eir[:, None]) ** -TAU_YEARS
         total = np.zeros(len(eir))
         for weight, hazard in zip(WEIGHTS, cube, strict=True):
             alive = np.cumprod(1 - hazard, axis=1) / (1 - hazard)
@@ -52,13 +58,25 @@ def baseline(_folder: Path, size: Size) -> Run:
     return run
 
 
-CASE = Case(
-    name="lifetime expected credit loss",
-    baseline_name="plain numpy, without checks of the input",
-    unit="obligors",
-    count=OBLIGORS,
-    prepare=nothing,
-    project=project,
-    baseline=baseline,
-    tolerance=1e-12,
+def _case(
+    name: str, project: Callable[[Path, Size], Run], baseline_name: str, at_most: float, peer: str | None = None
+) -> Case:
+    return Case(
+        name=f"lifetime expected credit loss, {name}",
+        baseline_name=baseline_name,
+        unit="obligors",
+        count=OBLIGORS,
+        prepare=nothing,
+        project=project,
+        baseline=plain_numpy,
+        tolerance=1e-12,
+        peer=peer,
+        at_most=at_most,
+    )
+
+
+CASES = (
+    _case("general hazards", general, "plain numpy, without checks of the input", 1.0),
+    _case("general hazards", general, "creditriskengine, obligor by obligor", 1 / 50, PEER),
+    _case("flat hazards", geometric, "creditriskengine, obligor by obligor", 1 / 300, PEER),
 )

@@ -28,6 +28,10 @@ class Case:
         project, baseline: set up one side and give the call to be timed.
         tolerance: relative difference allowed between the two figures.
         fresh: puts the folder back before every run, outside the time.
+        peer: module that is the baseline, run by the peers' own environment instead of `baseline`, once a round.
+        once: one run a round and no warm-up, for what takes minutes.
+        at_most: what the ratio of times must not exceed.
+        seconds_at_most, peak_mib_at_most: the same of the project's own time and memory, at the larger size.
     """
 
     name: str
@@ -39,6 +43,11 @@ class Case:
     baseline: Callable[[Path, Size], Run]
     tolerance: float = 1e-9
     fresh: Callable[[Path, Side], None] | None = None
+    peer: str | None = None
+    once: bool = False
+    at_most: float | None = None
+    seconds_at_most: float | None = None
+    peak_mib_at_most: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,16 +61,20 @@ class Timing:
 
 def time_side(case: Case, side: Side, size: Size, folder: Path, repeats: int) -> Timing:
     """One warm-up, then `repeats` timed runs. Imports and set-up are not timed, but their memory counts on both sides."""
-    fresh = case.fresh or (lambda _folder, _side: None)
     run = (case.project if side == "project" else case.baseline)(folder, size)
-    fresh(folder, side)
-    figure = run()
-    seconds = []
-    for _ in range(repeats):
-        fresh(folder, side)
+    fresh = case.fresh or (lambda _folder, _side: None)
+    return time_run(run, 1 if case.once else repeats, warm_up=not case.once, before=lambda: fresh(folder, side))
+
+
+def time_run(run: Run, repeats: int, *, warm_up: bool, before: Callable[[], None] = lambda: None) -> Timing:
+    """Time `repeats` runs, `before` each of them outside the time."""
+    seconds, figure = [], 0.0
+    for number in range(repeats + warm_up):
+        before()
         started = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started)
+        figure = run()
+        if number >= warm_up:
+            seconds.append(time.perf_counter() - started)
     return Timing(seconds, figure, peak_bytes())
 
 

@@ -123,4 +123,6 @@ CASE = Case(
     prepare=nothing,
     project=project,
     baseline=baseline,
+    at_most=1.5,
+    peak_mib_at_most=2048,
 )
