@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -29,6 +29,7 @@ from orchestration.polars_jobs.backstop_paths import (
     PathResult,
     Price,
     Tranche,
+    Withdrawal,
     break_even_occupancy,
     contract_seed,
     draw_shocks,
@@ -38,16 +39,22 @@ from orchestration.polars_jobs.backstop_paths import (
     value_at_risk,
     wrong_way_multiplier,
 )
-from orchestration.polars_jobs.default_curves import conditional_pd_for_periods, curve_of
-from orchestration.polars_jobs.expected_loss import collection_days, credit_at, pledged, set_off_allowed
+from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods, curve_of
+from orchestration.polars_jobs.expected_loss import (
+    collection_days,
+    credit_at,
+    pledged,
+    set_off_allowed,
+    terms_known,
+)
 from orchestration.polars_jobs.frames import (
     Frames,
+    RowsBy,
     add_months,
-    known_at,
+    known_rows,
     local_date,
     make_frame,
     month_end,
-    month_hours,
     month_start,
     months_between,
     need,
@@ -64,6 +71,7 @@ DISTRIBUTION_SCHEMA: dict[str, Any] = {
     "month": pl.Date,
     "correlation_case": pl.String,
     "path_count": pl.Int32,
+    "antithetic": pl.Boolean,
     "seed": pl.Int64,
     "horizon_months": pl.Int32,
     "asset_correlation": pl.Float64,
@@ -109,6 +117,7 @@ class Valuation:
     book: Book
     seed: int
     path_count: int
+    antithetic: bool
     correlations: Mapping[str, float]
     results: Mapping[str, PathResult]
     currency_code: str
@@ -135,8 +144,9 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
     }
     latest = {close.contract_id: close.posting_month for close in closes}
     made: list[Valuation] = []
+    inputs = Inputs(frames)
     for close in closes:
-        book = book_at(frames, close, contracts[close.contract_id], policy)
+        book = book_at(inputs, close, contracts[close.contract_id], policy)
         if book is None:
             continue
         count = policy.integer("path_count")
@@ -145,7 +155,8 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
         count = max(2 * (count // 2), 100)
         seed = contract_seed(policy.integer("path_seed"), close.contract_id, close.posting_month)
         leases = sum(len(tranche.leases) for tranche in book.tranches)
-        shocks = draw_shocks(seed, count, len(book.discount), book.tenant_count, leases)
+        antithetic = policy.flag("antithetic_paths")
+        shocks = draw_shocks(seed, count, len(book.discount), book.tenant_count, leases, antithetic=antithetic)
         correlations = {
             "independent": 0.0,
             "base": policy.number("asset_correlation"),
@@ -156,7 +167,16 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
             loading = math.sqrt(correlations[case])
             results[case] = simulate(book, shocks, Loadings(loading, loading, loading))
         made.append(
-            Valuation(close, book, seed, count, correlations, results, contracts[close.contract_id]["currency_code"])
+            Valuation(
+                close=close,
+                book=book,
+                seed=seed,
+                path_count=count,
+                antithetic=antithetic,
+                correlations=correlations,
+                results=results,
+                currency_code=contracts[close.contract_id]["currency_code"],
+            )
         )
     return made
 
@@ -165,8 +185,8 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
     """``credit.fct_backstop_distribution_month``: one row per contract, month and correlation case.
 
     expected_amount is undiscounted, everything named VaR, ES and present value is discounted from the days on which
-    claims fall due. joint_loss adds the discounted loss on the share receivable. Standard errors come from pairs of
-    mirrored paths.
+    claims fall due. joint_loss adds the discounted loss on the share receivable. Where paths are antithetic, standard
+    errors come from pairs of mirrored paths.
     """
     rows: list[dict[str, Any]] = []
     for valuation in made:
@@ -175,13 +195,14 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
         for case, result in valuation.results.items():
             joint = result.present_value + result.receivable_loss
             wrong_way = wrong_way_multiplier(result.unvoided, result.defaulted)
-            mean, error = mean_and_error(result.claims)
-            value, value_error = mean_and_error(result.present_value)
+            mean, error = mean_and_error(result.claims, antithetic=valuation.antithetic)
+            value, value_error = mean_and_error(result.present_value, antithetic=valuation.antithetic)
             row: dict[str, Any] = {
                 "contract_id": valuation.close.contract_id,
                 "month": valuation.close.posting_month,
                 "correlation_case": case,
                 "path_count": valuation.path_count,
+                "antithetic": valuation.antithetic,
                 "seed": valuation.seed,
                 "horizon_months": len(book.discount),
                 "asset_correlation": valuation.correlations[case],
@@ -216,21 +237,122 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
 # ----------------------------------------------------------------------------------------------------------------
 
 
-def in_force(terms: pl.DataFrame, close: Close) -> dict[str, Any] | None:
+class Inputs:
+    """The tables that books are made of, read once for all closes of all contracts: rows by contract, and what does not
+    change from close to close. Holds nothing that is not in the frames.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        """Read every table that a book may ask for."""
+        need(frames, "raw.backstop_terms")
+        need(frames, "raw.backstop_price")
+        need(frames, "raw.backstop_ramp")
+        need(frames, "core.dim_tranche", "tranche_id", "contract_id", "gpu_count")
+        self.default_rates = need(frames, "raw.default_rate")
+
+        def rows(name: str, key: str = "contract_id") -> RowsBy:
+            return RowsBy(optional(frames, name), key)
+
+        self.terms, self.prices, self.ramps = (rows(f"raw.backstop_{name}") for name in ("terms", "price", "ramp"))
+        self.share_terms, self.share_tiers = rows("raw.share_terms"), rows("raw.share_tier")
+        self.tranches, self.collateral = rows("core.dim_tranche"), rows("raw.collateral")
+        self.planned, self.contracts = rows("raw.tranche", "tranche_id"), rows("raw.contract")
+        self.shares, self.claims = rows("revenue_share.fct_share_month"), rows("backstop.fct_backstop_month")
+        self.caps, self.events = rows("backstop.fct_backstop_cap_month"), rows("staging.stg_credit_events")
+        leases = "staging.stg_leases" if optional(frames, "staging.stg_leases") is not None else "core.dim_lease"
+        self.leases = rows(leases, "tranche_id")
+        self.operators = {
+            row["operator_id"]: row for row in need(frames, "core.dim_operator", "operator_id").iter_rows(named=True)
+        }
+        self.balance = _account_amounts(optional(frames, "ledger.fct_trial_balance_month"))
+        self.occupancy = _tranche_hours(optional(frames, "metering.fct_capacity_day"))
+        self.price_index = rows("raw.gpu_price_index", "gpu_model")
+        self.yields = YieldCurves(optional(frames, "raw.yield_curve"))
+        self._midnights: dict[tuple[date, str], float] = {}
+        self._curves: dict[tuple[str | None, str], DefaultCurve] = {}
+
+    def midnight(self, day: date, time_zone: str) -> float:
+        """The instant at which a day begins in a zone, as a timestamp."""
+        key = day, time_zone
+        if key not in self._midnights:
+            zone = ZoneInfo(time_zone)
+            self._midnights[key] = datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
+        return self._midnights[key]
+
+    def hours(self, first: date, last: date, time_zone: str) -> float:
+        """Real hours of the days ``first`` to ``last``, both included; 0 if ``last`` lies before."""
+        if last < first:
+            return 0.0
+        return (self.midnight(last + timedelta(days=1), time_zone) - self.midnight(first, time_zone)) / 3600.0
+
+    def default_curve(self, agency: str | None, rating: str) -> DefaultCurve:
+        """The default curve of a rating."""
+        key = agency, rating
+        if key not in self._curves:
+            self._curves[key] = curve_of(self.default_rates, agency, rating)
+        return self._curves[key]
+
+
+def _account_amounts(balance: pl.DataFrame | None) -> dict[tuple[str, str, date], Decimal]:
+    if balance is None:
+        return {}
+    columns = ("contract_id", "account", "posting_month", "closing_amount")
+    return {
+        (contract, account, month): amount for contract, account, month, amount in balance.select(columns).iter_rows()
+    }
+
+
+def _tranche_hours(days: pl.DataFrame | None) -> dict[tuple[str, date], tuple[float, float]]:
+    """Leased and available GPU-hours by tranche and month."""
+    if days is None:
+        return {}
+    months = days.group_by("tranche_id", month=pl.col("service_date").dt.truncate("1mo")).agg(
+        pl.col("leased_gpu_hours").sum(), pl.col("available_gpu_hours").sum()
+    )
+    return {
+        (t, month): (float(leased or 0), float(available or 0)) for t, month, leased, available in months.iter_rows()
+    }
+
+
+class YieldCurves:
+    """Zero curves by date: at any day the last one not after it."""
+
+    def __init__(self, table: pl.DataFrame | None) -> None:
+        """Of several curves of a day, the first by name counts."""
+        self._curves: list[tuple[date, Array, Array]] = []
+        if table is None:
+            return
+        for (day,), rows in (
+            table.sort("curve_date", "tenor_years")
+            .partition_by("curve_date", as_dict=True, maintain_order=True)
+            .items()
+        ):
+            chosen = rows.filter(pl.col("curve_id") == pl.col("curve_id").min())
+            years, rates = (chosen[name].cast(pl.Float64).to_numpy() for name in ("tenor_years", "zero_rate"))
+            self._curves.append((cast("date", day), years, rates))
+
+    def rates(self, day: date, years: Array, policy: CreditPolicy) -> Array:
+        """Continuous zero rates, linear in tenor and flat outside it; without a curve the policy's effective rate, as a
+        continuous one.
+        """
+        known = [curve for curve in self._curves if curve[0] <= day]
+        if not known:
+            return np.full(len(years), math.log1p(policy.number("discount_rate")))
+        _, tenors, rates = known[-1]
+        return np.asarray(np.interp(years, tenors, rates), dtype=np.float64)
+
+
+def in_force(terms: RowsBy, close: Close) -> dict[str, Any] | None:
     """The row of a terms table that is in force at the month's end and known at the close; None where there is none."""
-    rows = terms.filter(
-        (pl.col("contract_id") == close.contract_id)
-        & (pl.col("valid_from") <= close.month_end_date)
-        & (pl.col("recorded_at") <= close.known_at)
-    ).sort("valid_from", "recorded_at")
-    return rows.row(-1, named=True) if rows.height else None
+    known = terms_known(terms, close)
+    return known[-1] if known else None
 
 
-def book_at(frames: Frames, close: Close, contract: Mapping[str, Any], policy: CreditPolicy) -> Book | None:
+def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: CreditPolicy) -> Book | None:
     """The book of one contract as known at a close, months ahead to the backstop's expiry; None without terms or
     months ahead.
     """
-    terms = in_force(need(frames, "raw.backstop_terms"), close)
+    terms = in_force(inputs.terms, close)
     if terms is None:
         return None
     expiry = terms.get("expiry_date") or contract["expiry_date"]
@@ -240,66 +362,56 @@ def book_at(frames: Frames, close: Close, contract: Mapping[str, Any], policy: C
     )
     if not months:
         return None
-    commencement = _commencement(frames, contract, terms)
-    rows = need(frames, "core.dim_tranche", "tranche_id", "contract_id", "gpu_count").filter(
-        pl.col("contract_id") == close.contract_id
-    )
-    planned = optional(frames, "raw.tranche")
-    leases = _leases_at(frames, close, rows["tranche_id"].to_list())
+    commencement = _commencement(inputs, contract, terms)
+    rows = sorted(inputs.tranches.of(close.contract_id), key=lambda row: row["tranche_id"])
+    leases = [lease for row in rows for lease in _leases_at(inputs, close, row["tranche_id"])]
     tenants = {
         tenant: number
         for number, tenant in enumerate(sorted({lease["tenant_id"] for lease in leases if not lease["own_use"]}))
     }
-    prices = _by_month(
-        need(frames, "raw.backstop_price"),
-        terms,
-        "price_per_gpu_hour",
-        [months_between(commencement, month) + 1 for month in months],
-        0.0,
-    )
-    tranches = []
-    for row in rows.sort("tranche_id").iter_rows(named=True):
-        tranche = _tranche(
-            frames,
-            row,
-            planned=planned,
-            terms=terms,
-            close=close,
-            months=months,
-            expiry=expiry,
-            prices=prices,
-            leases=leases,
-            tenants=tenants,
+    numbers = [months_between(commencement, month) + 1 for month in months]
+    prices = _by_month(inputs.prices, terms, "price_per_gpu_hour", numbers, 0.0)
+    tranches = [
+        tranche
+        for row in rows
+        if (
+            tranche := _tranche(
+                inputs,
+                row,
+                terms=terms,
+                close=close,
+                months=months,
+                expiry=expiry,
+                prices=prices,
+                leases=leases,
+                tenants=tenants,
+            )
         )
-        if tranche is not None:
-            tranches.append(tranche)
-    discount, pay_discount = _discounts(frames, close, months, terms, policy)
-    events = optional(frames, "staging.stg_credit_events")
-    operators = {
-        row["operator_id"]: row for row in need(frames, "core.dim_operator", "operator_id").iter_rows(named=True)
-    }
-    credit = credit_at(close, operators.get(contract["operator_id"], {}), events, policy)
+        is not None
+    ]
+    discount, pay_discount = _discounts(inputs, close, months, terms, policy)
+    credit = credit_at(close, inputs.operators.get(contract["operator_id"], {}), inputs.events, policy)
     ends = np.arange(1, len(months) + 1) / 12.0
-    operator_pd = conditional_pd_for_periods(
-        curve_of(need(frames, "raw.default_rate"), credit.agency, credit.rating), ends
-    )
     tenant_pd = np.full(len(months), 1.0 - (1.0 - policy.number("tenant_default_probability_per_year")) ** (1.0 / 12.0))
-    share_rate, floor_price = _share(frames, close, commencement, months)
-    owed = _standing(frames, close)
-    exposure = max(owed["trade_receivable"], ZERO) + max(owed["unbilled_share_receivable"], ZERO)
-    cover = min(Decimal(1), pledged(optional(frames, "raw.collateral"), close) / exposure) if exposure > 0 else ZERO
-    days = collection_days(optional(frames, "raw.share_terms"), close)
+    share_rate, floor_price = _share(inputs, close, commencement, months)
+    owed = [
+        inputs.balance.get((close.contract_id, account, close.posting_month), ZERO)
+        for account in ("trade_receivable", "unbilled_share_receivable")
+    ]
+    exposure = sum((max(amount, ZERO) for amount in owed), ZERO)
+    cover = min(Decimal(1), pledged(inputs.collateral, close) / exposure) if exposure > 0 else ZERO
+    days = collection_days(inputs.share_terms, close)
     return Book(
         tranches=tranches,
-        caps=_caps(frames, close, terms=terms, months=months, commencement=commencement, expiry=expiry),
+        caps=_caps(inputs, close, terms=terms, months=months, commencement=commencement, expiry=expiry),
         occupancy=Occupancy(
-            _start_occupancy(frames, close, rows["tranche_id"].to_list(), policy),
+            _start_occupancy(inputs, close, [row["tranche_id"] for row in rows], policy),
             policy.number("occupancy_mean_fraction"),
             policy.number("occupancy_persistence"),
             policy.number("occupancy_shock"),
         ),
-        price=_price(frames, close, tranches=rows, leases=leases, buyback=prices, policy=policy),
-        operator_pd=operator_pd,
+        price=_price(inputs, close, tranches=rows, leases=leases, buyback=prices, policy=policy),
+        operator_pd=conditional_pd_for_periods(inputs.default_curve(credit.agency, credit.rating), ends),
         tenant_pd=tenant_pd,
         tenant_count=len(tenants),
         renewal_probability=policy.number("renewal_probability"),
@@ -311,68 +423,64 @@ def book_at(frames: Frames, close: Close, contract: Mapping[str, Any], policy: C
         outstanding_months=math.ceil(days / 30) + 1,
         exposure_now=float(exposure),
         lgd=policy.number("loss_given_default") * float(1 - cover),
-        set_off=set_off_allowed(need(frames, "raw.backstop_terms"), close),
+        set_off=set_off_allowed(inputs.terms, close),
         resale_fraction=policy.number("resale_recovery_fraction") if terms.get("resale_allowed") else 0.0,
         operator_in_default=credit.insolvent,
+        withdrawal=_withdrawal(terms, policy),
     )
 
 
-def _commencement(frames: Frames, contract: Mapping[str, Any], terms: Mapping[str, Any]) -> date:
+def _withdrawal(terms: Mapping[str, Any], policy: CreditPolicy) -> Withdrawal | None:
+    """The operator's right to withdraw, as the policy says that it is used; None where the terms give none."""
+    if not terms.get("withdrawal_allowed"):
+        return None
+    return Withdrawal(
+        math.ceil(int(terms.get("withdrawal_notice_days") or 0) / 30),
+        policy.number("withdrawal_price_premium_fraction"),
+        policy.number("withdrawal_fraction"),
+        bool(terms.get("withdrawal_recall")),
+    )
+
+
+def _commencement(inputs: Inputs, contract: Mapping[str, Any], terms: Mapping[str, Any]) -> date:
     """The day from which contract months count (READINGS.md, 2)."""
-    if contract.get("service_commencement_date"):
-        return date.fromisoformat(str(contract["service_commencement_date"])[:10])
-    raw = optional(frames, "raw.contract")
-    if raw is not None:
-        found = raw.filter(pl.col("contract_id") == contract["contract_id"])["service_commencement_date"].drop_nulls()
-        if len(found):
-            return date.fromisoformat(str(found[0])[:10])
-    return date.fromisoformat(str(terms["valid_from"])[:10])
+    known = [contract, *inputs.contracts.of(contract["contract_id"])]
+    found = [row["service_commencement_date"] for row in known if row.get("service_commencement_date")]
+    return date.fromisoformat(str(found[0] if found else terms["valid_from"])[:10])
 
 
-def _by_month(
-    table: pl.DataFrame, terms: Mapping[str, Any], column: str, numbers: Sequence[int], outside: float
-) -> Array:
+def _by_month(table: RowsBy, terms: Mapping[str, Any], column: str, numbers: Sequence[int], outside: float) -> Array:
     """The value of a stepped table (from_month, to_month, both included) of the amendment in force, for each month
     number; ``outside`` where no row covers it.
     """
-    rows = table.filter(
-        (pl.col("contract_id") == terms["contract_id"]) & (pl.col("amendment_id") == terms["amendment_id"])
-    )
-    steps = [
-        (low or 1, high, float(value))
-        for low, high, value in rows.select("from_month", "to_month", column).iter_rows()
-        if value is not None
-    ]
-    out = np.full(len(numbers), outside)
-    for place, number in enumerate(numbers):
-        for low, high, value in steps:
-            if low <= number and (high is None or number <= high):
-                out[place] = value
+    out, months = np.full(len(numbers), outside), np.array(numbers)
+    for row in table.of(terms["contract_id"]):
+        if row["amendment_id"] == terms["amendment_id"] and row[column] is not None:
+            covered = (row["from_month"] or 1) <= months
+            if row["to_month"] is not None:
+                covered &= months <= row["to_month"]
+            out[covered] = float(row[column])
     return out
 
 
-def _leases_at(frames: Frames, close: Close, tranche_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Lease segments as known at the close: tenant, tranche, GPUs, from, to (None: open), price, whether the vendor
-    itself uses it.
+def _leases_at(inputs: Inputs, close: Close, tranche_id: str) -> list[dict[str, Any]]:
+    """Lease segments of a tranche as known at the close: tenant, tranche, GPUs, from, to (None: open), price, whether the
+    vendor itself uses it.
 
     A version holds from its own start until the next version's start or its own end; one that starts where another
     started replaces it (READINGS.md, 7).
     """
-    table = optional(frames, "staging.stg_leases")
-    if table is None:
-        table = optional(frames, "core.dim_lease")
-    if table is None:
-        return []
-    own = table.filter(pl.col("tranche_id").is_in(list(tranche_ids)))
-    if "recorded_at" in own.columns:
-        own = known_at(
-            own, [name for name in ("park_id", "lease_id", "version") if name in own.columns], close.known_at
-        )
+    rows: Sequence[Mapping[str, Any]] = inputs.leases.of(tranche_id)
+    if "recorded_at" in inputs.leases.columns:
+        key = [name for name in ("park_id", "lease_id", "version") if name in inputs.leases.columns]
+        rows = known_rows(rows, key, close.known_at)
+    by_lease: dict[str, list[Mapping[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (row["lease_id"], row["starts_at"], row["version"])):
+        by_lease.setdefault(row["lease_id"], []).append(row)
     segments: list[dict[str, Any]] = []
-    for versions in own.sort("lease_id", "starts_at", "version").partition_by("lease_id", maintain_order=True):
-        rows = versions.rows(named=True)
-        for number, row in enumerate(rows):
-            following = rows[number + 1]["starts_at"] if number + 1 < len(rows) else None
+    for versions in by_lease.values():
+        for number, row in enumerate(versions):
+            following = versions[number + 1]["starts_at"] if number + 1 < len(versions) else None
             ends = min((instant for instant in (row["ends_at"], following) if instant is not None), default=None)
             if ("status" in row and row["status"] not in LETTABLE) or (ends is not None and ends <= row["starts_at"]):
                 continue
@@ -392,24 +500,17 @@ def _leases_at(frames: Frames, close: Close, tranche_ids: Sequence[str]) -> list
     return segments
 
 
-def _hours_of(segment: Mapping[str, Any], months: Sequence[date], zone: ZoneInfo) -> Array:
-    """GPU-hours of a segment in each month, to the second, in the park's zone."""
-    out = np.zeros(len(months))
-    for number, month in enumerate(months):
-        following = add_months(month, 1)
-        start = datetime(month.year, month.month, 1, tzinfo=zone)
-        end = datetime(following.year, following.month, 1, tzinfo=zone)
-        low = max(start.timestamp(), segment["starts_at"].timestamp())
-        high = end.timestamp() if segment["ends_at"] is None else min(end.timestamp(), segment["ends_at"].timestamp())
-        out[number] = max(high - low, 0.0) / 3600.0 * segment["gpu_count"]
-    return out
+def _hours_of(segment: Mapping[str, Any], edges: Array) -> Array:
+    """GPU-hours of a segment in each month, to the second. ``edges`` (T + 1,): the instants at which months begin."""
+    low = np.maximum(edges[:-1], segment["starts_at"].timestamp())
+    high = edges[1:] if segment["ends_at"] is None else np.minimum(edges[1:], segment["ends_at"].timestamp())
+    return np.asarray(np.maximum(high - low, 0.0) / 3600.0 * segment["gpu_count"], dtype=np.float64)
 
 
 def _tranche(
-    frames: Frames,
+    inputs: Inputs,
     row: Mapping[str, Any],
     *,
-    planned: pl.DataFrame | None,
     terms: Mapping[str, Any],
     close: Close,
     months: Sequence[date],
@@ -419,26 +520,20 @@ def _tranche(
     tenants: Mapping[str, int],
 ) -> Tranche | None:
     plan = row.get("planned_date")
-    if plan is None and planned is not None:
-        found = planned.filter(pl.col("tranche_id") == row["tranche_id"])["planned_date"].drop_nulls()
-        plan = found[0] if len(found) else None
+    if plan is None:
+        plan = next((p["planned_date"] for p in inputs.planned.of(row["tranche_id"]) if p["planned_date"]), None)
     energised = row["energised_date"] or plan
     if energised is None:
         return None
     longstop = terms.get("longstop_days")
     covered = not (longstop is not None and plan is not None and (energised - plan).days > longstop)
-    zone = ZoneInfo(close.time_zone)
     hours = np.array(
-        [month_hours(max(month, energised), min(month_end(month), expiry), close.time_zone) for month in months]
+        [inputs.hours(max(month, energised), min(month_end(month), expiry), close.time_zone) for month in months]
     )
-    installed = hours * row["gpu_count"]
-    ramp = _by_month(
-        need(frames, "raw.backstop_ramp"),
-        terms,
-        "fraction",
-        [months_between(energised, month) + 1 for month in months],
-        1.0,
-    )
+    edges = np.array([inputs.midnight(month, close.time_zone) for month in (*months, add_months(months[-1], 1))])
+    installed = hours * _gpus_left(inputs, row, terms, close, months)
+    tranche_months = [months_between(energised, month) + 1 for month in months]
+    ramp = _by_month(inputs.ramps, terms, "fraction", tranche_months, 1.0)
     committed = installed * float(terms["committed_fraction"] or 0) * ramp * (1.0 if covered else 0.0)
     by_fraction = committed * float(terms.get("deductible_fraction") or 0)
     deductible = np.maximum(by_fraction, np.where(committed > 0, float(terms.get("deductible_gpu_hours") or 0), 0.0))
@@ -447,7 +542,7 @@ def _tranche(
     for segment in leases:
         if segment["tranche_id"] != row["tranche_id"]:
             continue
-        own_hours = _hours_of(segment, months, zone)
+        own_hours = _hours_of(segment, edges)
         if segment["own_use"]:
             vendor_use += own_hours
             continue
@@ -457,9 +552,8 @@ def _tranche(
             continue
         renewal = np.zeros(len(months))
         if segment["rolls_off"] and ended is not None:
-            renewal = np.where(
-                [month >= month_start(ended) for month in months], hours * segment["gpu_count"] - own_hours, 0.0
-            )
+            after = np.array([month >= month_start(ended) for month in months])
+            renewal = np.where(after, hours * segment["gpu_count"] - own_hours, 0.0)
         parts = grouped.setdefault((segment["tenant_id"], ended), np.zeros((3, len(months))))
         parts += np.stack([own_hours, np.maximum(renewal, 0.0), own_hours * segment["price"]])
     # Own use that the terms do not count still cannot be bought back: no hour is used twice (READINGS.md, 31).
@@ -480,8 +574,30 @@ def _tranche(
     )
 
 
+def _gpus_left(
+    inputs: Inputs, tranche: Mapping[str, Any], terms: Mapping[str, Any], close: Close, months: Sequence[date]
+) -> Array:
+    """GPUs of a tranche that the operator has not withdrawn, by month (T,), as known at the close: a withdrawal acts on
+    the months that begin after its notice has run out, a recall on those that begin after it.
+    """
+    left = np.full(len(months), tranche["gpu_count"])
+    events = [
+        event
+        for event in known_rows(inputs.events.of(close.contract_id), ["park_id", "event_id"], close.known_at)
+        if event["kind"] in {"withdrawal", "recall"} and event.get("tranche_id") in {None, tranche["tranche_id"]}
+    ]
+    for event in sorted(events, key=lambda event: (event["effective_at"], event["event_id"])):
+        notice = int(terms.get("withdrawal_notice_days") or 0) if event["kind"] == "withdrawal" else 0
+        acts = local_date(event["effective_at"] + timedelta(days=notice), close.time_zone)
+        later = np.array([month >= acts for month in months])
+        change = event["gpu_count"] if event.get("gpu_count") is not None else tranche["gpu_count"]
+        sign = -1 if event["kind"] == "withdrawal" else 1
+        left = np.where(later, np.clip(left + sign * change, 0, tranche["gpu_count"]), left)
+    return left.astype(np.float64)
+
+
 def _caps(
-    frames: Frames, close: Close, *, terms: Mapping[str, Any], months: Sequence[date], commencement: date, expiry: date
+    inputs: Inputs, close: Close, *, terms: Mapping[str, Any], months: Sequence[date], commencement: date, expiry: date
 ) -> Caps:
     """Caps at the close: the period cap by calendar month, quarter or contract year; what is left of the lifetime cap
     from ``backstop.fct_backstop_cap_month``, or the whole of it before any claim.
@@ -495,28 +611,18 @@ def _caps(
 
     cap = terms.get("period_cap_amount")
     used = 0.0
-    claims = optional(frames, "backstop.fct_backstop_month")
-    if cap is not None and claims is not None and period != "month":
-        past = claims.filter(
-            (pl.col("contract_id") == close.contract_id) & (pl.col("service_month") <= close.posting_month)
+    if cap is not None and period != "month":
+        past = (
+            row["claim_amount"]
+            for row in inputs.claims.of(close.contract_id)
+            if row["service_month"] <= close.posting_month and group(row["service_month"]) == group(months[0])
         )
-        used = float(
-            sum(
-                (
-                    a
-                    for m, a in past.select("service_month", "claim_amount").iter_rows()
-                    if group(m) == group(months[0])
-                ),
-                ZERO,
-            )
-        )
+        used = float(sum(past, ZERO))
     left = terms.get("lifetime_cap_amount")
-    caps = optional(frames, "backstop.fct_backstop_cap_month")
-    if left is not None and caps is not None:
-        found = caps.filter(
-            (pl.col("contract_id") == close.contract_id) & (pl.col("service_month") == close.posting_month)
-        )["lifetime_cap_left_amount"].drop_nulls()
-        left = found[0] if len(found) else left
+    if left is not None:
+        known = (r for r in inputs.caps.of(close.contract_id) if r["service_month"] == close.posting_month)
+        found = [row["lifetime_cap_left_amount"] for row in known]
+        left = next((amount for amount in found if amount is not None), left)
     reduces = list(terms.get("lifetime_cap_reduces_with") or [])
     time_reduction = None
     if left is not None and "time" in reduces:
@@ -532,114 +638,65 @@ def _caps(
     )
 
 
-def zero_rates(frames: Frames, close: Close, years: Array, policy: CreditPolicy) -> Array:
-    """Continuous zero rates of the last curve not after the month's end, linear in tenor and flat outside it; without
-    a curve the policy's effective rate, as a continuous one.
-    """
-    curve = optional(frames, "raw.yield_curve")
-    if curve is not None:
-        known = curve.filter(pl.col("curve_date") <= close.month_end_date)
-        if not known.is_empty():
-            last = known.filter(pl.col("curve_date") == pl.col("curve_date").max())
-            last = last.filter(pl.col("curve_id") == pl.col("curve_id").min()).sort("tenor_years")
-            return np.asarray(
-                np.interp(
-                    years,
-                    last["tenor_years"].cast(pl.Float64).to_numpy(),
-                    last["zero_rate"].cast(pl.Float64).to_numpy(),
-                ),
-                dtype=np.float64,
-            )
-    return np.full(len(years), math.log1p(policy.number("discount_rate")))
-
-
 def _discounts(
-    frames: Frames, close: Close, months: Sequence[date], terms: Mapping[str, Any], policy: CreditPolicy
+    inputs: Inputs, close: Close, months: Sequence[date], terms: Mapping[str, Any], policy: CreditPolicy
 ) -> tuple[Array, Array]:
     """Discount factors (T,) from month ends, and from the days on which each month's claim is due: month end + notice
     + payment days. ACT/365F.
     """
-    wait = timedelta(days=int(terms.get("claim_notice_days") or 0) + int(terms.get("claim_payment_days") or 0))
-    out = []
-    for extra in (timedelta(0), wait):
-        years = np.array([(month_end(month) + extra - close.month_end_date).days / 365.0 for month in months])
-        out.append(np.exp(-zero_rates(frames, close, years, policy) * years))
-    return out[0], out[1]
+    wait = int(terms.get("claim_notice_days") or 0) + int(terms.get("claim_payment_days") or 0)
+    days = np.array([(month_end(month) - close.month_end_date).days for month in months])
+    both = ((days + extra) / 365.0 for extra in (0, wait))
+    discount, pay_discount = (
+        np.exp(-inputs.yields.rates(close.month_end_date, years, policy) * years) for years in both
+    )
+    return discount, pay_discount
 
 
-def _share(frames: Frames, close: Close, commencement: date, months: Sequence[date]) -> tuple[Array, float]:
+def _share(inputs: Inputs, close: Close, commencement: date, months: Sequence[date]) -> tuple[Array, float]:
     """Share of revenue by month ahead and the floor price per hour above which it counts.
 
     Where the terms in force have one block whose tiers go by contract month alone, their rates; else the last
     effective rate that the programme has seen, on all revenue.
     """
-    seen = optional(frames, "revenue_share.fct_share_month")
-    rate = 0.0
-    if seen is not None:
-        own = seen.filter(
-            (pl.col("contract_id") == close.contract_id) & (pl.col("service_month") <= close.posting_month)
-        ).sort("service_month")
-        rates = own["effective_rate"].drop_nulls()
-        rate = float(rates[-1]) if len(rates) else 0.0
-    flat = np.full(len(months), rate), 0.0
-    terms, tiers = optional(frames, "raw.share_terms"), optional(frames, "raw.share_tier")
-    if terms is None or tiers is None:
+    seen = [
+        (row["service_month"], row["effective_rate"])
+        for row in inputs.shares.of(close.contract_id)
+        if row["service_month"] <= close.posting_month and row["effective_rate"] is not None
+    ]
+    flat = np.full(len(months), float(max(seen)[1]) if seen else 0.0), 0.0
+    last = in_force(inputs.share_terms, close)
+    if last is None:
         return flat
-    last = in_force(terms, close)
+    version = [r for r in inputs.share_terms.of(close.contract_id) if r["amendment_id"] == last["amendment_id"]]
+    axes = {r["axis"] for r in inputs.share_tiers.of(close.contract_id) if r["amendment_id"] == last["amendment_id"]}
     if (
-        last is None
-        or terms.filter(
-            (pl.col("contract_id") == close.contract_id) & (pl.col("amendment_id") == last["amendment_id"])
-        )["share_id"].n_unique()
-        != 1
-    ):
-        return flat
-    rows = tiers.filter((pl.col("contract_id") == close.contract_id) & (pl.col("amendment_id") == last["amendment_id"]))
-    if (
-        rows.is_empty()
-        or set(rows["axis"].to_list()) != {"contract_month"}
+        len({row["share_id"] for row in version}) != 1
+        or axes != {"contract_month"}
         or last["share_basis"] not in {"pct_of_base", "pct_above_floor"}
     ):
         return flat
     floor = float(last["floor_price_per_gpu_hour"] or 0) if last["share_basis"] == "pct_above_floor" else 0.0
-    return _by_month(rows, last, "rate", [months_between(commencement, month) + 1 for month in months], 0.0), floor
+    numbers = [months_between(commencement, month) + 1 for month in months]
+    return _by_month(inputs.share_tiers, last, "rate", numbers, 0.0), floor
 
 
-def _standing(frames: Frames, close: Close) -> dict[str, Decimal]:
-    accounts = dict.fromkeys(("trade_receivable", "unbilled_share_receivable"), ZERO)
-    balance = optional(frames, "ledger.fct_trial_balance_month")
-    if balance is not None:
-        own = balance.filter(
-            (pl.col("contract_id") == close.contract_id) & (pl.col("posting_month") == close.posting_month)
-        )
-        for account, amount in own.select("account", "closing_amount").iter_rows():
-            if account in accounts:
-                accounts[account] += amount
-    return accounts
-
-
-def _start_occupancy(frames: Frames, close: Close, tranche_ids: Sequence[str], policy: CreditPolicy) -> float:
+def _start_occupancy(inputs: Inputs, close: Close, tranche_ids: Sequence[str], policy: CreditPolicy) -> float:
     """Leased ÷ available hours of the contract's tranches in the month just ended; the policy's mean where nothing
     was available.
     """
-    days = optional(frames, "metering.fct_capacity_day")
-    if days is None:
-        return policy.number("occupancy_mean_fraction")
-    own = days.filter(
-        pl.col("tranche_id").is_in(list(tranche_ids))
-        & pl.col("service_date").is_between(close.posting_month, close.month_end_date)
-    )
-    available, leased = (float(own[name].sum() or 0) for name in ("available_gpu_hours", "leased_gpu_hours"))
+    hours = [inputs.occupancy.get((tranche_id, close.posting_month), (0.0, 0.0)) for tranche_id in tranche_ids]
+    leased, available = (math.fsum(pair[k] for pair in hours) for k in (0, 1))
     if available <= 0:
         return policy.number("occupancy_mean_fraction")
     return min(max(leased / available, EDGE_FRACTION), 1.0 - EDGE_FRACTION)
 
 
 def _price(
-    frames: Frames,
+    inputs: Inputs,
     close: Close,
     *,
-    tranches: pl.DataFrame,
+    tranches: Sequence[Mapping[str, Any]],
     leases: Sequence[Mapping[str, Any]],
     buyback: Array,
     policy: CreditPolicy,
@@ -648,31 +705,30 @@ def _price(
     (estimates of backstop floors are none), else the mean price of running leases, else the buy-back price.
     """
     start = mean = 0.0
-    index = optional(frames, "raw.gpu_price_index")
-    models = (
-        tranches.group_by("gpu_model")
-        .agg(pl.col("gpu_count").sum())
-        .sort(["gpu_count", "gpu_model"], descending=[True, False])
-    )
-    if index is not None and models.height:
-        seen = index.filter(
-            (pl.col("gpu_model") == models["gpu_model"][0])
-            & (pl.col("observed_date") <= close.month_end_date)
-            & ~pl.col("tenor").str.starts_with("backstop")
-        ).drop_nulls("price_per_gpu_hour")
-        if not seen.is_empty():
-            numbers = seen["price_per_gpu_hour"].cast(pl.Float64)
-            mean = float(np.exp(np.log(numbers.to_numpy()).mean()))
-            last = seen.filter(pl.col("observed_date") == pl.col("observed_date").max())["price_per_gpu_hour"].cast(
-                pl.Float64
-            )
-            start = float(np.median(last.to_numpy()))
+    counts: dict[str, int] = {}
+    for row in tranches:
+        counts[row["gpu_model"]] = counts.get(row["gpu_model"], 0) + row["gpu_count"]
+    if counts:
+        main = max(counts, key=lambda model: (counts[model], model))
+        seen = [
+            (row["observed_date"], float(row["price_per_gpu_hour"]))
+            for row in inputs.price_index.of(main)
+            if row["observed_date"] <= close.month_end_date
+            and not row["tenor"].startswith("backstop")
+            and row["price_per_gpu_hour"] is not None
+        ]
+        if seen:
+            last = max(day for day, _ in seen)
+            mean = float(np.exp(np.log([price for _, price in seen]).mean()))
+            start = float(np.median([price for day, price in seen if day == last]))
     if start <= 0:
-        end = datetime.combine(close.month_end_date + timedelta(days=1), datetime.min.time(), ZoneInfo(close.time_zone))
+        end = inputs.midnight(close.month_end_date + timedelta(days=1), close.time_zone)
         running = [
             s
             for s in leases
-            if not s["own_use"] and s["starts_at"] < end and (s["ends_at"] is None or s["ends_at"] >= end)
+            if not s["own_use"]
+            and s["starts_at"].timestamp() < end
+            and (s["ends_at"] is None or s["ends_at"].timestamp() >= end)
         ]
         gpus = sum(segment["gpu_count"] for segment in running)
         paid = [price for price in buyback.tolist() if price > 0]

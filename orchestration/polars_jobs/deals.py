@@ -30,10 +30,10 @@ from orchestration.polars_jobs.backstop_paths import (
     expected_shortfall,
     month_paths,
 )
-from orchestration.polars_jobs.backstop_worth import book_at
+from orchestration.polars_jobs.backstop_worth import Inputs, book_at
 from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.expected_loss import pledged
-from orchestration.polars_jobs.frames import Frames, add_months, make_frame, months_between, need, optional
+from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, months_between, need, optional
 from orchestration.polars_jobs.lock_in import exit_fee, terms_of
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate, round_money
 from orchestration.polars_jobs.operator_economics import ParkMonth, debt_service_ahead, run_rate
@@ -99,9 +99,10 @@ def deal_comparison(
             raise wrong("deal", deal, f"is none of {', '.join([*sorted(about), NO_DEAL])}")
     latest = {close.contract_id: close for close in read_closes(need(frames, "intermediate.int_closes"))}
     rows: list[dict[str, Any]] = []
+    inputs = Inputs(frames)
     for case_id, close in sorted(latest.items()):
         contract = {**about[case_id], **contracts[case_id]}
-        own = book_at(frames, close, contract, policy)
+        own = book_at(inputs, close, contract, policy)
         if own is None:
             continue
         count = min(DEAL_PATHS, 2 * (policy.integer("path_count") // 2))
@@ -138,7 +139,7 @@ def _book_of(
         return _undiscounted(
             replace(own, tranches=bare, share_rate=nothing, floor_price=0.0, caps=Caps(own.caps.period_of_month))
         )
-    book = book_at(transplanted(frames, deal, contract), close, contract, policy)
+    book = book_at(Inputs(transplanted(frames, deal, contract)), close, contract, policy)
     if book is None:
         raise wrong("deal", deal, "has no months ahead")
     return _undiscounted(book)
@@ -207,7 +208,7 @@ def _lock_in(
     claims = money_from_estimate(float(paths.claims.sum(axis=1).mean()))
     fee, reason = exit_fee(lock_in, "operator", month_of_price)
     pledge = round_money(
-        pledged(optional(frames, "raw.collateral"), replace(close, contract_id=deal, month_end_date=day))
+        pledged(RowsBy(optional(frames, "raw.collateral")), replace(close, contract_id=deal, month_end_date=day))
     )
     outstanding = months[-1].outstanding if months else None
     found = {

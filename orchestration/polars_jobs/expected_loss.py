@@ -10,8 +10,9 @@ allowance.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import polars as pl
 
 from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods, curve_of
 from orchestration.polars_jobs.errors import wrong
-from orchestration.polars_jobs.frames import Frames, known_at, local_date, make_frame, need, optional
+from orchestration.polars_jobs.frames import Frames, RowsBy, known_rows, local_date, make_frame, need, optional
 from orchestration.polars_jobs.lifetime_ecl import (
     Array,
     check_probability,
@@ -106,28 +107,25 @@ class Credit:
     insolvent: bool
 
 
-def credit_at(close: Close, operator: Mapping[str, Any], events: pl.DataFrame | None, policy: CreditPolicy) -> Credit:
+def credit_at(close: Close, operator: Mapping[str, Any], events: RowsBy, policy: CreditPolicy) -> Credit:
     """Rating and solvency as known at the close: the operator's rating, replaced by rating_change events in order of
     their own dates; no look-ahead (CREDIT.md, 4.16).
 
-    A rating_change's payload is {"rating": …, "rating_agency": … (optional)}. An operator without rating takes the
-    policy ``unrated_rating``.
+    ``events``: every version of ``staging.stg_credit_events``. A rating_change's payload is {"rating": …,
+    "rating_agency": … (optional)}. An operator without rating takes the policy ``unrated_rating``.
     """
     rating, agency, insolvent = operator.get("rating"), operator.get("rating_agency"), False
-    if events is not None:
-        known = known_at(
-            events.filter(pl.col("contract_id") == close.contract_id), ["park_id", "event_id"], close.known_at
-        )
-        for row in known.sort("effective_at", "event_id").iter_rows(named=True):
-            if local_date(row["effective_at"], close.time_zone) > close.month_end_date:
-                continue
-            if row["kind"] == "insolvency":
-                insolvent = True
-            elif row["kind"] == "rating_change":
-                payload = json.loads(row["payload"] or "{}")
-                if "rating" not in payload:
-                    raise wrong("rating_change", row["event_id"], "names no rating", close.contract_id)
-                rating, agency = payload["rating"], payload.get("rating_agency", agency)
+    known = known_rows(events.of(close.contract_id), ["park_id", "event_id"], close.known_at)
+    for row in sorted(known, key=lambda row: (row["effective_at"], row["event_id"])):
+        if local_date(row["effective_at"], close.time_zone) > close.month_end_date:
+            continue
+        if row["kind"] == "insolvency":
+            insolvent = True
+        elif row["kind"] == "rating_change":
+            payload = json.loads(row["payload"] or "{}")
+            if "rating" not in payload:
+                raise wrong("rating_change", row["event_id"], "names no rating", close.contract_id)
+            rating, agency = payload["rating"], payload.get("rating_agency", agency)
     if rating is None or rating.strip().upper() in {"", "NR", "WR"}:
         rating = policy.text("unrated_rating")
     elif rating.strip().upper() in {"D", "SD", "RD"}:
@@ -149,21 +147,20 @@ class Exposures(NamedTuple):
 
 
 def exposures_at(
-    close: Close, items: pl.DataFrame, unbilled: Decimal, collection_days: int, past_due_days: int
+    close: Close, items: Iterable[Mapping[str, Any]], unbilled: Decimal, collection_days: int, past_due_days: int
 ) -> Exposures:
-    """Open items (credits cut nobody's loss and are left out) and the unbilled accrual.
+    """``items``: rows of ``credit.fct_receivable_item``. Open items (credits cut nobody's loss and are left out) and the unbilled accrual.
 
     A billed item is settled by its due date, an overdue one within ``past_due_days``; the unbilled accrual
     ``collection_days`` after the month's end (statement days + payment terms).
     """
     amounts: list[Decimal] = []
     days: list[int] = []
-    for open_amount, due_date in (
-        items.filter(pl.col("open_amount") > ZERO).select("open_amount", "due_date").iter_rows()
-    ):
-        left = (due_date - close.month_end_date).days
-        amounts.append(open_amount)
-        days.append(left if left > 0 else past_due_days)
+    for item in items:
+        if item["open_amount"] > 0:
+            left = (item["due_date"] - close.month_end_date).days
+            amounts.append(item["open_amount"])
+            days.append(left if left > 0 else past_due_days)
     if unbilled > 0:
         amounts.append(unbilled)
         days.append(max(collection_days, 1))
@@ -316,59 +313,53 @@ def covered_standards(policy: CreditPolicy) -> tuple[str, ...]:
             return ("cecl", "ifrs9")
 
 
-def collection_days(terms: pl.DataFrame | None, close: Close) -> int:
+def terms_known(terms: RowsBy, close: Close) -> list[dict[str, Any]]:
+    """The rows of a terms table that have come into force by the month's end and are known at the close, in order."""
+    known = [
+        row
+        for row in terms.of(close.contract_id)
+        if row["valid_from"] <= close.month_end_date and row["recorded_at"] <= close.known_at
+    ]
+    return sorted(known, key=lambda row: (row["valid_from"], row["recorded_at"]))
+
+
+def collection_days(terms: RowsBy, close: Close) -> int:
     """Statement days + payment terms of the share terms in force at the close (the longest, where a contract has
     several); 0 where there are none.
     """
-    if terms is None:
-        return 0
-    known = terms.filter(
-        (pl.col("contract_id") == close.contract_id)
-        & (pl.col("valid_from") <= close.month_end_date)
-        & (pl.col("recorded_at") <= close.known_at)
-    )
-    if known.is_empty():
-        return 0
-    latest = known.filter(pl.col("valid_from") == pl.col("valid_from").max())
-    return int(
-        latest.select(
-            (pl.col("statement_due_days").fill_null(0) + pl.col("payment_terms_days").fill_null(0)).max()
-        ).item()
+    known = terms_known(terms, close)
+    return max(
+        (
+            (row["statement_due_days"] or 0) + (row["payment_terms_days"] or 0)
+            for row in known
+            if row["valid_from"] == known[-1]["valid_from"]
+        ),
+        default=0,
     )
 
 
-def set_off_allowed(terms: pl.DataFrame | None, close: Close) -> bool:
+def set_off_allowed(terms: RowsBy, close: Close) -> bool:
     """Whether claims may be set off against the share at the close: a scope other than none, and enforceable
     (CREDIT.md, 3.7).
     """
-    if terms is None:
-        return False
-    known = terms.filter(
-        (pl.col("contract_id") == close.contract_id)
-        & (pl.col("valid_from") <= close.month_end_date)
-        & (pl.col("recorded_at") <= close.known_at)
-    ).sort("valid_from", "recorded_at")
-    if known.is_empty():
-        return False
-    last = known.tail(1).row(0, named=True)
-    return (last["set_off_scope"] or "none") != "none" and bool(last["set_off_enforceable"])
+    known = terms_known(terms, close)
+    return bool(known) and (known[-1]["set_off_scope"] or "none") != "none" and bool(known[-1]["set_off_enforceable"])
 
 
-def pledged(collateral: pl.DataFrame | None, close: Close) -> Decimal:
+def pledged(collateral: RowsBy, close: Close) -> Decimal:
     """Collateral after haircut of a contract at the close: Σ pledged × (1 − haircut)."""
-    if collateral is None:
-        return ZERO
-    rows = collateral.filter(pl.col("contract_id") == close.contract_id)
+    rows = collateral.of(close.contract_id)
     for column, limit in (("valid_from", close.month_end_date), ("recorded_at", close.known_at)):
-        if column in rows.columns:
-            rows = rows.filter(pl.col(column) <= limit)
-    if "valid_from" in rows.columns and not rows.is_empty():
-        rows = rows.filter(pl.col("valid_from") == pl.col("valid_from").max())
+        if column in collateral.columns:
+            rows = [row for row in rows if row[column] is not None and row[column] <= limit]
+    if "valid_from" in collateral.columns and rows:
+        last = max(row["valid_from"] for row in rows)
+        rows = [row for row in rows if row["valid_from"] == last]
     return sum(
         (
-            Decimal(amount) * (1 - Decimal(haircut or 0))
-            for amount, haircut in rows.select("pledged_amount", "haircut").iter_rows()
-            if amount is not None
+            Decimal(row["pledged_amount"]) * (1 - Decimal(row["haircut"] or 0))
+            for row in rows
+            if row["pledged_amount"] is not None
         ),
         ZERO,
     )
@@ -393,12 +384,25 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
         row["contract_id"]: row
         for row in need(frames, "core.dim_contract", "contract_id", "operator_id").iter_rows(named=True)
     }
-    events = optional(frames, "staging.stg_credit_events")
-    share_terms, backstop_terms = optional(frames, "raw.share_terms"), optional(frames, "raw.backstop_terms")
-    collateral = optional(frames, "raw.collateral")
+    events = RowsBy(optional(frames, "staging.stg_credit_events"))
+    no_events = RowsBy(None)
+    share_terms, backstop_terms, collateral = (
+        RowsBy(optional(frames, name)) for name in ("raw.share_terms", "raw.backstop_terms", "raw.collateral")
+    )
     scenarios = macro_scenarios(optional(frames, "raw.scenario"))
-    by_key = items.partition_by(["contract_id", "as_of_month"], as_dict=True)
-    no_items = items.clear()
+    by_contract = RowsBy(items.select("contract_id", "as_of_month", "open_amount", "due_date", "days_past_due"))
+    by_key: dict[tuple[str, date], list[dict[str, Any]]] = {}
+    for contract_id in contracts:
+        for row in by_contract.of(contract_id):
+            by_key.setdefault((contract_id, row["as_of_month"]), []).append(row)
+    curves: dict[tuple[str | None, str], DefaultCurve] = {}
+
+    def curve(credit: Credit, obligor: str) -> DefaultCurve:
+        key = credit.agency, credit.rating
+        if key not in curves:
+            curves[key] = curve_of(table, *key, obligor=obligor)
+        return curves[key]
+
     standing = {
         (contract_id, account, month): amount
         for contract_id, account, month, amount in balance.select(
@@ -410,22 +414,21 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
         contract = contracts[close.contract_id]
         operator = operators.get(contract["operator_id"], {})
         credit = credit_at(close, operator, events, policy)
-        first = credit_at(close, operator, None, policy)
-        own = by_key.get((close.contract_id, close.posting_month), no_items)
+        first = credit_at(close, operator, no_events, policy)
+        own = by_key.get((close.contract_id, close.posting_month), [])
         unbilled = standing.get((close.contract_id, "unbilled_share_receivable", close.posting_month), ZERO)
         payable = -standing.get((close.contract_id, "backstop_payable", close.posting_month), ZERO)
         exposures = exposures_at(
             close, own, unbilled, collection_days(share_terms, close), policy.integer("past_due_resolution_days")
         )
-        late = own.filter(pl.col("open_amount") > ZERO)["days_past_due"].max()
         rows.extend(
             contract_loss(
                 close,
                 exposures,
                 credit=credit,
-                curve=curve_of(table, credit.agency, credit.rating, obligor=contract["operator_id"]),
-                origination=curve_of(table, first.agency, first.rating, obligor=contract["operator_id"]),
-                worst_days_past_due=int(late) if isinstance(late, int) else 0,
+                curve=curve(credit, contract["operator_id"]),
+                origination=curve(first, contract["operator_id"]),
+                worst_days_past_due=max((item["days_past_due"] for item in own if item["open_amount"] > 0), default=0),
                 set_off=max(payable, ZERO) if set_off_allowed(backstop_terms, close) else ZERO,
                 collateral=pledged(collateral, close),
                 scenarios=scenarios,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from orchestration.polars_jobs.expected_loss import set_off_allowed
-from orchestration.polars_jobs.frames import Frames, make_frame, month_end, need, optional
+from orchestration.polars_jobs.frames import Frames, RowsBy, make_frame, month_end, need, optional
 from orchestration.polars_jobs.money import MONEY, ZERO
 from orchestration.polars_jobs.receivables import Close, read_closes
 
@@ -130,7 +130,7 @@ def exposures(frames: Frames, balance: pl.DataFrame, equity: Mapping[Any, Decima
             named=True
         )
     }
-    terms = optional(frames, "raw.backstop_terms")
+    terms = RowsBy(optional(frames, "raw.backstop_terms"))
     caps = optional(frames, "backstop.fct_backstop_cap_month")
     limits = (
         {}

@@ -21,6 +21,7 @@ from orchestration.polars_jobs.exposure import concentration
 from orchestration.polars_jobs.frames import (
     UTC_TIME,
     Frames,
+    RowsBy,
     add_months,
     known_at,
     local_date,
@@ -614,7 +615,7 @@ def _backstop(frames: Frames, collector: Collector, closes: Sequence[Close]) -> 
     worth = _base_case(frames)
     paid, lags = _claims_paid(frames)
     covenants = _tightest(frames)
-    collateral = optional(frames, "raw.collateral")
+    collateral = RowsBy(optional(frames, "raw.collateral"))
     nothing = "no backstop in the month"
     for close in closes:
         entity, month = close.contract_id, close.posting_month

@@ -96,6 +96,17 @@ DEFAULTS: Mapping[str, Default] = {
     # the backstop's simulation
     "path_count": Default("10000", "assumed", "at the latest month; the standard error is stored beside each figure"),
     "earlier_path_fraction": Default("0.05", "assumed", "part of the path count used at earlier months"),
+    "antithetic_paths": Default(
+        "true", "assumed", "the second half of the paths mirrors the first; false: every path has numbers of its own"
+    ),
+    "withdrawal_fraction": Default(
+        "0",
+        "assumed",
+        "part of the hours it could claim that an operator with the right withdraws while the market pays more",
+    ),
+    "withdrawal_price_premium_fraction": Default(
+        "0.25", "assumed", "how far above the buy-back price the market must pay for that"
+    ),
     "path_seed": Default("20260701", "assumed", "joined with contract and month by a stable hash"),
     "occupancy_persistence": Default(
         "0.90", "assumed", "monthly AR(1) on the logit of re-letting occupancy (ORACLES.md, D4)"

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 
 from orchestration.polars_jobs.backstop_paths import Array
-from orchestration.polars_jobs.backstop_worth import Valuation, in_force, zero_rates
+from orchestration.polars_jobs.backstop_worth import Valuation, YieldCurves, in_force
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.expected_loss import collection_days
-from orchestration.polars_jobs.frames import Frames, add_months, make_frame, month_end, optional
+from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, month_end, optional
 from orchestration.polars_jobs.money import MONEY, money_from_estimate
 from orchestration.polars_jobs.policies import CreditPolicy
 
@@ -122,23 +122,24 @@ def rate_sensitivity(frames: Frames, made: Sequence[Valuation], policy: CreditPo
     whole curve and on each key rate's row for that rate.
     """
     rows: list[dict[str, Any]] = []
+    terms, share_terms = (RowsBy(optional(frames, f"raw.{name}_terms")) for name in ("backstop", "share"))
+    yields = YieldCurves(optional(frames, "raw.yield_curve"))
     for valuation in made:
         close, result = valuation.close, valuation.results["base"]
         first = add_months(close.posting_month, 1)
         ends = [month_end(add_months(first, number)) for number in range(len(result.share_by_month))]
         for stream, flows, wait in (
-            ("share", result.share_by_month, collection_days(optional(frames, "raw.share_terms"), close)),
-            ("claim", result.claims_by_month, _claim_days(frames, valuation)),
+            ("share", result.share_by_month, collection_days(share_terms, close)),
+            ("claim", result.claims_by_month, _claim_days(terms, valuation)),
         ):
             times = np.array([((end - close.month_end_date).days + wait) / 365.0 for end in ends])
-            curve = Curve(times, zero_rates(frames, close, times, policy))
+            curve = Curve(times, yields.rates(close.month_end_date, times, policy))
             rows.extend(_rows(valuation, stream, flows, times, curve))
     return make_frame(rows, SENSITIVITY_SCHEMA, ["contract_id", "month", "stream", "key_rate_years", "shift_bp"])
 
 
-def _claim_days(frames: Frames, valuation: Valuation) -> int:
-    terms = optional(frames, "raw.backstop_terms")
-    row = in_force(terms, valuation.close) if terms is not None else None
+def _claim_days(terms: RowsBy, valuation: Valuation) -> int:
+    row = in_force(terms, valuation.close)
     return int(row["claim_notice_days"] or 0) + int(row["claim_payment_days"] or 0) if row else 0
 
 

@@ -26,7 +26,7 @@ from orchestration.polars_jobs.backstop_paths import (
     mean_and_error,
     simulate,
 )
-from orchestration.polars_jobs.backstop_worth import EDGE_FRACTION, book_at
+from orchestration.polars_jobs.backstop_worth import EDGE_FRACTION, Inputs, book_at
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.expected_loss import closing_losses, credit_loss
 from orchestration.polars_jobs.frames import Frames, make_frame, need, optional
@@ -80,15 +80,16 @@ def stress_results(frames: Frames, operators: Mapping[str, OperatorBook], policy
     }
     latest = {close.contract_id: close for close in read_closes(need(frames, "intermediate.int_closes", "contract_id"))}
     rows: list[dict[str, Any]] = []
+    inputs = Inputs(frames)
     for contract_id, close in sorted(latest.items()):
         contract = contracts[contract_id]
-        base = _run(frames, close, contract, {}, policy)
+        base = _run(frames, inputs, close, contract, drivers={}, policy=policy)
         if base is None:
             continue
         stress_of = stresses.partition_by("scenario_id", as_dict=True, maintain_order=True)
         for scenario_id, drivers in [(BASELINE, None), *((str(key[0]), part) for key, part in stress_of.items())]:
             values = {} if drivers is None else drivers_of(drivers)
-            stressed = base if drivers is None else _run(frames, close, contract, values, policy)
+            stressed = base if drivers is None else _run(frames, inputs, close, contract, drivers=values, policy=policy)
             if stressed is not None:
                 rows.append(
                     _row(
@@ -121,7 +122,13 @@ def _about(scenario_id: str, drivers: pl.DataFrame | None) -> dict[str, Any]:
 
 
 def _run(
-    frames: Frames, close: Close, contract: Mapping[str, Any], drivers: Mapping[str, float], policy: CreditPolicy
+    frames: Frames,
+    inputs: Inputs,
+    close: Close,
+    contract: Mapping[str, Any],
+    *,
+    drivers: Mapping[str, float],
+    policy: CreditPolicy,
 ) -> dict[str, Any] | None:
     """Expected share, claims with their standard error, and expected loss under the drivers; None where the contract
     has no months ahead.
@@ -130,7 +137,7 @@ def _run(
     slip = drivers.get("delivery_slip_days", 0.0)
     if slip:
         changed["core.dim_tranche"] = slipped(need(frames, "core.dim_tranche"), close, int(slip))
-    book = book_at(changed, close, contract, policy)
+    book = book_at(Inputs(changed) if slip else inputs, close, contract, policy)
     if book is None:
         return None
     book = stressed_book(book, drivers, policy)
@@ -140,10 +147,12 @@ def _run(
     loading = math.sqrt(policy.number("asset_correlation"))
     result = simulate(
         book,
-        draw_shocks(seed, count, len(book.discount), book.tenant_count, leases),
+        draw_shocks(
+            seed, count, len(book.discount), book.tenant_count, leases, antithetic=policy.flag("antithetic_paths")
+        ),
         Loadings(loading, loading, loading),
     )
-    claim, error = mean_and_error(result.claims)
+    claim, error = mean_and_error(result.claims, antithetic=policy.flag("antithetic_paths"))
     return {
         "months": len(book.discount),
         "paths": count,
