@@ -29,7 +29,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 MONTHS_PER_YEAR = 12.0
 # So many paths of six years stay in the processor's cache while each month is still a long vector.
-BLOCK_PATHS = 2_048
+BLOCK_PATHS = 2048
 # Floor fractions nearer than this are one.
 SAME_FLOOR = 1e-13
 
@@ -204,10 +204,10 @@ def default_months(survival: Array, uniforms: Array) -> npt.NDArray[np.int64]:
     """First month (0-based) in which survival falls below each path's uniform; T where it never does. (P, T), (P,) →
     (P,).
     """
-    months = np.zeros(len(uniforms), dtype=np.int64)
-    for month in range(survival.shape[1]):
-        months += survival[:, month] >= uniforms
-    return months
+    shape = len(uniforms), survival.shape[1]
+    return np.asarray(
+        _flags(survival, uniforms[:, None], np.greater_equal, shape).sum(axis=1, dtype=np.int64), dtype=np.int64
+    )
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,10 @@ def cap_claims(claims: Array, caps: Caps, third_party_value: Array | None = None
     """Claims (P, T) after the period cap, then the lifetime cap, path by path and month by month.
     ``third_party_value`` (P, T): hours sold × buy-back price, used where sales reduce the cap.
     """
-    if caps.period_cap is None and caps.lifetime_left is None:
+    by_month = len(set(caps.period_of_month.tolist())) == claims.shape[1]
+    if caps.period_cap is not None and by_month and not caps.period_used and claims.max(initial=0.0) > caps.period_cap:
+        claims = np.minimum(claims, caps.period_cap)
+    if _never_bind(claims, caps, by_month=by_month):
         return claims
     out = np.empty_like(claims, order="F")
     left = np.full(claims.shape[0], math.inf if caps.lifetime_left is None else caps.lifetime_left)
@@ -302,6 +305,19 @@ def cap_claims(claims: Array, caps: Caps, third_party_value: Array | None = None
         in_period = in_period + claim
         out[:, month] = claim
     return out
+
+
+def _never_bind(claims: Array, caps: Caps, *, by_month: bool) -> bool:
+    """Whether the caps plainly cut nothing (more): looked at first, since going through the months is what takes time."""
+    if caps.period_cap is not None and not (by_month and not caps.period_used):
+        return False
+    if caps.lifetime_left is None:
+        return True
+    return (
+        caps.time_reduction is None
+        and not caps.sales_reduce
+        and claims.sum(axis=1).max(initial=0.0) <= caps.lifetime_left
+    )
 
 
 @dataclass(frozen=True)
@@ -591,7 +607,8 @@ def _month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
     if sales.hours is not None:
         np.multiply(sales.hours, price * book.resale_fraction, out=resale)
         if capped is not claims:
-            resale *= np.divide(capped, claims, out=np.zeros(shape, order="F"), where=claims > 0)
+            # What is claimed after caps is never more than before, so that nothing over the least number is nothing.
+            resale *= capped / np.maximum(claims, np.finfo(np.float64).tiny)
     base = revenue if sales.sold_hours is None else np.maximum(revenue - book.floor_price * sales.sold_hours, 0.0)
     share, paid = base * book.share_rate, capped
     if (default_month < months).any():

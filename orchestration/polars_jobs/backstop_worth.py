@@ -9,7 +9,9 @@ contract's figures depend on another's. The model itself is in backstop_paths.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -143,42 +145,55 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
         row["contract_id"]: row for row in need(frames, "core.dim_contract", "contract_id").iter_rows(named=True)
     }
     latest = {close.contract_id: close.posting_month for close in closes}
-    made: list[Valuation] = []
     inputs = Inputs(frames)
-    for close in closes:
-        book = book_at(inputs, close, contracts[close.contract_id], policy)
-        if book is None:
-            continue
-        count = policy.integer("path_count")
-        if close.posting_month != latest[close.contract_id]:
-            count = int(count * policy.number("earlier_path_fraction"))
-        count = max(2 * (count // 2), 100)
-        seed = contract_seed(policy.integer("path_seed"), close.contract_id, close.posting_month)
-        leases = sum(len(tranche.leases) for tranche in book.tranches)
-        antithetic = policy.flag("antithetic_paths")
-        shocks = draw_shocks(seed, count, len(book.discount), book.tenant_count, leases, antithetic=antithetic)
-        correlations = {
-            "independent": 0.0,
-            "base": policy.number("asset_correlation"),
-            "stressed": policy.number("stressed_asset_correlation"),
-        }
-        results = {}
-        for case in CASES:
-            loading = math.sqrt(correlations[case])
-            results[case] = simulate(book, shocks, Loadings(loading, loading, loading))
-        made.append(
-            Valuation(
-                close=close,
-                book=book,
-                seed=seed,
-                path_count=count,
-                antithetic=antithetic,
-                correlations=correlations,
-                results=results,
-                currency_code=contracts[close.contract_id]["currency_code"],
-            )
+
+    def value(close: Close) -> Valuation | None:
+        return _valuation(
+            inputs,
+            close,
+            contracts[close.contract_id],
+            policy,
+            is_latest=close.posting_month == latest[close.contract_id],
         )
-    return made
+
+    # numpy lets go of the interpreter while it computes; each close has its own seed, so that the order is nobody's.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [valuation for valuation in pool.map(value, closes) if valuation is not None]
+
+
+def _valuation(
+    inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: CreditPolicy, *, is_latest: bool
+) -> Valuation | None:
+    book = book_at(inputs, close, contract, policy)
+    if book is None:
+        return None
+    count = policy.integer("path_count")
+    if not is_latest:
+        count = int(count * policy.number("earlier_path_fraction"))
+    count = max(2 * (count // 2), 100)
+    seed = contract_seed(policy.integer("path_seed"), close.contract_id, close.posting_month)
+    leases = sum(len(tranche.leases) for tranche in book.tranches)
+    antithetic = policy.flag("antithetic_paths")
+    shocks = draw_shocks(seed, count, len(book.discount), book.tenant_count, leases, antithetic=antithetic)
+    correlations = {
+        "independent": 0.0,
+        "base": policy.number("asset_correlation"),
+        "stressed": policy.number("stressed_asset_correlation"),
+    }
+    results = {}
+    for case in CASES:
+        loading = math.sqrt(correlations[case])
+        results[case] = simulate(book, shocks, Loadings(loading, loading, loading))
+    return Valuation(
+        close=close,
+        book=book,
+        seed=seed,
+        path_count=count,
+        antithetic=antithetic,
+        correlations=correlations,
+        results=results,
+        currency_code=contract["currency_code"],
+    )
 
 
 def distribution(made: Sequence[Valuation]) -> pl.DataFrame:

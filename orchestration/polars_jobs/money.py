@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from typing import TypeVar
 
@@ -19,6 +19,8 @@ MONEY = pl.Decimal(18, 2)
 RATE = pl.Decimal(18, 9)
 CENT = Decimal("0.01")
 ZERO = Decimal("0.00")
+# Wide enough that no amount is cut before it is rounded.
+_WIDE = Context(prec=60)
 
 K = TypeVar("K", bound=Hashable)
 
@@ -40,10 +42,8 @@ def round_money(amount: Decimal | Fraction | int, digits: int = 2) -> Decimal:
         scaled = abs(amount) * 10**digits
         whole = math.floor(scaled + Fraction(1, 2))
         return Decimal(whole if amount >= 0 else -whole).scaleb(-digits)
-    with localcontext() as context:
-        context.prec = 60
-        # Decimal's ROUND_HALF_UP takes ties away from zero for both signs.
-        return Decimal(amount).quantize(minor_unit(digits), rounding=ROUND_HALF_UP)
+    # Decimal's ROUND_HALF_UP takes ties away from zero for both signs.
+    return Decimal(amount).quantize(minor_unit(digits), rounding=ROUND_HALF_UP, context=_WIDE)
 
 
 def money_from_estimate(value: float, digits: int = 2) -> Decimal:

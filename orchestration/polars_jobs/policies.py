@@ -95,7 +95,7 @@ DEFAULTS: Mapping[str, Default] = {
     "hardware_life_months": Default("72", "assumed", "straight line over six years, the term of the deals"),
     # the backstop's simulation
     "path_count": Default("10000", "assumed", "at the latest month; the standard error is stored beside each figure"),
-    "earlier_path_fraction": Default("0.05", "assumed", "part of the path count used at earlier months"),
+    "earlier_path_fraction": Default("0.02", "assumed", "part of the path count used at earlier months"),
     "antithetic_paths": Default(
         "true", "assumed", "the second half of the paths mirrors the first; false: every path has numbers of its own"
     ),

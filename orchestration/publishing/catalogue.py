@@ -546,7 +546,7 @@ _BACKSTOP_WORTH = [
             "What the backstop may cost to its expiry, simulated on what was known at the close; caps act on each path."
         ),
         (
-            "contract_id month correlation_case path_count seed horizon_months asset_correlation expected_amount "
+            "contract_id month correlation_case path_count antithetic seed horizon_months asset_correlation expected_amount "
             "standard_error_amount present_value_amount present_value_standard_error_amount var_95_amount "
             "var_99_amount var_999_amount es_95_amount es_99_amount es_999_amount any_claim_probability "
             "operator_default_probability expected_share_amount expected_resale_present_value_amount "
@@ -555,9 +555,10 @@ _BACKSTOP_WORTH = [
             "break_even_occupancy_fraction_null_reason start_occupancy_fraction currency_code"
         ),
         own={
+            "antithetic": "True where the second half of the paths mirrors the first.",
             "seed": "Seed of the random numbers: a hash of the policy's seed, contract and month.",
             "asset_correlation": "Square of the loading on the common factor in this case. Fraction, 0 to 1.",
-            "standard_error_amount": "Standard error of expected_amount, from pairs of mirrored paths; 0 or more.",
+            "standard_error_amount": "Standard error of expected_amount; where antithetic, from pairs of mirrored paths; 0 or more.",
             "present_value_amount": (
                 "Mean over the paths of claims discounted from the days on which they fall due; positive is paid out."
             ),
