@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from orchestration.polars_jobs.errors import wrong
+from orchestration.polars_jobs.expected_loss import pledged
+from orchestration.polars_jobs.exposure import concentration
 from orchestration.polars_jobs.frames import Frames, add_months, make_frame, month_end, need, optional
+from orchestration.polars_jobs.lease_book import contracted_coverage, running_leases, tenant_revenue
 from orchestration.polars_jobs.money import ZERO
 from orchestration.polars_jobs.operator_economics import (
     MONTHS_PER_YEAR,
@@ -43,6 +47,9 @@ COVENANT_SCHEMA: dict[str, Any] = {
     "consequence": pl.String,
 }
 
+BOOK_METRICS = frozenset({"min_contracted_coverage", "concentration"})
+# Anti-collateral limits are tested each month beside the covenants: term, and what it bounds.
+PLEDGE_METRICS = {"max_future_revenue_pct": "pledged_revenue", "pledge_cap_pct": "pledged_assets"}
 PERIOD_MONTHS = {"month": 1, "quarter": 3, "year": 12}
 SMALLEST_TO_LARGEST = {">=": 1.0, ">": 1.0, "<=": -1.0, "<": -1.0}
 
@@ -89,6 +96,59 @@ def measure(metric: str, months: Sequence[ParkMonth], occupancy: Sequence[float 
         case _:
             reason = f"no feed tells {metric}"
     return Measured(value, None if value is not None else reason)
+
+
+def measure_book(frames: Frames, close: Close, metric: str, lookback: int) -> Measured:
+    """The value of a covenant metric that the lease book tells.
+
+    min_contracted_coverage: GPU-hours leased for the next twelve months ÷ those of the GPUs in service; concentration:
+    the largest tenant's part of the revenue of the lookback.
+    """
+    if metric == "concentration":
+        months = [add_months(close.posting_month, -back) for back in range(lookback)]
+        found = concentration(
+            [amount for amount in tenant_revenue(frames, close.contract_id, months).values() if amount > 0]
+        )
+        return Measured(found.top_1, None) if found else Measured(None, "no tenant's revenue in the window")
+    tranches = optional(frames, "core.dim_tranche")
+    own = () if tranches is None else tranches.filter(pl.col("contract_id") == close.contract_id).iter_rows(named=True)
+    in_service = sum(
+        row["gpu_count"] for row in own if row["energised_date"] and row["energised_date"] <= close.month_end_date
+    )
+    leases = running_leases(frames, close.contract_id)
+    hours, supply = contracted_coverage(leases, in_service, close.month_end_date, MONTHS_PER_YEAR)
+    return Measured(hours / supply, None) if supply else Measured(None, "no GPUs in service")
+
+
+def pledge_limits_in_force(terms: pl.DataFrame | None, close: Close) -> dict[str, float]:
+    """Bounds on what may be pledged, in force and known at a close, by term, out of ``raw.contract_term``."""
+    if terms is None:
+        return {}
+    rows = terms.filter(
+        (pl.col("contract_id") == close.contract_id)
+        & (pl.col("instrument") == "pledge_limits")
+        & pl.col("term").is_in(list(PLEDGE_METRICS))
+        & (pl.col("valid_from") <= close.month_end_date)
+        & (pl.col("valid_to").is_null() | (pl.col("valid_to") >= close.month_end_date))
+        & (pl.col("recorded_at") <= close.known_at)
+    ).sort("valid_from", "recorded_at")
+    return {term: float(value) for term, value in rows.select("term", "value_text").iter_rows()}
+
+
+def measure_pledge(metric: str, months: Sequence[ParkMonth], pledge: Decimal) -> Measured:
+    """What is pledged, against what there is to pledge, at the end of the last month.
+
+    pledged_revenue: the vendor's share and debt service, all creditors, ÷ revenue of the month; pledged_assets: collateral
+    after haircut ÷ what the hardware in service is worth.
+    """
+    if not months:
+        return Measured(None, "the park's economics are not given")
+    last = months[-1]
+    if metric == "pledged_revenue":
+        value = float((last.share + last.debt_service) / last.revenue) if last.revenue > 0 else None
+        return Measured(value, None if value is not None else "no revenue in the month")
+    value = float(pledge / last.collateral) if last.collateral > 0 else None
+    return Measured(value, None if value is not None else "no hardware in service")
 
 
 def _cash_metric(
@@ -147,10 +207,11 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
     """``credit.fct_covenant_test_month``: one row per contract, covenant and month.
 
     ``parks``: months by park of ``operator_economics.park_months``. Also reads ``raw.covenant``,
-    ``core.dim_contract``, ``intermediate.int_closes`` and, for occupancy, ``metering.fct_capacity_day``.
-    months_to_breach: headroom ÷ its fall over the last month, where it falls; 0 in breach.
+    ``core.dim_contract``, ``intermediate.int_closes`` and, for occupancy, ``metering.fct_capacity_day``; for coverage and
+    concentration ``core.dim_lease``, ``core.dim_tranche``, ``metering.fct_lease_revenue_day``; for pledge limits
+    ``raw.contract_term`` and ``raw.collateral``. months_to_breach: headroom ÷ its fall over the last month, where it falls; 0 in breach.
     """
-    table = optional(frames, "raw.covenant")
+    table, terms = optional(frames, "raw.covenant"), optional(frames, "raw.contract_term")
     if table is None:
         return make_frame([], COVENANT_SCHEMA)
     park_of = dict(need(frames, "core.dim_contract").select("contract_id", "park_id").iter_rows())
@@ -165,19 +226,46 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
         for covenant in covenants_in_force(table, close):
             lookback = lookback_of(covenant)
             seen = [occupancies[contract_id].get(add_months(close.posting_month, -back)) for back in range(lookback)]
-            found = measure(covenant["metric"], months, seen[::-1], lookback)
-            key = (contract_id, covenant["covenant_id"])
-            row = _row(close, covenant, found, before.get(key))
-            if row["headroom"] is not None:
-                before[key] = row["headroom"]
-            rows.append(row)
+            found = (
+                measure_book(frames, close, covenant["metric"], lookback)
+                if covenant["metric"] in BOOK_METRICS
+                else measure(covenant["metric"], months, seen[::-1], lookback)
+            )
+            rows.append(_row(close, covenant, found, before))
+        for term, limit in pledge_limits_in_force(terms, close).items():
+            metric = PLEDGE_METRICS[term]
+            found = measure_pledge(metric, months, pledged(optional(frames, "raw.collateral"), close))
+            rows.append(
+                _row(
+                    close,
+                    {**_LIMIT, "covenant_id": f"pledge_limits.{term}", "metric": metric, "threshold": limit},
+                    found,
+                    before,
+                )
+            )
     return make_frame(rows, COVENANT_SCHEMA, ["contract_id", "covenant_id", "month"])
 
 
-def _row(close: Close, covenant: dict[str, Any], found: Measured, before: float | None) -> dict[str, Any]:
+_LIMIT: dict[str, Any] = {
+    "operator": "<=",
+    "test_frequency": "month",
+    "lookback_months": 1,
+    "cure_days": None,
+    "consequence": None,
+}
+
+
+def _row(
+    close: Close, covenant: dict[str, Any], found: Measured, rooms: dict[tuple[str, str], float]
+) -> dict[str, Any]:
+    """One row; ``rooms``: the last headroom measured of each covenant, which is moved on."""
     operator, threshold = covenant["operator"], float(covenant["threshold"])
     room = None if found.value is None else headroom(found.value, operator, threshold)
+    key = (close.contract_id, covenant["covenant_id"])
+    before = rooms.get(key)
     change = None if room is None or before is None else room - before
+    if room is not None:
+        rooms[key] = room
     countdown = None
     if room is not None and room < 0:
         countdown = 0.0

@@ -32,10 +32,9 @@ from orchestration.polars_jobs.frames import (
     need,
     optional,
 )
+from orchestration.polars_jobs.lease_book import contracted_coverage, running_leases, tenant_revenue
 from orchestration.polars_jobs.metric_catalogue import BY_NAME, ISSUER, METRICS, POLICY, TERMS, source_of
 from orchestration.polars_jobs.money import ZERO
-from orchestration.polars_jobs.operator_economics import lease_spans
-from orchestration.polars_jobs.operator_stress import tenant_revenue
 from orchestration.polars_jobs.receivables import Close, read_closes
 
 DIM_SCHEMA: dict[str, Any] = {
@@ -303,7 +302,7 @@ def _passthrough(frames: Frames) -> dict[Key, Decimal]:
 
 
 def _lease_book(frames: Frames, collector: Collector, closes: Sequence[Close]) -> None:
-    leases, tranches = optional(frames, "core.dim_lease"), optional(frames, "core.dim_tranche")
+    tranches = optional(frames, "core.dim_tranche")
     index = optional(frames, "raw.gpu_price_index")
     prices = _by_key(frames, "backstop.fct_backstop_month", "contract_id", "service_month")
     billed = _sums(
@@ -324,11 +323,10 @@ def _lease_book(frames: Frames, collector: Collector, closes: Sequence[Close]) -
                 .iter_rows()
             )
         )
-        running = [] if leases is None else lease_spans(leases.filter(pl.col("contract_id") == contract_id))
+        running = running_leases(frames, contract_id)
         in_service = sum(count for _, count, day in gpus if day <= close.month_end_date)
         for ahead in (12, 24):
-            hours = sum(_hours_ahead(lease, close.month_end_date, ahead) for lease in running)
-            supply = in_service * (month_end(add_months(month, ahead)) - close.month_end_date).days * 24
+            hours, supply = contracted_coverage(running, in_service, close.month_end_date, ahead)
             collector.add(f"contracted_coverage_{ahead}m_fraction", (CONTRACT, contract_id, month), hours, supply,
                 reason="no GPUs in service",
             )  # fmt: skip
@@ -365,13 +363,6 @@ def _lease_book(frames: Frames, collector: Collector, closes: Sequence[Close]) -
         collector.add(
             "withdrawn_gpu_fraction", (CONTRACT, contract_id, month), withdrawn, in_service, reason="no GPUs in service"
         )
-
-
-def _hours_ahead(lease: tuple[date, date, int, float], day: date, months: int) -> float:
-    """GPU-hours of a lease in the months after a day, in days of 24 hours."""
-    first, last, gpus, _ = lease
-    end = month_end(add_months(month_start(day), months))
-    return max((min(last, end) - max(first, day)).days, 0) * 24.0 * gpus
 
 
 def _market_price(index: pl.DataFrame | None, gpus: Sequence[tuple[str, int, date]], day: date) -> float | None:

@@ -25,6 +25,7 @@ from orchestration.polars_jobs.covenants import (
     passes,
 )
 from orchestration.polars_jobs.frames import Frames, add_months, make_frame, months_between, need, optional
+from orchestration.polars_jobs.lease_book import tenant_revenue
 from orchestration.polars_jobs.money import ZERO, money_from_estimate
 from orchestration.polars_jobs.operator_economics import (
     RUN_RATE_MONTHS,
@@ -245,24 +246,6 @@ def _largest_tenant(frames: Frames, contract_id: str, window: Sequence[date]) ->
     by_tenant = tenant_revenue(frames, contract_id, window)
     total = sum(by_tenant.values(), Decimal(0))
     return float(max(by_tenant.values()) / total) if total > 0 else 0.0
-
-
-def tenant_revenue(frames: Frames, contract_id: str, months: Sequence[date]) -> dict[str, Decimal]:
-    """Net billed revenue of the months by tenant, third parties only."""
-    days, leases = optional(frames, "metering.fct_lease_revenue_day"), optional(frames, "core.dim_lease")
-    if days is None or leases is None:
-        return {}
-    rows = (
-        days.filter(
-            (pl.col("contract_id") == contract_id)
-            & (pl.col("customer_type") == "third_party")
-            & pl.col("service_date").dt.truncate("1mo").is_in(list(months))
-        )
-        .join(leases.select("lease_id", "tenant_id").unique(), on="lease_id")
-        .group_by("tenant_id")
-        .agg(pl.col("net_billed_amount").sum())
-    )
-    return {tenant: Decimal(amount) for tenant, amount in rows.iter_rows()}
 
 
 def reverse_stress(books: Mapping[str, OperatorBook]) -> pl.DataFrame:

@@ -845,8 +845,12 @@ _OPERATOR = [
             "headroom_change months_to_breach is_tested passed cure_days consequence"
         ),
         own={
-            "covenant_id": "Covenant as the contract names it.",
-            "metric": "What is watched: dscr, llcr, ltv, min_occupancy, leverage and others; a ratio or fraction.",
+            "covenant_id": "Covenant as the contract names it; pledge_limits.<term> for a limit on what may be pledged.",
+            "metric": (
+                "What is watched: dscr, llcr, ltv, min_occupancy, leverage, min_contracted_coverage (leased for the next twelve months ÷ "
+                "supply), concentration (largest tenant's part of revenue), pledged_revenue (share and debt service ÷ revenue), "
+                "pledged_assets (collateral after haircut ÷ hardware); a ratio or fraction."
+            ),
             "operator": "How the value must stand to the threshold: >=, >, <= or <.",
             "threshold": "Threshold in the metric's own unit.",
             "lookback_months": "Months over which the value is taken: as agreed, else those of its period. In months.",
@@ -857,7 +861,7 @@ _OPERATOR = [
             "is_tested": "True where the covenant's period (month, calendar quarter, calendar year) ends.",
             "passed": "True where the value meets the test; null where there is no value.",
             "cure_days": "Days to cure a breach, as agreed; null where none are. In days.",
-            "consequence": "What a breach brings: sweep, lockup, step_up or default.",
+            "consequence": "What a breach brings: sweep, lockup, step_up or default; null for a limit on what may be pledged.",
         },
     ),
     _table(

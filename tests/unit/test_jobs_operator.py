@@ -266,6 +266,45 @@ def test_a_covenant_counts_once_it_is_known():
     assert tests["month"].unique().to_list() == [DEC]
 
 
+def test_contracted_coverage_and_concentration_come_from_the_lease_book():
+    agreed = [
+        ("ahead", "min_contracted_coverage", ">=", "0.95", "month"),
+        ("one", "concentration", "<=", "0.5", "quarter"),
+    ]
+    tests = run_all(park(covenants=agreed))["credit.fct_covenant_test_month"]
+    ahead = of_month(tests.filter(pl.col("covenant_id") == "ahead"), DEC)
+    # 1,800 of 2,000 GPUs are leased beyond the year.
+    assert (ahead["value"], ahead["passed"]) == (pytest.approx(0.9), False)
+    assert ahead["headroom"] == pytest.approx(-0.05)
+    one = of_month(tests.filter(pl.col("covenant_id") == "one"), DEC)
+    assert (one["value"], one["passed"], one["lookback_months"]) == (pytest.approx(1.0), False, 3)
+
+
+def test_limits_on_pledges_are_tested_each_month_over_all_creditors():
+    limit = {
+        "contract_id": CONTRACT,
+        "instrument": "pledge_limits",
+        "valid_from": date(2026, 10, 1),
+        "valid_to": None,
+        "recorded_at": datetime(2026, 6, 12, tzinfo=UTC),
+    }
+    terms = pl.DataFrame(
+        [
+            {**limit, "term": "max_future_revenue_pct", "value_text": "0.25"},
+            {**limit, "term": "excluded_assets", "value_text": "[]"},
+        ],
+        schema_overrides={"valid_to": pl.Date},
+    )
+    out = run_all({**park(), "raw.contract_term": terms})
+    row = of_month(
+        out["credit.fct_covenant_test_month"].filter(pl.col("covenant_id") == "pledge_limits.max_future_revenue_pct"),
+        DEC,
+    )
+    economics = of_month(out["credit.fct_operator_economics_month"], DEC)
+    assert row["value"] == pytest.approx(economics["pledged_revenue_fraction"])
+    assert (row["metric"], row["passed"], row["consequence"]) == ("pledged_revenue", row["value"] <= 0.25, None)
+
+
 def test_what_no_feed_tells_is_neither_passed_nor_failed():
     tests = run_all(park(covenants=[("cash", "min_liquidity", ">=", "1", "month")]))["credit.fct_covenant_test_month"]
     assert set(tests["passed"].to_list()) == {None}
