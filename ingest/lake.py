@@ -18,6 +18,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from ingest.contracts import LINEAGE
+
 LAKE_FOLDER = "lake"
 _TEMPORARY = ".writing"
 REWRITTEN = "telemetry_rewritten"
@@ -421,6 +423,37 @@ def recount(con: duckdb.DuckDBPyConnection, home: Path, feed: str, park_id: str,
         "OR lake_file.superseded_count <> now.superseded_count)",
         [feed, park_id],
     )
+
+
+def newest_rows(
+    con: duckdb.DuckDBPyConnection, home: Path, feed: str, file_count: int, rows_a_file: int
+) -> pl.DataFrame:
+    """The first rows of the files of the newest days, under the feed's own column names and units.
+
+    Args:
+        con: a connection.
+        home: the home folder.
+        feed: the feed.
+        file_count: so many files at most.
+        rows_a_file: so many rows of each at most.
+
+    Returns:
+        gpu_id, node_id, gpu_model, sampled_at, utilization_pct (%), power_w (W), gpu_count, energy_mj (mJ),
+        memory_used_mib (MiB), xid_code.
+    """
+    columns = [name for name in COLUMNS if name not in {"tranche_id", "interval_start_at", *LINEAGE}]
+    units = {"utilization_milli_pct": ("utilization_pct", 1000), "power_microwatt": ("power_w", 1_000_000)}
+    cells = ", ".join(f"{name} / {units[name][1]} AS {units[name][0]}" if name in units else name for name in columns)
+    files = con.sql(
+        "SELECT path, layout, clock_shift_seconds, NULL::TIMESTAMPTZ AS received_at FROM raw.lake_file "
+        f"WHERE feed = {_literal(feed)} ORDER BY service_date DESC, path LIMIT {file_count}"
+    ).pl()
+    parts = [f"(FROM ({_rows_of(home, file, cells)}) LIMIT {rows_a_file})" for file in files.iter_slices(1)]
+    if not parts:
+        none = ", ".join(f"NULL::{_SQL_TYPES[COLUMNS[name]]} AS {name}" for name in columns)
+        parts = [f"SELECT {cells} FROM (SELECT {none}) WHERE false"]
+    found: pl.DataFrame = con.sql(" UNION ALL ".join(parts)).pl()
+    return found
 
 
 def remove(home: Path, paths: Iterable[str]) -> None:

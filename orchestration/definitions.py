@@ -12,6 +12,7 @@ import dagster as dg
 from ingest.terms.home import load_home
 from orchestration.assets import close, credit, publish, raw, warehouse
 from orchestration.checks import audit, blocking_rules, plausibility
+from orchestration.expectations.covered import BUILT, DERIVED
 from orchestration.partitions import month_partitions, park_day_partitions
 from orchestration.resources import HomeFolder, SilentProgress, Warehouse
 from orchestration.schedules import close_schedule, settlement_schedule
@@ -67,7 +68,12 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
     )
     return dg.Definitions(
         assets=[*landing, ledgers, *jobs, *published, statement],
-        asset_checks=[blocking_rules(), plausibility(), audit(settings)],
+        asset_checks=[
+            blocking_rules(),
+            plausibility("plausibility", BUILT),
+            plausibility("plausibility_of_derived_tables", DERIVED, before_publishing=True),
+            audit(settings),
+        ],
         jobs=[settle, month_close],
         schedules=[
             *(settlement_schedule(park.park_id, park.time_zone, settle, home) for park in home.parks.values()),

@@ -26,9 +26,10 @@ from ingest.formats.registry import FORMATS
 from ingest.terms.computed import COMPUTED, NOT_COMPUTED_YET
 from ingest.terms.policy import Policies
 from orchestration import polars_jobs
+from orchestration.expectations.covered import BUILT, DERIVED, LAKE_FILES, TELEMETRY_SAMPLE
 from orchestration.publishing.catalogue import QUALITY, TABLES, Table
 from orchestration.publishing.snapshot import NOT_PUBLISHED
-from orchestration.settings import DBT_PROJECT, PROJECT_ROOT
+from orchestration.settings import DBT_PROJECT, PROJECT_ROOT, Settings
 
 GUIDES = DBT_PROJECT / "docs"
 SITE = DBT_PROJECT / "site"
@@ -77,8 +78,9 @@ def text_table(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 def manifest() -> dict[str, Any]:
     """Dbt's manifest, parsed first where it is missing or older than the project's files."""
     # Imports Dagster, which takes seconds and is needed for this alone.
-    from orchestration.assets.warehouse import dbt_project  # noqa: PLC0415
+    from orchestration.assets.warehouse import dbt_project, point_dbt_at  # noqa: PLC0415
 
+    point_dbt_at(Settings())
     path = dbt_project().manifest_path
     found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     return found
@@ -177,6 +179,36 @@ def terms_page() -> str:
     )
 
 
+def checks_page(*, has_data_docs: bool) -> str:
+    """Which tables have a suite of Great Expectations, and where its Data Docs are."""
+    where = (
+        "[Data Docs](data-docs/index.html) show every expectation and what it found in the home of this site."
+        if has_data_docs
+        else "Build the site after a run (`make run docs`), and Data Docs of what they found stand here."
+    )
+    marts = ", ".join(f"`{name}`" for name in (*BUILT, *DERIVED))
+    return (
+        "# Checks\n\nEach run holds feeds and marts against suites of Great Expectations: bounds of physics, of the feeds' contracts "
+        "and of the columns' names, one row a key. What is critical stops publishing, a warning is recorded; both stand in "
+        f"`quality.fct_check_result`. {where}\n\nAs SQL in the warehouse: {marts}.\n\nAs a frame, for no table holds it: "
+        f"`{TELEMETRY_SAMPLE}`, the newest samples.\n"
+    )
+
+
+def data_docs(folder: Path) -> bool:
+    """Build Data Docs of the home's warehouse into a folder; False where nothing has run yet."""
+    from orchestration.checks import filled, telemetry_sample, validate_apart  # noqa: PLC0415 (imports Dagster)
+
+    settings = Settings()
+    path = str(settings.warehouse_path)
+    if not settings.warehouse_path.exists():
+        return False
+    tables = filled(path, (*BUILT, *DERIVED))
+    sample = telemetry_sample(path, settings.home) if LAKE_FILES in tables else None
+    validate_apart(path, tables, {TELEMETRY_SAMPLE: sample} if sample is not None else None, docs=folder)
+    return True
+
+
 def job_modules() -> list[ModuleType]:
     """Every module of the Polars jobs."""
     return [
@@ -225,9 +257,10 @@ GUIDE_ORDER = (
 )
 
 
-def pages() -> dict[str, str]:
+def pages(*, has_data_docs: bool = False) -> dict[str, str]:
     """Every generated page by its path in the site's source."""
     made = table_pages(manifest())
+    made["checks.md"] = checks_page(has_data_docs=has_data_docs)
     made["feeds.md"], made["terms.md"] = feeds_page(), terms_page()
     made["changelog.md"] = (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     for module in job_modules():
@@ -249,7 +282,7 @@ def config(source: Path, site: Path, made: Iterable[str]) -> dict[str, Any]:
         "nav": [
             {"Guides": list(GUIDE_ORDER)},
             {"Tables": [path for path in paths if path.startswith("tables/")]},
-            {"Inputs": ["feeds.md", "terms.md"]},
+            {"Inputs": ["feeds.md", "terms.md", "checks.md"]},
             {"Python API": [path for path in paths if path.startswith("api/")]},
             {"Changelog": "changelog.md"},
         ],
@@ -258,10 +291,10 @@ def config(source: Path, site: Path, made: Iterable[str]) -> dict[str, Any]:
 
 def build(site: Path = SITE) -> Path:
     """Build the whole site into a folder and give its first page. A broken link is an error."""
-    made = pages()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "docs"
         shutil.copytree(GUIDES, source)
+        made = pages(has_data_docs=data_docs(source / "data-docs"))
         for name, content in made.items():
             target = source / name
             target.parent.mkdir(parents=True, exist_ok=True)

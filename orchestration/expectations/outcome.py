@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Expectation:
-    """One expectation's outcome: what was measured against what was expected."""
+    """One expectation's outcome: what was measured against what was expected; severity is ``error`` or ``warn``."""
 
     name: str
+    severity: str
     passed: bool
     measured: str
     expected: str

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -45,6 +45,16 @@ def _value_of(macro: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+@cache
+def _compiled(source: str) -> CodeType:
+    """A template's code; dbt parses its project before it runs, so neither side of a case pays for it twice."""
+    return _environment().compile(source)
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(extensions=["jinja2.ext.do"])  # noqa: S701 - SQL, not HTML
+
+
 def render(
     con: duckdb.DuckDBPyConnection,
     home: Path,
@@ -59,7 +69,11 @@ def render(
         rows = con.execute(query).fetchall()
         return SimpleNamespace(rows=rows, columns=[SimpleNamespace(values=lambda: [row[0] for row in rows])])
 
-    environment = jinja2.Environment(extensions=["jinja2.ext.do"])  # noqa: S701 - SQL, not HTML
+    environment = _environment()
+
+    def template(source: str) -> jinja2.Template:
+        return jinja2.Template.from_code(environment, _compiled(source), environment.globals)
+
     environment.globals.update(
         {
             "return": _leave,
@@ -86,10 +100,10 @@ def render(
     for name in sources:
         environment.globals[name] = lambda *arguments, name=name: macros[name](*arguments)
     for name, source_of_macro in sources.items():
-        macros[name] = _value_of(getattr(environment.from_string(source_of_macro).module, name))
+        macros[name] = _value_of(getattr(template(source_of_macro).module, name))
     if partitions is not None:
         environment.globals["pending_telemetry_partitions"] = lambda _standing: partitions
-    return environment.from_string(source).render()
+    return template(source).render()
 
 
 def _paths(folder: Path) -> list[Path]:

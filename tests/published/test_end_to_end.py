@@ -21,6 +21,9 @@ from conftest import CONTRACT, REPOSITORY, copy_home, everything_in, parkledger,
 from ruamel.yaml import YAML
 from simulated_home import NORTH, SOUTH
 
+from orchestration.checks import filled
+from orchestration.expectations.covered import SUITES, TELEMETRY_SAMPLE
+
 pytestmark = pytest.mark.published
 
 CLOCK = datetime(2027, 4, 21, tzinfo=UTC)
@@ -215,6 +218,16 @@ def test_tables_that_a_run_is_about_are_not_empty(published: duckdb.DuckDBPyConn
         "quality.fct_check_result",
     ):
         assert one(published, f"SELECT count(*) FROM {name}") > 0, name
+
+
+def test_every_feed_and_mart_that_holds_rows_was_held_against_its_suite(
+    finished: Path, published: duckdb.DuckDBPyConnection
+) -> None:
+    checked = {name for (name,) in published.sql("SELECT DISTINCT table_name FROM quality.fct_check_result").fetchall()}
+    there = filled(str(finished / "warehouse.duckdb"), SUITES)
+    assert len(there) > 50
+    assert {*there, TELEMETRY_SAMPLE} <= checked
+    assert one(published, "SELECT count(*) FROM quality.fct_check_result WHERE NOT passed AND severity = 'error'") == 0
 
 
 def test_what_was_known_in_the_past_can_be_asked(published: duckdb.DuckDBPyConnection) -> None:
