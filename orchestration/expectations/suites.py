@@ -185,9 +185,12 @@ def suite_of(table: str, columns: Sequence[str]) -> list[Any]:
     if table not in SUITES:
         raise KeyError(f"no suite is written for {table}")
     special = list(_SPECIAL[table]()) if table in _SPECIAL else []
-    if table in FEEDS:
-        return _of_contract(FEEDS[table]) + special
-    if table not in TABLES:
-        return special
-    said = {expectation.configuration.kwargs.get("column") for expectation in special}
-    return special + [e for e in _of_mart(table, columns) if e.configuration.kwargs.get("column") not in said - {None}]
+    general = _of_contract(FEEDS[table]) if table in FEEDS else _of_mart(table, columns) if table in TABLES else []
+    # What a table says of its own goes before what its contract or its columns' names say of the same.
+    return list({_said(expectation): expectation for expectation in (*general, *special)}.values())
+
+
+def _said(expectation: Any) -> tuple[str, str]:
+    """What an expectation is about: its kind and its column, by which a check is named."""
+    arguments = expectation.configuration.kwargs
+    return expectation.configuration.type, str(arguments.get("column") or arguments.get("column_A"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -75,19 +76,26 @@ def _timing(text: str) -> Timing:
 
 
 def _quartiles(seconds: list[float]) -> tuple[float, float, float]:
+    if len(seconds) == 1:
+        return seconds[0], seconds[0], seconds[0]
     lower, median, upper = statistics.quantiles(seconds, n=4, method="inclusive")
     return median, lower, upper
 
 
-def measure(number: int, size: Size) -> Result:
-    """Run one case; raises if the two sides do not give the same figure."""
+def measure(number: int, size: Size, folder: Path) -> Result:
+    """Run one case on the inputs that its `prepare` writes into a folder, where an earlier case has not.
+
+    Raises:
+        RuntimeError: the two sides do not give the same figure.
+    """
     case = CASES[number]
     sides: dict[Side, list[Timing]] = {"baseline": [], "project": []}
-    with tempfile.TemporaryDirectory() as folder:
-        _in_process(number, "prepare", size, Path(folder))
-        for _ in range(ROUNDS):
-            for side, timings in sides.items():
-                timings.append(_timing(_in_process(number, side, size, Path(folder))))
+    if not folder.exists():
+        folder.mkdir()
+        _in_process(number, "prepare", size, folder)
+    for _ in range(1 if case.is_single(size) else ROUNDS):
+        for side, timings in sides.items():
+            timings.append(_timing(_in_process(number, side, size, folder)))
     _check_figures(case, sides["project"][0].figure, sides["baseline"][0].figure)
     project_seconds, baseline_seconds = (
         [s for timing in sides[side] for s in timing.seconds] for side in ("project", "baseline")
@@ -161,6 +169,13 @@ def show(results: list[Result], size: Size, machine: dict[str, str | int | None]
     Console(width=None if sys.stdout.isatty() else 180).print(table)
 
 
+def _processor() -> str | None:
+    """The processor's name as Linux tells it; None elsewhere."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
 def main() -> None:
     chosen = os.environ.get("SIZE", "small")
     if chosen not in {"small", "seed"}:
@@ -169,15 +184,23 @@ def main() -> None:
     machine: dict[str, str | int | None] = {
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "processor": _processor(),
         "cpus": os.cpu_count(),
+        "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         **{name: version(name) for name in PACKAGES},
     }
     wanted = os.environ.get("CASE", "")
-    results = []
-    for number, case in enumerate(CASES):
-        if wanted in case.name:
+    results, before = [], None
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, case in enumerate(CASES):
+            if wanted not in case.name or size not in case.count:
+                continue
             Console(stderr=True).print(f"{number + 1}/{len(CASES)} {case.name}")
-            results.append(measure(number, size))
+            folder = Path(scratch) / (case.inputs or str(number))
+            if before is not None and before != folder:
+                shutil.rmtree(before)
+            results.append(measure(number, size, folder))
+            before = folder
     if not results:
         raise SystemExit(f"no case is named {wanted}")
     show(results, size, machine)

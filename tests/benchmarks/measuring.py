@@ -23,13 +23,15 @@ class Case:
         name: what is measured.
         baseline_name: what it is compared with, and what that leaves out.
         unit: what is counted.
-        count: how much of it at each size.
+        count: how much of it at each size at which it is measured.
         prepare: writes the input into a folder, once.
         project, baseline: set up one side and give the call to be timed.
         tolerance: relative difference allowed between the two figures.
         fresh: puts the folder back before every run, outside the time.
         peer: module that is the baseline, run by the peers' own environment instead of `baseline`, once a round.
         once: one run a round and no warm-up, for what takes minutes.
+        single_at_seed: at the larger size a single run of each side, for what takes many minutes.
+        inputs: cases that follow each other under one name share a folder, and with it what `prepare` has written there.
         at_most: what the ratio of times must not exceed.
         seconds_at_most, peak_mib_at_most: the same of the project's own time and memory, at the larger size.
     """
@@ -45,9 +47,15 @@ class Case:
     fresh: Callable[[Path, Side], None] | None = None
     peer: str | None = None
     once: bool = False
+    single_at_seed: bool = False
+    inputs: str = ""
     at_most: float | None = None
     seconds_at_most: float | None = None
     peak_mib_at_most: float | None = None
+
+    def is_single(self, size: Size) -> bool:
+        """Whether each side runs but once."""
+        return self.single_at_seed and size == "seed"
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,8 @@ def time_side(case: Case, side: Side, size: Size, folder: Path, repeats: int) ->
     """One warm-up, then `repeats` timed runs. Imports and set-up are not timed, but their memory counts on both sides."""
     run = (case.project if side == "project" else case.baseline)(folder, size)
     fresh = case.fresh or (lambda _folder, _side: None)
-    return time_run(run, 1 if case.once else repeats, warm_up=not case.once, before=lambda: fresh(folder, side))
+    is_once = case.once or case.is_single(size)
+    return time_run(run, 1 if is_once else repeats, warm_up=not is_once, before=lambda: fresh(folder, side))
 
 
 def time_run(run: Run, repeats: int, *, warm_up: bool, before: Callable[[], None] = lambda: None) -> Timing:

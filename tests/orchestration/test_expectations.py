@@ -99,6 +99,8 @@ def test_plausible_tables_and_frames_pass_and_each_planted_fault_is_found_and_on
     sound = validate_apart(path, list(PLAUSIBLE), {TELEMETRY_SAMPLE: SAMPLE}, docs=tmp_path / "docs")
     assert [(t, e.name) for t, found in sound.items() for e in found if not e.passed] == []
     assert all(sound[table] for table in (*PLAUSIBLE, TELEMETRY_SAMPLE))
+    # A check is published under its table and name.
+    assert all(len({e.name for e in found}) == len(found) for found in sound.values())
     pages = [page.read_text() for page in (tmp_path / "docs").rglob("*.html")]
     assert len(pages) >= 1 + 2 * len(sound)
     assert not any(tag in page for page in pages for tag in ('src="http', 'rel="stylesheet" href="http'))
