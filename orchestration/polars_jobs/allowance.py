@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.frames import make_frame
 from orchestration.polars_jobs.money import MONEY, ZERO
 
@@ -50,16 +51,28 @@ def closing_allowance(
 ) -> Decimal:
     """Closing = opening + adoption + provision − write-offs + recoveries + FX + transfers.
 
-    Write-offs and recoveries are positive magnitudes; nothing is clipped (ORACLES.md, O14).
+    Write-offs and recoveries are positive magnitudes: a negative one is an error; nothing is clipped (ORACLES.md, O14).
     """
+    for field, amount in (("write-offs", write_offs), ("recoveries", recoveries)):
+        if not amount >= 0:
+            raise wrong(field, amount, "is a positive magnitude")
     return opening + adoption + provision - write_offs + recoveries + fx + transfers
 
 
 def provision_for(
-    closing: Decimal, opening: Decimal, *, write_offs: Decimal = ZERO, recoveries: Decimal = ZERO, fx: Decimal = ZERO
+    closing: Decimal,
+    opening: Decimal,
+    *,
+    adoption: Decimal = ZERO,
+    write_offs: Decimal = ZERO,
+    recoveries: Decimal = ZERO,
+    fx: Decimal = ZERO,
+    transfers: Decimal = ZERO,
 ) -> Decimal:
     """The plug that brings the allowance to what is expected to be lost; negative is a release."""
-    return closing - closing_allowance(opening, write_offs=write_offs, recoveries=recoveries, fx=fx)
+    return closing - closing_allowance(
+        opening, adoption=adoption, write_offs=write_offs, recoveries=recoveries, fx=fx, transfers=transfers
+    )
 
 
 def allowance_rollforward(

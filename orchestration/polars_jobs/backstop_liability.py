@@ -18,8 +18,9 @@ import polars as pl
 
 from orchestration.polars_jobs.backstop_paths import Array, expected_shortfall, most_likely
 from orchestration.polars_jobs.backstop_worth import Valuation
-from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.errors import CreditInputError, wrong
 from orchestration.polars_jobs.frames import Frames, make_frame, months_between, need
+from orchestration.polars_jobs.lifetime_ecl import check_probability
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
 from orchestration.polars_jobs.policies import CreditPolicy
 
@@ -82,7 +83,7 @@ def stand_ready_straight_line(initial: float, months_elapsed: int, months_total:
     0.6m, 0 after 1, 6, 12).
     """
     if months_total <= 0 or not 0 <= months_elapsed <= months_total:
-        raise CreditInputError("elapsed months must lie between 0 and the term")
+        raise wrong("elapsed months", months_elapsed, f"must lie between 0 and the term of {months_total}")
     return initial * (1.0 - months_elapsed / months_total)
 
 
@@ -100,8 +101,9 @@ def asc450_accrual(probability: float, threshold: float, low: float, best_estima
     """ASC 450-20-30-1: where a loss is probable, the best estimate in the range, else its low end; nothing otherwise
     — it is disclosed. No expected value (ORACLES.md, O18: range 15–20, best 17 → 17, without → 15).
     """
-    if not 0 <= probability <= 1:
-        raise CreditInputError("probability must lie in [0, 1]")
+    check_probability([probability, threshold], "probability of loss")
+    if best_estimate is not None and best_estimate < low:
+        raise wrong("best estimate", best_estimate, f"lies below the low end of the range, {low:g}")
     if probability < threshold:
         return 0.0
     return low if best_estimate is None else best_estimate

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import integrate, optimize, special, stats
 
-from orchestration.polars_jobs.errors import wrong
+from orchestration.polars_jobs.errors import CreditInputError, check_between, wrong
 from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_shift
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -661,8 +661,10 @@ def _receivable_loss(book: Book, share: Array, paid: Array, default_month: npt.N
 
 
 def value_at_risk(losses: Array, level: float) -> float:
-    """The order statistic number ceil(level · n) of the losses."""
-    ordered = np.sort(losses)
+    """The order statistic number ceil(level · n) of the losses. Raises :class:`CreditInputError` for a level outside
+    [0, 1], for NaN, and where there is no loss to order.
+    """
+    ordered = _ordered(losses, level)
     return float(ordered[max(math.ceil(level * len(ordered) - 1e-9), 1) - 1])
 
 
@@ -670,12 +672,20 @@ def expected_shortfall(losses: Array, level: float) -> float:
     """Mean of the worst (1 − level) · n losses, the boundary path with its fractional weight; never below the value
     at risk, also with ties (CREDIT.md, 4.28).
     """
-    ordered = np.sort(losses)[::-1]
+    ordered = _ordered(losses, level)[::-1]
     count = (1.0 - level) * len(ordered)
     whole = math.floor(count + 1e-9)
     part = max(count - whole, 0.0)
     total = float(ordered[:whole].sum()) + (part * float(ordered[whole]) if whole < len(ordered) else 0.0)
     return max(total / count, value_at_risk(losses, level)) if count > 0 else float(ordered[0])
+
+
+def _ordered(losses: npt.ArrayLike, level: float) -> Array:
+    check_probability([level], "level")
+    ordered = np.sort(check_between(losses, "loss", low=-np.inf, high=np.inf, rule="must be a number"))
+    if not len(ordered):
+        raise CreditInputError("no losses to order", field="loss")
+    return ordered
 
 
 def mean_and_error(values: Array, *, antithetic: bool = True) -> tuple[float, float]:
@@ -733,13 +743,28 @@ def break_even_occupancy(book: Book) -> float | None:
 # -------------------------------------------------------------------------------------------------------
 
 
-def probit_shortfall(intercept: float, slope: float, floor: float) -> float:
-    """E[(f − U)+] for U = Φ(a + bX), X standard normal: f Φ(z*) − Φ₂(a/s, z*; −b/s), s = √(1 + b²), z* = (Φ⁻¹(f) −
-    a)/b (ORACLES.md, D1).
+class ProbitDraw(NamedTuple):
+    """Of U = Φ(a + bX) against a floor f: mean of U, probability that U < f, and E[(f − U)+]."""
+
+    mean_utilisation: float
+    draw_probability: float
+    shortfall: float
+
+
+def probit_draw(intercept: float, slope: float, floor: float) -> ProbitDraw:
+    """Utilisation U = Φ(a + bX), X standard normal, against a floor f in (0, 1): E[U] = Φ(a/s), P = Φ(z*), and E[(f −
+    U)+] = f Φ(z*) − Φ₂(a/s, z*; −b/s), s = √(1 + b²), z* = (Φ⁻¹(f) − a)/b (ORACLES.md, D1). The sign of b is nobody's:
+    X is symmetric. Without b utilisation is certain.
     """
-    spread = math.sqrt(1.0 + slope * slope)
-    edge = (float(special.ndtri(floor)) - intercept) / slope
-    correlation = -slope / spread
+    if not 0 < floor < 1:
+        raise wrong("floor", floor, "must lie strictly between 0 and 1")
+    loading = abs(slope)
+    spread = math.sqrt(1.0 + loading * loading)
+    mean = float(special.ndtr(intercept / spread))
+    if loading == 0:
+        return ProbitDraw(mean, float(mean < floor), max(floor - mean, 0.0))
+    edge = (float(special.ndtri(floor)) - intercept) / loading
+    correlation = -loading / spread
     joint = stats.multivariate_normal.cdf(
         [intercept / spread, edge],
         mean=[0.0, 0.0],
@@ -747,7 +772,78 @@ def probit_shortfall(intercept: float, slope: float, floor: float) -> float:
         abseps=1e-13,
         releps=1e-13,
     )
-    return floor * float(special.ndtr(edge)) - float(joint)
+    return ProbitDraw(mean, float(special.ndtr(edge)), floor * float(special.ndtr(edge)) - float(joint))
+
+
+def probit_shortfall(intercept: float, slope: float, floor: float) -> float:
+    """E[(f − U)+] alone, of :func:`probit_draw`."""
+    return probit_draw(intercept, slope, floor).shortfall
+
+
+def probit_draw_tail(intercept: float, slope: float, floor: float, level: float) -> tuple[float, float]:
+    """Value at risk and expected shortfall of (f − U)+ at a level, exactly: the draw falls as X rises, so that its tail
+    is that of X (ORACLES.md, D1).
+    """
+    check_probability([level], "level")
+    loading, tail = abs(slope), 1.0 - level
+    edge = float(special.ndtri(tail)) if tail > 0 else -math.inf
+
+    def draw(x: float) -> float:
+        return max(floor - float(special.ndtr(intercept + loading * x)), 0.0)
+
+    at_risk = draw(edge)
+    if tail == 0:
+        return at_risk, at_risk
+    mean, _ = integrate.quad(
+        lambda x: draw(x) * math.exp(-x * x / 2) / math.sqrt(2 * math.pi), edge - 12.0, edge, epsabs=1e-15, limit=400
+    )
+    return at_risk, max(mean / tail, at_risk)
+
+
+def price_and_quantity_shortfall(
+    intercept: float,
+    slope: float,
+    floor: float,
+    *,
+    forward: float,
+    volatility: float,
+    strike: float,
+    correlation: float,
+) -> float:
+    """E[(f − U)+ (K − P)+]: quantity by the probit, price lognormal with mean ``forward`` and ``volatility`` to the date,
+    its shock correlated with X (ORACLES.md, D3). At correlation 0 the product of both expectations.
+    """
+    if not -1 <= correlation <= 1:
+        raise wrong("correlation", correlation, "must lie in [-1, 1]")
+    own = math.sqrt(1.0 - correlation * correlation)
+
+    def put(x: float) -> float:
+        # Given X the price is still lognormal, with what is left of its volatility.
+        centre = forward * math.exp(-volatility * volatility / 2 + volatility * correlation * x)
+        left = volatility * own
+        if left == 0:
+            return max(strike - centre, 0.0)
+        middle = (math.log(strike / centre)) / left
+        return strike * float(special.ndtr(middle)) - centre * math.exp(left * left / 2) * float(
+            special.ndtr(middle - left)
+        )
+
+    edge = (float(special.ndtri(floor)) - intercept) / slope if slope else 12.0
+    low, high = (-12.0, min(max(edge, -12.0), 12.0)) if slope >= 0 else (min(max(edge, -12.0), 12.0), 12.0)
+    value, _ = integrate.quad(
+        lambda x: (
+            max(floor - float(special.ndtr(intercept + slope * x)), 0.0)
+            * put(x)
+            * math.exp(-x * x / 2)
+            / math.sqrt(2 * math.pi)
+        ),
+        low,
+        high,
+        epsabs=1e-15,
+        epsrel=1e-12,
+        limit=400,
+    )
+    return float(value)
 
 
 def logit_shortfall(model: Occupancy, floor: float, months: int) -> Array:

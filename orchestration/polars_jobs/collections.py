@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from fractions import Fraction
+from typing import Any, NamedTuple, TypeAlias
 
 import polars as pl
 
+from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.frames import add_months, days_in_month, make_frame, month_end
-from orchestration.polars_jobs.money import MONEY, ZERO
+from orchestration.polars_jobs.money import MONEY, ZERO, exact
 from orchestration.polars_jobs.policies import CreditPolicy
+
+Amount: TypeAlias = Decimal | Fraction | float
 
 
 class Metric(NamedTuple):
@@ -30,14 +34,16 @@ def _no(reason: str) -> Metric:
     return Metric(None, reason)
 
 
-def dso_simple(receivable: Decimal, sales: Decimal, days: int) -> Metric:
+def dso_simple(receivable: Amount, sales: Amount, days: int) -> Metric:
     """Receivable ÷ credit sales of the window × its days. Sales of zero or less: none."""
-    if sales <= 0:
+    owed, sold = exact(receivable, "receivable"), exact(sales, "sales")
+    _positive(days, "days")
+    if sold <= 0:
         return _no(f"no credit sales in the {days}-day window")
-    return Metric(float(receivable / sales * days), None)
+    return Metric(float(owed / sold * days), None)
 
 
-def best_possible_dso(current_receivable: Decimal, sales: Decimal, days: int) -> Metric:
+def best_possible_dso(current_receivable: Amount, sales: Amount, days: int) -> Metric:
     """The same over what is not yet due alone: what DSO would be if everybody paid on time."""
     return dso_simple(current_receivable, sales, days)
 
@@ -49,17 +55,18 @@ def average_days_delinquent(dso: Metric, best_possible: Metric) -> Metric:
     return Metric(dso.value - best_possible.value, None)
 
 
-def countback_dso(receivable: Decimal, month_sales: Sequence[tuple[int, Decimal]]) -> Metric:
+def countback_dso(receivable: Amount, month_sales: Sequence[tuple[int, Amount]]) -> Metric:
     """Count back months, newest first, until the receivable is used up.
 
     ``month_sales``: (days of the month, sales of the month), newest first. A month with sales of zero or less adds
     all its days and its sales are taken off (the rest grows). Used up exactly at a month's end counts that whole
     month. A receivable larger than all the months given: none, exhausted.
     """
-    if receivable <= 0:
-        return Metric(0.0, None) if receivable == 0 else _no("receivable is a credit balance")
-    rest, days = receivable, Decimal(0)
-    for month_days, sales in month_sales:
+    rest, days = exact(receivable, "receivable"), Fraction(0)
+    if rest <= 0:
+        return Metric(0.0, None) if rest == 0 else _no("receivable is a credit balance")
+    for month_days, amount in month_sales:
+        sales = exact(amount, "sales")
         if sales > 0 and rest <= sales:
             return Metric(float(days + rest / sales * month_days), None)
         days += month_days
@@ -67,41 +74,47 @@ def countback_dso(receivable: Decimal, month_sales: Sequence[tuple[int, Decimal]
     return _no(f"count-back exhausted: the receivable is larger than the sales of the last {len(month_sales)} months")
 
 
-def true_dso(items: Sequence[tuple[int, Decimal, Decimal]]) -> Metric:
+def true_dso(items: Sequence[tuple[int, Amount, Amount]]) -> Metric:
     """Σ age × open ÷ sales of the item's own month. ``items``: (days since invoice date, open amount, sales of the
     invoice's month).
     """
-    if any(sales <= 0 for _, open_amount, sales in items if open_amount != 0):
+    found = [(age, exact(open_amount, "open amount"), exact(sales, "sales")) for age, open_amount, sales in items]
+    if any(sales <= 0 for _, open_amount, sales in found if open_amount != 0):
         return _no("an open item comes from a month without credit sales")
-    return Metric(
-        float(sum((age * open_amount / sales for age, open_amount, sales in items if open_amount != 0), Decimal(0))),
-        None,
-    )
+    total = sum((age * open_amount / sales for age, open_amount, sales in found if open_amount != 0), Fraction(0))
+    return Metric(float(total), None)
 
 
-def receivables_turnover(sales: Decimal, balances: Sequence[Decimal], days: int) -> Metric:
+def receivables_turnover(sales: Amount, balances: Sequence[Amount], days: int) -> Metric:
     """Net credit sales of ``days`` days ÷ mean of the balances, annualised by 365 ÷ days. Two balances by default,
     thirteen month-ends as an option.
     """
+    _positive(days, "days")
     if not balances:
         return _no("no balances")
-    mean = sum(balances, ZERO) / len(balances)
+    mean = sum((exact(balance, "balance") for balance in balances), Fraction(0)) / len(balances)
     if mean <= 0:
         return _no("mean receivable is not positive")
-    return Metric(float(sales / mean * 365 / days), None)
+    return Metric(float(exact(sales, "sales") / mean * 365 / days), None)
 
 
 def collection_effectiveness(
-    beginning: Decimal, sales: Decimal, ending_total: Decimal, ending_current: Decimal, months: int = 1
+    beginning: Amount, sales: Amount, ending_total: Amount, ending_current: Amount, months: int = 1
 ) -> Metric:
     """(beginning + sales ÷ N − ending total) ÷ (beginning + sales ÷ N − ending current), a fraction; N is the number
     of months in ``sales`` (ORACLES.md, O7).
     """
-    monthly = sales / months
-    denominator = beginning + monthly - ending_current
+    _positive(months, "months")
+    due = exact(beginning, "beginning receivable") + exact(sales, "sales") / months
+    denominator = due - exact(ending_current, "ending current receivable")
     if denominator <= 0:
         return _no("nothing was due for collection")
-    return Metric(float((beginning + monthly - ending_total) / denominator), None)
+    return Metric(float((due - exact(ending_total, "ending receivable")) / denominator), None)
+
+
+def _positive(count: int, field: str) -> None:
+    if count <= 0:
+        raise wrong(field, count, "must be positive")
 
 
 METRICS = (

@@ -17,7 +17,7 @@ import polars as pl
 
 from orchestration.polars_jobs.expected_loss import set_off_allowed
 from orchestration.polars_jobs.frames import Frames, RowsBy, make_frame, month_end, need, optional
-from orchestration.polars_jobs.money import MONEY, ZERO
+from orchestration.polars_jobs.money import MONEY, ZERO, exact
 from orchestration.polars_jobs.receivables import Close, read_closes
 
 EXPOSURE_SCHEMA: dict[str, Any] = {
@@ -68,11 +68,11 @@ class Concentration(NamedTuple):
     top_3: float
 
 
-def concentration(amounts: Sequence[Decimal | int]) -> Concentration | None:
+def concentration(amounts: Sequence[Decimal | Fraction | float]) -> Concentration | None:
     """Concentration of positive exposures; members at zero or below hold nothing that could be lost. None where
     nothing is left (ORACLES.md, D8, O9).
     """
-    positive = sorted((Fraction(amount) for amount in amounts if amount > 0), reverse=True)
+    positive = sorted((found for amount in amounts if (found := exact(amount, "exposure")) > 0), reverse=True)
     total = sum(positive, Fraction(0))
     if total == 0:
         return None

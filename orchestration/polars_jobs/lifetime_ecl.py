@@ -312,6 +312,9 @@ def revert(forecast: ArrayLike, long_run: float, reversion_periods: int, total_p
     if not len(given):
         raise CreditInputError("a reasonable and supportable forecast needs at least one period")
     check_probability(long_run, "long-run default probability")
+    for field, count in (("reversion periods", reversion_periods), ("total periods", total_periods)):
+        if count < 0:
+            raise wrong(field, count, "must not be negative")
     if reversion_periods:
         steps = np.arange(1, reversion_periods + 1) / reversion_periods
         path = np.concatenate([given, given[-1] + steps * (long_run - given[-1])])

@@ -15,6 +15,8 @@ from typing import TypeVar
 
 import polars as pl
 
+from orchestration.polars_jobs.errors import wrong
+
 MONEY = pl.Decimal(18, 2)
 RATE = pl.Decimal(18, 9)
 CENT = Decimal("0.01")
@@ -23,6 +25,19 @@ ZERO = Decimal("0.00")
 _WIDE = Context(prec=60)
 
 K = TypeVar("K", bound=Hashable)
+
+
+def exact(value: Decimal | Fraction | float, field: str = "amount", obligor: object = None) -> Fraction:
+    """Any number as the exact fraction that its text names: a float is the shortest decimal that gives it back, so that
+    0.003 is three thousandths. Raises :class:`CreditInputError` naming ``field`` for NaN, infinities and what is no
+    number.
+    """
+    try:
+        if isinstance(value, float):
+            return Fraction(repr(float(value)))
+        return Fraction(value)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise wrong(field, value, "must be a number", obligor) from error
 
 
 def minor_unit(digits: int) -> Decimal:
@@ -109,14 +124,24 @@ def foot(parts: Iterable[Decimal]) -> Decimal:
     return sum(parts, ZERO)
 
 
-def fx_remeasurement(amount: Decimal, booked_rate: Decimal, current_rate: Decimal, digits: int = 2) -> Decimal:
+def fx_remeasurement(
+    amount: Decimal | Fraction | float,
+    booked_rate: Decimal | Fraction | float,
+    current_rate: Decimal | Fraction | float,
+    digits: int = 2,
+) -> Decimal:
     """Gain (positive) or loss of a monetary foreign-currency balance when its rate moves (ASC 830-20-35-1).
 
     ``amount`` in foreign currency, rates in functional currency per unit. EUR 2,000 booked at 1.40 and collected at
     1.45 is a gain of 100 (ORACLES.md, O21). Both translations are rounded before the difference, because both stand
-    in the books.
+    in the books. Raises :class:`CreditInputError` for a rate that is not positive.
     """
-    return round_money(amount * current_rate, digits) - round_money(amount * booked_rate, digits)
+    foreign, rates = exact(amount), [exact(rate, "exchange rate") for rate in (booked_rate, current_rate)]
+    for rate in rates:
+        if rate <= 0:
+            raise wrong("exchange rate", float(rate), "must be positive")
+    booked, current = (round_money(foreign * rate, digits) for rate in rates)
+    return current - booked
 
 
 def floor_to_unit(amount: Decimal, digits: int = 2) -> Decimal:

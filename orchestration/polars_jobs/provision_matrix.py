@@ -17,10 +17,10 @@ import polars as pl
 from orchestration.polars_jobs.ageing import BUCKET_NAMES, BUCKETS
 from orchestration.polars_jobs.errors import PROBABILITY, CreditInputError, wrong
 from orchestration.polars_jobs.frames import make_frame, month_end
-from orchestration.polars_jobs.money import MONEY, ZERO, round_money
+from orchestration.polars_jobs.money import MONEY, ZERO, exact, round_money
 from orchestration.polars_jobs.policies import CreditPolicy
 
-Exact = Decimal | Fraction
+Exact = Decimal | Fraction | float
 
 MATRIX_SCHEMA: dict[str, Any] = {
     "contract_id": pl.String,
@@ -45,7 +45,9 @@ def bucket_loss(
     Raises :class:`CreditInputError`, naming ``obligor``, for a rate outside [0, 1] or a negative scalar. Only the product is limited to 1:
     a scalar may say "all is lost", a rate may not be more than all.
     """
-    rate, scalar, amount = Fraction(loss_rate), Fraction(forward_scalar), Fraction(open_amount)
+    rate = exact(loss_rate, "loss rate", obligor)
+    scalar = exact(forward_scalar, "forward-looking scalar", obligor)
+    amount = exact(open_amount, "open amount", obligor)
     if not 0 <= rate <= 1:
         raise wrong("loss rate", loss_rate, PROBABILITY, obligor)
     if scalar < 0:
@@ -72,8 +74,8 @@ def rates_from_history(sales: Exact, paid_by_bucket: Sequence[Exact], never_paid
     the last is for what outlived them all, always 1 where anything is left. Raises :class:`CreditInputError` unless
     payments and the unpaid rest add up to the sales, or if any of them is negative.
     """
-    parts = [Fraction(part) for part in paid_by_bucket]
-    total, lost = Fraction(sales), Fraction(never_paid)
+    parts = [exact(part, "paid") for part in paid_by_bucket]
+    total, lost = exact(sales, "sales"), exact(never_paid, "never paid")
     if min([*parts, lost, total]) < 0 or sum(parts) + lost != total:
         raise CreditInputError("payments by bucket and the unpaid rest must add up to the sales, none negative")
     rates: list[Fraction] = []
