@@ -14,7 +14,6 @@ from typing import Any
 
 import polars as pl
 
-from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.frames import make_frame
 from orchestration.polars_jobs.money import MONEY, ZERO
 
@@ -51,11 +50,9 @@ def closing_allowance(
 ) -> Decimal:
     """Closing = opening + adoption + provision − write-offs + recoveries + FX + transfers.
 
-    Write-offs and recoveries are positive magnitudes: a negative one is an error; nothing is clipped (ORACLES.md, O14).
+    Write-offs and recoveries are positive magnitudes (write-offs less what was reinstated); nothing is clipped
+    (ORACLES.md, O14).
     """
-    for field, amount in (("write-offs", write_offs), ("recoveries", recoveries)):
-        if not amount >= 0:
-            raise wrong(field, amount, "is a positive magnitude")
     return opening + adoption + provision - write_offs + recoveries + fx + transfers
 
 

@@ -19,6 +19,7 @@ import polars as pl
 
 from orchestration.polars_jobs.frames import (
     Frames,
+    RowsBy,
     make_frame,
     month_end,
     month_start,
@@ -32,6 +33,7 @@ from orchestration.polars_jobs.receivables import (
     Document,
     Event,
     SubLedger,
+    claim_lines,
     claims_due,
     claims_paid,
     documents_of,
@@ -128,13 +130,14 @@ def late_interest(frames: Frames) -> dict[str, pl.DataFrame]:
     if terms is not None and "late_rate" in terms.columns:
         bearing = set(terms.filter(pl.col("late_rate") > 0)["contract_id"])
         currencies = dict(need(frames, "core.dim_contract").select("contract_id", "currency_code").iter_rows())
+        books = _Books(frames)
         for close in read_closes(need(frames, "intermediate.int_closes")):
             if close.contract_id in bearing:
                 rates = _rates(terms.filter(pl.col("contract_id") == close.contract_id), close)
                 currency = currencies[close.contract_id]
-                events = _events(frames, close, currency)
-                claims = [(claim.due_date, claim.amount) for claim in _claims(frames, close, currency)]
-                settled = _settled(frames, close, events, currency)
+                events = books.events(close, currency)
+                claims = [(claim.due_date, claim.amount) for claim in books.claims(close, currency)]
+                settled = books.settled(close, events, currency)
                 for event, interest in (
                     ("late_interest", share_interest(events, rates, close.month_end_date)),
                     ("late_interest_on_claims", claim_interest(claims, settled, rates, close.month_end_date)),
@@ -159,40 +162,37 @@ def _rates(terms: pl.DataFrame, close: Close) -> Rates:
     return list({row["valid_from"]: row["late_rate"] for row in known.iter_rows(named=True)}.items())
 
 
-def _of_contract(frames: Frames, name: str, close: Close) -> pl.DataFrame:
-    frame = optional(frames, name)
-    return pl.DataFrame() if frame is None else frame.filter(pl.col("contract_id") == close.contract_id)
+class _Books:
+    """What interest is reckoned on, read once for all closes."""
 
-
-def _events(frames: Frames, close: Close, currency_code: str) -> list[Event]:
-    documents = documents_of(
-        need(frames, "ledger.fct_receivable_document").filter(
-            (pl.col("contract_id") == close.contract_id) & (pl.col("currency_code") == currency_code)
+    def __init__(self, frames: Frames) -> None:
+        self._documents = need(frames, "ledger.fct_receivable_document")
+        self._payments, self._events, self._terms = (
+            RowsBy(optional(frames, name))
+            for name in ("staging.stg_payments", "staging.stg_credit_events", "raw.backstop_terms")
         )
-    )
-    return events_at(
-        close,
-        documents,
-        _of_contract(frames, "staging.stg_payments", close),
-        _of_contract(frames, "staging.stg_credit_events", close),
-        currency_code,
-        claims=_claims(frames, close, currency_code),
-    )
+        self._lines = claim_lines(optional(frames, "ledger.fct_journal_lines"))
 
+    def events(self, close: Close, currency_code: str) -> list[Event]:
+        """The sub-ledger's events at a close."""
+        own = (pl.col("contract_id") == close.contract_id) & (pl.col("currency_code") == currency_code)
+        return events_at(
+            close,
+            documents_of(self._documents.filter(own)),
+            self._payments.of(close.contract_id),
+            self._events.of(close.contract_id),
+            currency_code,
+            claims=self.claims(close, currency_code),
+        )
 
-def _claims(frames: Frames, close: Close, currency_code: str) -> list[ClaimDue]:
-    return claims_due(
-        close,
-        _of_contract(frames, "raw.backstop_terms", close),
-        _of_contract(frames, "ledger.fct_journal_lines", close),
-        currency_code,
-    )
+    def claims(self, close: Close, currency_code: str) -> list[ClaimDue]:
+        """The claims posted up to a close."""
+        return claims_due(close, self._terms.of(close.contract_id), self._lines.of(close.contract_id), currency_code)
 
-
-def _settled(frames: Frames, close: Close, events: Sequence[Event], currency_code: str) -> list[tuple[date, Decimal]]:
-    """What has settled claims: cash paid, and what was set off against invoices."""
-    ledger = SubLedger()
-    for event in events:
-        ledger.play(event)
-    payments = claims_paid(close, _of_contract(frames, "staging.stg_payments", close), currency_code)
-    return [*((paid.paid_date, paid.amount) for paid in payments), *ledger.set_offs]
+    def settled(self, close: Close, events: Sequence[Event], currency_code: str) -> list[tuple[date, Decimal]]:
+        """What has settled claims: cash paid, and what was set off against invoices."""
+        ledger = SubLedger()
+        for event in events:
+            ledger.play(event)
+        payments = claims_paid(close, self._payments.of(close.contract_id), currency_code)
+        return [*((paid.paid_date, paid.amount) for paid in payments), *ledger.set_offs]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,8 @@ import polars as pl
 
 from orchestration.polars_jobs.frames import (
     Frames,
-    known_at,
+    RowsBy,
+    known_rows,
     local_date,
     make_frame,
     month_end,
@@ -156,6 +157,7 @@ class ClaimDue:
     sets_off: bool
 
 
+Row = Mapping[str, Any]
 Event = Document | Payment | WriteOff | Dispute | ClaimPaid | ClaimDue
 
 
@@ -221,6 +223,7 @@ class SubLedger:
     claims_payable: Decimal = ZERO
     receipts: Decimal = ZERO
     written_off: Decimal = ZERO
+    reinstated: Decimal = ZERO
 
     def play(self, event: Event) -> None:
         """Move the state by one event; events must come in :func:`event_order`."""
@@ -366,6 +369,9 @@ class SubLedger:
                 self.unapplied[held.payment_id] = (held, left)
 
     def _write_off(self, event: WriteOff) -> None:
+        if event.amount < 0:
+            self._reinstate(event)
+            return
         self.written_off += event.amount
         left = event.amount
         owed = self._owed()
@@ -375,9 +381,29 @@ class SubLedger:
             if amount > 0:
                 item.written_off += amount
                 left -= amount
+        self._set_aside(event, left)
+
+    def _reinstate(self, event: WriteOff) -> None:
+        """A write-off taken back: what it aims at stands open again, else what was written off last; then cash that
+        waits unapplied is laid on it.
+        """
+        self.reinstated -= event.amount
+        left = -event.amount
+        gone = [item for item in reversed(self.items.values()) if item.written_off > 0]
+        aimed = [item for item in gone if _covers(event.target, item.document, event.effective_date)]
+        for item in [*aimed, *(item for item in gone if item not in aimed)]:
+            amount = min(item.written_off, left)
+            item.written_off -= amount
+            left -= amount
+        self._set_aside(event, -left)
+        for payment, _ in sorted(self.unapplied.values(), key=lambda held: event_order(held[0])):
+            self._apply(payment, event.effective_date)
+
+    def _set_aside(self, event: WriteOff, left: Decimal) -> None:
+        """More written off than is open, or taken back than was written off: its own item keeps the sub-ledger equal to
+        the control account, and in sight.
+        """
         if left != 0:
-            # More written off than is open, or a write-off taken back: its own item keeps the sub-ledger equal to the
-            # control account, and in sight.
             month = month_start(event.effective_date)
             extra = Document(
                 f"write_off_excess:{event.event_id}",
@@ -469,8 +495,8 @@ def read_closes(frame: pl.DataFrame) -> list[Close]:
 def events_at(
     close: Close,
     documents: Sequence[Document],
-    payments: pl.DataFrame,
-    events: pl.DataFrame,
+    payments: Sequence[Row],
+    events: Sequence[Row],
     currency_code: str,
     *,
     claims: Sequence[ClaimDue] = (),
@@ -484,45 +510,49 @@ def events_at(
     if any(claim.sets_off for claim in claims):
         found.extend(claim for claim in claims if claim.due_date <= close.month_end_date)
         found.extend(claims_paid(close, payments, currency_code))
-    if not payments.is_empty():
-        for row in known_at(payments, ["park_id", "payment_id"], close.known_at).iter_rows(named=True):
-            day = local_date(row["received_at"], close.time_zone)
-            if row["direction"] == "received" and row["currency_code"] == currency_code and day <= close.month_end_date:
-                found.append(
-                    Payment(
-                        row["payment_id"],
-                        day,
-                        row["amount"],
-                        row["remittance_reference"] or "",
-                        bool(row["funded_by_claim"]),
-                    )
+    for row in known_rows(payments, ["park_id", "payment_id"], close.known_at):
+        day = local_date(row["received_at"], close.time_zone)
+        if row["direction"] == "received" and row["currency_code"] == currency_code and day <= close.month_end_date:
+            found.append(
+                Payment(
+                    row["payment_id"],
+                    day,
+                    row["amount"],
+                    row["remittance_reference"] or "",
+                    bool(row["funded_by_claim"]),
                 )
-    if not events.is_empty():
-        for row in known_at(events, ["park_id", "event_id"], close.known_at).iter_rows(named=True):
-            found.extend(_credit_event(row, close, currency_code))
+            )
+    for row in known_rows(events, ["park_id", "event_id"], close.known_at):
+        found.extend(_credit_event(row, close, currency_code))
     return sorted(found, key=event_order)
 
 
-def claims_due(close: Close, terms: pl.DataFrame, lines: pl.DataFrame, currency_code: str) -> list[ClaimDue]:
+def claim_lines(lines: pl.DataFrame | None) -> RowsBy:
+    """The claims that the journal has accrued, one row each, by contract."""
+    if lines is None:
+        return RowsBy(None)
+    return RowsBy(lines.filter((pl.col("event") == "accrue_claim") & (pl.col("line_no") % 2 == 1)))
+
+
+def claims_due(close: Close, terms: Sequence[Row], lines: Sequence[Row], currency_code: str) -> list[ClaimDue]:
     """The claims posted up to a close, each due ``claim_notice_days`` plus ``claim_payment_days`` after its service
     month (READINGS.md, 38); a correction no earlier than had it been claimed when it was posted.
 
-    ``terms``: the contract's rows of ``raw.backstop_terms``; ``lines``: of ``ledger.fct_journal_lines``. Set-off
+    ``terms``: the contract's rows of ``raw.backstop_terms``; ``lines``: its rows of :func:`claim_lines`. Set-off
     follows the terms in force on the service month's last day: agreed, and enforceable.
     """
-    if terms.is_empty() or lines.is_empty():
+    if not terms:
         return []
-    known = terms.filter(pl.col("recorded_at") <= close.known_at).sort("valid_from", "recorded_at", "amendment_id")
-    accrued = lines.filter(
-        (pl.col("event") == "accrue_claim")
-        & (pl.col("line_no") % 2 == 1)
-        & (pl.col("posting_month") <= close.posting_month)
-        & (pl.col("currency_code") == currency_code)
+    known = sorted(
+        (row for row in terms if row["recorded_at"] <= close.known_at),
+        key=lambda row: (row["valid_from"], row["recorded_at"], row["amendment_id"]),
     )
     found = []
-    for month, posted, amount in accrued.select("service_month", "posting_month", "amount").iter_rows():
-        ruling = known.filter(pl.col("valid_from") <= month_end(month)).tail(1)
-        row = ruling.row(0, named=True) if ruling.height else {}
+    for line in lines:
+        month, posted, amount = line["service_month"], line["posting_month"], line["amount"]
+        if posted > close.posting_month or line["currency_code"] != currency_code:
+            continue
+        row: Row = next((row for row in reversed(known) if row["valid_from"] <= month_end(month)), {})
         days = row.get("claim_notice_days", 0) + row.get("claim_payment_days", 0)
         found.append(
             ClaimDue(
@@ -535,19 +565,17 @@ def claims_due(close: Close, terms: pl.DataFrame, lines: pl.DataFrame, currency_
     return found
 
 
-def claims_paid(close: Close, payments: pl.DataFrame, currency_code: str) -> list[ClaimPaid]:
+def claims_paid(close: Close, payments: Sequence[Row], currency_code: str) -> list[ClaimPaid]:
     """What the vendor paid up to a close's last day, as known then. ``payments``: all versions of the contract's rows."""
-    if payments.is_empty():
-        return []
     paid = [
         ClaimPaid(row["payment_id"], local_date(row["received_at"], close.time_zone), row["amount"])
-        for row in known_at(payments, ["park_id", "payment_id"], close.known_at).iter_rows(named=True)
+        for row in known_rows(payments, ["park_id", "payment_id"], close.known_at)
         if row["direction"] == "paid" and row["currency_code"] == currency_code
     ]
     return [payment for payment in paid if payment.paid_date <= close.month_end_date]
 
 
-def _credit_event(row: dict[str, Any], close: Close, currency_code: str) -> Iterable[Event]:
+def _credit_event(row: Row, close: Close, currency_code: str) -> Iterable[Event]:
     day = local_date(row["effective_at"], close.time_zone)
     if day > close.month_end_date:
         return
@@ -615,31 +643,29 @@ def sub_ledger(frames: Frames) -> SubLedgerTables:
         need(frames, "intermediate.int_closes", "contract_id", "time_zone", "posting_month", "known_at")
     )
     contracts = need(frames, "core.dim_contract", "contract_id", "currency_code")
-    payments = optional(frames, "staging.stg_payments")
-    events = optional(frames, "staging.stg_credit_events")
+    payments, events, terms = (
+        RowsBy(optional(frames, name))
+        for name in ("staging.stg_payments", "staging.stg_credit_events", "raw.backstop_terms")
+    )
+    claims = claim_lines(optional(frames, "ledger.fct_journal_lines"))
     items: list[dict[str, Any]] = []
     applications: list[dict[str, Any]] = []
     rollforward: list[dict[str, Any]] = []
     targets: list[dict[str, Any]] = []
     set_off_targets: list[dict[str, Any]] = []
-    terms, lines = optional(frames, "raw.backstop_terms"), optional(frames, "ledger.fct_journal_lines")
     for contract_id, currency_code in contracts.select("contract_id", "currency_code").sort("contract_id").iter_rows():
         own_closes = [close for close in closes if close.contract_id == contract_id]
         own_documents = documents_of(
             documents.filter((pl.col("contract_id") == contract_id) & (pl.col("currency_code") == currency_code))
         )
-        own_payments = payments.filter(pl.col("contract_id") == contract_id) if payments is not None else pl.DataFrame()
-        own_events = events.filter(pl.col("contract_id") == contract_id) if events is not None else pl.DataFrame()
-        own_terms = terms.filter(pl.col("contract_id") == contract_id) if terms is not None else pl.DataFrame()
-        own_lines = lines.filter(pl.col("contract_id") == contract_id) if lines is not None else pl.DataFrame()
         lists = [
             events_at(
                 close,
                 own_documents,
-                own_payments,
-                own_events,
+                payments.of(contract_id),
+                events.of(contract_id),
                 currency_code,
-                claims=claims_due(close, own_terms, own_lines, currency_code),
+                claims=claims_due(close, terms.of(contract_id), claims.of(contract_id), currency_code),
             )
             for close in own_closes
         ]
@@ -752,7 +778,8 @@ def _cumulative(ledger: SubLedger) -> dict[str, Decimal]:
         ),
         "applied": sum((item.applied for item in ledger.items.values()), ZERO),
         "set_off": sum((item.set_off for item in ledger.items.values()), ZERO),
-        "written_off": sum((item.written_off for item in ledger.items.values()), ZERO),
+        "written_off": ledger.written_off,
+        "reinstated": ledger.reinstated,
         "receipts": ledger.receipts,
         "closing": sum((item.open for item in ledger.items.values()), ZERO),
         "unapplied": ledger.unapplied_amount,
@@ -771,8 +798,9 @@ def _rollforward_row(
         "credit_notes_amount": change["credit_notes"],
         "applied_amount": change["applied"],
         "set_off_amount": change["set_off"],
-        "write_offs_amount": max(change["written_off"], ZERO),
-        "reinstated_amount": max(-change["written_off"], ZERO),
+        # A correction of an earlier write-off moves what it takes back to the other side.
+        "write_offs_amount": max(change["written_off"], ZERO) + max(-change["reinstated"], ZERO),
+        "reinstated_amount": max(change["reinstated"], ZERO) + max(-change["written_off"], ZERO),
         # Items stand in the contract's own currency: the line is there and nought.
         "fx_amount": ZERO,
         "closing_amount": now["closing"],

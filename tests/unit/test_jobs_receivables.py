@@ -185,6 +185,23 @@ def test_a_write_off_beyond_what_is_open_is_an_item_in_sight_and_the_books_still
     assert roll["closing_amount"] == roll["control_account_amount"] == D("-30.00")
 
 
+def test_pitfall_34_a_recovery_reinstates_the_item_and_then_takes_the_cash_that_waited_for_it():
+    named = f'{{"item_id": "{SECOND}"}}'
+    gone = event("w", "write_off", MAR, amount="200.00", payload=named)
+    back = event("b", "write_off", MAY, amount="-200.00", payload=named)
+    cash = payment("p", date(2027, 4, 20), "300.00", SECOND)
+    out = ran(TWO, [cash], [gone, back])
+    assert open_at(out, MAR)[SECOND] == D("0.00")
+    assert applications(out) == [
+        ("p", FIRST, D("100.00"), "oldest_undisputed"),
+        ("p", SECOND, D("200.00"), "named_item"),
+    ]
+    roll = out["credit.fct_receivable_rollforward_month"].filter(pl.col("month") == MAY).row(0, named=True)
+    assert (roll["reinstated_amount"], roll["applied_amount"], roll["write_offs_amount"]) == (D(200), D(200), D(0))
+    assert roll["closing_amount"] == roll["control_account_amount"] == D("0.00")
+    assert roll["unapplied_closing_amount"] == roll["unapplied_control_account_amount"] == D("0.00")
+
+
 def test_payments_out_and_in_other_currencies_lie_on_no_item():
     out = ran(
         TWO, [payment("p", MAR, "100.00", direction="paid"), {**payment("q", MAR, "100.00"), "currency_code": "AUD"}]
