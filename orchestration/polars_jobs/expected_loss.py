@@ -50,6 +50,7 @@ LOSS_SCHEMA: dict[str, Any] = {
     "expected_credit_loss_amount": MONEY,
     "weight": pl.Float64,
     "weighted_amount": MONEY,
+    "lifetime_weighted_amount": MONEY,
     "currency_code": pl.String,
 }
 
@@ -67,6 +68,10 @@ class Scenario(NamedTuple):
     factor: float
     pd_multiple: float
     lgd: float | None
+
+    def as_today(self) -> Scenario:
+        """The scenario's name and weight with nothing changing from the reporting date on."""
+        return self._replace(factor=0.0, pd_multiple=1.0, lgd=None)
 
 
 BASE = Scenario("base", 1.0, 0.0, 1.0, None)
@@ -231,7 +236,6 @@ def contract_loss(
     settled = np.array(exposures.days, dtype=np.float64) / DAYS_PER_YEAR
     # What is settled by the end of a period was owed during it.
     ead = np.array([amounts[settled >= end].sum() if len(amounts) else 0.0 for end in ends])
-    hazards = scenario_hazards(curve, ends, scenarios, policy)
     now = float(1.0 - survival(conditional_pd_for_periods(curve, ends))[-1])
     then = float(1.0 - survival(conditional_pd_for_periods(origination, ends))[-1])
     stage = ifrs9_stage(
@@ -243,40 +247,28 @@ def contract_loss(
         significant_days=policy.integer("sicr_days_past_due"),
         pd_ratio=policy.number("significant_increase_pd_multiple"),
     )
-    if stage == 3:
-        # Default has happened: certain, in the first period, on all that is owed.
-        hazards = np.zeros_like(hazards)
-        hazards[..., 0] = 1.0
-    floor = policy.number("lgd_floor_fraction")
-    lgd = np.array(
-        [
-            loss_given_default(
-                policy.number("loss_given_default") if s.lgd is None else s.lgd,
-                exposures.total,
-                set_off,
-                collateral,
-                floor,
-            )
-            for s in scenarios
-        ]
-    )
     weights = [scenario.weight for scenario in scenarios]
+    general = policy.choice("ifrs9_approach", "simplified", "general") == "general"
     rows: list[dict[str, Any]] = []
     for standard in covered_standards(policy):
-        twelve = (
-            standard == "ifrs9" and policy.choice("ifrs9_approach", "simplified", "general") == "general" and stage == 1
+        acting = [s.as_today() for s in scenarios] if standard == "cecl" and uses_expedient(policy) else scenarios
+        hazards, lgd = _hazards_and_lgd(
+            acting, curve, ends, stage=stage, owed=exposures.total, cover=(set_off, collateral), policy=policy
         )
+        lifetime = lifetime_ecl(hazards, lgd[:, None, None], ead, eir=0.0, tau_years=ends, weights=weights)
+        result, in_year = lifetime, hazards
+        twelve = standard == "ifrs9" and general and stage == 1
         if twelve:
             result = twelve_month_ecl(
                 hazards, lgd[:, None, None], ead, eir=0.0, period_years=np.diff(ends, prepend=0.0), weights=weights
             )
             in_year = hazards[:, :, ends <= 1.0]
-        else:
-            result = lifetime_ecl(hazards, lgd[:, None, None], ead, eir=0.0, tau_years=ends, weights=weights)
-            in_year = hazards
         total = money_from_estimate(float(result.weighted[0]))
         parts = result.by_scenario[:, 0] * np.array(weights)
         split = apportion(total, parts.tolist()) if parts.sum() > 0 else [ZERO] * len(weights)
+        whole = money_from_estimate(float(lifetime.weighted[0]))
+        whole_parts = lifetime.by_scenario[:, 0] * np.array(weights)
+        whole_split = apportion(whole, whole_parts.tolist()) if whole_parts.sum() > 0 else [ZERO] * len(weights)
         for number, scenario in enumerate(scenarios):
             rows.append(
                 {
@@ -293,10 +285,42 @@ def contract_loss(
                     "expected_credit_loss_amount": money_from_estimate(float(result.by_scenario[number, 0])),
                     "weight": scenario.weight,
                     "weighted_amount": split[number],
+                    "lifetime_weighted_amount": whole_split[number],
                     "currency_code": currency_code,
                 }
             )
     return rows
+
+
+def _hazards_and_lgd(
+    scenarios: Sequence[Scenario],
+    curve: DefaultCurve,
+    ends: Array,
+    *,
+    stage: int,
+    owed: Decimal,
+    cover: tuple[Decimal, Decimal],
+    policy: CreditPolicy,
+) -> tuple[Array, Array]:
+    """Hazards (S, 1, T) and loss given default (S,) under each scenario; ``cover``: what may be set off, collateral."""
+    hazards = scenario_hazards(curve, ends, scenarios, policy)
+    if stage == 3:
+        # Default has happened: certain, in the first period, on all that is owed.
+        hazards = np.zeros_like(hazards)
+        hazards[..., 0] = 1.0
+    floor = policy.number("lgd_floor_fraction")
+    lgd = [
+        loss_given_default(
+            policy.number("loss_given_default") if scenario.lgd is None else scenario.lgd, owed, *cover, floor
+        )
+        for scenario in scenarios
+    ]
+    return hazards, np.array(lgd)
+
+
+def uses_expedient(policy: CreditPolicy) -> bool:
+    """Whether CECL takes conditions as they are at the reporting date: ASU 2025-05, for current items of ASC 606."""
+    return policy.flag("cecl_expedient_2025_05") and policy.text("receivable_accounting_class") == "asc606_receivable"
 
 
 def covered_standards(policy: CreditPolicy) -> tuple[str, ...]:
@@ -437,6 +461,55 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
             )
         )
     return make_frame(rows, LOSS_SCHEMA, ["contract_id", "month", "standard", "scenario"])
+
+
+DIFFERENCE_SCHEMA: dict[str, Any] = {
+    "contract_id": pl.String,
+    "month": pl.Date,
+    "cause": pl.String,
+    "cause_no": pl.Int32,
+    "cecl_amount": MONEY,
+    "ifrs9_amount": MONEY,
+    "difference_amount": MONEY,
+    "currency_code": pl.String,
+}
+CAUSES = ("scope", "conditions_to_come", "horizon")
+
+
+def standard_differences(losses: pl.DataFrame) -> pl.DataFrame:
+    """``credit.fct_standard_difference_month``: why IFRS 9's loss is another than CECL's, one row per contract, month and
+    cause; over the causes difference_amount sums to ifrs9_amount − cecl_amount.
+
+    scope: the receivable is outside CECL; conditions_to_come: scenarios that CECL leaves out under the expedient of ASU
+    2025-05; horizon: IFRS 9 counts twelve months only. ``losses``: ``credit.fct_credit_loss_month``.
+    """
+    rows: list[dict[str, Any]] = []
+    sums = losses.group_by("contract_id", "month", "currency_code").agg(
+        *(
+            pl.col(column).filter(pl.col("standard") == standard).sum().cast(MONEY).alias(f"{standard}_{column}")
+            for standard in ("cecl", "ifrs9")
+            for column in ("weighted_amount", "lifetime_weighted_amount")
+        ),
+        covered=(pl.col("standard") == "cecl").any(),
+    )
+    for row in sums.iter_rows(named=True):
+        cecl, ifrs = row["cecl_weighted_amount"], row["ifrs9_weighted_amount"]
+        lifetime = row["ifrs9_lifetime_weighted_amount"]
+        amounts = (ZERO, lifetime - cecl) if row["covered"] else (lifetime, ZERO)
+        for number, (cause, amount) in enumerate(zip(CAUSES, (*amounts, ifrs - lifetime), strict=True), start=1):
+            rows.append(
+                {
+                    "contract_id": row["contract_id"],
+                    "month": row["month"],
+                    "cause": cause,
+                    "cause_no": number,
+                    "cecl_amount": cecl,
+                    "ifrs9_amount": ifrs,
+                    "difference_amount": amount,
+                    "currency_code": row["currency_code"],
+                }
+            )
+    return make_frame(rows, DIFFERENCE_SCHEMA, ["contract_id", "month", "cause_no"])
 
 
 def closing_losses(losses: pl.DataFrame) -> pl.DataFrame:

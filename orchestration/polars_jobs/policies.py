@@ -146,6 +146,10 @@ class CreditPolicy:
         """Take a mapping of policy to text; missing keys fall back on their documented default."""
         self._values = dict(values or {})
 
+    def but(self, **values: str) -> CreditPolicy:
+        """The same policies with some of another value."""
+        return CreditPolicy({**self._values, **values})
+
     def text(self, key: str) -> str:
         """The policy's value as text."""
         return self._values.get(key, DEFAULTS[key].value_text)

@@ -52,7 +52,13 @@ from orchestration.polars_jobs.backstop_worth import distribution, valuations
 from orchestration.polars_jobs.collections import collection_metrics
 from orchestration.polars_jobs.covenants import covenant_tests
 from orchestration.polars_jobs.deals import deal_comparison
-from orchestration.polars_jobs.expected_loss import closing_losses, covered_standards, credit_loss
+from orchestration.polars_jobs.expected_loss import (
+    closing_losses,
+    covered_standards,
+    credit_loss,
+    standard_differences,
+    uses_expedient,
+)
 from orchestration.polars_jobs.exposure import concentrations, equity_by_month, exposures, members
 from orchestration.polars_jobs.frames import Frames, need, optional
 from orchestration.polars_jobs.issuer import issuer_facts, issuer_quarters
@@ -129,7 +135,7 @@ def collections_group(frames: Frames) -> Outputs:
 
 
 def credit_loss_group(frames: Frames) -> Outputs:
-    """Provision matrix, expected loss by scenario and standard, allowance roll-forward, all credit journal lines
+    """Provision matrix, expected loss by scenario and standard, why the standards differ, allowance roll-forward, all credit journal lines
     (cash, late interest and provision) and the trial balance over everything.
     """
     policy = _policy(frames)
@@ -138,14 +144,22 @@ def credit_loss_group(frames: Frames) -> Outputs:
     items, aged = need(frames, "credit.fct_receivable_item"), need(frames, "credit.fct_ageing_month")
     applied = need(frames, "credit.fct_credit_journal_lines").filter(pl.col("event") != "provision")
     before = trial_balance(union_lines(lines, applied), closes)
-    matrix = _matrix(items, aged, need(frames, "credit.fct_cash_application"), policy)
+    applications = need(frames, "credit.fct_cash_application")
+    matrix = _matrix(items, aged, applications, policy, expedient=uses_expedient(policy))
     losses = credit_loss(frames, items, before, policy)
     if policy.choice("allowance_method", "pd_lgd", "provision_matrix") == "pd_lgd":
         expected = closing_losses(losses)
     else:
-        total = matrix.group_by("contract_id", "month").agg(pl.col("expected_credit_loss_amount").sum().cast(MONEY))
-        standards = pl.DataFrame({"standard": list(covered_standards(policy))}, schema={"standard": pl.String})
-        expected = total.join(standards, how="cross")
+        by_standard = {"cecl": matrix, "ifrs9": _matrix(items, aged, applications, policy, expedient=False)}
+        expected = pl.concat(
+            [
+                by_standard[name]
+                .group_by("contract_id", "month")
+                .agg(pl.col("expected_credit_loss_amount").sum().cast(MONEY))
+                .select("contract_id", "month", pl.lit(name).alias("standard"), "expected_credit_loss_amount")
+                for name in by_standard
+            ]
+        ).filter(pl.col("standard").is_in(list(covered_standards(policy))))
     standard = policy.choice("allowance_standard", "cecl", "ifrs9")
     dated = closes.join(need(frames, "core.dim_contract").select("contract_id", "currency_code"), on="contract_id")
     rollforward = allowance_rollforward(dated, expected, lines, standard)
@@ -168,6 +182,7 @@ def credit_loss_group(frames: Frames) -> Outputs:
     return {
         "credit.fct_provision_matrix_month": matrix,
         "credit.fct_credit_loss_month": losses,
+        "credit.fct_standard_difference_month": standard_differences(losses),
         "credit.fct_allowance_rollforward_month": tie_out_allowance(rollforward, balance),
         "credit.fct_credit_journal_lines": credit_lines,
         "ledger.fct_trial_balance_month": balance,
@@ -271,11 +286,13 @@ def _run_id(lines: pl.DataFrame) -> str:
     return str(found[0]) if len(found) else "adhoc"
 
 
-def _matrix(items: pl.DataFrame, aged: pl.DataFrame, applications: pl.DataFrame, policy: CreditPolicy) -> pl.DataFrame:
+def _matrix(
+    items: pl.DataFrame, aged: pl.DataFrame, applications: pl.DataFrame, policy: CreditPolicy, *, expedient: bool
+) -> pl.DataFrame:
     given = policy.rates("provision_matrix_rates")
     from_history = policy.choice("provision_matrix_source", "given", "history") == "history"
     rates = {}
     for month in aged["month"].unique().to_list():
         own = historical_rates(items, applications, month) if from_history else None
         rates[month] = (own, "history") if own is not None else (given, "given")
-    return provision_matrix(aged, rates, forward_scalars(policy))
+    return provision_matrix(aged, rates, forward_scalars(policy, expedient=expedient))

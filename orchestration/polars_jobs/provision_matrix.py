@@ -128,13 +128,11 @@ def historical_rates(items: pl.DataFrame, applications: pl.DataFrame, as_of: Any
     return out
 
 
-def forward_scalars(policy: CreditPolicy) -> dict[str, Decimal]:
-    """The scalar of each bucket: the policy's, but 1 for current items of ASC 606 under the ASU 2025-05 expedient."""
-    given = policy.decimal("forward_scalar")
-    scalars = dict.fromkeys(BUCKET_NAMES, given)
-    if policy.flag("cecl_expedient_2025_05") and policy.text("receivable_accounting_class") == "asc606_receivable":
-        scalars["current"] = Decimal(1)
-    return scalars
+def forward_scalars(policy: CreditPolicy, *, expedient: bool) -> dict[str, Decimal]:
+    """The scalar of each bucket: the policy's, but 1 in all of them where the expedient of ASU 2025-05 is used: it is for
+    current assets of ASC 606, and trade items are that whether they are overdue or not.
+    """
+    return dict.fromkeys(BUCKET_NAMES, Decimal(1) if expedient else policy.decimal("forward_scalar"))
 
 
 def provision_matrix(

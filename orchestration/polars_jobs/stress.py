@@ -250,7 +250,8 @@ def _expected_loss(frames: Frames, close: Close, drivers: Mapping[str, float], p
         {**frames, **one},
         need(frames, "credit.fct_receivable_item"),
         need(frames, "ledger.fct_trial_balance_month"),
-        policy,
+        # A stress is a change of conditions, which the expedient would leave out.
+        policy.but(cecl_expedient_2025_05="false") if drivers else policy,
     )
     found = closing_losses(losses).filter(pl.col("standard") == policy.choice("allowance_standard", "cecl", "ifrs9"))
     return found["expected_credit_loss_amount"].item() if found.height == 1 else None

@@ -437,7 +437,7 @@ _CREDIT_LOSS = [
         ),
         (
             "contract_id month standard scenario stage horizon rating pd_fraction lgd_fraction exposure_amount "
-            "expected_credit_loss_amount weight weighted_amount currency_code"
+            "expected_credit_loss_amount weight weighted_amount lifetime_weighted_amount currency_code"
         ),
         own={
             "scenario": "Macro scenario: scenario_id of the home's scenarios, or base where it has none.",
@@ -453,6 +453,29 @@ _CREDIT_LOSS = [
             "expected_credit_loss_amount": "Expected credit loss under the scenario alone, unweighted; positive.",
             "weight": "Weight of the scenario; those of a month sum to 1. Fraction, 0 to 1.",
             "weighted_amount": "The scenario's part of the probability-weighted loss, to the cent; positive.",
+            "lifetime_weighted_amount": (
+                "The same over the whole life, also where twelve months count; to the cent, positive."
+            ),
+        },
+    ),
+    _table(
+        "credit.fct_standard_difference_month",
+        "credit_loss",
+        "contract_id month cause",
+        (
+            "One row per contract, month and cause. Why IFRS 9's expected loss (by default probabilities) is another than "
+            "CECL's; over the causes, difference_amount adds up to ifrs9_amount − cecl_amount."
+        ),
+        "contract_id month cause cause_no cecl_amount ifrs9_amount difference_amount currency_code",
+        own={
+            "cause": (
+                "scope (the receivable is outside CECL), conditions_to_come (scenarios that CECL leaves out under the "
+                "expedient of ASU 2025-05) or horizon (IFRS 9 counts twelve months only)."
+            ),
+            "cause_no": "Order of the causes, from 1.",
+            "cecl_amount": "Expected credit loss under CECL; 0 where it does not cover the receivable.",
+            "ifrs9_amount": "Expected credit loss under IFRS 9.",
+            "difference_amount": "What the cause adds to CECL's loss on the way to IFRS 9's; negative takes off.",
         },
     ),
     _table(

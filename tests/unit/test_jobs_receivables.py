@@ -354,12 +354,48 @@ def test_scenarios_are_weighted_by_result_and_a_good_factor_lowers_the_loss():
         ]
     )
     out = run_all(frames)["credit.fct_credit_loss_month"].filter(
-        (pl.col("month") == FEB) & (pl.col("standard") == "cecl")
+        (pl.col("month") == FEB) & (pl.col("standard") == "ifrs9")
     )
     loss = dict(out.select("scenario", "expected_credit_loss_amount").rows())
     assert loss["up"] < loss["base"] < loss["down"]
     total = sum(float(amount) * weight for amount, weight in out.select("expected_credit_loss_amount", "weight").rows())
     assert float(out["weighted_amount"].sum()) == pytest.approx(total, abs=0.015)
+
+
+def _standards(**policy):
+    frames = home(MONTHS, TWO, policy={"significant_increase_pd_multiple": "100", **policy})
+    frames["raw.scenario"] = pl.DataFrame(
+        [
+            {"scenario_id": n, "scenario_name": n, "weight": D("0.5"), "driver": "systematic_factor", "value": D(v)}
+            for n, v in (("down", "-2"), ("up", "1"))
+        ]
+    )
+    out = run_all(frames)
+    rows = out["credit.fct_standard_difference_month"].filter(pl.col("month") == FEB).rows(named=True)
+    assert sum(row["difference_amount"] for row in rows) == rows[0]["ifrs9_amount"] - rows[0]["cecl_amount"]
+    return {row["cause"]: row["difference_amount"] for row in rows}, rows[0]["cecl_amount"], rows[0]["ifrs9_amount"]
+
+
+def test_the_expedient_of_asu_2025_05_leaves_conditions_to_come_out_of_cecl_and_the_difference_says_so():
+    causes, cecl, ifrs9 = _standards()
+    assert cecl < ifrs9
+    assert causes == {"scope": D(0), "conditions_to_come": ifrs9 - cecl, "horizon": D(0)}
+    causes, cecl, ifrs9 = _standards(cecl_expedient_2025_05="false")
+    assert cecl == ifrs9
+    assert set(causes.values()) == {D(0)}
+
+
+def test_a_receivable_outside_cecl_differs_by_scope():
+    causes, cecl, ifrs9 = _standards(receivable_accounting_class="operating_lease")
+    assert cecl == 0
+    assert causes["scope"] == ifrs9 > 0
+
+
+def test_the_matrix_method_gives_each_standard_its_own_scalar():
+    policy = {"allowance_method": "provision_matrix", "forward_scalar": "1.5"}
+    roll = ran(TWO, policy=policy)["credit.fct_allowance_rollforward_month"].filter(pl.col("month") == APR)
+    by_standard = dict(roll.select("standard", "closing_amount").rows())
+    assert by_standard["ifrs9"] == by_standard["cecl"] * D("1.5")
 
 
 def test_scenario_weights_that_do_not_sum_to_one_are_an_error():
