@@ -16,7 +16,7 @@ import polars as pl
 from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.expected_loss import pledged
 from orchestration.polars_jobs.exposure import concentration
-from orchestration.polars_jobs.frames import Frames, add_months, make_frame, month_end, need, optional
+from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, month_end, need, optional
 from orchestration.polars_jobs.lease_book import contracted_coverage, running_leases, tenant_revenue
 from orchestration.polars_jobs.money import ZERO
 from orchestration.polars_jobs.operator_economics import (
@@ -217,6 +217,7 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
     park_of = dict(need(frames, "core.dim_contract").select("contract_id", "park_id").iter_rows())
     rows: list[dict[str, Any]] = []
     before: dict[tuple[str, str], float] = {}
+    collateral = RowsBy(optional(frames, "raw.collateral"))
     occupancies: dict[str, dict[date, float | None]] = {}
     for close in read_closes(need(frames, "intermediate.int_closes")):
         contract_id = close.contract_id
@@ -234,7 +235,7 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
             rows.append(_row(close, covenant, found, before))
         for term, limit in pledge_limits_in_force(terms, close).items():
             metric = PLEDGE_METRICS[term]
-            found = measure_pledge(metric, months, pledged(optional(frames, "raw.collateral"), close))
+            found = measure_pledge(metric, months, pledged(collateral, close))
             rows.append(
                 _row(
                     close,

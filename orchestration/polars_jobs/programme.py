@@ -43,27 +43,41 @@ Inputs by group (name: columns read):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 import polars as pl
 
-from orchestration.polars_jobs.ageing import ageing, roll_rates
-from orchestration.polars_jobs.allowance import allowance_rollforward, tie_out_allowance
-from orchestration.polars_jobs.backstop_liability import liabilities
-from orchestration.polars_jobs.backstop_worth import distribution, valuations
-from orchestration.polars_jobs.collections import collection_metrics
-from orchestration.polars_jobs.covenants import covenant_tests
-from orchestration.polars_jobs.deals import deal_comparison
+from orchestration.polars_jobs.ageing import AGEING_SCHEMA, ROLL_SCHEMA, ageing, roll_rates
+from orchestration.polars_jobs.allowance import ALLOWANCE_SCHEMA, allowance_rollforward, tie_out_allowance
+from orchestration.polars_jobs.backstop_liability import LIABILITY_SCHEMA, liabilities
+from orchestration.polars_jobs.backstop_worth import DISTRIBUTION_SCHEMA, distribution, valuations
+from orchestration.polars_jobs.collections import METRICS_SCHEMA, collection_metrics
+from orchestration.polars_jobs.covenants import COVENANT_SCHEMA, covenant_tests
+from orchestration.polars_jobs.deals import COMPARISON_SCHEMA, deal_comparison
 from orchestration.polars_jobs.expected_loss import (
+    DIFFERENCE_SCHEMA,
+    LOSS_SCHEMA,
     closing_losses,
     covered_standards,
     credit_loss,
     standard_differences,
     uses_expedient,
 )
-from orchestration.polars_jobs.exposure import concentrations, equity_by_month, exposures, members
+from orchestration.polars_jobs.exposure import (
+    CONCENTRATION_SCHEMA,
+    EXPOSURE_SCHEMA,
+    concentrations,
+    equity_by_month,
+    exposures,
+    members,
+)
 from orchestration.polars_jobs.frames import Frames, need, optional
-from orchestration.polars_jobs.issuer import issuer_facts, issuer_quarters
+from orchestration.polars_jobs.issuer import FACT_SCHEMA, QUARTER_SCHEMA, issuer_facts, issuer_quarters
 from orchestration.polars_jobs.journal import (
     JOURNAL_SCHEMA,
+    TRIAL_BALANCE_SCHEMA,
     post_amounts,
     post_differences,
     terms_in_force,
@@ -71,16 +85,34 @@ from orchestration.polars_jobs.journal import (
     union_lines,
 )
 from orchestration.polars_jobs.late_interest import late_interest
-from orchestration.polars_jobs.lock_in import lock_in_watch
-from orchestration.polars_jobs.metrics import alerts, metric_catalogue, metric_months
+from orchestration.polars_jobs.lock_in import LOCK_IN_SCHEMA, lock_in_watch
+from orchestration.polars_jobs.metrics import (
+    ALERT_SCHEMA,
+    DIM_SCHEMA,
+    METRIC_SCHEMA,
+    alerts,
+    metric_catalogue,
+    metric_months,
+)
 from orchestration.polars_jobs.money import MONEY
-from orchestration.polars_jobs.operator_economics import operator_economics, park_months
-from orchestration.polars_jobs.operator_stress import operator_books, reverse_stress
+from orchestration.polars_jobs.operator_economics import ECONOMICS_SCHEMA, operator_economics, park_months
+from orchestration.polars_jobs.operator_stress import REVERSE_SCHEMA, operator_books, reverse_stress
 from orchestration.polars_jobs.policies import CreditPolicy, policy_from_frame
-from orchestration.polars_jobs.provision_matrix import forward_scalars, historical_rates, provision_matrix
-from orchestration.polars_jobs.rate_sensitivity import rate_sensitivity
-from orchestration.polars_jobs.receivables import sub_ledger, tie_out
-from orchestration.polars_jobs.stress import stress_results
+from orchestration.polars_jobs.provision_matrix import (
+    MATRIX_SCHEMA,
+    forward_scalars,
+    historical_rates,
+    provision_matrix,
+)
+from orchestration.polars_jobs.rate_sensitivity import SENSITIVITY_SCHEMA, rate_sensitivity
+from orchestration.polars_jobs.receivables import (
+    APPLICATION_SCHEMA,
+    ITEM_SCHEMA,
+    ROLLFORWARD_SCHEMA,
+    sub_ledger,
+    tie_out,
+)
+from orchestration.polars_jobs.stress import STRESS_SCHEMA, stress_results
 
 Outputs = dict[str, pl.DataFrame]
 
@@ -261,6 +293,116 @@ GROUPS = {
     "deals": deals_group,
     "metrics": metrics_group,
 }
+# What later groups read of earlier ones; the metrics read all.
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "issuer": (),
+    "receivables": (),
+    "collections": ("receivables",),
+    "credit_loss": ("receivables",),
+    "backstop_worth": ("credit_loss",),
+    "exposure": ("issuer", "credit_loss"),
+    "operator": (),
+    "stress": ("credit_loss",),
+    "deals": ("credit_loss",),
+    "metrics": tuple(name for name in GROUPS if name != "metrics"),
+}
+
+
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "issuer.fct_issuer_fact": FACT_SCHEMA,
+    "issuer.fct_issuer_quarter": QUARTER_SCHEMA,
+    "credit.fct_receivable_item": ITEM_SCHEMA,
+    "credit.fct_cash_application": APPLICATION_SCHEMA,
+    "credit.fct_receivable_rollforward_month": ROLLFORWARD_SCHEMA,
+    "credit.fct_ageing_month": AGEING_SCHEMA,
+    "credit.fct_roll_rate_month": ROLL_SCHEMA,
+    "credit.fct_credit_journal_lines": JOURNAL_SCHEMA,
+    "credit.fct_collection_metrics_month": METRICS_SCHEMA,
+    "credit.fct_provision_matrix_month": MATRIX_SCHEMA,
+    "credit.fct_credit_loss_month": LOSS_SCHEMA,
+    "credit.fct_standard_difference_month": DIFFERENCE_SCHEMA,
+    "credit.fct_allowance_rollforward_month": ALLOWANCE_SCHEMA,
+    "ledger.fct_trial_balance_month": TRIAL_BALANCE_SCHEMA,
+    "credit.fct_backstop_distribution_month": DISTRIBUTION_SCHEMA,
+    "credit.fct_backstop_liability_month": LIABILITY_SCHEMA,
+    "credit.fct_rate_sensitivity_month": SENSITIVITY_SCHEMA,
+    "credit.fct_exposure_month": EXPOSURE_SCHEMA,
+    "credit.fct_concentration_month": CONCENTRATION_SCHEMA,
+    "credit.fct_operator_economics_month": ECONOMICS_SCHEMA,
+    "credit.fct_covenant_test_month": COVENANT_SCHEMA,
+    "credit.fct_lock_in_month": LOCK_IN_SCHEMA,
+    "credit.fct_stress_result": STRESS_SCHEMA,
+    "credit.fct_reverse_stress": REVERSE_SCHEMA,
+    "credit.fct_deal_comparison": COMPARISON_SCHEMA,
+    "monitor.dim_metric": DIM_SCHEMA,
+    "monitor.fct_metric_month": METRIC_SCHEMA,
+    "monitor.fct_alert": ALERT_SCHEMA,
+}
+
+# The tables of each group; credit loss completes the journal lines that receivables begin.
+TABLES_OF: Mapping[str, tuple[str, ...]] = {
+    "issuer": ("issuer.fct_issuer_fact", "issuer.fct_issuer_quarter"),
+    "receivables": (
+        "credit.fct_receivable_item",
+        "credit.fct_cash_application",
+        "credit.fct_receivable_rollforward_month",
+        "credit.fct_ageing_month",
+        "credit.fct_roll_rate_month",
+    ),
+    "collections": ("credit.fct_collection_metrics_month",),
+    "credit_loss": (
+        "credit.fct_provision_matrix_month",
+        "credit.fct_credit_loss_month",
+        "credit.fct_standard_difference_month",
+        "credit.fct_allowance_rollforward_month",
+        "credit.fct_credit_journal_lines",
+        "ledger.fct_trial_balance_month",
+    ),
+    "backstop_worth": (
+        "credit.fct_backstop_distribution_month",
+        "credit.fct_backstop_liability_month",
+        "credit.fct_rate_sensitivity_month",
+    ),
+    "exposure": ("credit.fct_exposure_month", "credit.fct_concentration_month"),
+    "operator": (
+        "credit.fct_operator_economics_month",
+        "credit.fct_covenant_test_month",
+        "credit.fct_lock_in_month",
+    ),
+    "stress": ("credit.fct_stress_result", "credit.fct_reverse_stress"),
+    "deals": ("credit.fct_deal_comparison",),
+    "metrics": ("monitor.dim_metric", "monitor.fct_metric_month", "monitor.fct_alert"),
+}
+
+
+def lazily(frames: Mapping[str, pl.LazyFrame | pl.DataFrame]) -> dict[str, pl.LazyFrame]:
+    """Every output of the jobs as a LazyFrame with its schema, from input LazyFrames: nothing is read or computed until
+    one is collected, and then only the groups that it needs, each once.
+
+    ``frames``: the tables of this module's list, by name. Errors are those of the jobs, raised when collecting. Pure:
+    the same frames give the same rows.
+    """
+    known: Outputs = {}
+    done: set[str] = set()
+
+    def ensure(group: str) -> None:
+        if group not in done:
+            for other in NEEDED[group]:
+                ensure(other)
+            known.update(GROUPS[group](known))
+            done.add(group)
+
+    def table(name: str) -> pl.DataFrame:
+        if not known:
+            known.update({own: frame.lazy().collect() for own, frame in frames.items()})
+        ensure(next(group for group, names in TABLES_OF.items() if name in names))
+        return known[name]
+
+    return {
+        name: pl.defer(partial(table, name), schema=dict(SCHEMAS[name]))
+        for names in TABLES_OF.values()
+        for name in names
+    }
 
 
 def run_all(frames: Frames) -> Outputs:

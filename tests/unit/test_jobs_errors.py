@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-from jobs_home import home, invoice, month_list
+from jobs_home import backstop, home, invoice, month_list
 
 from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
@@ -15,7 +15,7 @@ from orchestration.polars_jobs.ageing import absorption, bucket_of, roll_rates
 from orchestration.polars_jobs.day_count import rate_of_period
 from orchestration.polars_jobs.default_curves import conditional_pd_for_periods, given_curve, rating_curve
 from orchestration.polars_jobs.errors import CreditInputError
-from orchestration.polars_jobs.programme import run_all
+from orchestration.polars_jobs.programme import lazily, run_all
 from orchestration.polars_jobs.provision_matrix import bucket_loss
 
 NAMES = ["alpha", "beta", "gamma"]
@@ -236,3 +236,23 @@ def test_a_contract_without_history_has_rows_of_nought_and_metrics_that_say_why_
     assert metrics["dso_days"].null_count() == 2
     assert metrics["dso_days_null_reason"].null_count() == 0
     assert (out["credit.fct_credit_loss_month"]["expected_credit_loss_amount"] == 0).all()
+
+
+# --- lazy in, lazy out ----------------------------------------------------------------------------
+
+
+def test_every_job_takes_and_gives_lazy_frames_whose_schemas_are_those_that_come_out():
+    frames = backstop(home(month_list(date(2027, 1, 1), 2), [invoice(date(2026, 12, 1), "100.00")]))
+    frames["raw.policy"] = pl.DataFrame([{"policy": "path_count", "value_text": "100"}])
+    eager = run_all(frames)
+    lazy = lazily({name: frame.lazy() for name, frame in frames.items()})
+    assert set(lazy) == set(eager)
+    for name, frame in lazy.items():
+        assert frame.collect().equals(eager[name]), name
+        assert dict(frame.collect_schema()) == dict(eager[name].schema), name
+
+
+def test_a_lazy_job_reads_nothing_until_it_is_collected_and_then_names_what_is_missing():
+    outputs = lazily({})
+    with pytest.raises(Exception, match=r"input table ledger\.fct_journal_lines is missing"):
+        outputs["credit.fct_receivable_item"].collect()
