@@ -70,6 +70,7 @@ COMPUTED: frozenset[str] = frozenset(
         "resale.operator",
         "make_up",
         "instrument.ended",
+        "natural_breakpoint.cumulative_share_paid.alone",
         "exclusions.storage_network_resale",
         "exclusions.breakage_fees",
         "accrual_period.quarter",
@@ -90,7 +91,7 @@ COMPUTED: frozenset[str] = frozenset(
 
 NOT_COMPUTED_YET: frozenset[str] = frozenset(
     {
-        "natural_breakpoint.cumulative_share_paid",
+        "natural_breakpoint.cumulative_share_paid.beside_others",
         "true_up.due_days",
         "true_up.interest",
         "token_advances.interest",
@@ -133,11 +134,40 @@ def _share_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
     for position, criterion in enumerate(share.activation):
         name = f"activation.{criterion.metric}"
         yield name if name in COMPUTED else "activation.other_metric", (*at, "activation", position, "metric")
-    if share.share_basis == "pct_above_breakpoint" and share.breakpoint_amount is None:
-        # The breakpoint would hang on the share, and the share on the breakpoint.
-        for position, tier in enumerate(share.tiers):
-            if tier.axis == "cumulative_share_paid":
-                yield "natural_breakpoint.cumulative_share_paid", (*at, "tiers", position, "axis")
+
+
+def _breakpoints_of_share_paid(contract: Contract) -> Iterator[Feature]:
+    """Natural breakpoints over tiers on the share paid. They hang on the share, and the share on them month by month; beside a
+    second axis, a true-up, advances from the base, an activation on the base, or tiers on the cumulative base they would hang on
+    more than that.
+    """
+    blocks = [
+        (("versions", number, "revenue_share", place), share)
+        for number, version in enumerate(contract.versions)
+        for place, share in enumerate(version.revenue_share or [])
+    ]
+    for path, share in blocks:
+        axes = {tier.axis: position for position, tier in reversed(list(enumerate(share.tiers)))}
+        if (
+            share.share_basis != "pct_above_breakpoint"
+            or share.breakpoint_amount is not None
+            or "cumulative_share_paid" not in axes
+        ):
+            continue
+        own = [other for _, other in blocks if other.share_id == share.share_id]
+        orders = {advance.recoup_order for version in contract.versions for advance in version.token_advances}
+        is_alone = (
+            len(axes) == 1
+            and orders <= {"from_share"}
+            and not any(other.true_up for other in own)
+            and not any(criterion.metric == "base" for other in own for criterion in other.activation)
+            and not any(tier.axis == "cumulative_base" for other in own for tier in other.tiers)
+        )
+        name = "alone" if is_alone else "beside_others"
+        yield (
+            f"natural_breakpoint.cumulative_share_paid.{name}",
+            (*path, "tiers", axes["cumulative_share_paid"], "axis"),
+        )
 
 
 def _limit_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
@@ -216,6 +246,7 @@ def features(contract: Contract) -> Iterator[Feature]:
     """Every optional feature that a contract uses, with the path of the key that asks for it."""
     for position, version in enumerate(contract.versions):
         yield from _version_features(version, ("versions", position))
+    yield from _breakpoints_of_share_paid(contract)
 
 
 def not_computed(contract: Contract) -> list[Feature]:

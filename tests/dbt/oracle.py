@@ -474,6 +474,8 @@ class Books:
             elif basis == "pct_above_breakpoint":
                 if terms["breakpoint_amount"] is not None:
                     breakpoint_amount = Fraction(terms["breakpoint_amount"]) * part
+                elif minimum is not None and any(t["axis"] == "cumulative_share_paid" for t in tiers):
+                    breakpoint_amount = Fraction(0)  # it hangs on the share: see below
                 elif minimum is not None:
                     rate = self._breakpoint_rate(tiers, terms["combine"], contract, month, days[0], state["base"])
                     breakpoint_amount = minimum / rate if rate else max(Fraction(0), base)
@@ -552,6 +554,21 @@ class Books:
                 "paid_before_month": state["share"],
                 "paid": state["share"] + total,
             }
+            if (
+                terms["share_basis"] == "pct_above_breakpoint"
+                and terms["breakpoint_amount"] is None
+                and minimum is not None
+            ):
+                paid_tiers = sorted(
+                    (t for t in tiers if t["axis"] == "cumulative_share_paid"), key=lambda t: t["from_value"] or 0
+                )
+                rates = [
+                    Fraction(t["rate"]) for n, t in enumerate(paid_tiers) if _holds(t, context["paid"], first=n == 0)
+                ]
+                if rates:
+                    cut = max(Fraction(0), base - minimum / rates[0]) if rates[0] else Fraction(0)
+                    block.base -= base - cut
+                    context["base"] = base = cut
             share = self._tier_share(tiers, terms["combine"], context)
             block.tier_share += share
             if not is_active:
@@ -1248,7 +1265,8 @@ class Books:
         years: dict[int, Fraction] = defaultdict(Fraction)
         day = next_month(as_of_month)
         while day <= contract["expiry_date"]:
-            month, month_terms, amounts = month_of(day), None, []
+            month, month_terms = month_of(day), None
+            parts: dict[tuple[str, str], list[tuple[date, Fraction, Fraction]]] = defaultdict(list)
             for day in days_of(month):
                 terms = terms_of.get(self.version_on(contract_id, "backstop", day) or "")
                 if terms is None or day > min(contract["expiry_date"], terms["expiry_date"] or date.max):
@@ -1256,15 +1274,28 @@ class Books:
                 ending = self.ending(contract, survives=bool(terms["survives_operator_insolvency"]))
                 if day < commencement or (ending and day >= ending):
                     continue
-                amount, is_in_force = Fraction(0), False
                 for tranche in self.tables["tranche"]:
                     if tranche["contract_id"] == contract_id:
                         part = self._committed_day(contract, tranche, terms, day, as_of_month, zone)
-                        is_in_force = is_in_force or part is not None
-                        amount += part or 0
-                if is_in_force:
-                    amounts.append((day, amount))
-                    month_terms = terms
+                        if part is not None:
+                            parts[tranche["tranche_id"], terms["amendment_id"]].append((day, *part))
+                            month_terms = terms
+            by_day: dict[date, Fraction] = defaultdict(Fraction)
+            for (_, amendment_id), days in parts.items():
+                terms = terms_of[amendment_id]
+                price = self.buyback_price(contract, terms, month, zone)
+                # Of several deductibles the one that is largest over the tranche's month.
+                deductible = max(
+                    (
+                        [Fraction(terms["deductible_gpu_hours"] or 0) / len(days_of(month)) for _ in days],
+                        [Fraction(terms["deductible_fraction"] or 0) * committed for _, _, committed in days],
+                        [Fraction(terms["first_loss_band"] or 0) * installed for _, installed, _ in days],
+                    ),
+                    key=sum,
+                )
+                for (day, _, committed), deducted in zip(days, deductible, strict=True):
+                    by_day[day] += max(Fraction(0), committed - deducted) * price
+            amounts = sorted(by_day.items())
             if month_terms is not None:
                 room = None
                 if month_terms["period_cap_amount"] is not None:
@@ -1291,8 +1322,8 @@ class Books:
 
     def _committed_day(
         self, contract: Row, tranche: Row, terms: Row, day: date, as_of_month: date, zone: ZoneInfo
-    ) -> Fraction | None:
-        """Committed less deductible hours of one day to come × price, on the schedule known at the month's end; None out of force."""
+    ) -> tuple[Fraction, Fraction] | None:
+        """Installed and committed hours of one day to come, on the schedule known at the month's end; None out of force."""
         month_end = days_of(as_of_month)[-1]
         starts, planned = tranche["energised_date"], tranche["planned_date"]
         if starts is None or starts > month_end:
@@ -1313,13 +1344,7 @@ class Books:
                 "to_month"
             ]:
                 committed *= Fraction(step["fraction"])
-        deductible = max(
-            Fraction(terms["deductible_gpu_hours"] or 0) / len(days_of(month_of(day))),
-            Fraction(terms["deductible_fraction"] or 0) * committed,
-            Fraction(terms["first_loss_band"] or 0) * installed,
-        )
-        price = self.buyback_price(contract, terms, month_of(day), zone)
-        return max(Fraction(0), committed - deductible) * price
+        return installed, committed
 
     def buyback_price(self, contract: Row, terms: Row, month: date, zone: ZoneInfo) -> Fraction:
         """The step's price; one that names an index moves with it from commencement to the month's first day, at nine decimals."""

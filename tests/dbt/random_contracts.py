@@ -63,14 +63,29 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                 "recorded_at": recorded_at,
             }
             terms = _share_terms(rnd)
-            if number in range(4, 8) or rnd.random() < 0.4:
+            # Two of them have a natural breakpoint over tiers on the share paid, which stands beside less than others.
+            is_natural = number in (8, 9)
+            if is_natural:
+                terms |= {
+                    "share_basis": "pct_above_breakpoint",
+                    "breakpoint_amount": None,
+                    "minimum_amount": rnd.randrange(2_000, 15_000),
+                    "minimum_period": "month",
+                    "minimum_creditable": False,
+                    "floor_price_per_gpu_hour": None,
+                    "true_up_frequency": None,
+                    "true_up_carry_forward": None,
+                }
+            elif number in range(4, 8) or rnd.random() < 0.4:
                 terms |= {
                     "true_up_frequency": rnd.choice(["fiscal_year", "calendar_year"]),
                     "true_up_carry_forward": number in range(4, 8) or rnd.random() < 0.5,
                 }
-            tiers, combine = _tiers(rnd, terms["share_basis"])
+            tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
             while any(tier.get("axis") == "occupancy" for tier in tiers):
-                tiers, combine = _tiers(rnd, terms["share_basis"])
+                tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
+            if is_natural:
+                tiers, combine = _paid_tiers(rnd), None
             put_share(con, tiers, combine=combine, **keys, **terms)
             if rnd.random() < 0.3:
                 put(
@@ -78,7 +93,7 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                     "share_activation",
                     share_id="share",
                     criterion_no=1,
-                    metric=rnd.choice(["revenue", "base"]),
+                    metric="revenue" if is_natural else rnd.choice(["revenue", "base"]),
                     operator=">=",
                     value=Decimal(40_000),
                     test_window_months=2,
@@ -86,7 +101,7 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                     **{key: keys[key] for key in ("contract_id", "amendment_id")},
                 )
             if number < 4 or rnd.random() < 0.5:
-                _draw_advances(con, rnd, "share", keys)
+                _draw_advances(con, rnd, "share", keys, most=1 if is_natural else 2)
         if rnd.random() < 0.2:  # an amendment that ends the share
             put(
                 con,
@@ -137,7 +152,7 @@ def _rate(rnd: random.Random) -> Decimal:
     return Decimal(rnd.choice([12, 18, 20, 25, 33, 0 if rnd.random() < 0.3 else 40])) / 100
 
 
-def _tiers(rnd: random.Random, basis: str) -> tuple[list[dict[str, Any]], str | None]:
+def _tiers(rnd: random.Random, basis: str, breakpoint_amount: int | None) -> tuple[list[dict[str, Any]], str | None]:
     def months() -> list[dict[str, Any]]:
         return [
             {"from_month": 1, "to_month": 2, "rate": _rate(rnd)},
@@ -203,18 +218,7 @@ def _tiers(rnd: random.Random, basis: str) -> tuple[list[dict[str, Any]], str | 
         ]
 
     def paid() -> list[dict[str, Any]]:
-        cut, application = rnd.randrange(20_000, 120_000), rnd.choice(["marginal", "marginal", "cliff"])
-        bounds = [(0, cut), (cut, 2 * cut), (2 * cut, None)]
-        return [
-            {
-                "axis": "cumulative_share_paid",
-                "from_value": low,
-                "to_value": high,
-                "rate": _rate(rnd),
-                "application": application,
-            }
-            for low, high in bounds
-        ]
+        return _paid_tiers(rnd)
 
     kinds = rnd.choice(
         [
@@ -235,10 +239,25 @@ def _tiers(rnd: random.Random, basis: str) -> tuple[list[dict[str, Any]], str | 
             [dates, occupancy],
         ]
     )
-    if basis == "pct_above_breakpoint" and paid in kinds:
+    if basis == "pct_above_breakpoint" and paid in kinds and breakpoint_amount is None:
         kinds = rnd.choice([[months], [dates], [cumulative], [dates, cumulative]])
     tiers = [tier for kind in kinds for tier in kind()]
     return tiers, rnd.choice(["min", "max"]) if len(kinds) == 2 else None
+
+
+def _paid_tiers(rnd: random.Random) -> list[dict[str, Any]]:
+    cut, application = rnd.randrange(20_000, 120_000), rnd.choice(["marginal", "marginal", "cliff"])
+    bounds = [(0, cut), (cut, 2 * cut), (2 * cut, None)]
+    return [
+        {
+            "axis": "cumulative_share_paid",
+            "from_value": low,
+            "to_value": high,
+            "rate": _rate(rnd),
+            "application": application,
+        }
+        for low, high in bounds
+    ]
 
 
 def _share_terms(rnd: random.Random) -> dict[str, Any]:
@@ -392,7 +411,7 @@ def _draw_contract(
         }
         for share_id in share_ids:
             terms = _share_terms(rnd)
-            tiers, combine = _tiers(rnd, terms["share_basis"])
+            tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
             put_share(con, tiers, share_id=share_id, combine=combine, **keys, **terms)
             for criterion_no in range(1, rnd.choice([0, 0, 1, 2]) + 1):
                 metric, value = rnd.choice(
@@ -505,9 +524,11 @@ def _draw_contract(
         )
 
 
-def _draw_advances(con: duckdb.DuckDBPyConnection, rnd: random.Random, share_id: str, keys: dict[str, Any]) -> None:
+def _draw_advances(
+    con: duckdb.DuckDBPyConnection, rnd: random.Random, share_id: str, keys: dict[str, Any], *, most: int = 2
+) -> None:
     put(con, "contract_version", instrument="token_advances", **keys)
-    for number in range(rnd.randrange(3)):
+    for number in range(rnd.randrange(most + 1)):
         put(
             con,
             "token_advance",

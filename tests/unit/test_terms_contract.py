@@ -186,6 +186,30 @@ def test_an_advance_that_cannot_be_recouped_is_refused(
     assert (not found) if says is None else any(says in message for message in found), found
 
 
+def test_a_natural_breakpoint_over_tiers_on_the_share_paid_stands_beside_nothing_that_would_hang_on_it(
+    tmp_path: Path,
+) -> None:
+    def natural(also: str) -> Callable[[str], str]:
+        tiers = with_tiers(
+            "axis: cumulative_share_paid, from: 0, to: 100, rate: 0.2",
+            "axis: cumulative_share_paid, from: 100, rate: 0.1",
+        )
+        minimum = '      minimum_guarantee: {amount: "10", period: month}'
+        return lambda text: (
+            tiers(text)
+            .replace("share_basis: pct_of_base ", "share_basis: pct_above_breakpoint ", 1)
+            .replace("      minimum_guarantee: null", minimum + also, 1)
+        )
+
+    assert messages(tmp_path / "a", natural("")) == []
+    for name, also in (
+        ("b", "\n      true_up: {frequency: contract_year}"),
+        ("c", '\n      activation: [{metric: base, operator: ">=", value: 5}]'),
+    ):
+        [found] = messages(tmp_path / name, natural(also))
+        assert "natural_breakpoint.cumulative_share_paid.beside_others is not computed yet" in found
+
+
 def test_an_advance_recouped_from_the_share_is_not_turned_to_the_base_by_an_amendment(tmp_path: Path) -> None:
     def amended(order: str) -> Callable[[str], str]:
         later = ADVANCE.replace("from_share", order) + "0.5}"

@@ -271,6 +271,20 @@ piece_hours as (
             and prices.index_id = levels.index_id
 ),
 
+-- Of several deductibles the one that is largest over the tranche's month counts on all its days.
+piece_deductibles as (
+    select
+        *,
+        coalesce({{ prorated('piece_hours.deductible_gpu_hours', 'piece_hours') }}, 0) as agreed_gpu_hours,
+        coalesce(main.exact_product(committed_gpu_hours, deductible_fraction), 0) as of_committed_gpu_hours,
+        coalesce(main.exact_product(installed_gpu_hours, first_loss_band), 0) as of_installed_gpu_hours,
+        sum(agreed_gpu_hours) over tranche_month as month_agreed_gpu_hours,
+        sum(of_committed_gpu_hours) over tranche_month as month_of_committed_gpu_hours,
+        sum(of_installed_gpu_hours) over tranche_month as month_of_installed_gpu_hours
+    from piece_hours
+    window tranche_month as (partition by contract_id, as_of_month, service_month, tranche_id, amendment_id)
+),
+
 piece_amounts as (
     select
         contract_id,
@@ -287,19 +301,16 @@ piece_amounts as (
                 date_diff('month', date_trunc('month', service_commencement_date), service_month) // 12 as integer
             )) as date
         ) as contract_year_from_date,
-        service_commencement_date,
         to_date,
         main.exact_product(
-            greatest(0, committed_gpu_hours - coalesce(
-                greatest(
-                    {{ prorated('piece_hours.deductible_gpu_hours', 'piece_hours') }},
-                    main.exact_product(committed_gpu_hours, deductible_fraction),
-                    main.exact_product(installed_gpu_hours, first_loss_band)
-                ), 0
-            )),
+            greatest(0, committed_gpu_hours - case
+                when month_agreed_gpu_hours >= greatest(month_of_committed_gpu_hours, month_of_installed_gpu_hours) then agreed_gpu_hours
+                when month_of_committed_gpu_hours >= month_of_installed_gpu_hours then of_committed_gpu_hours
+                else of_installed_gpu_hours
+            end),
             price_per_gpu_hour
         ) as amount
-    from piece_hours
+    from piece_deductibles
     window month_pieces as (
         partition by contract_id, as_of_month, service_month
         order by to_date, from_date, tranche_id rows between unbounded preceding and unbounded following

@@ -99,7 +99,10 @@ inputs as (
             when 'pct_above_floor' then main.exact_product(coalesce(revenue.gpu_hours, 0), coalesce(segments.floor_price_per_gpu_hour, 0))
             else 0
         end as floor_amount,
-        {{ prorated('segments.breakpoint_amount', 'segments') }} as breakpoint_amount,
+        case
+            when coalesce(segments.has_breakpoint_of_share_paid, false) then 0::decimal(38, 18)
+            else {{ prorated('segments.breakpoint_amount', 'segments') }}
+        end as breakpoint_amount,
         case when segments.minimum_period = 'month' then {{ prorated('segments.minimum_amount', 'segments') }} end as minimum_amount,
         coalesce(cumulative_tiers.tiers, []) as cumulative_tiers,
         coalesce(known_rates.rates, []) as known_rates,

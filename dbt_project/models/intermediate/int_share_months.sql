@@ -2,7 +2,7 @@
 -- point. A month ends with its last segment; one that closes a year with a true-up ends with the parts of that year.
 {% set state_amounts = [
     'tier_share', 'earned', 'credited', 'credit_left', 'month_tier_share', 'month_earned', 'month_top_up', 'month_credited', 'month_share',
-    'month_capped', 'parts_share', 'parts_capped', 'cumulative_share', 'true_up', 'true_up_carried', 'offset', 'top_up', 'cap_reduction', 'limited', 'unrounded_share'
+    'month_capped', 'parts_share', 'parts_capped', 'cumulative_share', 'shared_base', 'true_up', 'true_up_carried', 'offset', 'top_up', 'cap_reduction', 'limited', 'unrounded_share'
 ] %}
 with recursive
 segments as (
@@ -66,11 +66,17 @@ advances as (
             'recoupment_rate': recoupment_rate
         } order by grant_date, advance_id) as advances
     from (
-        select *
-        from {{ ref('int_share_advances') }}
-        where recoup_order = 'from_share'
-        -- What a month as a whole is ruled by: its last segment.
-        qualify segment_no = max(segment_no) over (partition by contract_id, point_no, share_id, service_month)
+        select advances.*
+        from {{ ref('int_share_advances') }} as advances
+        -- What a month as a whole is ruled by: its last segment, also where an amendment in the month has dropped the advance.
+        inner join segments
+            on
+                advances.contract_id = segments.contract_id
+                and advances.point_no = segments.point_no
+                and advances.share_id = segments.share_id
+                and advances.service_month = segments.service_month
+                and advances.segment_no = segments.segment_no
+        where advances.recoup_order = 'from_share' and segments.is_last_segment
     )
     group by contract_id, point_no, share_id, service_month
 ),
@@ -89,6 +95,9 @@ month_steps as (
         false as is_true_up,
         coalesce(activations.is_active, true) as is_active,
         cast(bases.base_amount as decimal(38, 18)) as base_amount,
+        case
+            when coalesce(segments.has_breakpoint_of_share_paid, false) then {{ prorated('segments.minimum_amount', 'segments') }}
+        end as breakpoint_minimum_amount,
         case
             when coalesce(activations.is_active, true) and segments.minimum_period = 'month'
                 then {{ prorated('segments.minimum_amount', 'segments') }}
@@ -124,6 +133,7 @@ true_up_steps as (
         true as is_true_up,
         true as is_active,
         base_amount,
+        null::decimal(38, 18) as breakpoint_minimum_amount,
         minimum_amount,
         false as is_creditable,
         cap_amount
@@ -358,6 +368,21 @@ steps as (
                     and steps.step_no + 1 = inputs.step_no
         ),
 
+        -- A natural breakpoint over such tiers: the minimum over the rate at what was accrued before the segment; never reached at a rate of zero.
+        paid as (
+            select
+                *,
+                main.share_paid_cliff(
+                    base_amount, cast(cumulative_share_amount + month_share_before_amount as decimal(38, 18)), paid_tiers
+                )[1].rate as breakpoint_rate,
+                cast(case
+                    when breakpoint_minimum_amount is null then base_amount
+                    when breakpoint_rate = 0 then 0
+                    else greatest(0, base_amount - main.exact_ratio(breakpoint_minimum_amount, 1, breakpoint_rate))
+                end as decimal(38, 18)) as shared_base_amount
+            from drawn
+        ),
+
         -- Tiers on the share paid: what was accrued before the month, and for marginal ones what its segments have been worth since, minima
         -- included; for the parts of a year, what was accrued before it.
         climbed as (
@@ -367,7 +392,7 @@ steps as (
                     when paid_tiers is null then []
                     else
                         main.share_paid_cuts(
-                            base_amount,
+                            shared_base_amount,
                             cast(
                                 cumulative_share_amount
                                 - case when is_true_up then year_before_amount else 0 end
@@ -384,7 +409,7 @@ steps as (
                             combine
                         )
                 end as paid_cuts
-            from drawn
+            from paid
         ),
 
         tiered as (
@@ -605,7 +630,8 @@ paid_cuts as (
         point_no,
         share_id,
         service_month,
-        flatten(list(paid_cuts order by segment_no)) as paid_cuts
+        flatten(list(paid_cuts order by segment_no)) as paid_cuts,
+        sum(shared_base_amount) as base_amount
     from steps
     where step_no > 0 and segment_no < 1000
     group by contract_id, point_no, share_id, service_month
@@ -621,7 +647,8 @@ select
     month_ends.minor_unit_digits,
     month_ends.contractual_invoice_date,
     month_ends.payment_terms_days,
-    month_bases.base_amount,
+    paid_cuts.base_amount,
+    cast(month_bases.base_amount - paid_cuts.base_amount as decimal(38, 18)) as breakpoint_of_share_paid_amount,
     steps.month_tier_share_amount as tier_share_amount,
     month_bases.is_active,
     steps.month_earned_amount as earned_amount,

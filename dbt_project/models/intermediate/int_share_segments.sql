@@ -52,6 +52,15 @@ select
     cast(row_number() over (
         partition by blocks.contract_id, blocks.point_no, blocks.share_id order by blocks.from_date
     ) as integer) as sequence_no,
+    -- A natural breakpoint over tiers on the share paid hangs on the share: int_share_months takes it off.
+    blocks.share_basis = 'pct_above_breakpoint'
+    and blocks.breakpoint_amount is null
+    and coalesce(blocks.minimum_period = 'month', false)
+    and (blocks.contract_id, blocks.share_id, blocks.amendment_id) in (
+        select (paid_tiers.contract_id, paid_tiers.share_id, paid_tiers.amendment_id)
+        from {{ ref('stg_share_tier') }} as paid_tiers
+        where paid_tiers.axis = 'cumulative_share_paid'
+    ) as has_breakpoint_of_share_paid,
     timezone(blocks.time_zone, cast(blocks.from_date as timestamp)) as from_at,
     timezone(blocks.time_zone, cast(blocks.to_date + 1 as timestamp)) as to_at,
     -- One statement, and one invoice date, for all months of an accrual period; each month is accrued by itself.

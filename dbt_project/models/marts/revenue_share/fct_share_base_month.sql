@@ -25,13 +25,14 @@ bases as (
         bases.contract_id,
         bases.share_id,
         bases.service_month,
-        sum(bases.base_amount) as base_amount,
+        sum(bases.base_amount) - coalesce(any_value(months.breakpoint_of_share_paid_amount), 0) as base_amount,
         -- A carry from one segment to the next within the month leaves nothing here.
         sum(bases.carried_in_amount) as carried_in_amount,
         sum(bases.carried_out_amount) as carried_out_amount,
         sum(bases.recouped_before_share_amount) as recouped_before_share_amount,
         sum(deductions.deduction_amount) filter (where segments.share_basis = 'pct_above_floor') as floor_amount,
-        sum(deductions.deduction_amount) filter (where segments.share_basis = 'pct_above_breakpoint') as breakpoint_amount
+        sum(deductions.deduction_amount) filter (where segments.share_basis = 'pct_above_breakpoint')
+        - coalesce(any_value(months.breakpoint_of_share_paid_amount), 0) as breakpoint_amount
     from {{ ref('int_share_bases') }} as bases
     inner join clock_points on bases.contract_id = clock_points.contract_id and bases.point_no = clock_points.point_no
     inner join {{ ref('int_share_segments') }} as segments
@@ -41,6 +42,12 @@ bases as (
             and bases.share_id = segments.share_id
             and bases.service_month = segments.service_month
             and bases.segment_no = segments.segment_no
+    left join {{ ref('int_share_months') }} as months
+        on
+            bases.contract_id = months.contract_id
+            and bases.point_no = months.point_no
+            and bases.share_id = months.share_id
+            and bases.service_month = months.service_month
     cross join lateral (
         select bases.base_amount + bases.recouped_before_share_amount - bases.revenue_amount - bases.carried_in_amount as deduction_amount
     ) as deductions
