@@ -6,6 +6,7 @@ cannot fall behind; guides are written by hand in ``dbt_project/docs``. No page 
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
@@ -18,6 +19,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from pprint import pformat
 from types import ModuleType
 from typing import Any
 
@@ -243,6 +245,43 @@ def _member_section(member: Callable[..., Any]) -> str:
     return f"## {member.__name__}\n\n```python\n{kind}{member.__name__}{signature}\n```\n\n{inspect.getdoc(member) or ''}\n"
 
 
+# --- the notebook ---------------------------------------------------------------------------------
+
+NOTEBOOK = "credit-jobs"
+
+
+def run_notebook(path: Path) -> list[str]:
+    """Run a notebook's code cells in order, in one namespace; what each shows: its last expression, or nothing."""
+    scope: dict[str, object] = {}
+    shown = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        tree = ast.parse("".join(cell["source"]))
+        last = tree.body[-1]
+        value: object = None
+        if isinstance(last, ast.Expr):
+            tree.body.pop()
+        exec(compile(tree, path.name, "exec"), scope)  # noqa: S102  our own file
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), path.name, "eval"), scope)  # noqa: S307
+        shown.append("" if value is None else pformat(value, width=100))
+    return shown
+
+
+def notebook_page(path: Path) -> str:
+    """A notebook as a page: its text, its code, and what the code has shown."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        parts += [f"```\n{''.join(output['data']['text/plain'])}\n```" for output in cell["outputs"]]
+    return "\n\n".join(parts) + "\n"
+
+
 # --- the site -------------------------------------------------------------------------------------
 
 GUIDE_ORDER = (
@@ -263,6 +302,7 @@ def pages(*, has_data_docs: bool = False) -> dict[str, str]:
     made["checks.md"] = checks_page(has_data_docs=has_data_docs)
     made["feeds.md"], made["terms.md"] = feeds_page(), terms_page()
     made["changelog.md"] = (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    made[f"{NOTEBOOK}.md"] = notebook_page(GUIDES / f"{NOTEBOOK}.ipynb")
     for module in job_modules():
         made[f"api/{module.__name__.rsplit('.', 1)[-1]}.md"] = api_page(module)
     return made
@@ -280,7 +320,7 @@ def config(source: Path, site: Path, made: Iterable[str]) -> dict[str, Any]:
         "plugins": ["search"],
         "markdown_extensions": ["tables", "fenced_code", {"toc": {"permalink": True, "toc_depth": 2}}],
         "nav": [
-            {"Guides": list(GUIDE_ORDER)},
+            {"Guides": [*GUIDE_ORDER, f"{NOTEBOOK}.md"]},
             {"Tables": [path for path in paths if path.startswith("tables/")]},
             {"Inputs": ["feeds.md", "terms.md", "checks.md"]},
             {"Python API": [path for path in paths if path.startswith("api/")]},

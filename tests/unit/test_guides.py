@@ -1,5 +1,6 @@
 """The README and the guides against the code: SQL that names real columns, tables that all have a status, terms listed as they are."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -9,7 +10,18 @@ import duckdb
 import pytest
 
 from ingest.contracts import CONTRACTS
-from orchestration.docs import GUIDE_ORDER, GUIDES, feeds_page, manifest, table_pages, terms_page, unit_of
+from orchestration.docs import (
+    GUIDE_ORDER,
+    GUIDES,
+    NOTEBOOK,
+    feeds_page,
+    manifest,
+    notebook_page,
+    run_notebook,
+    table_pages,
+    terms_page,
+    unit_of,
+)
 from orchestration.publishing.catalogue import TABLES
 from orchestration.publishing.snapshot import MACROS, NOT_PUBLISHED
 
@@ -103,3 +115,22 @@ def test_generated_pages_hold_feeds_terms_and_policies():
     page = terms_page()
     assert "| `tier_axis.contract_month` | computed |" in page
     assert f"| `close_after_days` | `{json.dumps(10)}` |" in page
+
+
+def test_the_notebook_runs_and_shows_what_it_has_stored_and_each_job_takes_three_lines():
+    path = GUIDES / f"{NOTEBOOK}.ipynb"
+    code = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    stored = ["".join(line for out in cell["outputs"] for line in out["data"]["text/plain"]) for cell in code]
+    assert run_notebook(path) == stored
+    # What shows something is a job; what does not, only names inputs.
+    jobs = ["".join(cell["source"]) for cell, shown in zip(code, stored, strict=True) if shown]
+    assert len(jobs) >= 20
+    statements = [len([node for node in ast.parse(job).body if not isinstance(node, ast.Import)]) for job in jobs]
+    assert max(statements) <= 5
+    assert sum(count <= 3 for count in statements) >= 18
+
+
+def test_the_notebook_is_a_page_of_the_site():
+    page = notebook_page(GUIDES / f"{NOTEBOOK}.ipynb")
+    assert "absorption" in page
+    assert "Decimal('27567.39')" in page
