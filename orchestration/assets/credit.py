@@ -52,6 +52,7 @@ WAREHOUSE_INPUTS = (
     "raw.park_economics",
     "raw.token_advance",
     "raw.default_rate",
+    "raw.fx_rate",
     "raw.yield_curve",
     "raw.scenario",
     "raw.policy",

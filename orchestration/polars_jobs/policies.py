@@ -45,6 +45,7 @@ DEFAULTS: Mapping[str, Default] = {
         "true", "P", "ASU 2025-05: current conditions persist for current trade items of ASC 606"
     ),
     # expected loss
+    "functional_currency": Default("USD", "P", "the vendor's filings are in USD; receivables of others are remeasured"),
     "allowance_standard": Default("cecl", "P", "the vendor reports under US GAAP"),
     "allowance_method": Default(
         "pd_lgd", "P", "ASC 326-20-30-2: few large obligors that share no risk characteristics are measured one by one"

@@ -19,7 +19,7 @@ Inputs by group (name: columns read):
 - collections: what receivables gave, and ``raw.policy`` (policy, value_text).
 - credit_loss: what receivables gave; ``core.dim_operator`` (operator_id, rating, rating_agency, parent_id,
   country_code); ``raw.default_rate``; optional ``raw.scenario``, ``raw.share_terms``, ``raw.backstop_terms``,
-  ``raw.collateral``, ``raw.policy``.
+  ``raw.collateral``, ``raw.fx_rate``, ``raw.policy``.
 - backstop_worth: ``intermediate.int_closes``, ``core.dim_contract`` (expiry_date, accounting_class),
   ``core.dim_operator``, ``core.dim_tranche`` (tranche_id, contract_id, gpu_model, gpu_count, energised_date),
   ``raw.backstop_terms``, ``raw.backstop_price``, ``raw.backstop_ramp``, ``raw.default_rate``; optional
@@ -74,6 +74,7 @@ from orchestration.polars_jobs.exposure import (
     members,
 )
 from orchestration.polars_jobs.frames import Frames, need, optional
+from orchestration.polars_jobs.functional_currency import FUNCTIONAL_SCHEMA, functional_rollforward
 from orchestration.polars_jobs.issuer import FACT_SCHEMA, QUARTER_SCHEMA, issuer_facts, issuer_quarters
 from orchestration.polars_jobs.journal import (
     JOURNAL_SCHEMA,
@@ -211,7 +212,14 @@ def credit_loss_group(frames: Frames) -> Outputs:
     provision = post_amounts(amounts, "provision", terms_in_force(lines, closes), _run_id(lines))
     credit_lines = union_lines(applied, provision)
     balance = trial_balance(union_lines(lines, credit_lines), closes)
+    functional = functional_rollforward(
+        need(frames, "credit.fct_receivable_rollforward_month"),
+        rollforward,
+        optional(frames, "raw.fx_rate"),
+        policy.text("functional_currency"),
+    )
     return {
+        "credit.fct_functional_rollforward_month": functional,
         "credit.fct_provision_matrix_month": matrix,
         "credit.fct_credit_loss_month": losses,
         "credit.fct_standard_difference_month": standard_differences(losses),
@@ -322,6 +330,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "credit.fct_credit_loss_month": LOSS_SCHEMA,
     "credit.fct_standard_difference_month": DIFFERENCE_SCHEMA,
     "credit.fct_allowance_rollforward_month": ALLOWANCE_SCHEMA,
+    "credit.fct_functional_rollforward_month": FUNCTIONAL_SCHEMA,
     "ledger.fct_trial_balance_month": TRIAL_BALANCE_SCHEMA,
     "credit.fct_backstop_distribution_month": DISTRIBUTION_SCHEMA,
     "credit.fct_backstop_liability_month": LIABILITY_SCHEMA,
@@ -355,6 +364,7 @@ TABLES_OF: Mapping[str, tuple[str, ...]] = {
         "credit.fct_credit_loss_month",
         "credit.fct_standard_difference_month",
         "credit.fct_allowance_rollforward_month",
+        "credit.fct_functional_rollforward_month",
         "credit.fct_credit_journal_lines",
         "ledger.fct_trial_balance_month",
     ),

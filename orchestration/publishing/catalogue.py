@@ -479,6 +479,32 @@ _CREDIT_LOSS = [
         },
     ),
     _table(
+        "credit.fct_functional_rollforward_month",
+        "credit_loss",
+        "contract_id month balance",
+        (
+            "One row per contract, month and balance. Receivable and posted allowance in the vendor's own currency, both at "
+            "the closing rate; closing = opening + movement + FX."
+        ),
+        (
+            "contract_id month balance currency_code functional_currency_code closing_foreign_amount closing_functional_per_unit "
+            "mean_functional_per_unit opening_amount movement_amount fx_amount closing_amount null_reason"
+        ),
+        own={
+            "balance": "receivable (gross of allowance) or allowance (of the posted standard).",
+            "currency_code": "Currency of the contract, ISO 4217: that of closing_foreign_amount alone.",
+            "functional_currency_code": "Currency of all other amounts (policy functional_currency), ISO 4217.",
+            "closing_foreign_amount": "Balance at the close in the contract's currency, positive.",
+            "closing_functional_per_unit": "Functional currency per unit of the contract's, last rate up to the month's end.",
+            "mean_functional_per_unit": "The same, mean of the month's rates.",
+            "opening_amount": "Balance at the close before; 0 at the first.",
+            "movement_amount": "Change in the contract's currency at the mean rate, either sign.",
+            "fx_amount": "Gain (positive for a receivable) or loss by the move of rates; what the others leave.",
+            "closing_amount": "Balance at the closing rate.",
+            "null_reason": "Why amounts are null: the month, or the one before, has no rate.",
+        },
+    ),
+    _table(
         "credit.fct_allowance_rollforward_month",
         "credit_loss",
         "contract_id month standard",

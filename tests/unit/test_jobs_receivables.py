@@ -479,3 +479,66 @@ def test_the_issuers_dso_takes_the_quarters_real_days_and_its_allowance_stays_nu
     assert out["receivables_turnover"].to_list() == [None, pytest.approx(96_221 / ((40_710 + 63_059) / 2) * 365 / 91)]
     assert out["allowance"].null_count() == 2
     assert out["revenue"].to_list()[1] == D(96_221)
+
+
+# --- the vendor's own currency ---------------------------------------------------------------------
+
+
+def _in_australian_dollars(rates, frames=None):
+    frames = frames or home(MONTHS, TWO, [payment("p", date(2027, 4, 20), "60.00")])
+    own = pl.when(pl.col("currency_code") == "USD").then(pl.lit("AUD")).otherwise("currency_code")
+    foreign = {
+        name: frame.with_columns(currency_code=own) if "currency_code" in frame.columns else frame
+        for name, frame in frames.items()
+    }
+    schema = {"rate_date": pl.Date, "from_currency": pl.String, "to_currency": pl.String, "rate": pl.Decimal(18, 9)}
+    foreign["raw.fx_rate"] = pl.DataFrame(rates, schema=schema, orient="row")
+    return run_all(foreign)["credit.fct_functional_rollforward_month"]
+
+
+def _quotes(*pairs):
+    return [(day, "AUD", "USD", D(rate)) for day, rate in pairs]
+
+
+RATES = [(date(2027, month, day), rate) for month, day, rate in (
+    (1, 4, "0.66"), (1, 29, "0.64"), (2, 26, "0.60"), (3, 31, "0.70"), (4, 30, "0.65"), (5, 31, "0.65"), (6, 30, "0.62")
+)]  # fmt: skip
+
+
+def test_receivable_and_allowance_are_remeasured_at_one_closing_rate_and_exchange_is_a_line_of_its_own():
+    out = _in_australian_dollars(_quotes(*RATES))
+    footed = pl.col("opening_amount") + pl.col("movement_amount") + pl.col("fx_amount")
+    assert out.filter(footed != pl.col("closing_amount")).is_empty()
+    assert (
+        out.group_by("month")
+        .agg(pl.col("closing_functional_per_unit").n_unique())["closing_functional_per_unit"]
+        .to_list()
+        == [1] * 6
+    )
+    receivable = out.filter(pl.col("balance") == "receivable").rows(named=True)
+    january, february, march = receivable[:3]
+    assert (january["movement_amount"], january["closing_amount"]) == (D("65.00"), D("64.00"))
+    assert (january["mean_functional_per_unit"], january["fx_amount"]) == (D("0.65"), D("-1.00"))
+    # 100 at 0.64 and 200 more at 0.60 are 300 at 0.60: the hundred has lost four.
+    assert (february["opening_amount"], february["fx_amount"]) == (D("64.00"), D("-4.00"))
+    assert (march["movement_amount"], march["fx_amount"]) == (D("0.00"), D("30.00"))
+
+
+def test_a_pair_quoted_the_other_way_round_is_turned_day_by_day():
+    turned = [(day, "USD", "AUD", D(1) / D(rate)) for day, rate in RATES[:2]]
+    first = _in_australian_dollars(turned).filter(pl.col("month") == JAN)
+    assert first.filter(pl.col("balance") == "receivable")["closing_amount"].to_list() == [D("64.00")]
+
+
+def test_a_currency_without_a_rate_has_no_figures_and_says_why():
+    out = _in_australian_dollars(_quotes(*RATES[:2])).filter(pl.col("balance") == "receivable").sort("month")
+    assert out["closing_amount"].null_count() == 5
+    assert out["null_reason"][1] == "no rate of AUD in USD for the month"
+    with pytest.raises(CreditInputError, match="exchange rate of AUD is -0"):
+        _in_australian_dollars(_quotes((date(2027, 1, 29), "-0.64")))
+
+
+def test_a_contract_in_the_vendors_currency_has_no_exchange():
+    out = ran(TWO)["credit.fct_functional_rollforward_month"]
+    assert set(out["fx_amount"].to_list()) == {D("0.00")}
+    assert out["closing_amount"].to_list() == out["closing_foreign_amount"].to_list()
