@@ -201,6 +201,37 @@ def _version(version: Version, currency: str) -> Iterator[tuple[str, Line]]:
             f"{covenant.metric.upper()} {covenant.operator} {covenant.threshold}, tested each {covenant.test_frequency}"
         )
         yield "covenants", ("covenants", f"{test}; else {covenant.consequence}.")
+    for instrument, text in _ties(version, currency):
+        yield instrument, (instrument, text)
+
+
+def _ties(version: Version, currency: str) -> Iterator[tuple[str, str]]:
+    """What binds the operator beside money: pledges, exclusivity, and who may leave."""
+    for pledge in version.collateral:
+        amount = (
+            ""
+            if pledge.pledged_amount is None
+            else f" of {_amount(pledge.pledged_amount, pledge.currency_code or currency)}"
+        )
+        kind = pledge.collateral_type.replace("_", " ")
+        cut = f", less {percent(pledge.haircut)}" if pledge.haircut else ""
+        yield "collateral", f"{kind[0].upper()}{kind[1:]}{amount}{cut}."
+    if (limits := version.pledge_limits) is not None:
+        for bound, what in (
+            (limits.pledge_cap_pct, "the hardware's worth"),
+            (limits.max_future_revenue_pct, "revenue"),
+        ):
+            if bound is not None:
+                yield "pledge_limits", f"At most {percent(bound)} of {what} may be pledged, over all creditors."
+    if (exclusivity := version.exclusivity) is not None:
+        until = f" until {exclusivity.ends}" if exclusivity.ends else ""
+        yield "exclusivity", f"Hardware of {exclusivity.vendor} only: {exclusivity.scope}{until}."
+        if exclusivity.purchase_quota_pct is not None:
+            yield "exclusivity", f"At least {percent(exclusivity.purchase_quota_pct)} of purchases."
+    for right in version.exit_rights:
+        notice = f" with {right.notice_days} days' notice" if right.notice_days is not None else ""
+        fee = f", for {right.fee_formula}" if right.fee_formula else ""
+        yield "exit_rights", f"The {right.party} may leave on {right.trigger}{notice}{fee}."
 
 
 def term_sheet(contract: Contract) -> Iterator[str]:

@@ -450,7 +450,7 @@ def _draw_contract(
                     },
                 ],
                 ramp=[{"from_month": 1, "to_month": 2, "fraction": Decimal("0.5")}] if rnd.random() < 0.4 else None,
-                expiry_date=expiry if rnd.random() < 0.8 else date(2027, 5, 7),
+                expiry_date=expiry if rnd.random() < 0.8 else min(expiry, date(2027, 5, 7)),
                 **keys,
                 **_backstop_terms(rnd),
             )

@@ -35,6 +35,50 @@ def test_the_sheet_says_the_rates_the_price_and_what_an_amendment_ends(tmp_path:
     assert any("This amendment ends the backstop." in line for line in sheet)
 
 
+TIED = """\
+  - amendment_id: second
+    valid_from: 2028-01-01
+    recorded_at: 2027-11-01T00:00:00Z
+    collateral: [{collateral_type: cash_escrow, pledged_amount: "5000000", haircut: "0.1"}]
+    pledge_limits: {max_future_revenue_pct: "0.4"}
+    exclusivity: {vendor: nvidia, scope: all accelerators of the site, ends: 2030-12-31}
+    exit_rights: [{party: operator, trigger: a satisfactory rating, notice_days: 90, fee_formula: three months of buy-back price}]
+"""
+
+
+def test_the_sheet_says_what_is_pledged_who_is_exclusive_and_who_may_leave(tmp_path: Path) -> None:
+    home = load_home(make_home(tmp_path, contract=lambda text: text + TIED))
+    sheet = "\n".join(term_sheet(home.contracts[CONTRACT_ID]))
+    assert "Cash escrow of USD 5,000,000.00, less 10 %." in sheet
+    assert "At most 40 % of revenue may be pledged, over all creditors." in sheet
+    assert "Hardware of nvidia only: all accelerators of the site until 2030-12-31." in sheet
+    assert (
+        "The operator may leave on a satisfactory rating with 90 days' notice, for three months of buy-back price."
+        in sheet
+    )
+
+
+def test_the_sheet_says_an_index_a_condition_and_a_set_off(tmp_path: Path) -> None:
+    def changed(text: str) -> str:
+        for before, after in (
+            ("event: energised", "event: acceptance"),
+            ("scope: none, enforceable: false", "scope: all_sums, enforceable: true"),
+            ("    backstop:\n", "    backstop:\n      annual_cap: 900000\n      first_loss_band: 0.2\n"),
+            ("index: null", "index: cpi"),
+        ):
+            assert before in text
+            text = text.replace(before, after, 1)
+        return text
+
+    home = load_home(make_home(tmp_path, contract=changed))
+    sheet = "\n".join(term_sheet(home.contracts[CONTRACT_ID]))
+    assert "moved by the index cpi since commencement" in sheet
+    assert "A tranche is covered from its acceptance." in sheet
+    assert "The operator bears the first 20 % of the installed hours." in sheet
+    assert "a contract year." in sheet
+    assert "it is set off against open invoices (all sums)" in sheet
+
+
 def test_a_home_without_an_amendment_keeps_the_others_and_is_itself_unchanged(tmp_path: Path) -> None:
     home = load_home(make_home(tmp_path, contract=lambda text: text + ENDED))
     kept = without_amendment(home, CONTRACT_ID, "second").contracts[CONTRACT_ID].versions
