@@ -255,7 +255,8 @@ class Caps:
     shrinks besides by claims.
 
     ``period_of_month`` (T,) group numbers; ``period_cap`` per group or None; ``period_used`` already claimed in the
-    first group; ``lifetime_left`` or None; ``time_reduction`` (T,) amounts; ``sales_reduce``: third-party hours ×
+    first group; ``annual_cap`` of the contract years of ``year_of_month`` (T,), ``annual_used`` in the first;
+    ``lifetime_left`` or None; ``time_reduction`` (T,) amounts; ``sales_reduce``: third-party hours ×
     buy-back price take from the lifetime cap too.
     """
 
@@ -265,6 +266,9 @@ class Caps:
     lifetime_left: float | None = None
     time_reduction: Array | None = None
     sales_reduce: bool = False
+    annual_cap: float | None = None
+    annual_used: float = 0.0
+    year_of_month: npt.NDArray[np.int64] | None = None
 
 
 NO_CAPS = Caps(np.zeros(0, dtype=np.int64))
@@ -278,7 +282,7 @@ def shortfall_hours(
 
 
 def cap_claims(claims: Array, caps: Caps, third_party_value: Array | None = None) -> Array:
-    """Claims (P, T) after the period cap, then the lifetime cap, path by path and month by month.
+    """Claims (P, T) after period and annual cap, then the lifetime cap, path by path and month by month.
     ``third_party_value`` (P, T): hours sold × buy-back price, used where sales reduce the cap.
     """
     by_month = len(set(caps.period_of_month.tolist())) == claims.shape[1]
@@ -289,6 +293,7 @@ def cap_claims(claims: Array, caps: Caps, third_party_value: Array | None = None
     out = np.empty_like(claims, order="F")
     left = np.full(claims.shape[0], math.inf if caps.lifetime_left is None else caps.lifetime_left)
     in_period, group = np.full(claims.shape[0], caps.period_used), -1
+    in_year, year = np.full(claims.shape[0], caps.annual_used), -1
     for month in range(claims.shape[1]):
         claim = claims[:, month]
         if caps.period_cap is not None:
@@ -296,20 +301,25 @@ def cap_claims(claims: Array, caps: Caps, third_party_value: Array | None = None
                 in_period = np.zeros_like(in_period)
             group = int(caps.period_of_month[month])
             claim = np.minimum(claim, np.maximum(caps.period_cap - in_period, 0.0))
+        if caps.annual_cap is not None and caps.year_of_month is not None:
+            if caps.year_of_month[month] != year and year != -1:
+                in_year = np.zeros_like(in_year)
+            year = int(caps.year_of_month[month])
+            claim = np.minimum(claim, np.maximum(caps.annual_cap - in_year, 0.0))
         if caps.time_reduction is not None:
             left = left - caps.time_reduction[month]
         if caps.sales_reduce and third_party_value is not None:
             left = left - third_party_value[:, month]
         claim = np.minimum(claim, np.maximum(left, 0.0))
         left = left - claim
-        in_period = in_period + claim
+        in_period, in_year = in_period + claim, in_year + claim
         out[:, month] = claim
     return out
 
 
 def _never_bind(claims: Array, caps: Caps, *, by_month: bool) -> bool:
     """Whether the caps plainly cut nothing (more): looked at first, since going through the months is what takes time."""
-    if caps.period_cap is not None and not (by_month and not caps.period_used):
+    if caps.annual_cap is not None or (caps.period_cap is not None and not (by_month and not caps.period_used)):
         return False
     if caps.lifetime_left is None:
         return True

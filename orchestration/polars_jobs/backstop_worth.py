@@ -8,9 +8,10 @@ contract's figures depend on another's. The model itself is in backstop_paths.
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -386,6 +387,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
     }
     numbers = [months_between(commencement, month) + 1 for month in months]
     prices = _by_month(inputs.prices, terms, "price_per_gpu_hour", numbers, 0.0)
+    prices = prices * _index_factors(inputs, close, terms, numbers, commencement)
     tranches = [
         tranche
         for row in rows
@@ -478,6 +480,34 @@ def _by_month(table: RowsBy, terms: Mapping[str, Any], column: str, numbers: Seq
     return out
 
 
+def _index_factors(
+    inputs: Inputs, close: Close, terms: Mapping[str, Any], numbers: Sequence[int], commencement: date
+) -> Array:
+    """What an index makes of the buy-back price in each month ahead: its last known level ÷ its level at commencement; 1
+    where the price names no index, or no level is known.
+    """
+    out = np.ones(len(numbers))
+    if "index_id" not in inputs.prices.columns:
+        return out
+    events = [*inputs.events.of(close.contract_id), *inputs.events.of(None)]
+    levels: dict[str, list[tuple[date, float]]] = {}
+    for event in known_rows(events, ["park_id", "event_id"], close.known_at):
+        day = local_date(event["effective_at"], close.time_zone)
+        if event["kind"] == "price_index" and day <= close.month_end_date:
+            payload = json.loads(event["payload"] or "{}")
+            if "level" in payload:
+                levels.setdefault(str(payload.get("index")), []).append((day, float(payload["level"])))
+    rows = [row for row in inputs.prices.of(terms["contract_id"]) if row["amendment_id"] == terms["amendment_id"]]
+    for row in rows:
+        known = sorted(levels.get(str(row["index_id"]), [])) if row["index_id"] else []
+        if known:
+            first = [level for day, level in known if day <= commencement] or [known[0][1]]
+            months = np.array(numbers)
+            covered = (months >= (row["from_month"] or 1)) & (months <= (row["to_month"] or months.max()))
+            out[covered] = known[-1][1] / first[-1]
+    return out
+
+
 def _leases_at(inputs: Inputs, close: Close, tranche_id: str) -> list[dict[str, Any]]:
     """Lease segments of a tranche as known at the close: tenant, tranche, GPUs, from, to (None: open), price, whether the
     vendor itself uses it.
@@ -552,6 +582,10 @@ def _tranche(
     committed = installed * float(terms["committed_fraction"] or 0) * ramp * (1.0 if covered else 0.0)
     by_fraction = committed * float(terms.get("deductible_fraction") or 0)
     deductible = np.maximum(by_fraction, np.where(committed > 0, float(terms.get("deductible_gpu_hours") or 0), 0.0))
+    # Of several deductibles the largest counts; the first loss is a part of what is installed.
+    deductible = np.maximum(
+        deductible, np.where(committed > 0, installed * float(terms.get("first_loss_band") or 0), 0.0)
+    )
     vendor_use = np.zeros(len(months))
     grouped: dict[tuple[str, Any], Array] = {}
     for segment in leases:
@@ -596,15 +630,19 @@ def _gpus_left(
     the months that begin after its notice has run out, a recall on those that begin after it.
     """
     left = np.full(len(months), tranche["gpu_count"])
+    least = int(terms.get("withdrawal_tranche_min") or 0)
     events = [
         event
         for event in known_rows(inputs.events.of(close.contract_id), ["park_id", "event_id"], close.known_at)
         if event["kind"] in {"withdrawal", "recall"} and event.get("tranche_id") in {None, tranche["tranche_id"]}
     ]
     for event in sorted(events, key=lambda event: (event["effective_at"], event["event_id"])):
-        notice = int(terms.get("withdrawal_notice_days") or 0) if event["kind"] == "withdrawal" else 0
+        notice_is_due = event["kind"] == "withdrawal"
+        notice = int(terms.get("withdrawal_notice_days") or 0) if notice_is_due else 0
         acts = local_date(event["effective_at"] + timedelta(days=notice), close.time_zone)
         later = np.array([month >= acts for month in months])
+        if notice_is_due and (event.get("gpu_count") or tranche["gpu_count"]) < least:
+            continue
         change = event["gpu_count"] if event.get("gpu_count") is not None else tranche["gpu_count"]
         sign = -1 if event["kind"] == "withdrawal" else 1
         left = np.where(later, np.clip(left + sign * change, 0, tranche["gpu_count"]), left)
@@ -614,8 +652,8 @@ def _gpus_left(
 def _caps(
     inputs: Inputs, close: Close, *, terms: Mapping[str, Any], months: Sequence[date], commencement: date, expiry: date
 ) -> Caps:
-    """Caps at the close: the period cap by calendar month, quarter or contract year; what is left of the lifetime cap
-    from ``backstop.fct_backstop_cap_month``, or the whole of it before any claim.
+    """Caps at the close: the period cap by calendar month, quarter or contract year, the annual cap beside it; what is
+    left of the lifetime cap from ``backstop.fct_backstop_cap_month``, or the whole of it before any claim.
     """
     period = terms.get("period_cap_period") or "month"
 
@@ -624,15 +662,19 @@ def _caps(
             return (month.year * 12 + month.month - 1) // 3
         return months_between(commencement, month) // (12 if period == "year" else 1)
 
-    cap = terms.get("period_cap_amount")
-    used = 0.0
-    if cap is not None and period != "month":
+    def year_of(month: date) -> int:
+        return months_between(commencement, month) // 12
+
+    def used_in(part: Callable[[date], int]) -> float:
         past = (
             row["claim_amount"]
             for row in inputs.claims.of(close.contract_id)
-            if row["service_month"] <= close.posting_month and group(row["service_month"]) == group(months[0])
+            if row["service_month"] <= close.posting_month and part(row["service_month"]) == part(months[0])
         )
-        used = float(sum(past, ZERO))
+        return float(sum(past, ZERO))
+
+    cap, annual = terms.get("period_cap_amount"), terms.get("annual_cap_amount")
+    used = used_in(group) if cap is not None and period != "month" else 0.0
     left = terms.get("lifetime_cap_amount")
     if left is not None:
         known = (r for r in inputs.caps.of(close.contract_id) if r["service_month"] == close.posting_month)
@@ -650,6 +692,9 @@ def _caps(
         lifetime_left=None if left is None else float(left),
         time_reduction=time_reduction,
         sales_reduce="third_party_sale" in reduces,
+        annual_cap=None if annual is None else float(annual),
+        annual_used=used_in(year_of) if annual is not None else 0.0,
+        year_of_month=np.array([year_of(month) for month in months], dtype=np.int64),
     )
 
 

@@ -101,7 +101,7 @@ DEFAULTS: Mapping[str, Default] = {
         "true", "assumed", "the second half of the paths mirrors the first; false: every path has numbers of its own"
     ),
     "withdrawal_fraction": Default(
-        "0",
+        "0.25",
         "assumed",
         "part of the hours it could claim that an operator with the right withdraws while the market pays more",
     ),

@@ -1,0 +1,329 @@
+"""What the paths do beyond their closed forms: withdrawal, antithetic numbers, tranches taken together; and the lifetime
+engine's two forms against a plain one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+import pytest
+from jobs_home import backstop, event, home, invoice, month_list
+from scipy import special
+
+from orchestration.polars_jobs import backstop_paths as paths
+from orchestration.polars_jobs import lifetime_ecl as engine
+from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.programme import run_all
+
+MONTHS = 24
+FLAT = np.ones(MONTHS)
+NAMES = ["alpha", "beta", "gamma"]
+
+
+def tranche(name, hours, start=0, ramp=(), **over):
+    installed = hours * (np.arange(MONTHS) >= start)
+    rising = np.ones(MONTHS)
+    rising[start : start + len(ramp)] = ramp
+    committed = 0.85 * rising * installed
+    return replace(paths.Tranche(name, installed, committed, 0.05 * committed, 0 * FLAT, 2.0 * FLAT, leases=[]), **over)
+
+
+def book(tranches, **over):
+    given = paths.Book(
+        tranches=tranches,
+        caps=paths.Caps(np.arange(MONTHS), period_cap=9e4, lifetime_left=1e6),
+        occupancy=paths.Occupancy(0.80, 0.80, 0.90, 0.35),
+        price=paths.Price(2.4, 2.4, 1.0, 0.45, 0.5, -0.15),
+        operator_pd=0.004 * FLAT,
+        tenant_pd=0.004 * FLAT,
+        tenant_count=0,
+        renewal_probability=0.5,
+        survives_insolvency=False,
+        discount=0.99 ** np.arange(MONTHS),
+        pay_discount=0.98 ** np.arange(MONTHS),
+        share_rate=0.25 * FLAT,
+        floor_price=0.0,
+        outstanding_months=3,
+        exposure_now=0.0,
+        lgd=0.6,
+        set_off=False,
+        resale_fraction=0.25,
+    )
+    return replace(given, **over)
+
+
+BASE = paths.Loadings(0.45, 0.45, 0.45)
+SHOCKS = paths.draw_shocks(7, 1_000, MONTHS)
+
+
+def claims(given, loadings=BASE, shocks=SHOCKS):
+    return paths.simulate(given, shocks, loadings)
+
+
+# --- tranches taken together ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loading", [0.0, 0.45, 0.7])
+@pytest.mark.parametrize("over", [{}, {"floor_price": 1.5}, {"resale_fraction": 0.0}, {"survives_insolvency": True}])
+def test_many_tranches_give_what_a_plain_sum_over_tranches_gives(loading, over):
+    """The plain way: every path, month and tranche by the formulas of DOMAIN.md, 5 and 9, one after the other."""
+    tranches = [
+        tranche("a", 1e5),
+        tranche("b", 2e5, start=4, ramp=(0.5, 0.5)),
+        tranche("c", 5e4, deductible=0 * FLAT, buyback_price=2.5 * FLAT),
+        tranche("d", 8e4, vendor_use=1e4 * FLAT),
+    ]
+    given = book(tranches, **over)
+    found = claims(given, paths.Loadings(loading, loading, loading))
+    own = math.sqrt(1 - loading**2)
+    level = np.full(1_000, special.logit(0.8))
+    factor, alive = SHOCKS.factor_start, np.ones(1_000)
+    left, total, share = np.full(1_000, 1e6), np.zeros(1_000), np.zeros(1_000)
+    price = paths.price_paths(given.price, loading * SHOCKS.factor + own * SHOCKS.price, SHOCKS.jump)
+    for month in range(MONTHS):
+        shock = loading * SHOCKS.factor[:, month] + own * SHOCKS.occupancy[:, month]
+        level = special.logit(0.8) + 0.9 * (level - special.logit(0.8)) + 0.35 * shock
+        factor = 0.9 * factor + math.sqrt(1 - 0.81) * SHOCKS.factor[:, month]
+        alive = alive * (1 - special.ndtr((special.ndtri(0.004) - loading * factor) / own))
+        solvent = alive >= SHOCKS.operator
+        claim, sold_hours = np.zeros(1_000), np.zeros(1_000)
+        for t in tranches:
+            sold = np.minimum(special.expit(level) * t.installed[month], t.installed[month] - t.vendor_use[month])
+            unsold = np.maximum(0, t.committed[month] - sold - t.vendor_use[month])
+            claim += np.maximum(0, unsold - t.deductible[month]) * t.buyback_price[month]
+            sold_hours += sold
+        claim = np.minimum(np.minimum(claim, 9e4), left)
+        left -= claim
+        total += claim * (solvent | given.survives_insolvency)
+        share += 0.25 * np.maximum(0, price[:, month] - given.floor_price) * sold_hours * solvent
+    assert found.claims == pytest.approx(total, rel=1e-9)
+    assert found.share == pytest.approx(share, rel=1e-9)
+
+
+def test_one_tranche_or_its_two_halves_are_the_same():
+    whole, halves = book([tranche("a", 2e5)]), book([tranche("a", 1e5), tranche("b", 1e5)])
+    assert claims(whole).claims == pytest.approx(claims(halves).claims, rel=1e-12)
+
+
+def test_the_order_of_tranches_and_of_paths_is_nobodys():
+    tranches = [tranche("a", 1e5), tranche("b", 2e5, start=4), tranche("c", 5e4, deductible=0 * FLAT)]
+    first = claims(book(tranches))
+    assert claims(book(tranches[::-1])).claims == pytest.approx(first.claims, rel=1e-12)
+    order = np.random.default_rng(1).permutation(1_000)
+    shuffled = paths.Shocks(*(np.asfortranarray(part[order]) for part in SHOCKS))
+    assert claims(book(tranches), shocks=shuffled).claims == pytest.approx(first.claims[order], rel=1e-12)
+
+
+# --- withdrawal -----------------------------------------------------------------------------------
+
+
+def test_an_operator_withdraws_unsold_capacity_a_notice_after_the_market_pays_more():
+    dear = paths.Price(4.0, 4.0, 1.0, 0.0, 0.0, 0.0)
+    uncapped = {"caps": paths.NO_CAPS, "price": dear, "survives_insolvency": True}
+    kept = claims(book([tranche("a", 1e5)], **uncapped)).claims_by_month
+    rule = paths.Withdrawal(notice_months=3, premium_fraction=0.25, fraction=0.4, recall=True)
+    gone = claims(book([tranche("a", 1e5)], withdrawal=rule, **uncapped)).claims_by_month
+    assert gone[:3] == pytest.approx(kept[:3])
+    assert gone[3:] == pytest.approx(0.6 * kept[3:])
+    cheap = {**uncapped, "price": paths.Price(2.4, 2.4, 1.0, 0.0, 0.0, 0.0)}
+    assert claims(book([tranche("a", 1e5)], withdrawal=rule, **cheap)).claims_by_month == pytest.approx(kept)
+
+
+def test_without_recall_what_is_withdrawn_never_comes_back():
+    rule = paths.Withdrawal(0, 0.25, 1.0, recall=True)
+    with_recall = claims(book([tranche("a", 1e5)], withdrawal=rule)).claims.mean()
+    without = claims(book([tranche("a", 1e5)], withdrawal=rule._replace(recall=False))).claims.mean()
+    assert 0 < without < with_recall < claims(book([tranche("a", 1e5)])).claims.mean()
+
+
+def _worth(events=(), policy=None, index=None, **terms):
+    months = month_list(date(2027, 10, 1), 2)
+    frames = backstop(
+        home(
+            months,
+            [invoice(date(2027, 9, 1), "100000.00")],
+            events=list(events),
+            policy={"path_count": "600", **(policy or {})},
+        ),
+        **terms,
+    )
+    if index is not None:
+        frames["raw.backstop_price"] = frames["raw.backstop_price"].with_columns(index_id=pl.lit(index))
+    out = run_all(frames)["credit.fct_backstop_distribution_month"]
+    return out.filter((pl.col("month") == date(2027, 11, 1)) & (pl.col("correlation_case") == "base")).row(
+        0, named=True
+    )
+
+
+def _withdrawn(kind, day, gpus):
+    return {**event(f"{kind}-{day}", kind, day), "gpu_count": gpus}
+
+
+def test_capacity_that_was_withdrawn_is_claimed_for_no_more_until_its_recall():
+    right = {"withdrawal_allowed": True, "withdrawal_notice_days": 30, "withdrawal_recall": True}
+    unused = {"withdrawal_fraction": "0"}
+    whole = _worth(policy=unused, **right)["expected_amount"]
+    away = _withdrawn("withdrawal", date(2027, 10, 5), 1_000)
+    half = _worth([away], policy=unused, **right)["expected_amount"]
+    assert float(half) == pytest.approx(float(whole) / 2, rel=0.05), "all but the month of notice"
+    back = _worth([away, _withdrawn("recall", date(2027, 11, 20), 1_000)], policy=unused, **right)["expected_amount"]
+    assert back == whole
+    assert _worth(**right)["expected_amount"] < whole, "the right is used where the market pays more"
+
+
+def test_an_annual_cap_begins_anew_with_the_contract_year_beside_the_monthly_one():
+    caps = paths.Caps(
+        np.arange(5), period_cap=60.0, annual_cap=90.0, annual_used=10.0, year_of_month=np.array([0, 0, 0, 1, 1])
+    )
+    assert paths.cap_claims(np.full((1, 5), 70.0), caps).tolist() == [[60.0, 20.0, 0.0, 60.0, 30.0]]
+
+
+def test_terms_of_the_backstop_that_the_books_compute_act_on_the_paths_too():
+    whole = _worth()["expected_amount"]
+    assert _worth(annual_cap_amount=Decimal("1000.00"))["expected_amount"] <= Decimal("6000.00")
+    assert _worth(first_loss_band=Decimal("0.30"))["expected_amount"] < whole
+    small = _withdrawn("withdrawal", date(2027, 10, 5), 10)
+    right = {"withdrawal_allowed": True, "withdrawal_notice_days": 0, "withdrawal_tranche_min": 100}
+    unused = {"withdrawal_fraction": "0"}
+    assert _worth([small], policy=unused, **right)["expected_amount"] == whole
+
+
+def test_an_indexed_price_moves_claims_with_the_last_level_known():
+    def level(name, day, value):
+        return event(name, "price_index", day, payload=f'{{"index": "cpi", "level": {value}}}')
+
+    whole = _worth()["expected_amount"]
+    known = [level("x1", date(2026, 9, 1), 100), level("x2", date(2027, 10, 1), 110)]
+    later = level("x3", date(2027, 12, 1), 200)
+    assert float(_worth([*known, later], index="cpi")["expected_amount"]) == pytest.approx(1.1 * float(whole), rel=0.01)
+    assert _worth(known)["expected_amount"] == whole, "a price that names no index does not move"
+
+
+# --- antithetic numbers ---------------------------------------------------------------------------
+
+
+def test_mirrored_paths_sum_to_nothing_and_independent_ones_have_numbers_of_their_own():
+    mirrored, own = paths.draw_shocks(3, 1_000, 5), paths.draw_shocks(3, 1_001, 5, antithetic=False)
+    assert np.abs(mirrored.factor[:500] + mirrored.factor[500:]).max() == 0
+    assert len(np.unique(own.factor)) == 1_001 * 5
+    with pytest.raises(CreditInputError, match="number of paths is 1001"):
+        paths.draw_shocks(3, 1_001, 5)
+
+
+def test_both_ways_of_drawing_agree_within_their_errors_and_say_which_it_was():
+    mirrored, own = _worth(), _worth(policy={"antithetic_paths": "false"})
+    assert (mirrored["antithetic"], own["antithetic"]) == (True, False)
+    error = math.hypot(float(mirrored["standard_error_amount"]), float(own["standard_error_amount"]))
+    assert abs(float(mirrored["expected_amount"]) - float(own["expected_amount"])) < 4 * error
+    assert mirrored["standard_error_amount"] < own["standard_error_amount"]
+
+
+# --- closed forms ---------------------------------------------------------------------------------
+
+INTERCEPT = float(special.ndtri(0.80))
+
+
+def test_d1_mean_probability_and_tail_come_in_closed_form():
+    draw = paths.probit_draw(INTERCEPT, 0.5, 0.70)
+    assert tuple(draw) == pytest.approx((0.7742056056, 0.2628963857, 0.0299492871), abs=1e-10)
+    full = 730_000 * 2.00
+    for level, risk, shortfall in (
+        (0.95, 280_820.79, 399_251.67),
+        (0.99, 476_112.15, 563_546.91),
+        (0.999, 670_324.42, 727_194.15),
+    ):
+        found = paths.probit_draw_tail(INTERCEPT, 0.5, 0.70, level)
+        assert [full * value for value in found] == pytest.approx([risk, shortfall], abs=0.01)
+    assert paths.probit_draw(INTERCEPT, -0.5, 0.70) == draw
+    assert paths.probit_draw(INTERCEPT, 0.0, 0.90).shortfall == pytest.approx(0.10)
+    with pytest.raises(CreditInputError, match="floor is 1"):
+        paths.probit_draw(INTERCEPT, 0.5, 1.0)
+
+
+def test_d3_quantity_times_price_comes_in_closed_form():
+    given = {"forward": 2.5 * math.exp(-0.25), "volatility": 0.45, "strike": 2.0}
+    # The third published figure, 0.0292971312, differs in its sixth digit from two independent integrations.
+    for correlation, expected in ((0.0, 0.0113339501), (0.5, 0.0219973704), (0.8, 0.0292973132)):
+        found = paths.price_and_quantity_shortfall(INTERCEPT, 0.5, 0.70, correlation=correlation, **given)
+        assert found == pytest.approx(expected, abs=5e-10)
+
+
+@pytest.mark.parametrize("losses", [[], [1.0, float("nan")]])
+def test_a_tail_of_no_losses_or_of_what_is_no_number_is_an_error(losses):
+    for statistic in (paths.value_at_risk, paths.expected_shortfall):
+        with pytest.raises(CreditInputError):
+            statistic(np.array(losses), 0.95)
+
+
+# --- lifetime loss in its two forms ---------------------------------------------------------------
+
+
+def _random(obligors=7, periods=9, scenarios=3):
+    random = np.random.default_rng(11)
+    return {
+        "hazard": random.uniform(0, 0.2, (scenarios, obligors)),
+        "lgd": random.uniform(0, 1, obligors),
+        "ead": random.uniform(0, 1e6, obligors),
+        "profile": np.linspace(1, 0.2, periods),
+        "eir": random.uniform(-0.02, 0.2, obligors),
+        "weights": np.array([0.5, 0.3, 0.2]),
+    }
+
+
+def test_backwards_in_blocks_is_the_plain_sum_over_periods():
+    r = _random(obligors=2_003)
+    periods = len(r["profile"])
+    hazard = np.random.default_rng(5).uniform(0, 0.3, (3, 2_003, periods))
+    ead, tau = r["ead"][:, None] * r["profile"], np.arange(1, periods + 1) / 4
+    found = engine.lifetime_ecl(hazard, r["lgd"][:, None], ead, eir=r["eir"], tau_years=tau, weights=r["weights"])
+    plain = (engine.marginal_pd(hazard) * r["lgd"][:, None] * ead * (1 + r["eir"][:, None]) ** -tau).sum(axis=2)
+    assert found.by_scenario == pytest.approx(plain, rel=1e-12)
+    assert found.weighted == pytest.approx(r["weights"] @ plain, rel=1e-12)
+
+
+def test_the_geometric_form_equals_the_general_one():
+    r = _random()
+    tau = np.arange(1, len(r["profile"]) + 1) / 4
+    general = engine.lifetime_ecl(
+        r["hazard"][:, :, None],
+        r["lgd"][:, None],
+        r["ead"][:, None] * r["profile"],
+        eir=r["eir"],
+        tau_years=tau,
+        weights=r["weights"],
+    )
+    flat = engine.geometric_ecl(
+        r["hazard"], r["lgd"], r["ead"], r["profile"], eir=r["eir"], period_years=0.25, weights=r["weights"]
+    )
+    assert flat.by_scenario == pytest.approx(general.by_scenario, rel=1e-12)
+    assert flat.weighted == pytest.approx(general.weighted, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("conditional_pd", [[0.1, 1.2, 0.1]], "conditional default probability"),
+        ("lgd", [0.5, float("nan"), 0.5], "loss given default"),
+        ("ead", [1.0, -1.0, 1.0], "exposure at default"),
+        ("eir", [0.1, -1.0, 0.1], "effective interest rate"),
+    ],
+)
+def test_the_geometric_form_names_who_and_what_is_out_of_range(name, value, field):
+    good = {
+        "conditional_pd": [[0.1] * 3],
+        "lgd": [0.5] * 3,
+        "ead": [1.0] * 3,
+        "amortisation": [1.0, 0.5],
+        "eir": 0.1,
+        "period_years": 0.25,
+        "weights": [1.0],
+        "obligors": NAMES,
+    }
+    with pytest.raises(CreditInputError, match=f"obligor beta: {field}") as caught:
+        engine.geometric_ecl(**{**good, name: value})
+    assert caught.value.obligor == "beta"
