@@ -552,10 +552,22 @@ def verify(as_json: JsonOption = False) -> None:
 
 @app.command()
 def stress(
-    scenario: Annotated[Path, typer.Argument(help="A scenario of your own (YAML, as in scenarios/).", dir_okay=False)],
+    scenario: Annotated[
+        Path | None, typer.Argument(help="A scenario of your own (YAML, as in scenarios/).", dir_okay=False)
+    ] = None,
     as_json: JsonOption = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of a scenario file, for editors, and stop.")
+    ] = False,
 ) -> None:
     """Run a scenario of your own on the latest month of every contract, beside the baseline."""
+    if schema:
+        from ingest.terms.schema import scenario_schema  # noqa: PLC0415
+
+        sys.stdout.write(json.dumps(scenario_schema(), indent=2) + "\n")
+        return
+    if scenario is None:
+        raise typer.BadParameter("name the file of a scenario, or ask for --schema", param_hint="SCENARIO.yaml")
     settings = _settings_of_a_home()
     manifest = _manifest(settings)
     from ingest.terms.home import load_scenario  # noqa: PLC0415

@@ -1,8 +1,12 @@
-"""The JSON Schema of a contract file, for editors. What a schema cannot say (gaps, order, references) is in checks.py."""
+"""The JSON Schemas of a contract file and of a scenario file, for editors.
+
+What a schema cannot say (gaps, order, references) is in checks.py.
+"""
 
 from typing import Any
 
 from ingest.terms.contract import Contract
+from ingest.terms.scenario import DRIVERS, Scenario
 
 
 def contract_schema() -> dict[str, Any]:
@@ -14,4 +18,12 @@ def contract_schema() -> dict[str, Any]:
     amount = definitions["LifetimeAmount"]["properties"]["amount"]["anyOf"]
     definitions["RevenueShare"]["properties"]["lifetime_cap"]["anyOf"].extend(amount)
     definitions["Tier"]["properties"]["axis"]["enum"].append("calendar_date")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def scenario_schema() -> dict[str, Any]:
+    """JSON Schema, draft 2020-12, of a scenario file; each driver with the unit of its value."""
+    schema = Scenario.model_json_schema()
+    units = "; ".join(f"{driver}: {unit}" for driver, unit in DRIVERS.items())
+    schema["$defs"]["Driver"]["properties"]["value"]["description"] = f"By driver: {units}."
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 from small_home import CONTRACT_ID, make_home
 from typer.testing import CliRunner
 
 from ingest.terms.home import load_home
-from ingest.terms.schema import contract_schema
+from ingest.terms.schema import contract_schema, scenario_schema
 from ingest.terms.sheet import term_sheet
 from orchestration.cli import app
 from orchestration.contract_commands import (
@@ -204,3 +206,14 @@ def test_a_lease_in_a_third_currency_that_nothing_translates_is_a_fault_of_the_c
     ):
         rates.write_text(head + lines, encoding="utf-8")
         assert len([f for f in currencies_without_rates(settings, home) if "CHF" in f.message]) == count, lines
+
+
+def test_the_schema_of_a_scenario_takes_every_shipped_one_and_no_unknown_driver() -> None:
+    check = Draft202012Validator(scenario_schema())
+    shipped = sorted((Path(__file__).parents[2] / "data" / "scenarios").glob("*.yaml"))
+    assert len(shipped) >= 10
+    for path in shipped:
+        assert not list(check.iter_errors(YAML(typ="safe").load(path))), path.name
+    wrong = {"scenario_id": "s", "scenario_name": "s", "drivers": [{"driver": "luck", "value": 1, "source": "s"}]}
+    assert any("luck" in error.message for error in check.iter_errors(wrong))
+    assert list(check.iter_errors({**wrong, "drivers": [{"driver": "pd_multiple", "value": 2}]})), "a source is needed"
