@@ -19,9 +19,11 @@ from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
 from orchestration.polars_jobs.ageing import absorption
 from orchestration.polars_jobs.default_curves import cds_curve
+from orchestration.polars_jobs.frames import known_at, known_rows
 from orchestration.polars_jobs.money import largest_remainder, round_money
 from orchestration.polars_jobs.programme import run_all
 
+MONTHS = month_list(date(2027, 1, 1), 5)
 unit = st.floats(0.0, 1.0, allow_nan=False)
 hazards = st.lists(st.floats(0.0, 0.5), min_size=1, max_size=8)
 cents = st.integers(1, 50_000).map(lambda value: Decimal(value).scaleb(-2))
@@ -207,9 +209,57 @@ def test_all_money_in_an_absorbing_chain_is_absorbed(weights):
     assert np.allclose(ends.sum(axis=1), 1.0)
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0, 0.9), min_size=1, max_size=6),
+    st.lists(st.floats(0, 1), min_size=1, max_size=8),
+    st.floats(0, 1),
+    st.floats(-0.3, 1.0),
+)
+def test_the_geometric_form_is_the_general_one_for_any_obligors_and_profile(hazard, profile, lgd, eir):
+    size, tau = len(hazard), np.arange(1, len(profile) + 1) / 4
+    general = engine.lifetime_ecl(
+        np.array(hazard)[None, :, None],
+        lgd,
+        100.0 * np.ones((size, 1)) * profile,
+        eir=eir,
+        tau_years=tau,
+        weights=[1.0],
+    )
+    flat = engine.geometric_ecl([hazard], lgd, np.full(size, 100.0), profile, eir=eir, period_years=0.25, weights=[1.0])
+    assert np.allclose(flat.weighted, general.weighted, rtol=1e-11, atol=1e-11)
+
+
+@given(st.floats(-2, 2), st.floats(0, 2), st.floats(0.05, 0.95), st.sampled_from([0.9, 0.95, 0.99]))
+def test_the_closed_form_draw_is_bounded_by_its_floor_and_its_tail_by_its_order(intercept, slope, floor, level):
+    draw = paths.probit_draw(intercept, slope, floor)
+    risk, shortfall = paths.probit_draw_tail(intercept, slope, floor, level)
+    assert -1e-9 <= draw.shortfall <= floor * draw.draw_probability + 1e-9
+    assert risk <= shortfall + 1e-12 <= floor + 1e-9
+    assert shortfall >= draw.shortfall - 1e-9
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(1, 3)), min_size=0, max_size=12), st.randoms()
+)
+def test_the_version_that_counts_is_the_same_from_rows_and_from_frames_in_any_order(versions, random):
+    rows = [
+        {
+            "payment_id": f"p{key}",
+            "recorded_at": close_time(MONTHS[0]) + timedelta(hours=hour),
+            "content_hash": f"h{number}",
+        }
+        for key, hour, number in versions
+    ]
+    random.shuffle(rows)
+    schema = {"payment_id": pl.String, "recorded_at": pl.Datetime("us", "UTC"), "content_hash": pl.String}
+    knowledge = close_time(MONTHS[0]) + timedelta(hours=2)
+    from_frame = known_at(pl.DataFrame(rows, schema=schema), ["payment_id"], knowledge).rows(named=True)
+    assert known_rows(rows, ["payment_id"], knowledge) == from_frame
+
+
 # --- the books -----------------------------------------------------------------------------------
 
-MONTHS = month_list(date(2027, 1, 1), 5)
 days = st.integers(0, 149).map(lambda number: date(2027, 1, 1) + timedelta(days=number))
 
 
@@ -294,6 +344,13 @@ def test_closed_months_are_a_function_of_what_was_known_at_their_close(found, nu
         ("credit.fct_receivable_rollforward_month", "month"),
         ("credit.fct_allowance_rollforward_month", "month"),
         ("credit.fct_collection_metrics_month", "month"),
+        ("credit.fct_ageing_month", "month"),
+        ("credit.fct_provision_matrix_month", "month"),
+        ("credit.fct_credit_loss_month", "month"),
+        ("credit.fct_standard_difference_month", "month"),
+        ("credit.fct_functional_rollforward_month", "month"),
+        ("credit.fct_exposure_month", "month"),
+        ("ledger.fct_trial_balance_month", "posting_month"),
         ("credit.fct_credit_journal_lines", "posting_month"),
     ):
         cut = late[name].filter(pl.col(column) <= MONTHS[number])

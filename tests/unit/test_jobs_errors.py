@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import polars as pl
@@ -12,11 +14,14 @@ from jobs_home import backstop, home, invoice, month_list
 from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
 from orchestration.polars_jobs.ageing import absorption, bucket_of, roll_rates
+from orchestration.polars_jobs.collections import countback_dso, dso_simple, receivables_turnover
 from orchestration.polars_jobs.day_count import rate_of_period
 from orchestration.polars_jobs.default_curves import conditional_pd_for_periods, given_curve, rating_curve
 from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.exposure import concentration
+from orchestration.polars_jobs.money import fx_remeasurement
 from orchestration.polars_jobs.programme import lazily, run_all
-from orchestration.polars_jobs.provision_matrix import bucket_loss
+from orchestration.polars_jobs.provision_matrix import bucket_loss, matrix_loss, rates_from_history
 
 NAMES = ["alpha", "beta", "gamma"]
 GOOD = {
@@ -236,6 +241,51 @@ def test_a_contract_without_history_has_rows_of_nought_and_metrics_that_say_why_
     assert metrics["dso_days"].null_count() == 2
     assert metrics["dso_days_null_reason"].null_count() == 0
     assert (out["credit.fct_credit_loss_month"]["expected_credit_loss_amount"] == 0).all()
+
+
+def test_an_empty_month_between_two_busy_ones_has_its_rows_and_carries_the_balance():
+    months = month_list(date(2027, 1, 1), 4)
+    first, last = invoice(date(2026, 12, 1), "100.00"), invoice(date(2027, 3, 1), "50.00")
+    out = run_all(home(months, [first, last]))
+    roll = out["credit.fct_receivable_rollforward_month"].sort("month")
+    assert roll["closing_amount"].to_list() == [100, 100, 100, 150]
+    assert roll["invoices_amount"].to_list() == [100, 0, 0, 50]
+    assert out["credit.fct_ageing_month"].group_by("month").len()["len"].to_list() == [8] * 4
+
+
+def test_a_home_without_a_close_or_a_contract_gives_empty_tables_with_their_columns():
+    frames = home(month_list(date(2027, 1, 1), 1), [])
+    frames["intermediate.int_closes"] = frames["intermediate.int_closes"].clear()
+    for given in (frames, {**frames, "core.dim_contract": frames["core.dim_contract"].clear()}):
+        out = run_all(given)
+        assert out["credit.fct_receivable_rollforward_month"].is_empty()
+        assert out["credit.fct_credit_loss_month"].is_empty()
+        assert "dso_days" in out["credit.fct_collection_metrics_month"].columns
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), "many", None])
+def test_what_is_no_number_is_named_by_every_job_that_takes_amounts(bad):
+    for job, field in (
+        (lambda: dso_simple(bad, 100, 30), "receivable"),
+        (lambda: countback_dso(100, [(30, bad)]), "sales"),
+        (lambda: receivables_turnover(100, [bad], 30), "balance"),
+        (lambda: bucket_loss(100, bad, 1, "firmus"), "loss rate"),
+        (lambda: rates_from_history(bad, [1], 1), "sales"),
+        (lambda: concentration([bad]), "exposure"),
+        (lambda: fx_remeasurement(100, bad, 1), "exchange rate"),
+    ):
+        with pytest.raises(CreditInputError, match="must be a number") as caught:
+            job()
+        assert caught.value.field == field
+
+
+def test_figures_of_any_kind_of_number_give_the_same_answer():
+    for kind in (int, float, Decimal, Fraction):
+        assert dso_simple(kind(15_000), kind(10_000), 30).value == 45.0
+        assert countback_dso(kind(150), [(30, kind(100)), (31, kind(100))]).value == 45.5
+        assert receivables_turnover(kind(100), [kind(40), kind(60)], 365).value == 2.0
+        assert concentration([kind(30), kind(30), kind(20), kind(20)]).hhi == 2_600
+    assert matrix_loss([1_000.1], [0.1]) == matrix_loss([Decimal("1000.1")], [Decimal("0.1")]) == Decimal("100.01")
 
 
 # --- lazy in, lazy out ----------------------------------------------------------------------------
