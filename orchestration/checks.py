@@ -27,7 +27,7 @@ from orchestration.settings import Settings
 # One op after dbt checks what came in (staging) and what was built: a failure stops the credit jobs and publishing. One
 # after the credit jobs checks their marts: a failure stops publishing.
 CHECK_NAME = "great_expectations"
-SAMPLE_FILES, SAMPLE_ROWS_A_FILE = 16, 20_000
+SAMPLE_FILES, SAMPLE_ROWS_A_FILE = 16, 2_000
 
 
 def validate_apart(

@@ -131,11 +131,17 @@ def prepare_models(con: duckdb.DuckDBPyConnection, home: Path) -> None:
 
 
 def land_and_measure(con: duckdb.DuckDBPyConnection, home: Path) -> int:
-    """Land what is pending and bring the metering models up to date; rows of the files that were pending."""
+    """Land what is pending and bring the metering models up to date; rows of the files that were pending.
+
+    Where nothing is pending nothing is built, as in a run of the product.
+    """
     loaded = load_home(home)
     landing.create_raw_tables(con)
+    pending = landing.pending(con, loaded)
+    if not pending:
+        return 0
     write_terms(con, loaded)
-    landed = landing.land(con, loaded, landing.pending(con, loaded))
+    landed = landing.land(con, loaded, pending)
     if any(
         f.row_count != f.landed_count + f.duplicate_count + f.superseded_count + f.quarantined_count for f in landed
     ):
