@@ -102,10 +102,15 @@ def write(
     con.unregister("rejected_rows")
 
 
+def _harmless(text: pl.Expr) -> pl.Expr:
+    """Strangers' text that a spreadsheet would take for a formula, behind an apostrophe; the table keeps it as it came."""
+    return pl.when(text.str.contains(r"^[=+\-@\t\r]")).then(pl.lit("'") + text).otherwise(text).name.keep()
+
+
 def export(con: duckdb.DuckDBPyConnection, home: Path) -> list[Path]:
     """Write the quarantine as files for people, one CSV a park and feed under `quarantine/`; old ones go.
 
-    Rows that were released are not among them.
+    Rows that were released are not among them. No cell is a formula to a spreadsheet.
 
     Args:
         con: a connection.
@@ -125,7 +130,7 @@ def export(con: duckdb.DuckDBPyConnection, home: Path) -> list[Path]:
         target = folder / str(park_id) / f"{feed}.csv"
         target.parent.mkdir(parents=True, exist_ok=True)
         half_written = target.with_suffix(".csv.tmp")
-        part.drop("park_id", "feed").write_csv(half_written)
+        part.drop("park_id", "feed").with_columns(pl.col("path", "row_text").pipe(_harmless)).write_csv(half_written)
         half_written.replace(target)
         written.append(target)
     for left in set(folder.glob("*/*.csv")) - set(written):

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 import dagster as dg
+import duckdb
 
 from ingest import landing, reference
 from ingest.contracts import CONTRACTS
 from ingest.simulate import home as simulation
 from ingest.terms import tables as terms_tables
 from ingest.terms.home import Home
+from orchestration import park_days
 from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
 
 WAREHOUSE_POOL = "warehouse"
@@ -164,7 +166,9 @@ def daily_feed(feed: str, partitions: dg.PartitionsDefinition[str]) -> dg.Assets
         home_folder: HomeFolder, warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]
     ) -> dg.MaterializeResult[None]:
         landed = _land(home_folder.load(), warehouse, progress, {feed})
-        return dg.MaterializeResult(metadata=_landing_metadata(landed))
+        with warehouse.reader() as connection:
+            days = _touched_days(connection, feed, [file.file_id for file in landed])
+        return dg.MaterializeResult(metadata={**_landing_metadata(landed), **days})
 
     return feed_asset
 
@@ -200,6 +204,21 @@ def _land(home: Home, warehouse: Warehouse, progress: ProgressDisplay, feeds: se
         what = next(iter(feeds)).replace("_", " ") if len(feeds) == 1 else "document"
         progress.step(f"Landing {len(files)} new {what} files")
         return landing.land(connection, home, files, on_progress=progress.advance)
+
+
+def _touched_days(connection: duckdb.DuckDBPyConnection, feed: str, file_ids: list[str]) -> dict[str, int | list[str]]:
+    """The park-days that have rows of some files."""
+    days = (
+        "SELECT park_id, service_date FROM raw.lake_file WHERE list_contains(?, file_id)"
+        if CONTRACTS[feed].in_lake
+        else "SELECT park_id, timezone(park.time_zone, interval_start_at)::DATE FROM raw.power_meter AS meter "
+        "JOIN raw.park AS park USING (park_id) WHERE list_contains(?, meter.file_id)"
+    )
+    found = connection.execute(f"SELECT DISTINCT * FROM ({days}) ORDER BY ALL", [file_ids]).fetchall()
+    return {
+        "touched_park_days": len(found),
+        "first_touched_park_days": [f"{park_id} {day.isoformat()}" for park_id, day in found[: park_days.LISTED]],
+    }
 
 
 def _landing_metadata(landed: Iterable[landing.LandedFile]) -> dict[str, int]:

@@ -14,6 +14,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 from packaging.version import Version
 
+from orchestration import park_days
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
 from orchestration.check_results import CheckResult, record
 from orchestration.identity import run_id
@@ -121,6 +122,7 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
             run = run_id(
                 home_folder.load(), [row[0] for row in connection.sql("SELECT file_id FROM raw.landed_file").fetchall()]
             )
+            before = park_days.states(connection)
         settings.dbt_target_folder.mkdir(parents=True, exist_ok=True)
         # By the environment, for changed vars would make dbt parse the whole project anew.
         os.environ["PARKLEDGER_RUN_ID"] = run
@@ -136,6 +138,9 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
                 invocation.process.wait()
         with warehouse.writer() as connection:
             record(connection, "dbt", _test_results(settings.dbt_target_folder))
+            after = park_days.states(connection)
+        for table, metadata in park_days.changes(before, after).items():
+            context.log_event(dg.AssetObservation(asset_key=table.split("."), metadata=metadata))
 
     return ledgers
 

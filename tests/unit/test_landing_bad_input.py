@@ -206,3 +206,10 @@ def test_sql_html_and_paths_in_names_are_names(books: Books, name: str) -> None:
     (file,) = books.land()
     assert file.path.endswith(f"n{safe}.csv")
     assert file.landed_count == 1
+
+
+def test_a_refused_row_is_no_formula_where_people_open_it(books: Books) -> None:
+    outcome(books, "leases", LEASE_HEADER + "=1+1,x\n")
+    exported = pl.read_csv(books.path / "quarantine" / "my-park-1" / "leases.csv")
+    assert exported["row_text"].to_list() == ["'=1+1,x"]
+    assert books.one("SELECT row_text FROM raw.quarantined_row WHERE feed = 'leases'") == "=1+1,x"
