@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from ingest.contracts import JUDGED_RULES, RULES, Severity
-from ingest.terms.scalars import Days, Fraction, Model, Price, Rate, Text
+from ingest.terms.scalars import CurrencyCode, Days, Fraction, Model, Price, Rate, Text
 
 # XID codes after which a GPU does no work until it is reset or replaced (NVIDIA's XID catalogue): 48 double-bit ECC,
 # 62 and 69 internal halts, 74 NVLink error, 79 fallen off the bus, 94 and 95 ECC contained and uncontained,
@@ -96,7 +96,11 @@ class Policies(Model):
     )
     forward_scalar: Rate = Field(Decimal(1), description="factor on historical loss rates")
     cecl_expedient_2025_05: bool = Field(
-        True, description="ASU 2025-05: no forecast on current trade receivables (scalar 1)"
+        True,
+        description="ASU 2025-05: CECL looks at no conditions to come on trade receivables (scalar 1, no scenario)",
+    )
+    functional_currency: CurrencyCode = Field(
+        "USD", description="the vendor's own currency, in which receivables of others are remeasured"
     )
     allowance_standard: Literal["cecl", "ifrs9"] = Field("cecl", description="the standard whose allowance is posted")
     allowance_method: Literal["pd_lgd", "provision_matrix"] = Field(
@@ -141,7 +145,15 @@ class Policies(Model):
         10_000, description="Monte Carlo paths at the latest month"
     )
     earlier_path_fraction: Fraction = Field(
-        Decimal("0.05"), description="part of the path count used at earlier months"
+        Decimal("0.02"), description="part of the path count used at earlier months"
+    )
+    antithetic_paths: bool = Field(True, description="the second half of the paths mirrors the first")
+    withdrawal_fraction: Fraction = Field(
+        Decimal("0.25"),
+        description="part of what it could claim that an operator with the right withdraws while the market pays more",
+    )
+    withdrawal_price_premium_fraction: Price = Field(
+        Decimal("0.25"), description="how far above the buy-back price the market must pay for that"
     )
     path_seed: Annotated[int, Field(ge=0)] = Field(20260701, description="seed of the Monte Carlo paths")
     occupancy_persistence: Fraction = Field(
