@@ -72,5 +72,7 @@ docs: $(VENV)/.dev ## Build the documentation site into dbt_project/site
 	$(BIN)/python -m orchestration.docs
 
 clean: ## Remove what runs have made in this home; terms and reference data stay
-	rm -rf $(HOME_FOLDER)/{lake,published,reports,quarantine,closes,dagster,.parkledger,warehouse.duckdb,warehouse.duckdb.wal} dbt_project/{target,logs,site}
+	rm -rf $(HOME_FOLDER)/{published,reports,quarantine,dagster,.parkledger,warehouse.duckdb,warehouse.duckdb.wal} dbt_project/{target,logs,site}
+	find $(HOME_FOLDER)/lake -mindepth 1 -maxdepth 1 ! -name journal -exec rm -rf {} + 2>/dev/null || true
+	$(if $(filter data,$(HOME_FOLDER)),rm -rf data/lake data/closes,@echo "Kept: $(HOME_FOLDER)/lake/journal and closes, which nothing could make again")
 	find $(HOME_FOLDER)/landing -mindepth 1 -name 'simulated-*' -delete 2>/dev/null || true

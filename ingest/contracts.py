@@ -453,6 +453,7 @@ CREDIT_EVENTS = FeedContract(
                 "dispute_closed",
                 "write_off",
                 "recovery",
+                "resale",
                 "rating_change",
                 "insolvency",
                 "termination",

@@ -26,7 +26,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from ingest import delivered, documents, lake, manifest, mending, quarantine
+from ingest import delivered, documents, kept_journal, lake, manifest, mending, quarantine
 from ingest.contracts import CONTRACTS, FeedContract
 from ingest.delivered import Delivered
 from ingest.feeds.limits import Limits
@@ -73,6 +73,7 @@ def create_raw_tables(con: duckdb.DuckDBPyConnection) -> None:
         mending.DDL,
     ):
         con.execute(ddl)
+    kept_journal.create_tables(con)
     lake.create_tables(con)
     for contract in CONTRACTS.values():
         if contract.in_lake:

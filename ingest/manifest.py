@@ -148,7 +148,8 @@ def seen_paths(con: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int, str,
 def begin(con: duckdb.DuckDBPyConnection, home: Home, landing: Sequence[tuple[LandingFile, Read | Rejected]]) -> None:
     """Make the temporary table `landing_now`: the files of this landing, numbered from 0 in the given order.
 
-    `received_at` is the home's clock, or when the content first landed: landing it again does not make it known later.
+    `received_at` is the home's clock, or when the content first landed: landing it again does not make it known later,
+    nor does the loss of the warehouse, where the kept journal names the file.
     """
     rows = [
         (
@@ -169,9 +170,10 @@ def begin(con: duckdb.DuckDBPyConnection, home: Home, landing: Sequence[tuple[La
     con.register("files_of_now", pl.DataFrame(rows, schema=_NOW, orient="row"))
     con.execute(
         "CREATE OR REPLACE TEMP TABLE landing_now AS "
-        "SELECT now.*, coalesce(before.received_at, ?::TIMESTAMPTZ) AS received_at, "
+        "SELECT now.*, coalesce(before.received_at, least(kept.received_at, ?::TIMESTAMPTZ)) AS received_at, "
         "before.file_id IS NOT NULL AS is_again FROM files_of_now AS now "
-        "LEFT JOIN raw.landed_file AS before USING (park_id, feed, file_id)",
+        "LEFT JOIN raw.landed_file AS before USING (park_id, feed, file_id) "
+        "LEFT JOIN raw.kept_file AS kept USING (park_id, feed, file_id)",
         [home.clock_at],
     )
     con.unregister("files_of_now")

@@ -351,20 +351,57 @@ def _checked_size(start: str, interval: int, zone: str, imperfections: list[str]
 @app.command()
 def close(
     month: Annotated[str, typer.Argument(help="The month to state, as 2027-11.")],
+    *,
+    reopen: Annotated[
+        bool, typer.Option("--reopen", help="Open the month again, and every later one; what was posted stays.")
+    ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why it is opened; goes into closes/reopenings.csv.")] = "",
+    contract: Annotated[
+        str | None, typer.Option("--contract", help="Open it for this contract only; without it, for all.")
+    ] = None,
 ) -> None:
-    """State the books of a closed month, or prove that they are those stated before."""
+    """State the books of a closed month and seal them, or prove that they are those stated before.
+
+    What becomes known of a sealed month later is posted to the open one, whatever date it bears. To post into a closed
+    month all the same, open it by name and with a reason: `parkledger close 2027-03 --reopen --reason "…"`. It closes
+    again by the policy `close_after_days`, counted from the reopening, or at its period_close event.
+    """
     settings = _settings_of_a_home()
     _manifest(settings)
+    from datetime import date  # noqa: PLC0415
+
+    try:
+        first = date.fromisoformat(f"{month}-01") if len(month) == len("2027-11") else None
+    except ValueError:
+        first = None
+    if first is None:
+        raise typer.BadParameter("write the month as 2027-11", param_hint="MONTH")
+    if reopen:
+        _reopen(settings, first, contract, reason)
+        return
+    if reason or contract:
+        raise typer.BadParameter("--reason and --contract go with --reopen", param_hint="--reopen")
     from orchestration.display import TerminalProgress  # noqa: PLC0415
     from orchestration.run import close_month  # noqa: PLC0415
 
-    if len(month) != len("2027-11"):
-        raise typer.BadParameter("write the month as 2027-11", param_hint="MONTH")
     with TerminalProgress() as progress:
         progress.step(f"Closing {month}")
         outcome = close_month(settings, progress, f"{month}-01")
     _end(outcome)
     out.print(f"{month} stands as closed: {settings.home / 'closes' / month}.json", highlight=False)
+
+
+def _reopen(settings: Settings, month: Any, contract: str | None, reason: str) -> None:
+    from orchestration.keeping import reopen as open_again  # noqa: PLC0415
+
+    try:
+        acts = open_again(settings, month, contract, reason)
+    except (LookupError, ValueError) as error:
+        err.print(str(error.args[0]), style="red", highlight=False, markup=False)
+        raise typer.Exit(2) from None
+    for act in acts:
+        out.print(f"{act.contract_id}: {act.posting_month:%Y-%m} and later months are open as of {act.reopened_at}")
+    out.print("The next `parkledger run` posts into them beside what stands there; closes/reopenings.csv says why.")
 
 
 @app.command()
@@ -533,12 +570,13 @@ def status(as_json: JsonOption = False) -> None:
 
 @app.command()
 def verify(as_json: JsonOption = False) -> None:
-    """Recompute every identity of the books from the published tables and print each with its figures."""
+    """Recompute every identity of the books from the published tables, and compare sealed months with the kept journal."""
     settings = _state_settings()
     _manifest(settings)
+    from orchestration.keeping import compare_kept  # noqa: PLC0415
     from orchestration.publishing.identities import verify as recompute  # noqa: PLC0415
 
-    outcomes = recompute(settings.published_path)
+    outcomes = [*recompute(settings.published_path), *compare_kept(settings)]
     if as_json:
         print(json.dumps([outcome.__dict__ for outcome in outcomes], indent=2))
     else:

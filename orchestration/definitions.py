@@ -42,6 +42,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
         raw.simulated_feeds,
         raw.terms,
         raw.reference_data,
+        raw.sealed_journal,
         raw.documents("spanning_documents", raw.SPANNING_FEEDS, after=("park", "tranche", "contract")),
         raw.documents("daily_documents", raw.DAILY_DOCUMENTS, after=("contract", "leases"), partitions=days),
         *(raw.daily_feed(feed, days) for feed in raw.DAILY_FEEDS),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from ingest.kept_journal import REOPENINGS
 from ingest.reference import SHIPPED
 from ingest.terms.home import Home
 from orchestration.settings import DBT_PROJECT, PROJECT_ROOT
@@ -13,8 +14,7 @@ from orchestration.settings import DBT_PROJECT, PROJECT_ROOT
 CODE_FOLDERS = (
     PROJECT_ROOT / "ingest",
     PROJECT_ROOT / "orchestration",
-    DBT_PROJECT / "models",
-    DBT_PROJECT / "macros",
+    *(DBT_PROJECT / name for name in ("models", "macros", "seeds")),
     SHIPPED,
 )
 CODE_SUFFIXES = {".py", ".sql", ".yml", ".j2", ".csv"}
@@ -43,6 +43,7 @@ def inputs_of(home: Path) -> dict[str, str]:
 def _written_by_users(home: Path) -> list[Path]:
     files = [
         home / "home.yaml",
+        home / REOPENINGS,
         *(f for folder in TERM_FOLDERS for f in sorted((home / folder).rglob("*")) if f.is_file()),
     ]
     return [f for f in files if f.exists()]

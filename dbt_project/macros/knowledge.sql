@@ -1,25 +1,30 @@
 {#
     What was known when. A feed keeps every row it ever got. Each row counts from its recorded_at until the next row of its natural key, in the
     order (recorded_at, version, content_hash); a copy of the row before it changes nothing. Rows recorded after the home's clock are not seen.
+    A row that claims to have been recorded before a month that has been sealed without it is seen from after that close.
 
-    rows_known             the rows recorded up to the clock
+    rows_known             the rows recorded up to the clock, with the instant from which each may be seen
     knowledge_interval     columns known_from_at, known_until_at (null: until further notice), is_current
     known_at(alias, k)     condition that picks the versions which a close at instant k sees
 #}
 {% macro rows_known(relation) -%}
-select feed.*
+select
+        feed.*,
+        greatest(feed.recorded_at, late.known_not_before_at) as visible_from_at
     from {{ relation }} as feed
+    left join {{ ref('stg_late_file') }} as late on feed.park_id = late.park_id and feed.file_id = late.file_id
     where feed.recorded_at <= (select home.clock_at from {{ source('raw', 'home') }} as home)
 {%- endmacro %}
 
 {% macro knowledge_interval(natural_key, version_column=none) %}
 {%- set last_comes -%}
-(partition by {{ natural_key }} order by recorded_at{{ ', ' ~ version_column if version_column }}, content_hash, file_id, line_no)
+partition by {{ natural_key }} order by recorded_at{{ ', ' ~ version_column if version_column }}, content_hash, file_id, line_no
 {%- endset -%}
 recorded_at,
-    recorded_at as known_from_at,
-    lead(recorded_at) over {{ last_comes }} as known_until_at,
-    lead(recorded_at) over {{ last_comes }} is null as is_current,
+    visible_from_at as known_from_at,
+    -- What is recorded later takes the place of what was recorded before, also where the earlier row arrives last.
+    min(visible_from_at) over ({{ last_comes }} rows between 1 following and unbounded following) as known_until_at,
+    lead(recorded_at) over ({{ last_comes }}) is null as is_current,
     content_hash
 {%- endmacro %}
 

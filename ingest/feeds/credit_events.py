@@ -28,6 +28,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "dispute_closed": ("contract_id",),
     "write_off": _MONEY,
     "recovery": _MONEY,
+    "resale": _MONEY,
+    "manual_journal": ("contract_id", "payload"),
     "termination": ("contract_id",),
     "period_close": ("contract_id",),
 }

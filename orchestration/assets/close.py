@@ -1,11 +1,15 @@
-"""The monthly close: a statement of the month's books, and the proof that a closed month has not changed since."""
+"""The monthly close: a statement of the month's books, the seal on its lines, and the proof that a closed month has not
+changed since.
+"""
 
 import json
+from datetime import date
 
 import dagster as dg
 import duckdb
 
 from orchestration.assets.raw import OWNERS
+from orchestration.keeping import keep
 from orchestration.settings import Settings
 
 CLOSE_STATEMENT = dg.AssetKey(["ledger", "close_statement"])
@@ -24,7 +28,8 @@ def close_asset(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.
         owners=OWNERS,
         kinds={"json"},
         partitions_def=months,
-        description="Per month: contracts, trial balance and state hash as closed. A later run that finds another hash fails.",
+        description="Per month: contracts, trial balance and state hash as closed; its lines are sealed. "
+        "A later run that finds another hash fails.",
     )
     def close_statement(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         return dg.MaterializeResult(metadata=state_close(settings, context.partition_key))
@@ -33,7 +38,10 @@ def close_asset(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.
 
 
 def state_close(settings: Settings, month: str) -> dict[str, str | int]:
-    """Write the statement of a closed month, or compare with the one written before.
+    """Write the statement of a closed month and seal its lines, or compare with the one written before.
+
+    From then on the month's lines, and those of the months before, stand as they are: whatever becomes known of them,
+    with whatever date, is posted to an open month.
 
     Args:
         settings: where the home stands.
@@ -49,7 +57,7 @@ def state_close(settings: Settings, month: str) -> dict[str, str | int]:
     with duckdb.connect(str(settings.published_path), read_only=True) as connection:
         connection.execute("SET TimeZone='UTC'")
         closes = connection.execute(
-            "SELECT contract_id, closed_at::VARCHAR, closed_by, state_hash FROM ledger.fct_period_close "
+            "SELECT contract_id, closed_at::VARCHAR, closed_by, state_hash, reopening_no, line_count FROM ledger.fct_period_close "
             "WHERE posting_month = ?::DATE ORDER BY ALL",
             [month],
         ).fetchall()
@@ -63,7 +71,14 @@ def state_close(settings: Settings, month: str) -> dict[str, str | int]:
     statement = {
         "month": month,
         "closes": [
-            dict(zip(("contract_id", "closed_at", "closed_by", "state_hash"), row, strict=True)) for row in closes
+            dict(
+                zip(
+                    ("contract_id", "closed_at", "closed_by", "state_hash", "reopening_no", "line_count"),
+                    row,
+                    strict=True,
+                )
+            )
+            for row in closes
         ],
         "trial_balance": [
             dict(
@@ -88,4 +103,5 @@ def state_close(settings: Settings, month: str) -> dict[str, str | int]:
         temporary = path.with_suffix(".part")
         temporary.write_text(json.dumps(statement, indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
+    keep(settings, settings.published_path, {"act": f"closed {month[:7]}"}, seal_until=date.fromisoformat(month))
     return {"contracts": len(closes), "path": str(path)}

@@ -38,6 +38,7 @@ WAREHOUSE_INPUTS = (
     "revenue_share.fct_share_month",
     "backstop.fct_backstop_month",
     "backstop.fct_backstop_cap_month",
+    "raw.sealed_line",
     "raw.contract",
     "raw.tranche",
     "raw.share_terms",

@@ -9,11 +9,13 @@ import duckdb
 from ingest.terms.home import Home
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
 from orchestration.identity import code_version, inputs_of, run_id
+from orchestration.keeping import keep
 from orchestration.publishing import snapshot
 from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
 from orchestration.settings import DBT_PROJECT, Settings
 
 CANDIDATE = dg.AssetKey(["published", "candidate"])
+KEPT_JOURNAL = dg.AssetKey(["ledger", "kept_journal"])
 SNAPSHOT = dg.AssetKey(["published", "snapshot"])
 MONITOR = dg.AssetKey(["published", "monitor"])
 
@@ -29,7 +31,7 @@ TRIGGER_TAG = "parkledger/trigger"
 
 
 def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.AssetsDefinition]:
-    """The three assets at the end of the house."""
+    """The four assets at the end of the house."""
 
     @dg.asset(
         key=CANDIDATE,
@@ -49,11 +51,28 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
         return dg.MaterializeResult(metadata={"tables": len(counts), "dagster/row_count": sum(counts.values())})
 
     @dg.asset(
+        key=KEPT_JOURNAL,
+        group_name="ledger",
+        owners=OWNERS,
+        kinds={"parquet"},
+        deps=[CANDIDATE],
+        pool=WAREHOUSE_POOL,
+        description="Append-only Parquet of the closed months' lines, with state hashes and landed files: the one thing that a "
+        "full refresh could not bring back. To be backed up.",
+    )
+    def kept(home_folder: HomeFolder, warehouse: Warehouse) -> dg.MaterializeResult[None]:
+        home = home_folder.load()
+        database = snapshot.candidate_folder(settings.published_folder) / snapshot.DATABASE
+        about = {"run_id": _run_id(home, warehouse), "clock_at": home.clock_at.isoformat(), "act": "published"}
+        batch = keep(settings, database, about)
+        return dg.MaterializeResult(metadata={"batch": batch.name if batch else "nothing new"})
+
+    @dg.asset(
         key=SNAPSHOT,
         group_name="published",
         owners=OWNERS,
         kinds={"duckdb", "parquet"},
-        deps=[CANDIDATE],
+        deps=[CANDIDATE, KEPT_JOURNAL],
         pool=WAREHOUSE_POOL,
         description="The published snapshot: read-only DuckDB, Parquet copies and manifest, all of one run.",
     )
@@ -106,7 +125,7 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
             metadata={"report": dg.MetadataValue.url(path.resolve().as_uri()), "bytes": path.stat().st_size}
         )
 
-    return [candidate, published, monitor]
+    return [candidate, kept, published, monitor]
 
 
 def _run_id(home: Home, warehouse: Warehouse) -> str:

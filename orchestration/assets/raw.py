@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 import duckdb
 
-from ingest import landing, reference
+from ingest import kept_journal, landing, reference
 from ingest.contracts import CONTRACTS
 from ingest.simulate import home as simulation
 from ingest.terms import tables as terms_tables
@@ -89,6 +89,23 @@ def reference_data(home_folder: HomeFolder, warehouse: Warehouse) -> Iterator[dg
     yield from _results(counts, [table.table for table in reference.TABLES])
 
 
+@dg.multi_asset(
+    name="kept_journal",
+    group_name="ledger",
+    specs=[
+        dg.AssetSpec(raw_key(table), owners=OWNERS, kinds={"parquet", "duckdb"}, description=description)
+        for table, description in kept_journal.TABLES.items()
+    ],
+    pool=WAREHOUSE_POOL,
+)
+def sealed_journal(home_folder: HomeFolder, warehouse: Warehouse) -> Iterator[dg.MaterializeResult[None]]:
+    """Read back from the lake what must outlive the warehouse: sealed months, landing times, reopenings."""
+    home = home_folder.load()
+    with warehouse.writer() as connection:
+        counts = kept_journal.load(connection, home.path, home.clock_at)
+    yield from _results(counts, kept_journal.TABLES)
+
+
 # Documents that stand for a span of days; every other feed's rows belong to one day of their park.
 SPANNING_FEEDS = ("leases", "lease_assignments")
 DAILY_DOCUMENTS = tuple(feed for feed in CONTRACTS if feed not in (*DAILY_FEEDS, *SPANNING_FEEDS))
@@ -123,7 +140,7 @@ def documents(
                 raw_key(feed),
                 owners=OWNERS,
                 kinds={"polars", "duckdb"},
-                deps=[SIMULATED_FEEDS, *map(raw_key, after)],
+                deps=[SIMULATED_FEEDS, raw_key("kept_file"), *map(raw_key, after)],
                 description=CONTRACTS[feed].description,
             )
             for feed in feeds
@@ -158,7 +175,7 @@ def daily_feed(feed: str, partitions: dg.PartitionsDefinition[str]) -> dg.Assets
         kinds={"polars", "parquet"},
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=[SIMULATED_FEEDS, raw_key("park"), raw_key("tranche"), raw_key("leases")],
+        deps=[SIMULATED_FEEDS, raw_key("kept_file"), raw_key("park"), raw_key("tranche"), raw_key("leases")],
         description=CONTRACTS[feed].description,
         pool=WAREHOUSE_POOL,
     )

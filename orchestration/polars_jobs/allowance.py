@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from orchestration.polars_jobs.frames import make_frame
+from orchestration.polars_jobs.journal import account_balances
 from orchestration.polars_jobs.money import MONEY, ZERO
 
 STANDARDS = ("cecl", "ifrs9")
@@ -85,8 +86,9 @@ def allowance_rollforward(
     """
     moved: dict[tuple[str, Any, str], Decimal] = {}
     on_allowance = lines.filter(
-        (pl.col("account") == "allowance_for_credit_losses") & pl.col("event").is_in(["write_off", "recovery"])
-    )
+        (pl.col("account") == "allowance_for_credit_losses")
+        & pl.col("event").is_in(["write_off", "reinstatement", "recovery"])
+    ).with_columns(pl.col("event").replace("reinstatement", "write_off"))
     for contract_id, month, event, amount in (
         on_allowance.group_by("contract_id", "posting_month", "event").agg(pl.col("amount").sum()).iter_rows()
     ):
@@ -117,6 +119,32 @@ def allowance_rollforward(
                 )
                 opening[contract_id] = closing
     return make_frame(rows, ALLOWANCE_SCHEMA, ["contract_id", "month", "standard"])
+
+
+def as_sealed(
+    expected: pl.DataFrame, balance: pl.DataFrame, closes: pl.DataFrame, posted_standard: str
+) -> pl.DataFrame:
+    """The expected losses with those of sealed months, under the posted standard, as their books have them.
+
+    ``balance``: the trial balance of everything that had been posted when they were sealed. ``closes``: contract_id,
+    posting_month, and is_sealed where months were sealed.
+    """
+    if "is_sealed" not in closes.columns:
+        return expected
+    kept = (
+        closes.filter("is_sealed")
+        .select("contract_id", pl.col("posting_month").alias("month"))
+        .join(account_balances(balance, "allowance_for_credit_losses"), on=["contract_id", "month"], how="left")
+        .select(
+            "contract_id",
+            "month",
+            pl.lit(posted_standard).alias("standard"),
+            kept_amount=(-pl.col("closing_amount").fill_null(pl.lit(ZERO, dtype=MONEY))).cast(MONEY),
+        )
+    )
+    return expected.join(kept, on=["contract_id", "month", "standard"], how="left").with_columns(
+        expected_credit_loss_amount=pl.coalesce("kept_amount", "expected_credit_loss_amount").cast(MONEY)
+    )
 
 
 def _row(

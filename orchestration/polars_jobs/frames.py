@@ -47,11 +47,13 @@ def optional(frames: Frames, name: str) -> pl.DataFrame | None:
 
 def known_at(frame: pl.DataFrame, key: list[str], knowledge_at: datetime) -> pl.DataFrame:
     """The version of each key that counts at ``knowledge_at``: recorded by then, greatest (recorded_at, version if
-    any, content_hash). READINGS.md, 6.
+    any, content_hash). READINGS.md, 6. Where the frame says from when a row may be seen (known_from_at, later than
+    recorded_at for a row that arrived after a month had been sealed without it), that instant counts.
     """
+    seen_from = "known_from_at" if "known_from_at" in frame.columns else "recorded_at"
     order = [column for column in ("recorded_at", "version", "content_hash") if column in frame.columns]
     return (
-        frame.filter(pl.col("recorded_at") <= knowledge_at)
+        frame.filter(pl.col(seen_from) <= knowledge_at)
         .sort([*key, *order])
         .unique(subset=key, keep="last", maintain_order=True)
     )

@@ -2,12 +2,15 @@
 balance over all lines.
 
 Amounts are debit positive, credit negative. Closed months never change: an entry is a function of what should stand
-at the closes up to its own, so that a later close can only add entries (DOMAIN.md, 6; READINGS.md, 41). What an event
+at the closes up to its own, so that a later close can only add entries (DOMAIN.md, 6; READINGS.md, 41). The lines of a
+sealed month stand as they were kept: what should have stood there otherwise is posted at the next close. What an event
 is worth does not belong here.
 """
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -56,55 +59,107 @@ CREDIT_EVENTS = {
 _MONEY_ZERO = pl.lit(Decimal("0.00"), dtype=MONEY)
 
 
-def post_differences(
-    targets: pl.DataFrame, closes: pl.DataFrame, event: str, terms: pl.DataFrame | None = None, run_id: str = "adhoc"
-) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Books:
+    """What entries are posted into.
+
+    Attributes:
+        closes: contract_id, posting_month, known_at, is_provisional; is_sealed and reopening_no where months were sealed.
+        terms: contract_id, posting_month, terms_version; optional.
+        run_id: the run that posts.
+        sealed: the lines of sealed months, of :data:`JOURNAL_SCHEMA`; optional. They count as posted.
+    """
+
+    closes: pl.DataFrame
+    terms: pl.DataFrame | None = None
+    run_id: str = "adhoc"
+    sealed: pl.DataFrame | None = None
+
+
+def post_differences(targets: pl.DataFrame, event: str, books: Books) -> pl.DataFrame:
     """Journal lines of one event from the cumulative amounts that should stand at each close.
 
     ``targets``: contract_id, service_month, posting_month (the close), currency_code, should_amount (cumulative,
-    debit side positive). A (contract, service month) that is missing at a close should stand at zero there.
-    ``closes``: contract_id, posting_month, known_at, is_provisional. ``terms``: contract_id, posting_month,
-    terms_version — optional. Returns frames of :data:`JOURNAL_SCHEMA`, two lines an entry, none where nothing
-    changed; a later entry for the same (contract, service month, event) names the first one as the entry that it
-    corrects. Raises ``KeyError`` for an unknown event.
+    debit side positive). A (contract, service month) that is missing at a close should stand at zero there; a sealed
+    close posts nothing. Returns frames of :data:`JOURNAL_SCHEMA` without the sealed lines, two lines an entry, none
+    where nothing changed; a later entry for the same (contract, service month, event) names the first one as the entry
+    that it corrects. Raises ``KeyError`` for an unknown event.
     """
-    if targets.is_empty():
-        return pl.DataFrame(schema=JOURNAL_SCHEMA)
     keys = ["contract_id", "service_month", "currency_code"]
+    kept = _kept(books.sealed, event)
+    named = pl.concat([targets.select(keys), kept.select(keys)]).unique()
+    if named.is_empty():
+        return pl.DataFrame(schema=JOURNAL_SCHEMA)
     grid = (
-        targets.select(keys)
-        .unique()
-        .join(closes.select("contract_id", "posting_month", "known_at", "is_provisional"), on="contract_id")
+        named.join(_posting_closes(books.closes), on="contract_id")
         .join(targets.select(*keys, "posting_month", "should_amount"), on=[*keys, "posting_month"], how="left")
-        .with_columns(pl.col("should_amount").fill_null(_MONEY_ZERO).cast(MONEY))
+        .join(kept, on=[*keys, "posting_month"], how="left")
+        .with_columns(pl.col("should_amount", "kept_amount").fill_null(_MONEY_ZERO).cast(MONEY))
         .sort(*keys, "posting_month")
     )
+    before = pl.col("should_amount").shift(1).over(keys, order_by="posting_month")
+    after_seal = pl.col("is_sealed").shift(1).over(keys, order_by="posting_month").fill_null(value=True)
+    kept_so_far = pl.col("kept_amount").cum_sum().over(keys, order_by="posting_month")
     posted = grid.with_columns(
-        amount=(
-            pl.col("should_amount")
-            - pl.col("should_amount").shift(1).over(keys, order_by="posting_month").fill_null(_MONEY_ZERO)
-        ).cast(MONEY)
+        amount=pl.when("is_sealed")
+        .then(_MONEY_ZERO)
+        .when(after_seal)
+        .then(pl.col("should_amount") - kept_so_far)
+        .otherwise(pl.col("should_amount") - before - pl.col("kept_amount"))
+        .cast(MONEY)
     ).filter(pl.col("amount") != _MONEY_ZERO)
     if posted.is_empty():
         return pl.DataFrame(schema=JOURNAL_SCHEMA)
-    return _name_entries(posted, event, terms, run_id)
+    return _name_entries(posted, event, books)
 
 
-def post_amounts(
-    amounts: pl.DataFrame, event: str, terms: pl.DataFrame | None = None, run_id: str = "adhoc"
-) -> pl.DataFrame:
+def post_amounts(amounts: pl.DataFrame, event: str, books: Books) -> pl.DataFrame:
     """Journal lines of one event whose amount at each close is its own: service month = posting month, no corrections.
 
-    ``amounts``: contract_id, posting_month, known_at, is_provisional, currency_code, amount (debit side positive);
-    ``terms``, result and errors as in :func:`post_differences`.
+    ``amounts``: contract_id, posting_month, currency_code, amount (debit side positive); result and errors as in
+    :func:`post_differences`.
     """
-    posted = amounts.filter(pl.col("amount") != _MONEY_ZERO).with_columns(service_month=pl.col("posting_month"))
+    keys = ["contract_id", "posting_month", "currency_code"]
+    posted = (
+        amounts.select(*keys, "amount")
+        .join(_posting_closes(books.closes), on=["contract_id", "posting_month"])
+        .with_columns(service_month=pl.col("posting_month"))
+        .join(_kept(books.sealed, event).drop("service_month"), on=keys, how="left")
+        .with_columns(amount=(pl.col("amount") - pl.col("kept_amount").fill_null(_MONEY_ZERO)).cast(MONEY))
+        .filter((pl.col("amount") != _MONEY_ZERO) & ~pl.col("is_sealed"))
+    )
     if posted.is_empty():
         return pl.DataFrame(schema=JOURNAL_SCHEMA)
-    return _name_entries(posted, event, terms, run_id)
+    return _name_entries(posted, event, books)
 
 
-def _name_entries(posted: pl.DataFrame, event: str, terms: pl.DataFrame | None, run_id: str) -> pl.DataFrame:
+def _with_seals(closes: pl.DataFrame) -> pl.DataFrame:
+    """The closes with is_sealed and reopening_no, which homes without sealed months need not give."""
+    given = {"is_sealed": pl.lit(value=False), "reopening_no": pl.lit(0, dtype=pl.Int32)}
+    return closes.with_columns(**{name: value for name, value in given.items() if name not in closes.columns})
+
+
+def _posting_closes(closes: pl.DataFrame) -> pl.DataFrame:
+    """What a posting takes of the closes."""
+    return _with_seals(closes).select(
+        "contract_id", "posting_month", "known_at", "is_provisional", "is_sealed", "reopening_no"
+    )
+
+
+def _kept(sealed: pl.DataFrame | None, event: str) -> pl.DataFrame:
+    """What the sealed lines of an event hold on its debit side: contract, service and posting month, currency,
+    kept_amount.
+    """
+    keys = ["contract_id", "service_month", "currency_code", "posting_month"]
+    lines = pl.DataFrame(schema=JOURNAL_SCHEMA) if sealed is None else sealed
+    return (
+        lines.filter((pl.col("event") == event) & (pl.col("line_no") % 2 == 1))
+        .group_by(keys)
+        .agg(kept_amount=pl.col("amount").sum().cast(MONEY))
+    )
+
+
+def _name_entries(posted: pl.DataFrame, event: str, books: Books) -> pl.DataFrame:
     """Name each posted amount, the entry that it corrects and its terms version, and write its two lines."""
     keys = ["contract_id", "service_month", "currency_code"]
     many_currencies = posted.select(
@@ -120,19 +175,39 @@ def _name_entries(posted: pl.DataFrame, event: str, terms: pl.DataFrame | None, 
             pl.lit(f":{event}:"),
             pl.col("posting_month").dt.strftime(month),
             suffix,
+            # A month that was reopened posts beside what it had posted before.
+            pl.when(pl.col("reopening_no") > 0)
+            .then(pl.concat_str(pl.lit(":"), pl.col("reopening_no") + 1))
+            .otherwise(pl.lit("")),
         ),
         event=pl.lit(event),
-        run_id=pl.lit(run_id),
+        run_id=pl.lit(books.run_id),
         posted_at=pl.col("known_at"),
     ).sort(*keys, "posting_month")
-    entries = entries.with_columns(first=pl.col("entry_id").first().over(keys, order_by="posting_month")).with_columns(
-        corrects_entry_id=pl.when(pl.col("first") != pl.col("entry_id")).then(pl.col("first")).otherwise(None)
+    entries = (
+        entries.with_columns(first=pl.col("entry_id").first().over(keys, order_by="posting_month"))
+        .join(_first_sealed(books.sealed, event), on=keys, how="left")
+        .with_columns(first=pl.coalesce("sealed_first", "first"))
+        .with_columns(
+            corrects_entry_id=pl.when(pl.col("first") != pl.col("entry_id")).then(pl.col("first")).otherwise(None)
+        )
     )
-    if terms is None:
+    if books.terms is None:
         entries = entries.with_columns(terms_version=pl.lit(None, dtype=pl.String))
     else:
-        entries = entries.join(terms, on=["contract_id", "posting_month"], how="left")
+        entries = entries.join(books.terms, on=["contract_id", "posting_month"], how="left")
     return two_lines(entries, *CREDIT_EVENTS[event])
+
+
+def _first_sealed(sealed: pl.DataFrame | None, event: str) -> pl.DataFrame:
+    """The first sealed entry of the event by contract, service month and currency."""
+    lines = pl.DataFrame(schema=JOURNAL_SCHEMA) if sealed is None else sealed
+    return (
+        lines.filter(pl.col("event") == event)
+        .sort("posted_at", "entry_id", "line_no")
+        .group_by("contract_id", "service_month", "currency_code", maintain_order=True)
+        .agg(sealed_first=pl.col("entry_id").first())
+    )
 
 
 def two_lines(entries: pl.DataFrame, debit_account: str, credit_account: str) -> pl.DataFrame:
@@ -146,6 +221,20 @@ def two_lines(entries: pl.DataFrame, debit_account: str, credit_account: str) ->
     lines = pl.concat([debit.select(list(JOURNAL_SCHEMA)), credit.select(list(JOURNAL_SCHEMA))])
     # The warehouse may give its instants in another unit; the journal has one.
     return lines.cast(pl.Schema(JOURNAL_SCHEMA)).sort("posting_month", "entry_id", "line_no")
+
+
+def sealed_lines(frame: pl.DataFrame | None, run_id: str = "adhoc") -> pl.DataFrame:
+    """The lines of sealed months that the credit jobs had posted (``raw.sealed_line``, origin credit), as
+    :data:`JOURNAL_SCHEMA`; none where no month was sealed.
+    """
+    if frame is None or frame.is_empty():
+        return pl.DataFrame(schema=JOURNAL_SCHEMA)
+    return (
+        frame.filter(pl.col("origin") == "credit")
+        .with_columns(is_provisional=pl.lit(value=False), run_id=pl.lit(run_id))
+        .select(list(JOURNAL_SCHEMA))
+        .cast(pl.Schema(JOURNAL_SCHEMA))
+    )
 
 
 def union_lines(*parts: pl.DataFrame) -> pl.DataFrame:
@@ -197,6 +286,71 @@ def trial_balance(lines: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
         grid.select(list(TRIAL_BALANCE_SCHEMA))
         .cast(pl.Schema(TRIAL_BALANCE_SCHEMA))
         .sort("contract_id", "posting_month", "account", "currency_code")
+    )
+
+
+PERIOD_CLOSE_SCHEMA: dict[str, Any] = {
+    "contract_id": pl.String,
+    "posting_month": pl.Date,
+    "closed_at": UTC_TIME,
+    "closed_by": pl.String,
+    "reopening_no": pl.Int32,
+    "line_count": pl.Int32,
+    "state_hash": pl.String,
+}
+# What a line is, for the hash of its month: all but the run that wrote it and whether it was provisional.
+HASHED_COLUMNS = (
+    "entry_id",
+    "line_no",
+    "account",
+    "event",
+    "amount",
+    "currency_code",
+    "service_month",
+    "posted_at",
+    "corrects_entry_id",
+    "terms_version",
+)
+
+
+def period_closes(lines: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
+    """``ledger.fct_period_close``: the closed months, each with the SHA-256 of all its lines.
+
+    ``lines``: the whole journal. ``closes``: contract_id, posting_month, known_at, closed_by, is_provisional,
+    reopening_no. The hashed text has one line for each journal line, in the order (entry_id, line_no): the columns
+    :data:`HASHED_COLUMNS` joined by ``|``, instants in microseconds since 1970, nothing for a null. A month without
+    lines has the hash of the empty text.
+    """
+    text = lines.sort("contract_id", "posting_month", "entry_id", "line_no").select(
+        "contract_id",
+        "posting_month",
+        line=pl.concat_str(
+            *(
+                pl.col(name).dt.epoch("us").cast(pl.String)
+                if name == "posted_at"
+                else pl.col(name).cast(pl.String).fill_null("")
+                for name in HASHED_COLUMNS
+            ),
+            separator="|",
+        ),
+    )
+    months = text.group_by("contract_id", "posting_month", maintain_order=True).agg(
+        line_count=pl.len().cast(pl.Int32), text=pl.col("line").str.join("\n")
+    )
+    return (
+        _with_seals(closes)
+        .filter(~pl.col("is_provisional"))
+        .join(months, on=["contract_id", "posting_month"], how="left")
+        .with_columns(
+            pl.col("line_count").fill_null(0),
+            closed_at=pl.col("known_at"),
+            state_hash=pl.col("text")
+            .fill_null("")
+            .map_elements(lambda value: hashlib.sha256(value.encode()).hexdigest(), return_dtype=pl.String),
+        )
+        .select(list(PERIOD_CLOSE_SCHEMA))
+        .cast(pl.Schema(PERIOD_CLOSE_SCHEMA))
+        .sort("contract_id", "posting_month")
     )
 
 

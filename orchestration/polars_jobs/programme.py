@@ -15,7 +15,7 @@ Inputs by group (name: columns read):
   content_hash — every known version); ``staging.stg_credit_events`` (park_id, event_id, contract_id, kind,
   effective_at, ends_at, amount, currency_code, payload, recorded_at, content_hash — every known version);
   ``core.dim_contract`` (contract_id, currency_code, operator_id, park_id); ``ledger.fct_journal_lines`` (all columns
-  of the journal).
+  of the journal); optional ``raw.sealed_line``.
 - collections: what receivables gave, and ``raw.policy`` (policy, value_text).
 - credit_loss: what receivables gave; ``core.dim_operator`` (operator_id, rating, rating_agency, parent_id,
   country_code); ``raw.default_rate``; optional ``raw.scenario``, ``raw.share_terms``, ``raw.backstop_terms``,
@@ -50,7 +50,12 @@ from typing import Any
 import polars as pl
 
 from orchestration.polars_jobs.ageing import AGEING_SCHEMA, ROLL_SCHEMA, ageing, roll_rates
-from orchestration.polars_jobs.allowance import ALLOWANCE_SCHEMA, allowance_rollforward, tie_out_allowance
+from orchestration.polars_jobs.allowance import (
+    ALLOWANCE_SCHEMA,
+    allowance_rollforward,
+    as_sealed,
+    tie_out_allowance,
+)
 from orchestration.polars_jobs.backstop_liability import LIABILITY_SCHEMA, liabilities
 from orchestration.polars_jobs.backstop_worth import DISTRIBUTION_SCHEMA, distribution, valuations
 from orchestration.polars_jobs.collections import METRICS_SCHEMA, collection_metrics
@@ -78,9 +83,13 @@ from orchestration.polars_jobs.functional_currency import FUNCTIONAL_SCHEMA, fun
 from orchestration.polars_jobs.issuer import FACT_SCHEMA, QUARTER_SCHEMA, issuer_facts, issuer_quarters
 from orchestration.polars_jobs.journal import (
     JOURNAL_SCHEMA,
+    PERIOD_CLOSE_SCHEMA,
     TRIAL_BALANCE_SCHEMA,
+    Books,
+    period_closes,
     post_amounts,
     post_differences,
+    sealed_lines,
     terms_in_force,
     trial_balance,
     union_lines,
@@ -136,15 +145,15 @@ def receivables_group(frames: Frames) -> Outputs:
     lines = need(frames, "ledger.fct_journal_lines", *JOURNAL_SCHEMA)
     closes = need(frames, "intermediate.int_closes")
     tables = sub_ledger(frames)
-    terms, run_id = terms_in_force(lines, closes), _run_id(lines)
-    settled = [
-        post_differences(tables.applied_targets, closes, "apply_cash", terms, run_id),
-        post_differences(tables.set_off_targets, closes, "set_off", terms, run_id),
+    sealed = _sealed(frames, lines)
+    books = Books(closes, terms_in_force(lines, closes), _run_id(lines), sealed)
+    posted = [
+        post_differences(tables.applied_targets, "apply_cash", books),
+        post_differences(tables.set_off_targets, "set_off", books),
+        *(post_differences(targets, event, books) for event, targets in late_interest(frames).items()),
     ]
-    interest = [
-        post_differences(targets, closes, event, terms, run_id) for event, targets in late_interest(frames).items()
-    ]
-    balance = trial_balance(union_lines(lines, *settled), closes)
+    credit_lines = union_lines(*posted, sealed.filter(pl.col("event") != "provision"))
+    balance = trial_balance(union_lines(lines, credit_lines), closes)
     rollforward = tie_out(tables.rollforward, balance)
     return {
         "credit.fct_receivable_item": tables.items,
@@ -152,7 +161,7 @@ def receivables_group(frames: Frames) -> Outputs:
         "credit.fct_receivable_rollforward_month": rollforward,
         "credit.fct_ageing_month": ageing(tables.items, rollforward),
         "credit.fct_roll_rate_month": roll_rates(tables.items),
-        "credit.fct_credit_journal_lines": union_lines(*settled, *interest),
+        "credit.fct_credit_journal_lines": credit_lines,
     }
 
 
@@ -195,22 +204,19 @@ def credit_loss_group(frames: Frames) -> Outputs:
         ).filter(pl.col("standard").is_in(list(covered_standards(policy))))
     standard = policy.choice("allowance_standard", "cecl", "ifrs9")
     dated = closes.join(need(frames, "core.dim_contract").select("contract_id", "currency_code"), on="contract_id")
+    sealed = _sealed(frames, lines)
+    provided = sealed.filter(pl.col("event") == "provision")
+    expected = as_sealed(expected, trial_balance(union_lines(lines, provided), closes), dated, standard)
     rollforward = allowance_rollforward(dated, expected, lines, standard)
-    amounts = (
-        rollforward.filter(pl.col("posted"))
-        .select(
-            "contract_id",
-            pl.col("month").alias("posting_month"),
-            "currency_code",
-            pl.col("provision_amount").alias("amount"),
-        )
-        .join(
-            closes.select("contract_id", "posting_month", "known_at", "is_provisional"),
-            on=["contract_id", "posting_month"],
-        )
+    amounts = rollforward.filter(pl.col("posted")).select(
+        "contract_id",
+        pl.col("month").alias("posting_month"),
+        "currency_code",
+        pl.col("provision_amount").alias("amount"),
     )
-    provision = post_amounts(amounts, "provision", terms_in_force(lines, closes), _run_id(lines))
-    credit_lines = union_lines(applied, provision)
+    books = Books(closes, terms_in_force(lines, closes), _run_id(lines), sealed)
+    provision = post_amounts(amounts, "provision", books)
+    credit_lines = union_lines(applied, provision, provided)
     balance = trial_balance(union_lines(lines, credit_lines), closes)
     functional = functional_rollforward(
         need(frames, "credit.fct_receivable_rollforward_month"),
@@ -226,6 +232,7 @@ def credit_loss_group(frames: Frames) -> Outputs:
         "credit.fct_allowance_rollforward_month": tie_out_allowance(rollforward, balance),
         "credit.fct_credit_journal_lines": credit_lines,
         "ledger.fct_trial_balance_month": balance,
+        "ledger.fct_period_close": period_closes(union_lines(lines, credit_lines), closes),
     }
 
 
@@ -332,6 +339,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "credit.fct_allowance_rollforward_month": ALLOWANCE_SCHEMA,
     "credit.fct_functional_rollforward_month": FUNCTIONAL_SCHEMA,
     "ledger.fct_trial_balance_month": TRIAL_BALANCE_SCHEMA,
+    "ledger.fct_period_close": PERIOD_CLOSE_SCHEMA,
     "credit.fct_backstop_distribution_month": DISTRIBUTION_SCHEMA,
     "credit.fct_backstop_liability_month": LIABILITY_SCHEMA,
     "credit.fct_rate_sensitivity_month": SENSITIVITY_SCHEMA,
@@ -367,6 +375,7 @@ TABLES_OF: Mapping[str, tuple[str, ...]] = {
         "credit.fct_functional_rollforward_month",
         "credit.fct_credit_journal_lines",
         "ledger.fct_trial_balance_month",
+        "ledger.fct_period_close",
     ),
     "backstop_worth": (
         "credit.fct_backstop_distribution_month",
@@ -430,6 +439,11 @@ def run_all(frames: Frames) -> Outputs:
 
 def _policy(frames: Frames) -> CreditPolicy:
     return policy_from_frame(optional(frames, "raw.policy"))
+
+
+def _sealed(frames: Frames, lines: pl.DataFrame) -> pl.DataFrame:
+    """The lines that the credit jobs had posted to sealed months."""
+    return sealed_lines(optional(frames, "raw.sealed_line"), _run_id(lines))
 
 
 def _run_id(lines: pl.DataFrame) -> str:

@@ -583,6 +583,24 @@ _CREDIT_LOSS = [
             "closing_amount": "Balance after the month, debit positive.",
         },
     ),
+    _table(
+        "ledger.fct_period_close",
+        "credit_loss",
+        "contract_id posting_month",
+        "One row per contract and closed month. A month that was reopened and is open again has none.",
+        "contract_id posting_month closed_at closed_by reopening_no line_count state_hash",
+        own={
+            "closed_at": "Instant of the close: what was recorded later is in no line of the month. Instant, UTC.",
+            "closed_by": "policy, or the period_close event that closed it.",
+            "reopening_no": "How often the month was reopened before this close; 0 for one that never was.",
+            "line_count": "Journal lines posted to the month. A count.",
+            "state_hash": (
+                "SHA-256 of the month's journal lines in the order (entry_id, line_no), a line feed between two: entry_id, "
+                "line_no, account, event, amount, currency_code, service_month, posted_at (microseconds since 1970), "
+                "corrects_entry_id and terms_version, a bar between two, nothing for a null."
+            ),
+        },
+    ),
 ]
 
 _BACKSTOP_WORTH = [
@@ -1259,7 +1277,9 @@ _DBT = [
     ),
     _of_dbt("ledger.dim_account", "account", "ledger account"),
     _of_dbt("ledger.fct_journal_lines", "entry_id line_no", "journal entry and line"),
-    _of_dbt("ledger.fct_period_close", "contract_id posting_month", "contract and closed month"),
+    _of_dbt("ledger.dim_journal_event", "event", "event that the journal posts by rule"),
+    _of_dbt("ledger.fct_manual_journal", "contract_id event_id currency_code", "contract and entry by hand"),
+    _of_dbt("ledger.fct_period_reopening", "contract_id posting_month reopened_at", "contract, month and reopening"),
     _of_dbt("ledger.fct_receivable_document", "item_id", "document posted to trade receivable"),
 ]
 

@@ -155,6 +155,41 @@ IDENTITIES = (
         ),
     ),
     Identity(
+        "the state hash of every closed month is that of its lines",
+        "ledger.fct_period_close, ledger.fct_journal_lines",
+        """SELECT count(*), count(*) FILTER (WHERE c.state_hash <> sha256(coalesce(l.lines_text, ''))
+                                               OR c.line_count <> coalesce(l.line_count, 0)),
+                  coalesce(sum(c.line_count), 0)::VARCHAR
+           FROM ledger.fct_period_close AS c
+           LEFT JOIN (SELECT contract_id, posting_month, count(*) AS line_count,
+                             string_agg(concat_ws('|', entry_id, line_no, account, event, amount, currency_code, service_month,
+                                                  epoch_us(posted_at), coalesce(corrects_entry_id, ''), coalesce(terms_version, '')),
+                                        chr(10) ORDER BY entry_id, line_no) AS lines_text
+                      FROM ledger.fct_journal_lines GROUP BY ALL) AS l USING (contract_id, posting_month)""",
+    ),
+    Identity(
+        "no line of a closed month is provisional, and none was posted after its close",
+        "ledger.fct_period_close, ledger.fct_journal_lines",
+        """SELECT count(*), count(*) FILTER (WHERE l.is_provisional OR l.posted_at > c.closed_at), count(*)::VARCHAR
+           FROM ledger.fct_journal_lines AS l JOIN ledger.fct_period_close AS c USING (contract_id, posting_month)""",
+    ),
+    Identity(
+        "every correction names an entry of its own contract that was posted before it",
+        "ledger.fct_journal_lines",
+        """SELECT count(*), count(*) FILTER (WHERE e.entry_id IS NULL OR e.contract_id <> l.contract_id OR e.posted_at > l.posted_at),
+                  count(*)::VARCHAR
+           FROM (SELECT DISTINCT entry_id, contract_id, corrects_entry_id, posted_at FROM ledger.fct_journal_lines
+                 WHERE corrects_entry_id IS NOT NULL) AS l
+           LEFT JOIN (SELECT DISTINCT entry_id, contract_id, posted_at FROM ledger.fct_journal_lines) AS e
+           ON e.entry_id = l.corrects_entry_id""",
+    ),
+    Identity(
+        "every line is on an account of the chart of accounts",
+        "ledger.fct_journal_lines, ledger.dim_account",
+        """SELECT count(*), count(*) FILTER (WHERE a.account IS NULL), count(DISTINCT l.account)::VARCHAR
+           FROM ledger.fct_journal_lines AS l LEFT JOIN ledger.dim_account AS a USING (account)""",
+    ),
+    Identity(
         "the trial balance of every month sums to zero",
         "ledger.fct_trial_balance_month",
         _pairs(

@@ -79,7 +79,7 @@ payments as (
     where payments.direction in ('received', 'paid')
 ),
 
-losses as (
+moved as (
     select
         points.contract_id,
         points.point_no,
@@ -93,7 +93,7 @@ losses as (
             points.contract_id = events.contract_id
             and {{ known_at('events', 'points.known_at') }}
             and points.month_end_date >= cast(timezone(points.time_zone, events.effective_at) as date)
-    where events.kind in ('write_off', 'recovery')
+    where events.kind in ('write_off', 'recovery', 'resale')
 ),
 
 stands as (
@@ -180,7 +180,7 @@ stands as (
         currency_code,
         amount,
         null as amendment_id
-    from losses
+    from moved
 )
 
 select

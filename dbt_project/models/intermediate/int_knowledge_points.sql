@@ -7,11 +7,12 @@ with last_closes as (
 -- What is known now belongs to no close where the last ended month has closed already: a point of its own, never posted.
 clock_points as (
     select
-        last_closes.* exclude (known_at, closed_by, is_provisional, close_no),
+        last_closes.* exclude (known_at, closed_by, is_provisional, is_sealed, close_no),
         stg_home.clock_at as known_at,
         last_closes.close_no + 1 as point_no,
         false as is_posted,
-        true as is_provisional
+        true as is_provisional,
+        false as is_sealed
     from last_closes
     cross join {{ ref('stg_home') }} as stg_home
     where not last_closes.is_provisional and last_closes.known_at < stg_home.clock_at
@@ -43,5 +44,7 @@ select
     known_at,
     is_posted,
     is_provisional,
+    is_sealed,
+    reopening_no,
     point_no = max(point_no) over (partition by contract_id) as is_clock
 from points

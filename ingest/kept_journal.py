@@ -1,0 +1,363 @@
+"""The journal as it is kept in the lake: append-only batches of Parquet that outlive the warehouse.
+
+``HOME/lake/journal/000001/`` holds the lines of closed months, the closes with their state hash, and the files landed
+until then. A batch is written once, under a temporary name, and renamed; ``batch.json`` holds the digest of each of its
+files and of the batch before it, so that a change to any batch breaks the chain. A closed month whose lines are not
+those kept before comes again in a later batch; from the batch that seals it on, its lines stand. What a line is worth,
+and when a month is closed, do not belong here.
+
+``HOME/closes/reopenings.csv`` is the log of months that were opened again: one row an act, only ever added to.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from ingest.terms.errors import Problem, TermsError
+
+FOLDER = Path("lake") / "journal"
+REOPENINGS = Path("closes") / "reopenings.csv"
+MANIFEST = "batch.json"
+_UTC = pl.Datetime("us", "UTC")
+
+LINES: dict[str, Any] = {
+    "contract_id": pl.String,
+    "posting_month": pl.Date,
+    "entry_id": pl.String,
+    "line_no": pl.Int32,
+    "account": pl.String,
+    "event": pl.String,
+    "amount": pl.Decimal(18, 2),
+    "currency_code": pl.String,
+    "service_month": pl.Date,
+    "posted_at": _UTC,
+    "corrects_entry_id": pl.String,
+    "terms_version": pl.String,
+    "origin": pl.String,
+}
+CLOSES: dict[str, Any] = {
+    "contract_id": pl.String,
+    "posting_month": pl.Date,
+    "reopening_no": pl.Int32,
+    "closed_at": _UTC,
+    "closed_by": pl.String,
+    "state_hash": pl.String,
+    "is_sealed": pl.Boolean,
+}
+FILES: dict[str, Any] = {"park_id": pl.String, "feed": pl.String, "file_id": pl.String, "received_at": _UTC}
+REOPENING_COLUMNS = ("contract_id", "posting_month", "reopened_at", "reopened_by", "reason")
+_PARTS: Mapping[str, dict[str, Any]] = {"lines": LINES, "closes": CLOSES, "files": FILES}
+
+TABLES = {
+    "sealed_close": "One row per contract, sealed month and reopening.",
+    "sealed_line": "One row per journal line of the months that were sealed, as last sealed.",
+    "kept_file": "One row per landed file that a batch of the kept journal names.",
+    "period_reopening": "One row per contract and month that was reopened, by each reopening.",
+}
+_SQL_TYPES = {
+    pl.String: "VARCHAR",
+    pl.Date: "DATE",
+    pl.Int32: "INTEGER",
+    pl.Boolean: "BOOLEAN",
+    _UTC: "TIMESTAMPTZ",
+    pl.Decimal(18, 2): "DECIMAL(18, 2)",
+}
+
+
+@dataclass(frozen=True)
+class Reopening:
+    """One act of opening a closed month, and all later ones, again.
+
+    Attributes:
+        contract_id: whose books.
+        posting_month: first day of the earliest month opened.
+        reopened_at: instant of the act, UTC.
+        reopened_by: who did it.
+        reason: why, in the words of who did it.
+    """
+
+    contract_id: str
+    posting_month: date
+    reopened_at: datetime
+    reopened_by: str
+    reason: str
+
+
+class BrokenChainError(RuntimeError):
+    """A batch of the kept journal is not as it was written."""
+
+
+def batches(home: Path) -> list[Path]:
+    """Folders of the batches in the order in which they were written."""
+    return sorted(path for path in (home / FOLDER).glob("[0-9]*") if (path / MANIFEST).exists())
+
+
+def faults(home: Path) -> list[str]:
+    """What is wrong with the chain: a batch that is missing, changed, or not followed by the one that names it."""
+    found: list[str] = []
+    before = ""
+    for number, batch in enumerate(batches(home), start=1):
+        if batch.name != f"{number:06d}":
+            return [*found, f"{FOLDER}/{number:06d} is missing"]
+        manifest = json.loads((batch / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["previous"] != before:
+            found.append(f"{FOLDER}/{batch.name} does not follow the batch before it")
+        for part, digest in manifest["sha256"].items():
+            path = batch / part
+            if not path.exists():
+                found.append(f"{FOLDER}/{batch.name}/{part} is missing")
+            elif _digest(path) != digest:
+                found.append(f"{FOLDER}/{batch.name}/{part} is not as it was written")
+        before = _digest(batch / MANIFEST)
+    return found
+
+
+def read(home: Path, part: str) -> pl.DataFrame:
+    """Rows of all batches, oldest first, with their batch_no.
+
+    Args:
+        home: the home's folder.
+        part: lines, closes or files.
+    """
+    schema = _PARTS[part]
+    frames = [
+        pl.read_parquet(batch / f"{part}.parquet")
+        .select(list(schema))
+        .cast(pl.Schema(schema))
+        .with_columns(pl.lit(int(batch.name), dtype=pl.Int32).alias("batch_no"))
+        for batch in batches(home)
+    ]
+    return pl.concat(frames) if frames else pl.DataFrame(schema={**schema, "batch_no": pl.Int32})
+
+
+def append(
+    home: Path, lines: pl.DataFrame, closes: pl.DataFrame, files: pl.DataFrame, about: Mapping[str, str]
+) -> Path | None:
+    """Keep the closed months that are not kept yet as they are now, and the files landed since.
+
+    Args:
+        home: the home's folder.
+        lines: columns of :data:`LINES`, at least those of the closes.
+        closes: columns of :data:`CLOSES`.
+        files: columns of :data:`FILES`, all that have landed.
+        about: what the batch says of itself (run id, clock).
+
+    Returns:
+        The batch's folder, or None where nothing is new.
+
+    Raises:
+        BrokenChainError: an earlier batch is not as it was written; nothing is added to it.
+    """
+    found = faults(home)
+    if found:
+        raise BrokenChainError("; ".join(found) + ". Restore lake/journal from its backup before anything is posted")
+    keys = ["contract_id", "posting_month", "reopening_no"]
+    kept = read(home, "closes").unique(keys, keep="last", maintain_order=True)
+    state = [*keys, "state_hash", "is_sealed"]
+    changed = closes.select(list(CLOSES)).cast(pl.Schema(CLOSES)).join(kept.select(state), on=state, how="anti")
+    # A month that is sealed stays so: a run that only keeps says nothing new of it.
+    changed = changed.join(kept.filter("is_sealed"), on=[*keys, "state_hash"], how="anti")
+    file_keys = ["park_id", "feed", "file_id"]
+    new_files = files.select(list(FILES)).cast(pl.Schema(FILES)).join(read(home, "files"), on=file_keys, how="anti")
+    if changed.is_empty():
+        return None  # files alone are no reason: they are named by the batch in which they first counted
+    months = ["contract_id", "posting_month"]
+    new_lines = lines.select(list(LINES)).cast(pl.Schema(LINES)).join(changed.select(months), on=months, how="semi")
+    return _write(
+        home,
+        {
+            "lines": new_lines.sort("contract_id", "posting_month", "entry_id", "line_no"),
+            "closes": changed.sort(keys),
+            "files": new_files.sort(file_keys),
+        },
+        about,
+    )
+
+
+def _write(home: Path, parts: Mapping[str, pl.DataFrame], about: Mapping[str, str]) -> Path:
+    before = batches(home)
+    target = home / FOLDER / f"{len(before) + 1:06d}"
+    temporary = target.with_name(f".writing-{target.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    digests = {}
+    for name, frame in parts.items():
+        path = temporary / f"{name}.parquet"
+        frame.write_parquet(path, compression="zstd")
+        digests[path.name] = _digest(path)
+    previous = _digest(before[-1] / MANIFEST) if before else ""
+    manifest = {"batch_no": len(before) + 1, **about, "sha256": digests, "previous": previous}
+    (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for path in temporary.iterdir():
+        _flush(path)
+        path.chmod(0o444)
+    temporary.rename(target)
+    _flush(target.parent)
+    return target
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def create_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables that :func:`load` fills, where they are missing."""
+    for name, schema in _raw_schemas().items():
+        columns = ", ".join(f"{column} {_SQL_TYPES[kind]}" for column, kind in schema.items())
+        con.execute(f"CREATE TABLE IF NOT EXISTS raw.{name} ({columns})")
+
+
+def _raw_schemas() -> dict[str, dict[str, Any]]:
+    batch = {"batch_no": pl.Int32}
+    reopening = {"posting_month": pl.Date, "reopened_at": _UTC}
+    return {
+        "sealed_close": CLOSES | batch,
+        "sealed_line": LINES | batch,
+        "kept_file": FILES | batch,
+        "period_reopening": {name: reopening.get(name, pl.String) for name in REOPENING_COLUMNS},
+    }
+
+
+def load(con: duckdb.DuckDBPyConnection, home: Path, clock_at: datetime) -> dict[str, int]:
+    """Write what the warehouse must know of the kept journal as ``raw`` tables, anew.
+
+    Args:
+        con: a writing connection.
+        home: the home's folder.
+        clock_at: the home's clock; seals of later closes are not seen.
+
+    Returns:
+        Row counts by table.
+
+    Raises:
+        BrokenChainError: a batch is not as it was written.
+        TermsError: the log of reopenings cannot be read.
+    """
+    found = faults(home)
+    if found:
+        raise BrokenChainError("; ".join(found) + ". Restore lake/journal from its backup before anything is posted")
+    keys = ["contract_id", "posting_month", "reopening_no"]
+    months = ["contract_id", "posting_month"]
+    # The first batch that sealed it: what landed later it could not know.
+    closes = (
+        read(home, "closes")
+        .filter(pl.col("is_sealed") & (pl.col("closed_at") <= clock_at))
+        .unique(keys, keep="first", maintain_order=True)
+    )
+    latest = closes.unique(months, keep="last", maintain_order=True).select(*months, "batch_no")
+    frames = {
+        "sealed_close": closes,
+        "sealed_line": read(home, "lines").join(latest, on=[*months, "batch_no"], how="semi"),
+        "kept_file": read(home, "files"),
+        "period_reopening": _reopening_frame(reopenings(home)),
+    }
+    con.execute("CREATE SCHEMA IF NOT EXISTS raw")
+    for name in frames:
+        con.execute(f"DROP TABLE IF EXISTS raw.{name}")
+    create_tables(con)
+    for name, frame in frames.items():
+        con.register("kept_rows", frame.select(list(_raw_schemas()[name])).to_arrow())
+        con.execute(f"INSERT INTO raw.{name} SELECT * FROM kept_rows")
+        con.unregister("kept_rows")
+    return {name: frame.height for name, frame in frames.items()}
+
+
+def _reopening_frame(found: list[Reopening]) -> pl.DataFrame:
+    schema = _raw_schemas()["period_reopening"]
+    return pl.DataFrame([r.__dict__ for r in found], schema=schema, orient="row")
+
+
+def reopenings(home: Path) -> list[Reopening]:
+    """The log of reopenings, in its own order.
+
+    Raises:
+        TermsError: a row cannot be read, or gives no reason; names file, line and column.
+    """
+    path = home / REOPENINGS
+    if not path.exists():
+        return []
+    found, problems = [], []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != REOPENING_COLUMNS:
+            raise TermsError(
+                [_problem(1, "", "the header is not as it was written", ",".join(REOPENING_COLUMNS) + " is the header")]
+            )
+        for row in rows:
+            try:
+                found.append(_reopening(row))
+            except _RowError as error:
+                problems.append(_problem(rows.line_num, error.column, str(error), error.remedy))
+    if problems:
+        raise TermsError(problems)
+    return found
+
+
+class _RowError(ValueError):
+    def __init__(self, column: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.column = column
+        self.remedy = remedy
+
+
+def _reopening(row: Mapping[str, str | None]) -> Reopening:
+    given = {column: (row.get(column) or "").strip() for column in REOPENING_COLUMNS}
+    for column, value in given.items():
+        if not value:
+            raise _RowError(column, "is empty", "say it: a closed month is opened by a named act with a reason")
+    try:
+        month = date.fromisoformat(given["posting_month"])
+    except ValueError:
+        raise _RowError("posting_month", f"{given['posting_month']!r} is no date", "write 2027-03-01") from None
+    try:
+        instant = datetime.fromisoformat(given["reopened_at"])
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise _RowError(
+            "reopened_at", f"{given['reopened_at']!r} is no instant with an offset", "write 2027-05-09T08:00:00+00:00"
+        )
+    return Reopening(given["contract_id"], month.replace(day=1), instant, given["reopened_by"], given["reason"])
+
+
+def _problem(line: int, key: str, message: str, remedy: str) -> Problem:
+    return Problem(REOPENINGS.as_posix(), line, key, message, remedy)
+
+
+def log_reopening(home: Path, acts: list[Reopening]) -> Path:
+    """Add acts to the log; what stands in it is never changed."""
+    path = home / REOPENINGS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if not path.exists():
+        writer.writerow(REOPENING_COLUMNS)
+    for act in acts:
+        writer.writerow(
+            [act.contract_id, act.posting_month.isoformat(), act.reopened_at.isoformat(), act.reopened_by, act.reason]
+        )
+    temporary = path.with_suffix(".part")
+    temporary.write_text(
+        (path.read_text(encoding="utf-8") if path.exists() else "") + text.getvalue(), encoding="utf-8"
+    )
+    temporary.replace(path)
+    return path
