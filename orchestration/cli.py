@@ -391,6 +391,67 @@ def close(
     out.print(f"{month} stands as closed: {settings.home / 'closes' / month}.json", highlight=False)
 
 
+@app.command()
+def statement(
+    contract: Annotated[str, typer.Argument(help="Id of a booked contract.")],
+    month: Annotated[str, typer.Argument(help="The service month, as 2027-03.")],
+    *,
+    kind: Annotated[
+        str, typer.Option("--kind", help="`share`, `backstop`, or `both`, as far as the contract has them.")
+    ] = "both",
+    as_known_at: Annotated[
+        str,
+        typer.Option(
+            "--as-known-at",
+            help="`close`, what was known when the month closed; `now`; or a day or an instant (2027-04-30T12:00:00Z).",
+        ),
+    ] = "close",
+    form: Annotated[str, typer.Option("--format", help="`html`, `pdf` or `xlsx`.")] = "pdf",
+    target: Annotated[
+        Path | None, typer.Option("--out", help="File to write (or folder); without it, under reports/statements.")
+    ] = None,
+) -> None:
+    """Write the monthly statements of a contract: every step from what was billed, or stood unsold, to the amount due.
+
+    A statement as known at an instant is the same file, byte for byte, on whatever day it is drawn.
+    """
+    settings = _settings_of_a_home()
+    _manifest(settings)
+    from datetime import date  # noqa: PLC0415
+
+    from orchestration.publishing.statement import FORMATS, NothingToStateError  # noqa: PLC0415
+    from orchestration.statements import read_statement, write_statement  # noqa: PLC0415
+
+    kinds = {"share": ["revenue_share"], "backstop": ["backstop"], "both": ["revenue_share", "backstop"]}
+    if kind not in kinds:
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(kinds)}", param_hint="--kind")
+    if form not in FORMATS:
+        raise typer.BadParameter(f"{form!r} is none of {', '.join(FORMATS)}", param_hint="--format")
+    try:
+        first = date.fromisoformat(f"{month}-01")
+    except ValueError:
+        raise typer.BadParameter("write the month as 2027-03", param_hint="MONTH") from None
+    written, missing = [], []
+    for name in kinds[kind]:
+        try:
+            drawn = read_statement(settings, name, contract, first, as_known_at)
+        except NothingToStateError as error:
+            missing.append(str(error))
+            continue
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--as-known-at") from None
+        folder = target or settings.reports_folder / "statements"
+        is_file = target is not None and target.suffix == f".{form}" and len(kinds[kind]) == 1
+        path = folder if is_file else folder / f"{contract}-{month}-{name.replace('_', '-')}.{form}"
+        written.append(write_statement(drawn, form, path))
+    for path in written:
+        out.print(path, highlight=False, markup=False, soft_wrap=True)
+    if not written:
+        for message in missing:
+            err.print(message, style="red", highlight=False, markup=False)
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
 def _reopen(settings: Settings, month: Any, contract: str | None, reason: str) -> None:
     from orchestration.keeping import reopen as open_again  # noqa: PLC0415
 

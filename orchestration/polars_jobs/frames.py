@@ -50,10 +50,10 @@ def known_at(frame: pl.DataFrame, key: list[str], knowledge_at: datetime) -> pl.
     any, content_hash). READINGS.md, 6. Where the frame says from when a row may be seen (known_from_at, later than
     recorded_at for a row that arrived after a month had been sealed without it), that instant counts.
     """
-    seen_from = "known_from_at" if "known_from_at" in frame.columns else "recorded_at"
+    seen_from = [pl.col(name) for name in ("known_from_at", "recorded_at") if name in frame.columns]
     order = [column for column in ("recorded_at", "version", "content_hash") if column in frame.columns]
     return (
-        frame.filter(pl.col(seen_from) <= knowledge_at)
+        frame.filter(pl.coalesce(seen_from) <= knowledge_at)
         .sort([*key, *order])
         .unique(subset=key, keep="last", maintain_order=True)
     )
@@ -92,7 +92,7 @@ def known_rows(
 
     found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in rows:
-        if row["recorded_at"] <= knowledge_at:
+        if (row.get("known_from_at") or row["recorded_at"]) <= knowledge_at:
             own = tuple(row[name] for name in key)
             if own not in found or rank(row) >= rank(found[own]):
                 found[own] = row

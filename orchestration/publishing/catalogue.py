@@ -1277,9 +1277,14 @@ _DBT = [
     ),
     _of_dbt("ledger.dim_account", "account", "ledger account"),
     _of_dbt("ledger.fct_journal_lines", "entry_id line_no", "journal entry and line"),
-    _of_dbt("ledger.dim_journal_event", "event", "event that the journal posts by rule"),
+    _of_dbt("ledger.dim_journal_event", "event", "event that the journal posts"),
     _of_dbt("ledger.fct_manual_journal", "contract_id event_id currency_code", "contract and entry by hand"),
     _of_dbt("ledger.fct_period_reopening", "contract_id posting_month reopened_at", "contract, month and reopening"),
+    _of_dbt(
+        "ledger.fct_statement_step",
+        "contract_id statement service_month known_at step_no",
+        "contract, statement, service month, close that changed it, and step",
+    ),
     _of_dbt("ledger.fct_receivable_document", "item_id", "document posted to trade receivable"),
 ]
 

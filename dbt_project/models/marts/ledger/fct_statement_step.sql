@@ -1,0 +1,240 @@
+-- Every step from what was billed, or from what stood unsold, to the amount due; as known at each close, where it differs from the one before.
+with points as (
+    select
+        contract_id,
+        point_no,
+        month_end_date,
+        known_at,
+        currency_code
+    from {{ ref('int_knowledge_points') }}
+),
+
+revenue as (
+    select
+        contract_id,
+        point_no,
+        share_id as part_id,
+        service_month,
+        component,
+        sum(measured_amount) as measured_amount,
+        sum(excluded_amount) as excluded_amount
+    from {{ ref('int_share_revenue') }}
+    group by contract_id, point_no, share_id, service_month, component
+),
+
+bases as (
+    select
+        bases.contract_id,
+        bases.point_no,
+        bases.share_id as part_id,
+        bases.service_month,
+        segments.share_basis,
+        sum(bases.base_amount) as base_amount,
+        sum(bases.carried_in_amount - bases.carried_out_amount) as carried_amount,
+        -sum(bases.recouped_before_share_amount) as recouped_amount,
+        sum(bases.base_amount + bases.recouped_before_share_amount - bases.revenue_amount - bases.carried_in_amount) as deduction_amount
+    from {{ ref('int_share_bases') }} as bases
+    inner join {{ ref('int_share_segments') }} as segments
+        on
+            bases.contract_id = segments.contract_id
+            and bases.point_no = segments.point_no
+            and bases.share_id = segments.share_id
+            and bases.service_month = segments.service_month
+            and bases.segment_no = segments.segment_no
+    group by bases.contract_id, bases.point_no, bases.share_id, bases.service_month, segments.share_basis
+),
+
+cuts as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        unnest(paid_cuts) as cut
+    from {{ ref('int_share_months') }}
+),
+
+tiers as (
+    select
+        contract_id,
+        point_no,
+        share_id as part_id,
+        service_month,
+        tier_no,
+        rate,
+        slice_amount,
+        share_amount
+    from {{ ref('int_share_tiers') }}
+    where not is_true_up and not is_cut_by_share_paid
+    union all
+    select
+        contract_id,
+        point_no,
+        share_id as part_id,
+        service_month,
+        struct_extract(cut, 'tier_no') as tier_no,
+        struct_extract(cut, 'rate') as rate,
+        struct_extract(cut, 'slice_amount') as slice_amount,
+        struct_extract(cut, 'share_amount') as share_amount
+    from cuts
+),
+
+share_months as (
+    select
+        *,
+        share_id as part_id
+    from {{ ref('int_share_months') }}
+),
+
+tranche_months as (
+    select
+        contract_id,
+        point_no,
+        tranche_id as part_id,
+        service_month,
+        {% for column in ['installed', 'committed', 'excluded', 'third_party', 'vendor_use', 'unsold', 'deductible', 'claim'] -%}
+        sum({{ column }}_gpu_hours) as {{ column }}_gpu_hours,
+        {% endfor -%}
+        case when min(buyback_price_per_gpu_hour) = max(buyback_price_per_gpu_hour) then min(buyback_price_per_gpu_hour) end as price,
+        sum(claim_before_caps_amount) as claim_before_caps_amount
+    from {{ ref('int_backstop_hours') }}
+    group by contract_id, point_no, tranche_id, service_month
+),
+
+steps as (
+    select 'revenue_share' as statement, contract_id, point_no, service_month, part_id, 1 as section_no, -- noqa: disable=all
+        case component when 'gross' then 1 else 2 end as place, component as step, null::decimal(28, 9) as gpu_hours,
+        null::decimal(38, 12) as of_amount, null::decimal(18, 9) as rate, measured_amount as amount, 'base_measure' as term
+    from revenue where measured_amount != 0
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 3, 'excluded_' || component, null, null, null, excluded_amount, 'exclusions'
+    from revenue where excluded_amount != 0
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 4,
+        case share_basis when 'pct_above_breakpoint' then 'breakpoint_deduction' else 'floor_deduction' end, null, null, null, deduction_amount,
+        case share_basis when 'pct_above_breakpoint' then 'breakpoint_amount' else 'floor_price_per_gpu_hour' end
+    from bases where deduction_amount != 0 and share_basis in ('pct_above_floor', 'pct_above_breakpoint')
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 5, 'carried_forward', null, null, null, carried_amount, 'negative_base'
+    from bases where carried_amount != 0
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 6, 'recouped_before_share', null, null, null, recouped_amount,
+        'token_advances'
+    from bases where recouped_amount != 0
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 9, 'base', null, null, null, base_amount, 'share_basis'
+    from bases
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 2, tier_no, 'tier', null, sum(slice_amount),
+        case when min(rate) = max(rate) then min(rate) end, sum(share_amount), 'tiers'
+    from tiers group by contract_id, point_no, service_month, part_id, tier_no having sum(slice_amount) != 0 or sum(share_amount) != 0
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 1, 'share_by_tiers', null, null, null, tier_share_amount, 'tiers'
+    from share_months
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 2, 'not_active', null, null, null, earned_amount - tier_share_amount,
+        'activation'
+    from share_months where earned_amount != tier_share_amount
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 3, 'minimum_top_up', null, null, null, top_up_amount, 'minimum_guarantee'
+    from share_months where top_up_amount != 0
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 4, 'true_up', null, null, null, true_up_amount, 'true_up'
+    from share_months where true_up_amount != 0
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 5, 'true_up_offset', null, null, null, -true_up_offset_amount, 'true_up'
+    from share_months where true_up_offset_amount != 0
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 6, 'cut_by_caps', null, null, null, -cap_reduction_amount,
+        'period_cap'
+    from share_months where cap_reduction_amount != 0
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 7, 'recouped_from_share', null, null, null,
+        unrounded_share_amount - limited_share_amount, 'token_advances'
+    from share_months where unrounded_share_amount != limited_share_amount
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 8, 'rounding', null, null, null, share_amount - unrounded_share_amount, null
+    from share_months where share_amount != unrounded_share_amount
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 9, 'gross_up', null, null, null, invoiced_amount - share_amount, 'gross_up'
+    from share_months where invoiced_amount != share_amount
+    union all
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 10, 'amount_due', null, null, null, invoiced_amount, 'payment_terms_days'
+    from share_months
+    {% for column, place, term in [
+        ('installed', 1, none), ('committed', 2, 'committed_fraction'), ('excluded', 3, 'excluded_causes'), ('third_party', 4, none),
+        ('vendor_use', 5, 'buyer_own_use_reduces'), ('unsold', 6, none), ('deductible', 7, 'deductible_fraction'), ('claim', 8, none),
+    ] %}
+    union all
+    select 'backstop', contract_id, point_no, service_month, part_id, 1, {{ place }}, '{{ column }}', {{ column }}_gpu_hours, null, null, null,
+        {{ "'" ~ term ~ "'" if term else 'null' }}
+    from tranche_months
+    {% endfor %}
+    union all
+    select 'backstop', contract_id, point_no, service_month, part_id, 2, 1, 'claim_before_caps', claim_gpu_hours, null, price, claim_before_caps_amount,
+        'buyback_price'
+    from tranche_months
+    union all
+    select 'backstop', contract_id, point_no, service_month, '', 3, 1, 'claims_before_caps', null, null, null, before_caps_amount, 'buyback_price'
+    from {{ ref('int_backstop_months') }}
+    union all
+    select 'backstop', contract_id, point_no, service_month, '', 3, 2, 'rounding', null, null, null, rounded_amount - before_caps_amount, null
+    from {{ ref('int_backstop_months') }} where rounded_amount != before_caps_amount
+    union all
+    select 'backstop', contract_id, point_no, service_month, '', 3, 3, 'cut_by_caps', null, null, null, claim_amount - rounded_amount, 'period_cap'
+    from {{ ref('int_backstop_months') }} where claim_amount != rounded_amount
+    union all
+    select 'backstop', contract_id, point_no, service_month, '', 3, 10, 'amount_due', null, null, null, claim_amount, 'claim'
+    from {{ ref('int_backstop_months') }} -- noqa: enable=all
+),
+
+numbered as (
+    select
+        steps.*,
+        row_number() over (
+            partition by contract_id, statement, service_month, point_no order by section_no, part_id, place, step
+        ) as step_no
+    from steps
+),
+
+states as (
+    select
+        contract_id,
+        statement,
+        service_month,
+        point_no,
+        md5(string_agg(concat_ws('|', part_id, step, gpu_hours, of_amount, rate, amount), chr(10) order by step_no)) as state_hash
+    from numbered
+    group by contract_id, statement, service_month, point_no
+),
+
+changed as (
+    select *
+    from states
+    qualify state_hash is distinct from lag(state_hash) over (partition by contract_id, statement, service_month order by point_no)
+)
+
+select
+    numbered.contract_id,
+    numbered.statement,
+    numbered.service_month,
+    points.known_at,
+    cast(numbered.step_no as integer) as step_no,
+    cast(numbered.section_no as integer) as section_no,
+    numbered.part_id,
+    cast(case when numbered.step = 'tier' then numbered.place end as integer) as tier_no,
+    numbered.step,
+    cast(numbered.gpu_hours as decimal(28, 9)) as gpu_hours,
+    main.settled(numbered.of_amount) as of_amount,
+    cast(numbered.rate as decimal(18, 9)) as rate,
+    main.settled(numbered.amount) as amount,
+    points.currency_code,
+    numbered.term
+from numbered
+inner join changed
+    on
+        numbered.contract_id = changed.contract_id
+        and numbered.statement = changed.statement
+        and numbered.service_month = changed.service_month
+        and numbered.point_no = changed.point_no
+inner join points on numbered.contract_id = points.contract_id and numbered.point_no = points.point_no

@@ -1,0 +1,587 @@
+"""Monthly statements of one contract, as known at an instant: the revenue share, and the backstop claim.
+
+Pure: frames of the published tables in, bytes out; no clock and no file. The same frames up to the same instant give
+the same bytes, on any day. The three documents (HTML, PDF, XLSX) draw one :class:`Statement`. Text from outside is
+escaped by the templates; PDF takes it as data, never as markup; XLSX takes it as text, never as a formula. What a
+step is worth does not belong here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from importlib import resources
+from typing import Any
+
+import polars as pl
+
+from orchestration.publishing.formats import day_text, instant_text, month_text, number, round_half_away
+
+STATEMENTS = {"revenue_share": "Revenue-share statement", "backstop": "Backstop claim statement"}
+FORMATS = ("html", "pdf", "xlsx")
+_EVENTS = {
+    "revenue_share": ("accrue_share", "invoice_share", "credit_note", "recoup_advance"),
+    "backstop": ("accrue_claim", "pay_claim"),
+}
+_EARNED = {"revenue_share": "accrue_share", "backstop": "accrue_claim"}
+_VERBS = {"revenue_share": "Earned", "backstop": "Claimed"}
+_SECTIONS = {
+    "revenue_share": {1: "From gross billings to the base", 2: "The base over the tiers", 3: "From the share to the amount due"},
+    "backstop": {1: "From installed hours to the claim", 2: "Hours at the buy-back price", 3: "From the claims to the amount due"},
+}  # fmt: skip
+_LABELS = {
+    "gross": "Gross billings to eligible tenants",
+    "base": "Base",
+    "tier": "Tier",
+    "floor_deduction": "Less floor price × eligible hours",
+    "breakpoint_deduction": "Less breakpoint",
+    "carried_forward": "Negative base carried",
+    "recouped_before_share": "Less advance recouped before the share",
+    "share_by_tiers": "Share by the tiers",
+    "not_active": "Not active: criteria not met",
+    "minimum_top_up": "Topped up to the minimum",
+    "true_up": "Yearly true-up",
+    "true_up_offset": "Less true-up carried forward",
+    "cut_by_caps": "Cut by caps",
+    "recouped_from_share": "Less advance recouped from the share",
+    "rounding": "Rounding, once, half away from zero",
+    "gross_up": "Gross-up for withholding tax",
+    "amount_due": "Amount due for the month",
+    "installed": "Installed",
+    "committed": "Committed (installed × fraction × ramp)",
+    "excluded": "Excluded causes",
+    "third_party": "Sold to third parties",
+    "vendor_use": "Used by the vendor",
+    "unsold": "Unsold",
+    "deductible": "Deductible",
+    "claim": "Claimed",
+    "claim_before_caps": "Claim before caps",
+    "claims_before_caps": "Claims of all tranches, before caps",
+}
+_TOTALS = {"base", "amount_due", "claim"}
+
+
+class NothingToStateError(LookupError):
+    """The books hold nothing of that contract, statement and month as known then; the message says what they do hold."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the computation; text cells, as every document shows them, and the exact amount."""
+
+    section: str
+    part: str
+    label: str
+    gpu_hours: str
+    of_amount: str
+    rate: str
+    amount: str
+    exact_amount: str
+    term: str
+    is_total: bool
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term applied, with its clause."""
+
+    clause: str
+    value: str
+    amendment: str
+    in_force: str
+    grade: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What the month's books posted for an earlier month, and why."""
+
+    service_month: str
+    event: str
+    amount: str
+    entry_id: str
+    corrects: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A journal line of the service month."""
+
+    posted_at: str
+    event: str
+    account: str
+    debit: str
+    credit: str
+    entry_id: str
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Everything that a document shows, as text."""
+
+    title: str
+    statement: str
+    contract_id: str
+    vendor: str
+    operator: str
+    park_id: str
+    month: str
+    currency_code: str
+    known_at: str
+    standing: str
+    due: str
+    amount_due: str
+    adjusted_amount: str
+    total_amount: str
+    figures: list[tuple[str, str]]
+    steps: list[Step]
+    terms: list[Term]
+    adjustments: list[Adjustment]
+    entries: list[Entry]
+    inputs: list[tuple[str, str]]
+    prepared_by: str
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which statement: revenue_share or backstop, of which contract and service month (its first day), and the instant
+    up to which it knows.
+    """
+
+    statement: str
+    contract_id: str
+    month: date
+    known_at: datetime
+
+
+def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any], asked: Asked) -> Statement:
+    """The statement of one contract and service month, as known at an instant.
+
+    Args:
+        frames: ``ledger.fct_statement_step``, ``ledger.fct_journal_lines``, ``ledger.fct_period_close``,
+            ``ledger.fct_receivable_document``, ``core.fct_contract_terms``, ``core.dim_contract``,
+            ``core.dim_operator``, ``core.dim_vendor``.
+        about: title and simulation_note of the snapshot.
+        asked: which statement, as known when.
+
+    Raises:
+        NothingToStateError: there is no such statement.
+    """
+    statement, contract_id, month, known_at = asked.statement, asked.contract_id, asked.month, asked.known_at
+    own = {
+        name: frame.filter(pl.col("contract_id") == contract_id) if "contract_id" in frame.columns else frame
+        for name, frame in frames.items()
+    }
+    if own["core.dim_contract"].is_empty():
+        known = ", ".join(sorted(frames["core.dim_contract"]["contract_id"].to_list()))
+        raise NothingToStateError(f"{contract_id} is no contract of these books; there are: {known}")
+    every_step = own["ledger.fct_statement_step"].filter(
+        (pl.col("statement") == statement) & (pl.col("known_at") <= known_at)
+    )
+    steps = _latest(every_step, month)
+    if steps.is_empty():
+        months = sorted({f"{m:%Y-%m}" for m in every_step["service_month"].to_list()})
+        there = f"there are {months[0]} to {months[-1]}" if months else "there are none"
+        raise NothingToStateError(
+            f"{contract_id} has no {STATEMENTS[statement].lower()} of {month:%Y-%m} as known at {instant_text(known_at)}; {there}"
+        )
+    contract = own["core.dim_contract"].row(0, named=True)
+    lines = own["ledger.fct_journal_lines"].filter(
+        (pl.col("posted_at") <= known_at) & pl.col("event").is_in(_EVENTS[statement])
+    )
+    closes = own["ledger.fct_period_close"].filter(pl.col("closed_at") <= known_at)
+    close = closes.filter(pl.col("posting_month") == month)
+    posted = _posted(lines, statement)
+    adjustments = _adjustments(posted, every_step, closes, month, statement)
+    due_amount = _money(steps.filter(pl.col("step") == "amount_due")["amount"])
+    adjusted = sum((a.amount for a in adjustments), Decimal(0))
+    earned = posted.filter((pl.col("event") == _EARNED[statement]) & (pl.col("service_month") <= month))
+    this_year = earned.filter(pl.col("service_month").dt.year() == month.year)
+    terms = _terms(own["core.fct_contract_terms"], steps, statement, month, known_at)
+    return Statement(
+        title=STATEMENTS[statement],
+        statement=statement,
+        contract_id=contract_id,
+        vendor=_name(frames["core.dim_vendor"], "vendor", contract["vendor_id"]),
+        operator=_name(frames["core.dim_operator"], "operator", contract["operator_id"]),
+        park_id=str(contract["park_id"]),
+        month=month_text(month),
+        currency_code=str(steps["currency_code"][0]),
+        known_at=instant_text(known_at),
+        standing="closed" if not close.is_empty() else "provisional: the month has not closed",
+        due=_due(own["ledger.fct_receivable_document"], month, known_at) if statement == "revenue_share" else "",
+        amount_due=number(due_amount, 2),
+        adjusted_amount=number(adjusted, 2),
+        total_amount=number(due_amount + adjusted, 2),
+        figures=[
+            (f"{_VERBS[statement]} for {month.year} to date", number(_money(this_year["amount"]), 2)),
+            ("Life to date", number(_money(earned["amount"]), 2)),
+            *_moved(posted, statement),
+        ],
+        steps=[_step(row, statement) for row in steps.iter_rows(named=True)],
+        terms=terms,
+        adjustments=[
+            Adjustment(month_text(a.service_month), _words(a.event), number(a.amount, 2, signed=True), a.entry_id, a.corrects, a.reason)
+            for a in adjustments
+        ],
+        entries=_entries(lines, month),
+        inputs=[
+            ("Steps of this statement", _hash(steps)),
+            ("Terms applied", hashlib.sha256(json.dumps([asdict(term) for term in terms]).encode()).hexdigest()),
+            ("Journal entries shown", _hash(lines.filter(pl.col("service_month") == month).drop("run_id"))),
+            *(
+                (f"Books of {row['posting_month']:%Y-%m} as closed", row["state_hash"])
+                for row in closes.filter(pl.col("posting_month") <= month).sort("posting_month").tail(3).iter_rows(named=True)
+            ),
+        ],
+        prepared_by=f"Prepared by parkledger from the books of {about['title']}",
+        notes=_notes(about, terms, due_amount, earned, month),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Adjustment:
+    service_month: date
+    event: str
+    amount: Decimal
+    entry_id: str
+    corrects: str
+    reason: str
+
+
+def _latest(steps: pl.DataFrame, month: date) -> pl.DataFrame:
+    rows = steps.filter(pl.col("service_month") == month)
+    return rows.filter(pl.col("known_at") == pl.col("known_at").max()).sort("step_no")
+
+
+def _posted(lines: pl.DataFrame, statement: str) -> pl.DataFrame:
+    """One row an entry, with the amount as the statement counts it: what is earned, invoiced or claimed is positive."""
+    account = {
+        "accrue_share": "share_revenue",
+        "recoup_advance": "unrecouped_advance",
+        "invoice_share": "trade_receivable",
+        "credit_note": "trade_receivable",
+        "accrue_claim": "backstop_cost",
+        "pay_claim": "cash",
+    }
+    wanted = pl.struct("event", "account").is_in(
+        pl.Series([{"event": e, "account": account[e]} for e in _EVENTS[statement]]).implode()
+    )
+    sign = pl.when(pl.col("account").is_in(["share_revenue", "unrecouped_advance", "cash"])).then(-1).otherwise(1)
+    return lines.filter(wanted).with_columns(amount=pl.col("amount") * sign)
+
+
+def _adjustments(
+    posted: pl.DataFrame, steps: pl.DataFrame, closes: pl.DataFrame, month: date, statement: str
+) -> list[_Adjustment]:
+    found = posted.filter(
+        (pl.col("posting_month") == month) & (pl.col("service_month") < month) & (pl.col("event") == _EARNED[statement])
+    ).sort("service_month", "entry_id")
+    before = closes.filter(pl.col("posting_month") < month)["closed_at"].max()
+    return [
+        _Adjustment(
+            row["service_month"],
+            row["event"],
+            row["amount"],
+            row["entry_id"],
+            row["corrects_entry_id"] or "",
+            _reason(steps, row["service_month"], before, row["posted_at"]),
+        )
+        for row in found.iter_rows(named=True)
+    ]
+
+
+def _reason(steps: pl.DataFrame, month: date, before: Any, after: datetime) -> str:
+    """What of the computation has changed between two closes, in words: the steps that do not follow from others."""
+    old = _latest(steps.filter(pl.col("known_at") <= before), month) if before else steps.clear()
+    new = _latest(steps.filter(pl.col("known_at") <= after), month)
+    keys = ["part_id", "step", "tier_no"]
+    both = old.select(*keys, was="amount", was_hours="gpu_hours", was_rate="rate").join(
+        new.select(*keys, "amount", "gpu_hours", "rate"), on=keys, how="full", coalesce=True, nulls_equal=True
+    )
+    said = []
+    for row in both.sort(keys, nulls_last=True).iter_rows(named=True):
+        label = _label(row["step"], row["tier_no"])
+        if row["step"] in {"tier", "claim_before_caps"}:
+            if row["rate"] != row["was_rate"] and row["rate"] is not None and row["was_rate"] is not None:
+                said.append(f"{label}: {_plain(row['was_rate'])} is now {_plain(row['rate'])}")
+        elif row["gpu_hours"] is not None or row["was_hours"] is not None:
+            change = (row["gpu_hours"] or Decimal(0)) - (row["was_hours"] or Decimal(0))
+            if change and row["step"] in {"installed", "excluded", "third_party", "vendor_use"}:
+                said.append(f"{label} {number(change, 2, signed=True)} GPU-hours")
+        elif row["step"] not in {"base", "amount_due", "rounding", "share_by_tiers", "claims_before_caps"}:
+            change = round_half_away((row["amount"] or Decimal(0)) - (row["was"] or Decimal(0)), 2)
+            if change:
+                said.append(f"{label} {number(change, 2, signed=True)}")
+    return "; ".join(said) or "terms, rates or rules that the books did not have when the month closed"
+
+
+def _step(row: Mapping[str, Any], statement: str) -> Step:
+    is_price = row["step"] == "claim_before_caps"
+    return Step(
+        section=_SECTIONS[statement][row["section_no"]],
+        part=row["part_id"] if row["part_id"] != "share" else "",
+        label=_label(row["step"], row["tier_no"]),
+        gpu_hours="" if row["gpu_hours"] is None else number(row["gpu_hours"], 2),
+        of_amount="" if row["of_amount"] is None else number(row["of_amount"], 2),
+        rate="" if row["rate"] is None else (_plain(row["rate"]) if is_price else f"{_plain(row['rate'] * 100)} %"),
+        amount="" if row["amount"] is None else _amount(row["amount"], row["step"]),
+        exact_amount="" if row["amount"] is None else f"{row['amount']:f}",
+        term=row["term"] or "",
+        is_total=row["step"] in _TOTALS,
+    )
+
+
+def _amount(value: Decimal, step: str) -> str:
+    """To the minor unit; the rounding itself to what it is."""
+    return number(value, 6 if step == "rounding" else 2)
+
+
+def _label(step: str, tier_no: int | None) -> str:
+    if step in _LABELS:
+        return f"{_LABELS[step]} {tier_no}" if step == "tier" else _LABELS[step]
+    if step.startswith("excluded_"):
+        return f"Left out of the base: {_words(step.removeprefix('excluded_'))}"
+    return _words(step).capitalize()
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _plain(value: Decimal) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _money(values: pl.Series) -> Decimal:
+    return round_half_away(Decimal(sum(values.to_list(), Decimal(0))), 2)
+
+
+def _name(frame: pl.DataFrame, what: str, key: str) -> str:
+    found = frame.filter(pl.col(f"{what}_id") == key)
+    return str(found[f"{what}_name"][0]) if not found.is_empty() else key
+
+
+def _due(documents: pl.DataFrame, month: date, known_at: datetime) -> str:
+    found = documents.filter(
+        (pl.col("service_month") == month) & (pl.col("posted_at") <= known_at) & (pl.col("kind") == "invoice")
+    ).sort("posted_at")
+    if found.is_empty():
+        return "not invoiced yet"
+    return f"invoiced {day_text(found['invoice_date'][0])}, due {day_text(found['due_date'][0])}"
+
+
+def _moved(posted: pl.DataFrame, statement: str) -> list[tuple[str, str]]:
+    events = ["invoice_share", "credit_note"] if statement == "revenue_share" else ["pay_claim"]
+    label = "Invoiced, life to date" if statement == "revenue_share" else "Paid, life to date"
+    return [(label, number(_money(posted.filter(pl.col("event").is_in(events))["amount"]), 2))]
+
+
+def _terms(frame: pl.DataFrame, steps: pl.DataFrame, statement: str, month: date, known_at: datetime) -> list[Term]:
+    """Terms that the steps name, in force on some day of the month and recorded by then."""
+    named = {term for term in steps["term"].drop_nulls().to_list()} | (  # noqa: C416
+        {"statement_due_days", "lifetime_cap"} if statement == "revenue_share" else {"ramp", "lifetime_cap", "deductible_gpu_hours"}
+    )  # fmt: skip
+    last = _last_day(month)
+    rows = frame.filter(
+        (pl.col("instrument").str.starts_with(statement))
+        & (pl.col("valid_from") <= last)
+        & (pl.col("valid_to").is_null() | (pl.col("valid_to") >= month))
+        & (pl.col("recorded_at") <= known_at)
+        & pl.col("term").str.split(".").list.first().is_in(sorted(named))
+    ).sort("instrument", "term", "valid_from", "amendment_id")
+    return [
+        Term(
+            f"{row['instrument']}.{row['term']}",
+            row["value_text"] or "",
+            row["amendment_id"],
+            f"from {day_text(row['valid_from'])}",
+            row["evidence_grade"] or "",
+            row["source"] or "",
+        )
+        for row in rows.iter_rows(named=True)
+    ]
+
+
+def _last_day(month: date) -> date:
+    following = month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
+    return date.fromordinal(following.toordinal() - 1)
+
+
+def _entries(lines: pl.DataFrame, month: date) -> list[Entry]:
+    rows = lines.filter(pl.col("service_month") == month).sort("posted_at", "entry_id", "line_no")
+    return [
+        Entry(
+            instant_text(row["posted_at"]),
+            _words(row["event"]),
+            _words(row["account"]),
+            number(row["amount"], 2) if row["amount"] > 0 else "",
+            number(-row["amount"], 2) if row["amount"] < 0 else "",
+            row["entry_id"],
+        )
+        for row in rows.iter_rows(named=True)
+    ]
+
+
+def _notes(
+    about: Mapping[str, Any], terms: Sequence[Term], due: Decimal, earned: pl.DataFrame, month: date
+) -> list[str]:
+    notes = []
+    posted = _money(earned.filter(pl.col("service_month") == month)["amount"])
+    if posted != due:
+        notes.append(
+            f"The books hold {number(posted, 2)} for this month, the steps come to {number(due, 2)}: part of it is recouped from an "
+            "advance, or is posted once the month that is open has ended."
+        )
+    if any(term.grade == "assumed" for term in terms):
+        notes.append("Terms graded assumed are ours: no public source states them.")
+    if about.get("simulation_note"):
+        notes.append(f"Simulated: {about['simulation_note']}")
+    return notes
+
+
+def _hash(frame: pl.DataFrame) -> str:
+    rows = frame.sort(frame.columns, nulls_last=True).rows()
+    return hashlib.sha256(
+        "\n".join("|".join("" if c is None else str(c) for c in row) for row in rows).encode()
+    ).hexdigest()
+
+
+def as_html(statement: Statement) -> bytes:
+    """One page that needs no network; everything is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only this format needs it
+
+    environment = Environment(
+        loader=PackageLoader("orchestration.publishing"), undefined=StrictUndefined, autoescape=True, trim_blocks=True
+    )
+    return environment.get_template("statement.html.j2").render(s=statement).encode()
+
+
+def as_pdf(statement: Statement) -> bytes:
+    """A4 pages with tags; the text travels as data, so that nothing in it is read as markup."""
+    import typst  # noqa: PLC0415 - a large library
+
+    template = resources.files("orchestration.publishing").joinpath("templates/statement.typ").read_bytes()
+    made = typst.compile(template, format="pdf", sys_inputs={"statement": json.dumps(asdict(statement))})
+    if not isinstance(made, bytes):
+        raise TypeError("typst gave no document")
+    return made
+
+
+def as_xlsx(statement: Statement) -> bytes:
+    """A workbook of four sheets; amounts are numbers, text is text: no cell is a formula."""
+    import xlsxwriter  # noqa: PLC0415 - only this format needs it
+
+    buffer = io.BytesIO()
+    book = xlsxwriter.Workbook(
+        buffer, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    )
+    # A fixed date: the same statement is the same file.
+    created = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the file format has no zone
+    book.set_properties({"title": f"{statement.title} {statement.contract_id} {statement.month}", "created": created})
+    bold, money, wrapped = (
+        book.add_format({"bold": True}),
+        book.add_format({"num_format": "#,##0.00"}),
+        book.add_format({"text_wrap": True, "valign": "top"}),
+    )
+    total = book.add_format({"num_format": "#,##0.00", "bold": True, "top": 1})
+
+    def sheet(name: str, widths: Sequence[int]) -> Any:
+        made = book.add_worksheet(name)
+        for column, width in enumerate(widths):
+            made.set_column(column, column, width)
+        made.set_landscape()
+        made.fit_to_pages(1, 0)
+        return made
+
+    def cell(target: Any, row: int, column: int, text: str, *, is_total: bool = False) -> None:
+        value = _as_number(text)
+        if value is None:
+            target.write_string(row, column, text, bold if is_total else wrapped)
+        else:
+            target.write_number(row, column, value, total if is_total else money)
+
+    def table(
+        target: Any, row: int, heads: Iterable[str], rows: Iterable[Sequence[str]], totals: Sequence[bool] = ()
+    ) -> int:
+        for column, head in enumerate(heads):
+            target.write_string(row, column, head, bold)
+        for number_of_row, cells in enumerate(rows):
+            row += 1
+            for column, text in enumerate(cells):
+                cell(target, row, column, text, is_total=bool(totals) and totals[number_of_row])
+        return row + 2
+
+    first = sheet("Statement", (46, 16, 18, 20, 12, 20, 30))
+    head = (
+        ("", statement.title),
+        ("Contract", statement.contract_id),
+        ("Service month", statement.month),
+        ("Vendor", statement.vendor),
+        ("Operator", statement.operator),
+        ("Park", statement.park_id),
+        ("Currency", statement.currency_code),
+        ("As known at", f"{statement.known_at} ({statement.standing})"),
+        ("Amount due for the month", statement.amount_due),
+        ("Adjustments to earlier months", statement.adjusted_amount),
+        ("Total of the month's books", statement.total_amount),
+        *statement.figures,
+    )
+    for row, (label, value) in enumerate(head):
+        first.write_string(row, 0, label, bold)
+        cell(first, row, 1, value)
+    table(
+        first,
+        len(head) + 1,
+        ("Step", "Part", "GPU-hours", "Of amount", "Rate", f"Amount {statement.currency_code}", "Term"),
+        [(s.label, s.part, s.gpu_hours, s.of_amount, s.rate, s.amount, s.term) for s in statement.steps],
+        [s.is_total for s in statement.steps],
+    )
+    adjusted = sheet("Adjustments", (16, 20, 18, 46, 46, 60))
+    table(
+        adjusted,
+        0,
+        ("Service month", "Event", "Amount", "Entry", "Corrects", "Reason"),
+        [(a.service_month, a.event, a.amount, a.entry_id, a.corrects, a.reason) for a in statement.adjustments],
+    )
+    terms = sheet("Terms", (44, 40, 16, 18, 10, 50))
+    table(
+        terms,
+        0,
+        ("Clause", "Value", "Amendment", "In force", "Grade", "Source"),
+        [(t.clause, t.value, t.amendment, t.in_force, t.grade, t.source) for t in statement.terms],
+    )
+    books = sheet("Books", (24, 18, 30, 18, 18, 60))
+    row = table(
+        books,
+        0,
+        ("Posted at", "Event", "Account", "Debit", "Credit", "Entry"),
+        [(e.posted_at, e.event, e.account, e.debit, e.credit, e.entry_id) for e in statement.entries],
+    )
+    for label, value in (("", statement.prepared_by), *statement.inputs, *(("Note", note) for note in statement.notes)):
+        books.write_string(row, 0, label, bold)
+        books.write_string(row, 1, value)
+        row += 1
+    book.close()
+    return buffer.getvalue()
+
+
+def _as_number(text: str) -> float | None:
+    """A number that the statement wrote itself (1,234.50, −3.00); None for any other text."""
+    plain = text.replace(",", "").replace("\N{MINUS SIGN}", "-").replace("\N{NARROW NO-BREAK SPACE}", "")
+    digits = plain.lstrip("+-")
+    if not digits.replace(".", "", 1).isdigit() or "." not in digits:
+        return None
+    return float(plain)
+
+
+WRITERS = {"html": as_html, "pdf": as_pdf, "xlsx": as_xlsx}

@@ -1,0 +1,92 @@
+"""Statements as an accountant and a stranger with bad intentions see them: they foot, they repeat, they run nothing."""
+
+import io
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import openpyxl
+import pypdf
+import pytest
+from conftest import CONTRACT, copy_home, parkledger
+from test_closed_months import ask
+
+from orchestration.publishing.statement import FORMATS, WRITERS, NothingToStateError, Term
+from orchestration.settings import Settings
+from orchestration.statements import read_statement
+
+pytestmark = pytest.mark.published
+FEBRUARY = date(2027, 2, 1)
+
+
+@pytest.mark.parametrize("kind", ["revenue_share", "backstop"])
+def test_steps_foot_from_what_was_billed_to_what_the_books_hold(finished: Path, kind: str) -> None:
+    drawn = read_statement(Settings(home=finished), kind, CONTRACT, FEBRUARY, "close")
+    last = drawn.steps[-1].section
+    parts = [Decimal(step.exact_amount) for step in drawn.steps if step.section == last]
+    assert sum(parts[:-1]) == parts[-1] == Decimal(drawn.amount_due.replace(",", ""))
+    account = {"revenue_share": "share_revenue", "backstop": "backstop_cost"}[kind]
+    posted = ask(
+        finished,
+        "SELECT abs(sum(amount)) FROM ledger.fct_journal_lines JOIN ledger.fct_period_close USING (contract_id, posting_month) "
+        "WHERE contract_id = ? AND service_month = ? AND posting_month = service_month AND account = ?",
+        CONTRACT, FEBRUARY, account,
+    )[0][0]  # fmt: skip
+    assert posted == parts[-1]
+    if kind == "revenue_share":
+        base = [Decimal(s.exact_amount) for s in drawn.steps if s.section == drawn.steps[0].section]
+        assert sum(base[:-1]) == base[-1] > 0
+    assert drawn.terms
+    assert all(term.grade or not term.source for term in drawn.terms)
+
+
+def test_a_statement_as_known_then_is_the_same_file_today_in_every_format(finished: Path, tmp_path: Path) -> None:
+    """The home goes on by three weeks and learns of another bill of February; what was known at February's close stays."""
+    then = copy_home(finished, tmp_path / "then")
+    drawn = read_statement(Settings(home=then), "revenue_share", CONTRACT, FEBRUARY, "close")
+    before = {form: WRITERS[form](drawn) for form in FORMATS}
+    settings = then / "home.yaml"
+    settings.write_text(settings.read_text().replace("as_of: 2027-04-20", "as_of: 2027-05-12"))
+    lease = ask(then, "SELECT lease_id FROM revenue_share.fct_share_line WHERE contract_id = ? LIMIT 1", CONTRACT)[0][0]
+    (then / "landing" / CONTRACT.removesuffix("-c") / "lease_adjustments" / "late.csv").write_text(
+        "adjustment_id,lease_id,service_date,kind,amount,currency_code,recorded_at\n"
+        f"LATE,{lease},2027-02-14,other_revenue,4000.00,USD,2027-05-03T00:00:00Z\n"
+    )
+    done = parkledger(then, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    drawn = read_statement(Settings(home=then), "revenue_share", CONTRACT, FEBRUARY, "close")
+    assert {form: WRITERS[form](drawn) for form in FORMATS} == before
+    now = read_statement(Settings(home=then), "revenue_share", CONTRACT, FEBRUARY, "now")
+    assert Decimal(now.amount_due.replace(",", "")) - Decimal(drawn.amount_due.replace(",", "")) == Decimal("1000.00")
+    april = read_statement(Settings(home=then), "revenue_share", CONTRACT, date(2027, 4, 1), "now")
+    assert [(a.service_month, a.amount, a.reason) for a in april.adjustments] == [
+        ("February 2027", "+1,000.00", "Other revenue +4,000.00")
+    ]
+
+
+def test_text_from_outside_is_neither_markup_nor_formula(finished: Path) -> None:
+    drawn = read_statement(Settings(home=finished), "revenue_share", CONTRACT, FEBRUARY, "close")
+    hostile = '=HYPERLINK("http://x")<script>alert(1)</script>#eval("1")'
+    drawn = replace(drawn, operator=hostile, terms=[Term("=1+1", hostile, "+2", "@3", "-4", hostile)])
+    page = WRITERS["html"](drawn).decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;" in page
+    text = "".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(WRITERS["pdf"](drawn))).pages)
+    assert 'eval("1")' in text.replace("\u200b", "").replace("\n", "")
+    book = openpyxl.load_workbook(io.BytesIO(WRITERS["xlsx"](drawn)))
+    cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row if cell.value is not None]
+    assert any(cell.value == hostile for cell in cells)
+    assert {cell.data_type for cell in cells} == {"s", "n"}
+
+
+def test_what_there_is_not_is_said_with_what_there_is(finished: Path) -> None:
+    settings = Settings(home=finished)
+    with pytest.raises(NothingToStateError, match="is no contract of these books; there are: north-1-c"):
+        read_statement(settings, "revenue_share", "other", FEBRUARY, "close")
+    with pytest.raises(NothingToStateError, match="there are 2027-01 to 2027-0"):
+        read_statement(settings, "revenue_share", CONTRACT, date(2031, 2, 1), "close")
+    with pytest.raises(ValueError, match="write close, now, 2027-04-30"):
+        read_statement(settings, "revenue_share", CONTRACT, FEBRUARY, "yesterday")
+    done = parkledger(finished, "statement", CONTRACT, "2031-02")
+    assert done.returncode == 3
