@@ -231,7 +231,7 @@ def test_many_runs_with_their_closes_and_one_late_run_give_the_same_books(tmp_pa
     seen: dict[str, list[tuple[Any, ...]]] = {}
     for day in DAYS:
         run(often, "run", "--as-of", day)
-        last = ask(often, "SELECT max(posting_month)::VARCHAR[:7] FROM ledger.fct_period_close")[0][0]
+        last = ask(often, "SELECT strftime(max(posting_month), '%Y-%m') FROM ledger.fct_period_close")[0][0]
         run(often, "close", last, "--as-of", day)
         for month, rows in seen.items():
             assert ask(often, LINES.format(f"= '{month}-01'"), CONTRACT_ID) == rows, (day, month)
