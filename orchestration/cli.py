@@ -582,12 +582,25 @@ def diff(
 
 @app.command()
 def report() -> None:
-    """Draw the investor monitor anew from the published snapshot and say where it stands."""
+    """Draw the investor monitor anew from the published snapshot, as HTML, PDF and XLSX, and say where it stands.
+
+    With `--as-of` a day before that of the snapshot, it ends with that day's month, as known by the snapshot:
+
+        parkledger report --as-of 2027-06-30
+    """
     settings = _state_settings()
     manifest = _manifest(settings)
+    from datetime import date  # noqa: PLC0415
+
     from orchestration.publishing.report import write_monitor  # noqa: PLC0415
 
-    out.print(write_monitor(settings.published_folder, settings.reports_folder), highlight=False)
+    day = None if settings.as_of == "home" else date.fromisoformat(settings.as_of)
+    try:
+        written = write_monitor(settings.published_folder, settings.reports_folder, day)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--as-of") from None
+    for path in written:
+        out.print(path, highlight=False, soft_wrap=True)
     if manifest["is_simulated"]:
         out.print(f"Simulated: {manifest['simulation_note']}", style="yellow", highlight=False)
 

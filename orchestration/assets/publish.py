@@ -112,15 +112,15 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
         key=MONITOR,
         group_name="published",
         owners=OWNERS,
-        kinds={"html"},
+        kinds={"html", "pdf"},
         deps=[SNAPSHOT],
-        description="The investor monitor: one self-contained HTML page drawn from the published snapshot.",
+        description="The investor monitor as self-contained HTML page, PDF and workbook, drawn from the published snapshot.",
     )
     def monitor(progress: dg.ResourceParam[ProgressDisplay]) -> dg.MaterializeResult[None]:
         progress.step("Drawing the investor monitor")
         from orchestration.publishing.report import write_monitor  # noqa: PLC0415 - charts take a second to import
 
-        path = write_monitor(settings.published_folder, settings.reports_folder)
+        path, *_ = write_monitor(settings.published_folder, settings.reports_folder)
         return dg.MaterializeResult(
             metadata={"report": dg.MetadataValue.url(path.resolve().as_uri()), "bytes": path.stat().st_size}
         )

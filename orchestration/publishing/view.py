@@ -272,3 +272,52 @@ def provisional(view: View, contract_id: str, month: date) -> bool | None:
     if "is_provisional" in closes.columns:
         closes = closes.filter(~pl.col("is_provisional").fill_null(value=False))
     return closes.filter((pl.col("contract_id") == contract_id) & (pl.col("posting_month") == month)).is_empty()
+
+
+@dataclass(frozen=True)
+class Restated:
+    """What became known of a closed month after its close: an amount as closed, and its change posted later."""
+
+    contract_id: str
+    service_month: date
+    event: str
+    posting_month: date
+    before: Decimal
+    change: Decimal
+    currency: str
+
+
+# The account whose movement is the amount of an event, and the sign that makes it positive.
+_RESTATED_BY = {"accrue_share": ("share_revenue", -1), "accrue_claim": ("backstop_cost", 1)}
+
+
+def restated(view: View) -> list[Restated]:
+    """Shares and claims of closed months that later postings corrected, by posting month up to the as-of month.
+
+    ``before`` is what stood for the service month before the correction was posted. Empty where no line corrects another.
+    """
+    lines = optional(
+        view, "ledger.fct_journal_lines", "contract_id", "service_month", "posting_month", "corrects_entry_id", "amount"
+    )
+    if lines is None or not {"event", "account", "currency_code"} <= set(lines.columns):
+        return []
+    found = []
+    for event, (account, sign) in _RESTATED_BY.items():
+        mine = lines.filter(
+            (pl.col("event") == event) & (pl.col("account") == account) & (pl.col("posting_month") <= view.month)
+        )
+        corrected = mine.filter(pl.col("corrects_entry_id").is_not_null())
+        keys = ("contract_id", "service_month", "posting_month", "currency_code")
+        for contract, month, posted, currency in corrected.select(keys).unique().sort(keys).iter_rows():
+            of = mine.filter((pl.col("contract_id") == contract) & (pl.col("service_month") == month))
+            before = total(of.filter(pl.col("posting_month") < posted)["amount"]) * sign
+            later = of.filter((pl.col("posting_month") == posted) & pl.col("corrects_entry_id").is_not_null())
+            change = total(later["amount"]) * sign
+            if change:
+                found.append(Restated(contract, month, event, posted, before, change, clean(currency)))
+    return sorted(found, key=lambda one: (one.service_month, one.contract_id, one.event, one.posting_month))
+
+
+def restated_months(view: View, event: str) -> set[tuple[str, date]]:
+    """Contract and service month of every share or claim that a later posting changed."""
+    return {(one.contract_id, one.service_month) for one in restated(view) if one.event == event}

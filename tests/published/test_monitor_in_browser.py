@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 pytestmark = [pytest.mark.browser, pytest.mark.published]
@@ -140,3 +141,31 @@ def test_it_can_be_read_without_javascript(browser: Browser, monitor: Path) -> N
     assert page.locator("section[aria-labelledby=answer-1] .big").is_visible()
     assert page.locator("svg").first.is_visible()
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_passes_an_accessibility_check(browser: Browser, monitor: Path, scheme: str) -> None:
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # the check itself is a script
+    page = context.new_page()
+    page.goto(monitor.as_uri())
+    found = Axe().run(page).response["violations"]
+    context.close()
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+
+
+def test_rows_are_sorted_by_a_column_and_filtered_by_a_word(page: Page) -> None:
+    table = page.locator("table", has=page.locator(".caption-title", has_text=re.compile("^[0-9]+ metrics$")))
+    head = table.locator("thead th").first
+    rows = table.locator("tbody tr:not([hidden]) th")
+    before = rows.all_inner_texts()
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    up = rows.all_inner_texts()
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert sorted(before, key=str.lower) == sorted(up, key=str.lower)
+    assert rows.all_inner_texts()[0] == up[-1]
+    page.get_by_label(re.compile("Filter rows of [0-9]+ metrics")).fill("occupancy")
+    shown = table.locator("tbody tr:not([hidden])").all_inner_texts()
+    assert 0 < len(shown) < len(before)
+    assert all("occupancy" in row.lower() for row in shown)

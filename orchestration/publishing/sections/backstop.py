@@ -56,6 +56,7 @@ from orchestration.publishing.view import (
     need,
     pick,
     ratio,
+    restated_months,
     total,
     upto,
     vendor_text,
@@ -291,6 +292,7 @@ def _history(view: View) -> Sequence[Block]:
     )
     frame = need(view, MONTH, "service_month", "contract_id", "claim_amount", *columns)
     frame = last_months(upto(view, frame, "service_month", MONTH), "service_month", TABLE_MONTHS)
+    later = restated_months(view, "accrue_claim")
     blocks: list[Block] = []
     for currency, mine in currencies(view, frame):
         summed = (
@@ -306,6 +308,7 @@ def _history(view: View) -> Sequence[Block]:
                     Cell(clean(row["contract_id"]), kind="code"),
                     *[figure(row[column], scale.digits, scale.divisor) for column in columns],
                     figure(row["claim_amount"], cash.digits, cash.divisor),
+                    Cell("restated", tone="bad") if (row["contract_id"], row["service_month"]) in later else Cell(""),
                 ],
             )
             for row in summed.to_dicts()
@@ -319,6 +322,7 @@ def _history(view: View) -> Sequence[Block]:
             Column("Deductible"),
             Column("Claim hours"),
             Column("Claim", unit=unit_text(currency, cash)),
+            Column("Since its close", "text"),
         ]
         blocks.append(
             Table("Claims, month by month", head, rows, MONTH, unit=unit_text("GPU-hours", scale), folded=True)

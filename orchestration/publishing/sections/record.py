@@ -38,6 +38,7 @@ from orchestration.publishing.page import (
     share_of,
     text,
 )
+from orchestration.publishing.sections import watch
 from orchestration.publishing.view import (
     GRADES,
     CannotCompute,
@@ -73,6 +74,8 @@ def quality(view: View) -> Section:
         "What came in, what was kept out, and did the books reconcile?",
         [
             ("what landed", _files),
+            ("coverage by telemetry", watch.coverage),
+            ("prior periods restated", watch.restatements),
             ("quarantined rows", _quarantine),
             ("checks", _checks),
             ("metering exceptions", _exceptions),
@@ -201,7 +204,11 @@ def _exceptions(view: View) -> Sequence[Block]:
     rows = [
         Row(
             Cell(sentence_case(words(row["kind"]))),
-            [figure(row["rows"]), figure(row["quantity"], 1), text(words(row["unit"] or ""))],
+            [
+                figure(row["rows"]),
+                figure(row["quantity"], 1),
+                text(clean(row["unit"] or "").replace("gpu_hours", "GPU-hours").replace("_", " ")),
+            ],
         )
         for row in grouped.to_dicts()
     ]
@@ -253,7 +260,7 @@ def metrics(view: View) -> Section:
         "metrics",
         "Register of metrics",
         "Every monthly metric, with its formula, course and evidence.",
-        [("metrics", _metric_table)],
+        [("metrics", _metric_table), ("definitions", _definitions)],
     )
 
 
@@ -299,8 +306,9 @@ def _metric_table(view: View) -> Sequence[Block]:
                         ),
                         Cell("", svg=drawn),
                     ),
-                    clean(last.get("evidence_grade") or ""),
-                    short_month_text(last["month"]),
+                    grade=clean(last.get("evidence_grade") or ""),
+                    month=short_month_text(last["month"]),
+                    currency=clean(last.get("currency_code") or ""),
                 )
             )
     head = [
@@ -312,27 +320,57 @@ def _metric_table(view: View) -> Sequence[Block]:
         Column("Course", "text"),
         Column("Month", "text"),
         Column("Grade", "text"),
-        Column("Formula", "text"),
-        Column("Source", "text"),
     ]
     return [Table(f"{number(len(register))} metrics", head, rows, f"{METRICS}, {VALUES}", folded=False)]
 
 
+def _definitions(view: View) -> Sequence[Block]:
+    register = need(view, METRICS, "metric", "title", "formula", "unit").to_dicts()
+    better = {"up": "higher", "down": "lower", "none": "neither"}
+    rows = [
+        Row(
+            Cell(clean(metric["title"] or words(metric["metric"]))),
+            [
+                Cell(clean(metric["formula"] or "", LONG)),
+                Cell(clean(metric["unit"] or "")),
+                Cell(better.get(str(metric.get("better")), "")),
+                Cell(clean(metric.get("source") or "")),
+            ],
+        )
+        for metric in register
+    ]
+    head = [
+        Column("Metric", "text"),
+        Column("Formula", "text"),
+        Column("Unit", "text"),
+        Column("Better", "text"),
+        Column("Source", "text"),
+    ]
+    return [Table("Definitions", head, rows, METRICS)]
+
+
 def _metric_row(
-    metric: Mapping[str, Any], entity: str, cells: tuple[Cell, Cell, Cell], grade: str = "", month: str = ""
+    metric: Mapping[str, Any],
+    entity: str,
+    cells: tuple[Cell, Cell, Cell],
+    *,
+    grade: str = "",
+    month: str = "",
+    currency: str = "",
 ) -> Row:
+    unit = "%" if _is_fraction(metric["unit"]) else clean(metric["unit"] or "")
+    if currency:
+        unit = unit.replace("currency", currency)
     return Row(
         Cell(clean(metric["title"] or words(metric["metric"]))),
         [
             Cell(entity or "programme", tone="" if entity else "quiet"),
             cells[0],
             cells[1],
-            Cell("%" if _is_fraction(metric["unit"]) else clean(metric["unit"] or "")),
+            Cell(unit),
             cells[2],
             Cell(month),
             Cell("", grade=grade),
-            Cell(clean(metric["formula"] or "", LONG)),
-            Cell(clean(metric.get("source") or ""), kind="code"),
         ],
     )
 

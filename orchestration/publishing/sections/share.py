@@ -55,6 +55,7 @@ from orchestration.publishing.view import (
     need,
     provisional,
     ratio,
+    restated_months,
     total,
     upto,
 )
@@ -309,6 +310,7 @@ LINES = (
 def _contract_table(view: View) -> Sequence[Block]:
     frame = need(view, SHARE, "contract_id", "service_month", "base_amount", "effective_rate", "share_amount")
     month, rows = latest(upto(view, frame, "service_month", SHARE), "service_month")
+    later = restated_months(view, "accrue_share")
     blocks: list[Block] = []
     for currency, mine in currencies(view, rows.sort("contract_id")):
         listed = mine.to_dicts()
@@ -326,7 +328,7 @@ def _contract_table(view: View) -> Sequence[Block]:
                         cells["base_amount"][0][index],
                         Cell(rate.text, rate.kind, rate.exact, rate.reason, found.grade if found else ""),
                         *[cells[column][0][index] for column, _, _ in shown if column != "base_amount"],
-                        _state(view, row["contract_id"], month),
+                        _state(view, row["contract_id"], month, later),
                     ],
                 )
             )
@@ -356,11 +358,13 @@ def _contract_table(view: View) -> Sequence[Block]:
     return blocks
 
 
-def _state(view: View, contract: str, month: date) -> Cell:
+def _state(view: View, contract: str, month: date, later: set[tuple[str, date]]) -> Cell:
     state = provisional(view, contract, month)
     if state is None:
         return absent("closes not published")
-    return Cell("provisional", tone="quiet") if state else Cell("closed")
+    if state:
+        return Cell("provisional", tone="quiet")
+    return Cell("closed, restated", tone="bad") if (contract, month) in later else Cell("closed")
 
 
 def _history(view: View) -> Sequence[Block]:
@@ -368,6 +372,7 @@ def _history(view: View) -> Sequence[Block]:
         view, SHARE, "contract_id", "service_month", "base_amount", "effective_rate", "share_amount", "invoiced_amount"
     )
     frame = last_months(upto(view, frame, "service_month", SHARE), "service_month", TABLE_MONTHS)
+    later = restated_months(view, "accrue_share")
     blocks: list[Block] = []
     for currency, mine in currencies(view, frame.sort(["service_month", "contract_id"], descending=[True, False])):
         scale = money_scale(mine["base_amount"])
@@ -380,7 +385,7 @@ def _history(view: View) -> Sequence[Block]:
                     share_of(row["effective_rate"], 2, reason="no base"),
                     figure(row["share_amount"], scale.digits, scale.divisor),
                     figure(row["invoiced_amount"], scale.digits, scale.divisor),
-                    _state(view, row["contract_id"], row["service_month"]),
+                    _state(view, row["contract_id"], row["service_month"], later),
                 ],
             )
             for row in mine.to_dicts()
