@@ -67,13 +67,9 @@ def power_days() -> Expectations:
     return [
         gxe.ExpectColumnValuesToBeBetween(column="facility_energy_kwh", min_value=0),
         gxe.ExpectColumnValuesToBeBetween(column="estimated_energy_fraction", min_value=0, max_value=1),
-        gxe.ExpectColumnValuesToBeBetween(column="pue", min_value=0.9, max_value=5.0, mostly=0.99),
+        # A meter that sees part of a park gives a PUE below one: exception rows say so, and the books go on.
+        gxe.ExpectColumnValuesToBeBetween(column="pue", min_value=0.9, max_value=5.0, mostly=0.99, severity=WARNING),
     ]
-
-
-def leases() -> Expectations:
-    """Leases: prices within what the market has ever seen."""
-    return [gxe.ExpectColumnValuesToBeBetween(column="price_per_gpu_hour", min_value=0, max_value=1000)]
 
 
 def exchange_rates() -> Expectations:
@@ -82,9 +78,11 @@ def exchange_rates() -> Expectations:
 
 
 def share_months() -> Expectations:
-    """Share of a month: a rate is a fraction, activation is 0 to 1."""
+    """Share of a month: activation is 0 to 1; minima, true-ups and credit notes lawfully give rates beyond 0 and 1."""
     return [
-        gxe.ExpectColumnValuesToBeBetween(column="effective_rate", min_value=0, max_value=1, mostly=0.95),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="effective_rate", min_value=0, max_value=1, mostly=0.5, severity=WARNING
+        ),
         gxe.ExpectColumnValuesToBeBetween(column="activation_fraction", min_value=0, max_value=1),
     ]
 
@@ -128,7 +126,6 @@ def telemetry_samples() -> Expectations:
 _SPECIAL: dict[str, Callable[[], Expectations]] = {
     LAKE_FILES: lake_files,
     TELEMETRY_SAMPLE: telemetry_samples,
-    "staging.stg_leases": leases,
     RATES: exchange_rates,
     "metering.fct_capacity_hour": capacity_hours,
     "metering.fct_power_day": power_days,

@@ -22,7 +22,8 @@ class Table:
 
     ``name``: schema.table. ``group``: the group of the credit jobs that gives it whole, ``quality`` or ``dbt``.
     ``key``: the columns that name one row. ``description``: its first sentence is the grain. ``columns``: column to
-    what it is, its unit and sign, in the table's order; empty where dbt describes them.
+    what it is, its unit and sign, in the table's order; empty where dbt describes them. ``may_be_null``: columns of the
+    key in which null means something.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Table:
     key: tuple[str, ...]
     description: str
     columns: dict[str, str] = field(default_factory=dict)
+    may_be_null: tuple[str, ...] = ()
 
 
 # What the end of a column's name says of its unit: the words by which a text already says it, and the sentence that is
@@ -139,8 +141,8 @@ def _table(name: str, group: str, key: str, description: str, columns: str, *, o
     )
 
 
-def _of_dbt(name: str, key: str, grain: str) -> Table:
-    return Table(name, DBT, tuple(key.split()), f"One row per {grain}.")
+def _of_dbt(name: str, key: str, grain: str, may_be_null: str = "") -> Table:
+    return Table(name, DBT, tuple(key.split()), f"One row per {grain}.", may_be_null=tuple(may_be_null.split()))
 
 
 _ISSUER = [
@@ -1260,7 +1262,12 @@ _DBT = [
         "revenue_share.fct_share_tier_month", "contract_id service_month tier_no", "contract, service month and tier"
     ),
     _of_dbt("revenue_share.fct_share_month", "contract_id service_month", "contract and service month"),
-    _of_dbt("revenue_share.fct_share_line", "contract_id service_month lease_id", "contract, service month and lease"),
+    _of_dbt(
+        "revenue_share.fct_share_line",
+        "contract_id service_month lease_id",
+        "contract, service month and lease",
+        may_be_null="lease_id",  # a share that no lease has a part in, as a minimum of a month without leases
+    ),
     _of_dbt(
         "revenue_share.fct_token_advance_month",
         "contract_id advance_id service_month",

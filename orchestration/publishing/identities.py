@@ -318,7 +318,7 @@ def _key_identities(present: set[str]) -> list[Identity]:
             f"the key of {table.name} is unique and complete",
             table.name,
             f"""SELECT count(*), count(*) - count(DISTINCT ({", ".join(table.key)},))
-                       + count(*) FILTER (WHERE {" OR ".join(f"{column} IS NULL" for column in table.key if column != "lease_id")}),
+                       + count(*) FILTER (WHERE {" OR ".join(f"{column} IS NULL" for column in table.key if column not in table.may_be_null)}),
                        count(*)::VARCHAR
                 FROM {table.name}""",
         )

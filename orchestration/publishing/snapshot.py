@@ -284,13 +284,14 @@ def _typed(columns: Mapping[str, str]) -> list[str]:
 
 
 def constraints(table: str, columns: Iterable[str]) -> list[str]:
-    """The primary key of a table, and the dimensions of its own schema that it names, as DuckDB declares them."""
+    """The key of a table, and the dimensions of its own schema that it names, as DuckDB declares them."""
     if table not in TABLES or not TABLES[table].key:
         return []
     foreign = [
         f"FOREIGN KEY ({DIMENSIONS[name]}) REFERENCES {name} ({DIMENSIONS[name]})" for name in _named(table, columns)
     ]
-    return [f"PRIMARY KEY ({', '.join(TABLES[table].key)})", *foreign]
+    kind = "UNIQUE" if TABLES[table].may_be_null else "PRIMARY KEY"
+    return [f"{kind} ({', '.join(TABLES[table].key)})", *foreign]
 
 
 def _description(table: str, descriptions: Mapping[str, Described]) -> Described:

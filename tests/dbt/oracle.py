@@ -1060,7 +1060,7 @@ class Books:
 
     def outages(
         self, tranche: Row, day: date, zone: ZoneInfo
-    ) -> tuple[dict[str, Fraction], Fraction, Fraction, Fraction]:
+    ) -> tuple[dict[str, Fraction], Fraction, list[Fraction], Fraction]:
         """See _outages; worked out once."""
         key = (tranche["tranche_id"], day)
         if key not in self._out:
@@ -1069,11 +1069,12 @@ class Books:
 
     def _outages(
         self, tranche: Row, day: date, zone: ZoneInfo
-    ) -> tuple[dict[str, Fraction], Fraction, Fraction, Fraction]:
-        """Declared GPU-hours by kind in the day, the undeclared ones with a fatal XID and without a sample, and all not available."""
+    ) -> tuple[dict[str, Fraction], Fraction, list[Fraction], Fraction]:
+        """Declared GPU-hours by kind in the day, the undeclared ones with a fatal XID, those without a sample by hour, and all not available."""
         fatal_codes = {79, 48}
         declared: dict[str, Fraction] = defaultdict(Fraction)
-        undeclared_failed = undeclared_silent = out = Fraction(0)
+        undeclared_failed = out = Fraction(0)
+        undeclared_silent: list[Fraction] = []
         events = [
             (
                 e["kind"],
@@ -1113,7 +1114,7 @@ class Books:
             failed = Fraction(sum(count for count, is_fatal in seen.values() if is_fatal))
             silent = max(Fraction(0), tranche["gpu_count"] - Fraction(sum(count for count, _ in seen.values())))
             undeclared_failed += max(Fraction(0), failed - in_hour)
-            undeclared_silent += max(Fraction(0), silent - max(Fraction(0), in_hour - failed))
+            undeclared_silent.append(max(Fraction(0), silent - max(Fraction(0), in_hour - failed)))
             supply = min(supply, Fraction(tranche["gpu_count"]))
             broken = min(tranche["gpu_count"] - supply, max(Fraction(0), failed - supply))
             out += (
@@ -1426,7 +1427,7 @@ class Books:
             out = self.withdrawn(tranche, day, terms, zone)
             installed += (tranche["gpu_count"] - out) * length
             events, failed, silent, _ = self.outages(tranche, day, zone)
-            undeclared += failed + max(Fraction(0), silent - out * length)
+            undeclared += failed + sum(max(Fraction(0), of_hour - out) for of_hour in silent)
             for kind, hours in events.items():
                 declared[kind] += hours
             for lease in self.leases:

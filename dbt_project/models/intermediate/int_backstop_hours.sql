@@ -25,10 +25,7 @@ day_hours as (
             epoch_us(timezone(segment_days.time_zone, cast(segment_days.service_date + 1 as timestamp)))
             - epoch_us(timezone(segment_days.time_zone, cast(segment_days.service_date as timestamp)))
         ) as installed,
-        cast(coalesce(withdrawals.withdrawn_gpu_count, 0) as hugeint) * (
-            epoch_us(timezone(segment_days.time_zone, cast(segment_days.service_date + 1 as timestamp)))
-            - epoch_us(timezone(segment_days.time_zone, cast(segment_days.service_date as timestamp)))
-        ) as withdrawn,
+        cast(coalesce(withdrawals.withdrawn_gpu_count, 0) as hugeint) * 3600000000 as withdrawn_in_hour,
         outages.declared_maintenance,
         outages.declared_fault,
         outages.declared_curtailment,
@@ -36,7 +33,7 @@ day_hours as (
         outages.declared_force_majeure,
         outages.declared_acceptance_failed,
         outages.undeclared_fault,
-        outages.undeclared_no_sample
+        outages.undeclared_no_sample_hours
     from segment_days
     left join {{ ref('int_backstop_withdrawals') }} as withdrawals
         on
@@ -69,8 +66,8 @@ supply as (
         main.exact_quotient(sum(coalesce(declared_maintenance, 0)), 3600000000) as maintenance_gpu_hours,
         main.exact_quotient(sum(
             coalesce(declared_fault, 0) + coalesce(undeclared_fault, 0)
-            -- What was withdrawn need not report.
-            + greatest(0, coalesce(undeclared_no_sample, 0) - withdrawn)
+            -- What was withdrawn need not report: of an hour's silent GPUs it is the first.
+            + coalesce(list_sum(list_transform(undeclared_no_sample_hours, lambda silent: greatest(0, silent - withdrawn_in_hour))), 0)
         ), 3600000000) as fault_gpu_hours,
         main.exact_quotient(sum(coalesce(declared_curtailment, 0)), 3600000000) as curtailment_gpu_hours,
         main.exact_quotient(sum(coalesce(declared_delivery, 0)), 3600000000) as delivery_gpu_hours,

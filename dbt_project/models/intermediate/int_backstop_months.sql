@@ -53,25 +53,17 @@ months as (
             date_trunc('month', month_terms.service_commencement_date)
             + to_years(cast((month_terms.contract_month - 1) // 12 as integer)) as date
         ) as contract_year_from_date,
+        sum(sums.third_party_sale_amount) over (
+            partition by month_terms.contract_id, month_terms.point_no order by month_terms.service_month
+        ) as third_party_sold_amount,
         -- What time and third-party sales have taken off the lifetime cap by the month's end, the month itself included.
         case
             when list_contains(month_terms.lifetime_cap_reduces_with, 'time')
-                then main.exact_quotient(
-                    cast(month_terms.lifetime_cap_amount as decimal(38, 18))
-                    * (
-                        least(last_day(month_terms.service_month), month_terms.backstop_expiry_date)
-                        - month_terms.service_commencement_date + 1
-                    ),
-                    month_terms.backstop_expiry_date - month_terms.service_commencement_date + 1
-                )
+                then {{ worn_by_time('month_terms', 'last_day(month_terms.service_month)', 'month_terms.backstop_expiry_date') }}
             else 0
         end
         + case
-            when list_contains(month_terms.lifetime_cap_reduces_with, 'third_party_sale')
-                then
-                    sum(sums.third_party_sale_amount) over (
-                        partition by month_terms.contract_id, month_terms.point_no order by month_terms.service_month
-                    )
+            when list_contains(month_terms.lifetime_cap_reduces_with, 'third_party_sale') then third_party_sold_amount
             else 0
         end as lifetime_reduction_amount,
         cast(row_number() over (
@@ -175,6 +167,7 @@ select
     cast(steps.claim_amount as decimal(18, 2)) as claim_amount,
     months.rounded_amount > steps.claim_amount as is_capped,
     cast(steps.cumulative_claim_amount as decimal(18, 2)) as cumulative_claim_amount,
+    months.third_party_sold_amount,
     main.settled(steps.lifetime_cap_left_amount) as lifetime_cap_left_amount
 from months
 inner join steps

@@ -21,7 +21,7 @@ tranche_months as (
         tranches.gpu_count,
         tranches.energised_date,
         backstop_terms.* exclude (contract_id, amendment_id, valid_from, recorded_at, expiry_date),
-        coalesce(backstop_terms.expiry_date, months.contract_end_date) as backstop_expiry_date,
+        least(backstop_terms.expiry_date, months.contract_expiry_date) as backstop_expiry_date,
         greatest(months.from_date, months.service_month, tranches.energised_date, effective_dates.effective_date) as from_date,
         least(months.to_date, last_day(months.service_month)) as to_date
     from months

@@ -424,47 +424,17 @@ fiscal_years as (
     group by contract_id, as_of_month, vendor_fiscal_year
 ),
 
--- The lifetime cap that is left is used up in the order of time. Where no claim was ever possible it is still whole.
-lifetime_left as (
-    select
-        as_of_months.contract_id,
-        as_of_months.as_of_month,
-        arg_max_null(months.lifetime_cap_left_amount, months.service_month) as claimed_cap_left_amount,
-        count(months.service_month) as month_count
-    from as_of_months
-    inner join clock_points on as_of_months.contract_id = clock_points.contract_id
-    left join {{ ref('int_backstop_months') }} as months
-        on
-            clock_points.contract_id = months.contract_id
-            and clock_points.point_no = months.point_no
-            and as_of_months.as_of_month >= months.service_month
-    group by as_of_months.contract_id, as_of_months.as_of_month
-),
-
-known_caps as (
-    select
-        contract_id,
-        as_of_month,
-        arg_max_null(lifetime_cap_amount, valid_from) as lifetime_cap_amount
-    from future_versions
-    group by contract_id, as_of_month
-),
-
+-- The lifetime cap that is left is used up in the order of time.
 runs as (
     select
         fiscal_years.*,
-        case
-            when lifetime_left.month_count > 0 then cast(lifetime_left.claimed_cap_left_amount as decimal(38, 18))
-            else cast(known_caps.lifetime_cap_amount as decimal(38, 18))
-        end as cap_left_amount,
+        cast(caps_left.lifetime_cap_left_amount as decimal(38, 18)) as cap_left_amount,
         sum(fiscal_years.amount) over (
             partition by fiscal_years.contract_id, fiscal_years.as_of_month order by fiscal_years.vendor_fiscal_year
         ) as running_amount
     from fiscal_years
-    inner join lifetime_left
-        on fiscal_years.contract_id = lifetime_left.contract_id and fiscal_years.as_of_month = lifetime_left.as_of_month
-    inner join known_caps
-        on fiscal_years.contract_id = known_caps.contract_id and fiscal_years.as_of_month = known_caps.as_of_month
+    inner join {{ ref('int_backstop_caps_left') }} as caps_left
+        on fiscal_years.contract_id = caps_left.contract_id and fiscal_years.as_of_month = caps_left.service_month
 )
 
 select

@@ -47,6 +47,7 @@ dated_versions as (
     select
         bounded_versions.*,
         contracts.service_commencement_date,
+        contracts.expiry_date as contract_expiry_date,
         backstop_terms.expiry_date as backstop_expiry_date,
         -- least() passes over nulls.
         least(
@@ -75,6 +76,7 @@ select
     instrument,
     amendment_id,
     service_commencement_date,
+    contract_expiry_date,
     contract_end_date,
     greatest(valid_from, service_commencement_date) as from_date,
     least(valid_until_date, contract_end_date, backstop_expiry_date) as to_date

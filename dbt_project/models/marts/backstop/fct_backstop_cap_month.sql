@@ -4,14 +4,6 @@ with clock_points as (
     where is_clock
 ),
 
-first_caps as (
-    select
-        contract_id,
-        arg_min_null(lifetime_cap_amount, valid_from) as lifetime_cap_amount
-    from {{ ref('stg_backstop_terms') }}
-    group by contract_id
-),
-
 -- Every ended month of a contract that has, or has had, a backstop.
 months as (
     select
@@ -19,28 +11,10 @@ months as (
         closes.posting_month as service_month,
         closes.month_end_date,
         closes.currency_code,
-        clock_points.point_no,
         clock_points.known_at,
         clock_points.time_zone
     from {{ ref('int_closes') }} as closes
     inner join clock_points on closes.contract_id = clock_points.contract_id
-    where closes.contract_id in (select contract_id from first_caps)
-),
-
-claims as (
-    select
-        months.contract_id,
-        months.service_month,
-        max(claims.cumulative_claim_amount) as cumulative_claim_amount,
-        arg_max_null(claims.lifetime_cap_left_amount, claims.service_month) as lifetime_cap_left_amount,
-        count(claims.service_month) as month_count
-    from months
-    left join {{ ref('int_backstop_months') }} as claims
-        on
-            months.contract_id = claims.contract_id
-            and months.point_no = claims.point_no
-            and months.service_month >= claims.service_month
-    group by months.contract_id, months.service_month
 ),
 
 payments as (
@@ -71,15 +45,14 @@ exposures as (
 select
     months.contract_id,
     months.service_month,
-    cast(coalesce(claims.cumulative_claim_amount, 0) as decimal(18, 2)) as claimed_to_date_amount,
+    caps_left.cumulative_claim_amount as claimed_to_date_amount,
     cast(coalesce(payments.paid_amount, 0) as decimal(18, 2)) as paid_to_date_amount,
-    -- Null where the contract has no lifetime cap; whole until the first month in force.
-    main.settled(case when claims.month_count > 0 then claims.lifetime_cap_left_amount else first_caps.lifetime_cap_amount end)
-        as lifetime_cap_left_amount,
+    -- Null where the contract has no lifetime cap.
+    main.settled(caps_left.lifetime_cap_left_amount) as lifetime_cap_left_amount,
     cast(coalesce(exposures.max_exposure_amount, 0) as decimal(18, 2)) as max_exposure_amount,
     months.currency_code
 from months
-inner join claims on months.contract_id = claims.contract_id and months.service_month = claims.service_month
+inner join {{ ref('int_backstop_caps_left') }} as caps_left
+    on months.contract_id = caps_left.contract_id and months.service_month = caps_left.service_month
 left join payments on months.contract_id = payments.contract_id and months.service_month = payments.service_month
-left join first_caps on months.contract_id = first_caps.contract_id
 left join exposures on months.contract_id = exposures.contract_id and months.service_month = exposures.as_of_month

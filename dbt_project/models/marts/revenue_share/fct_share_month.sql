@@ -30,11 +30,11 @@ select
     main.settled(sum(minimum_amount)) as minimum_amount,
     main.settled(sum(top_up_amount)) as minimum_top_up_amount,
     main.settled(sum(cap_reduction_amount)) as cap_reduction_amount,
-    -- Of several blocks the mean, by what each would have earned; 0 or 1 where there is one.
+    -- Of several blocks the mean, by the size of what each would have earned or given back; 0 or 1 where there is one.
     case
         when bool_and(is_active) then 1
-        when not bool_or(is_active) or sum(tier_share_amount) = 0 then 0
-        else cast(main.exact_ratio(sum(earned_amount), 1, sum(tier_share_amount)) as decimal(9, 6))
+        when not bool_or(is_active) or sum(abs(tier_share_amount)) = 0 then 0
+        else cast(main.exact_ratio(sum(abs(tier_share_amount)) filter (where is_active), 1, sum(abs(tier_share_amount))) as decimal(9, 6))
     end::decimal(9, 6) as activation_fraction,
     main.settled(sum(earned_amount)) as activated_share_amount,
     main.settled(sum(credited_amount)) as minimum_credited_amount,
