@@ -318,12 +318,13 @@ def _key_identities(present: set[str]) -> list[Identity]:
             f"the key of {table.name} is unique and complete",
             table.name,
             f"""SELECT count(*), count(*) - count(DISTINCT ({", ".join(table.key)},))
-                       + count(*) FILTER (WHERE {" OR ".join(f"{column} IS NULL" for column in table.key if column not in table.may_be_null)}),
+                       + count(*) FILTER (WHERE {" OR ".join(f"{column} IS NULL" for column in complete)}),
                        count(*)::VARCHAR
                 FROM {table.name}""",
         )
         for table in TABLES.values()
         if table.key and table.name in present
+        for complete in [[column for column in table.key if column not in table.may_be_null]]
     ]
 
 
