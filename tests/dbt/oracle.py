@@ -1070,7 +1070,7 @@ class Books:
     def _outages(
         self, tranche: Row, day: date, zone: ZoneInfo
     ) -> tuple[dict[str, Fraction], Fraction, list[Fraction], Fraction]:
-        """Declared GPU-hours by kind in the day; the undeclared ones with a fatal XID; those without a sample, by hour; all not available."""
+        """Declared GPU-hours by kind in the day; undeclared ones with a fatal XID; those without a sample, by hour; all not available."""
         fatal_codes = {79, 48}
         declared: dict[str, Fraction] = defaultdict(Fraction)
         undeclared_failed = out = Fraction(0)
