@@ -231,7 +231,7 @@ class Books:
         last = days_of(month)[-1]
         if terms["fx_fix"] == "invoice_date":
             last += timedelta(days=terms["statement_due_days"])
-        last = min(last, self.known_at.astimezone(zone).date())
+        last = min(last, (self.known_at - timedelta(microseconds=1)).astimezone(zone).date())
         direct = [r for r in self.tables["fx_rate"] if (r["from_currency"], r["to_currency"]) == (currency, target)]
         inverse = [r for r in self.tables["fx_rate"] if (r["from_currency"], r["to_currency"]) == (target, currency)]
         quotes = [(r["rate_date"], Fraction(r["rate"])) for r in direct] or [
@@ -764,7 +764,7 @@ class Books:
             quarter_caps = [cap for _, cap, _ in long.values() if cap is not None]
             year_cap = long[month][2]
             offsets = sum((a for m, a in state["offsets"].items() if m >= begin), Fraction(0))
-            top_up = max(Fraction(0), minima_of_year - year_share)
+            top_up = max(Fraction(0), minima_of_year - year_share) if minima_of_year else Fraction(0)
             bounded = year_share + top_up
             if cap is not None:
                 bounded -= max(Fraction(0), capped + top_up - cap)

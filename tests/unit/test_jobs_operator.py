@@ -435,6 +435,15 @@ def test_an_unknown_deal_and_a_share_that_does_not_go_by_month_are_refused():
         deals.deal_comparison({**frames, "raw.share_tier": tiers}, {}, policy, ["rival"])
 
 
+def test_unasked_a_deal_whose_share_does_not_go_by_month_is_left_out_and_the_others_are_compared():
+    frames = park()
+    tiers = frames["raw.share_tier"].with_columns(
+        axis=pl.when(pl.col("contract_id") == "rival").then(pl.lit("occupancy")).otherwise("axis")
+    )
+    found = deals.deal_comparison({**frames, "raw.share_tier": tiers}, {}, CreditPolicy(POLICY))
+    assert set(found["deal_id"].to_list()) == {CONTRACT, "none"}
+
+
 # --- metrics and alerts ---------------------------------------------------------------------------
 
 

@@ -10,10 +10,10 @@ with needs as (
         segments.currency_code as to_currency,
         segments.fx_source,
         segments.fx_fix,
-        -- A rate of a day after the knowledge is not seen.
+        -- A rate of a day that has not ended when the knowledge does is not seen: a close at midnight knows the day before.
         least(
             case when segments.fx_fix = 'invoice_date' then segments.contractual_invoice_date else last_day(segments.service_month) end,
-            cast(timezone(segments.time_zone, segments.known_at) as date)
+            cast(timezone(segments.time_zone, segments.known_at - interval 1 microsecond) as date)
         ) as rate_date_limit
     from {{ ref('int_share_components') }} as entries
     inner join {{ ref('int_share_segments') }} as segments

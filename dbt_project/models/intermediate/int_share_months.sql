@@ -506,7 +506,9 @@ steps as (
                     {{ room_under('quarter_cap_amount', 'quarter_before_amount') }},
                     {{ room_under('year_cap_amount', 'year_before_amount') }}
                 ) as decimal(38, 18)) as period_capped_amount,
-                cast(greatest(0, year_minima_amount - parts_share_amount) as decimal(38, 18)) as year_top_up_amount
+                -- Without a minimum there is no lower bound: a year of credit notes stays negative.
+                cast(case when year_minima_amount > 0 then greatest(0, year_minima_amount - parts_share_amount) else 0 end as decimal(38, 18))
+                    as year_top_up_amount
             from topped_up
         ),
 
