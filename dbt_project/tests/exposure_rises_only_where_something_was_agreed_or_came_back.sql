@@ -1,6 +1,6 @@
--- What the backstop may still cost never rises from one month to the next, unless an amendment became known in between, capacity was recalled, an
--- index moved the price, or a tranche was energised before its plan.
-{{ config(meta={'dagster': {'ref': {'name': 'fct_backstop_cap_month'}}}) }}
+-- What the backstop may still cost never rises from one month to the next, unless an amendment became known or came into force in between,
+-- capacity was recalled, an index moved the price, or a tranche was energised before its plan. It warns: parties may agree on other reasons.
+{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'fct_backstop_cap_month'}}}) }}
 
 with exposures as (
     select
@@ -21,6 +21,13 @@ reasons as (
         contract_id,
         recorded_at as known_at
     from {{ ref('stg_contract_version') }}
+    union all
+    select
+        versions.contract_id,
+        timezone(parks.time_zone, cast(versions.valid_from as timestamp)) as known_at
+    from {{ ref('stg_contract_version') }} as versions
+    inner join {{ ref('stg_contract') }} as contracts on versions.contract_id = contracts.contract_id
+    inner join {{ ref('stg_park') }} as parks on contracts.park_id = parks.park_id
     union all
     select
         contracts.contract_id,

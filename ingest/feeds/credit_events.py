@@ -53,5 +53,5 @@ def _has_level(payload: str | None) -> bool:
     try:
         said = json.loads(payload or "{}")
         return bool(said["index"]) and Decimal(str(said["level"])) > 0
-    except (ValueError, KeyError, TypeError, InvalidOperation):
+    except (ValueError, KeyError, TypeError, InvalidOperation, RecursionError):
         return False
