@@ -261,8 +261,20 @@ def _copy(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     query = _query(table)
     columns = _columns(connection, query)
     key = TABLES[table].key if table in TABLES else ()
-    connection.execute(f"CREATE TABLE {table} ({', '.join([*_typed(columns), *constraints(table, columns)])})")
+    declared = constraints(table, [name for name in columns if not _dangles(connection, table, query, name)])
+    connection.execute(f"CREATE TABLE {table} ({', '.join([*_typed(columns), *declared])})")
     connection.execute(f"INSERT INTO {table} SELECT * FROM ({query}) ORDER BY {', '.join(key) or 'ALL'}")
+
+
+def _dangles(connection: duckdb.DuckDBPyConnection, table: str, query: str, column: str) -> bool:
+    """Whether a column names a row of a dimension that is not there: a park may name a contract that was left out for its faults."""
+    return any(
+        connection.sql(
+            f'SELECT 1 FROM ({query}) AS rows ANTI JOIN {name} AS known USING ("{column}") '
+            f'WHERE rows."{column}" IS NOT NULL LIMIT 1'
+        ).fetchall()
+        for name in _named(table, [column])
+    )
 
 
 def _query(table: str) -> str:
