@@ -261,9 +261,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     query = _query(table)
     columns = _columns(connection, query)
     key = TABLES[table].key if table in TABLES else ()
-    declared = constraints(
-        table, [name for name in columns if name != "contract_id" or not _dangles(connection, table, query, name)]
-    )
+    declared = constraints(table, [name for name in columns if not _dangles(connection, table, query, name)])
     connection.execute(f"CREATE TABLE {table} ({', '.join([*_typed(columns), *declared])})")
     connection.execute(f"INSERT INTO {table} SELECT * FROM ({query}) ORDER BY {', '.join(key) or 'ALL'}")
 
