@@ -124,11 +124,14 @@ def is_read_as(landed_hash: str | None, current: str, home: Home) -> bool:
 
 
 def note_future(con: duckdb.DuckDBPyConnection, home: Home) -> None:
-    """Note the clock beside the reading hash of files of which rows wait for a later one."""
+    """Note the clock beside the reading hash of files just read of which rows wait for a later one.
+
+    A note that stands is left alone: that file was read by an earlier clock, and other feeds land before its turn comes.
+    """
     con.execute(
-        "UPDATE raw.landed_file SET reading_hash = split_part(reading_hash, '@', 1) || '@' || ? "
-        "WHERE (park_id, feed, file_id) IN (SELECT (park_id, feed, file_id) FROM raw.quarantined_row "
-        "WHERE rule = 'in_the_future')",
+        "UPDATE raw.landed_file SET reading_hash = reading_hash || '@' || ? "
+        "WHERE NOT contains(reading_hash, '@') AND (park_id, feed, file_id) IN "
+        "(SELECT (park_id, feed, file_id) FROM raw.quarantined_row WHERE rule = 'in_the_future')",
         [home.clock_at.isoformat()],
     )
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from small_home import LEASE_HEADER, PARK_ID, Books, drop, lease_row, make_home
 
+from ingest import landing
+
 TELEMETRY = "gpu_id,node_id,gpu_model,sampled_at,utilization_pct,power_w,energy_mj,gpu_count\n"
 METER = "meter_id,register,role,interval_start_at,interval_end_at,energy_kwh,quality\n"
 
@@ -152,6 +154,20 @@ def test_a_row_of_the_future_waits_until_the_clock_has_come_so_far(books: Books)
     assert quarantine(books) == []
     assert books.land() == []
     assert books.one("SELECT count(*) FROM raw.gpu_telemetry") == 2
+
+
+def test_a_row_that_waits_is_read_though_another_feed_lands_first(books: Books) -> None:
+    drop(books.path, "leases", "l.csv", LEASE_HEADER + lease_row(recorded_at="2027-02-20T00:00:00Z"))
+    at_clock(books, "2027-01-31")
+    books.land()
+    drop(books.path, "gpu_telemetry", "t.csv", TELEMETRY + sample())
+    at_clock(books, "2027-02-25")
+    home = books.home()
+    pending = landing.pending(books.con, home)
+    landing.land(books.con, home, [file for file in pending if file.feed == "gpu_telemetry"])
+    assert quarantine(books) == [("in_the_future", "recorded_at", 2)]
+    books.land()
+    assert quarantine(books) == []
 
 
 def test_the_clock_of_a_sender_may_be_ahead_by_the_tolerance(books: Books) -> None:
