@@ -5,20 +5,38 @@ with stands as (
     where refusal is null
 ),
 
-kept as (
+sealed as (
     select
-        lines.contract_id,
+        lines.*,
         points.point_no,
-        regexp_extract(lines.entry_id, ':manual_journal:(.*):\d{4}-\d{2}(:\d+)?$', 1) as event_id,
-        lines.service_month,
-        lines.account,
-        lines.currency_code,
-        sum(lines.amount) as amount
+        regexp_extract(lines.entry_id, ':manual_journal:(.*):\d{4}-\d{2}(:\d+)?$', 1) as event_id
     from {{ source('raw', 'sealed_line') }} as lines
     inner join {{ ref('int_knowledge_points') }} as points
         on lines.contract_id = points.contract_id and lines.posting_month = points.posting_month and points.is_posted
     where lines.event = 'manual_journal'
+),
+
+kept as (
+    select
+        contract_id,
+        point_no,
+        event_id,
+        service_month,
+        account,
+        currency_code,
+        sum(amount) as amount
+    from sealed
     group by all
+),
+
+-- What a later entry corrects may be sealed; then it is no difference of this build.
+first_sealed as (
+    select
+        contract_id,
+        event_id,
+        arg_min(entry_id, (point_no, entry_id)) as entry_id
+    from sealed
+    group by contract_id, event_id
 ),
 
 differences as (
@@ -37,16 +55,25 @@ named as (
 )
 
 select
-    entry_id,
-    cast(row_number() over (partition by entry_id order by amount < 0, currency_code, account) as integer) as line_no,
-    contract_id,
-    event_id,
-    account,
-    cast(amount as decimal(18, 2)) as amount,
-    currency_code,
-    service_month,
-    posting_month,
-    known_at as posted_at,
-    is_provisional,
-    nullif(first_value(entry_id) over (partition by contract_id, event_id order by point_no, entry_id), entry_id) as corrects_entry_id
+    named.entry_id,
+    cast(
+        row_number() over (partition by named.entry_id order by named.amount < 0, named.currency_code, named.account) as integer
+    ) as line_no,
+    named.contract_id,
+    named.event_id,
+    named.account,
+    cast(named.amount as decimal(18, 2)) as amount,
+    named.currency_code,
+    named.service_month,
+    named.posting_month,
+    named.known_at as posted_at,
+    named.is_provisional,
+    coalesce(
+        first_sealed.entry_id,
+        nullif(
+            first_value(named.entry_id) over (partition by named.contract_id, named.event_id order by named.point_no, named.entry_id),
+            named.entry_id
+        )
+    ) as corrects_entry_id
 from named
+left join first_sealed on named.contract_id = first_sealed.contract_id and named.event_id = first_sealed.event_id
