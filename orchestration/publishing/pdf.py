@@ -5,19 +5,15 @@ The template is ours and fixed; what varies travels as JSON, so that no name fro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Any
-
-import typst
 
 from orchestration.publishing.document import Document
 from orchestration.publishing.page import Block, Cell, Drawings, Facts, Missing, Prose, Table, grade_note
+from orchestration.publishing.typesetting import typeset
 from orchestration.publishing.view import GRADES, Evidence
 
-TEMPLATE = files("orchestration.publishing").joinpath("templates", "document.typ")
 # Words in a column of this many signs ask for room that the other columns do not need.
 LONG_TEXT = 34
 
@@ -25,15 +21,7 @@ LONG_TEXT = 34
 def render_pdf(document: Document) -> bytes:
     """The document as PDF on A4; simulated data is marked at the head of every page."""
     stamp = document.view.known_at or datetime(2000, 1, 1, tzinfo=UTC)
-    rendered = typst.compile(
-        TEMPLATE.read_bytes(),
-        format="pdf",
-        sys_inputs={"document": json.dumps(_plain_document(document), ensure_ascii=False)},
-        pdf_standards=["ua-1"],
-        timestamp=int(stamp.timestamp()),
-    )
-    assert isinstance(rendered, bytes)  # noqa: S101  one format, no target: bytes
-    return rendered
+    return typeset("document.typ", "document", _plain_document(document), stamp)
 
 
 def _plain_document(document: Document) -> dict[str, Any]:

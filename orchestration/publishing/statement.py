@@ -12,10 +12,9 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from importlib import resources
 from typing import Any
 
 import polars as pl
@@ -226,7 +225,7 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
             ("Life to date", number(_money(earned["amount"]), 2)),
             *_moved(posted, statement),
         ],
-        steps=[_step(row, statement) for row in steps.iter_rows(named=True)],
+        steps=[*(_step(row, statement) for row in steps.iter_rows(named=True)), *_sum_of_blocks(steps, statement)],
         terms=terms,
         adjustments=[
             Adjustment(month_text(a.service_month), _words(a.event), number(a.amount, 2, signed=True), a.entry_id, a.corrects, a.reason)
@@ -307,9 +306,12 @@ def _reason(steps: pl.DataFrame, month: date, before: Any, after: datetime) -> s
     both = old.select(*keys, was="amount", was_hours="gpu_hours", was_rate="rate").join(
         new.select(*keys, "amount", "gpu_hours", "rate"), on=keys, how="full", coalesce=True, nulls_equal=True
     )
+    has_parts = both["part_id"].filter(both["part_id"] != "").n_unique() > 1
     said = []
     for row in both.sort(keys, nulls_last=True).iter_rows(named=True):
         label = _label(row["step"], row["tier_no"])
+        if row["part_id"] and has_parts:
+            label = f"{label}, {row['part_id']}"
         if row["step"] in {"tier", "claim_before_caps"}:
             if row["rate"] != row["was_rate"] and row["rate"] is not None and row["was_rate"] is not None:
                 said.append(f"{label}: {_plain(row['was_rate'])} is now {_plain(row['rate'])}")
@@ -338,6 +340,20 @@ def _step(row: Mapping[str, Any], statement: str) -> Step:
         term=row["term"] or "",
         is_total=row["step"] in _TOTALS,
     )
+
+
+def _sum_of_blocks(steps: pl.DataFrame, statement: str) -> list[Step]:
+    """The line that adds up what is due of each block of the share, where there are several."""
+    due = steps.filter(pl.col("step") == "amount_due")
+    if due.height < 2:
+        return []
+    last = _step(due.row(-1, named=True), statement)
+    amount = _money(due["amount"])
+    return [
+        replace(
+            last, part="", label="Amount due, all blocks", amount=number(amount, 2), exact_amount=f"{amount:f}", term=""
+        )
+    ]
 
 
 def _amount(value: Decimal, step: str) -> str:
@@ -387,17 +403,23 @@ def _moved(posted: pl.DataFrame, statement: str) -> list[tuple[str, str]]:
 
 
 def _terms(frame: pl.DataFrame, steps: pl.DataFrame, statement: str, month: date, known_at: datetime) -> list[Term]:
-    """Terms that the steps name, in force on some day of the month and recorded by then."""
+    """Terms that the steps name, in force on some day of the month and recorded by then. Where a share has several blocks,
+    their terms bear the block's id in front.
+    """
     named = {term for term in steps["term"].drop_nulls().to_list()} | (  # noqa: C416
         {"statement_due_days", "lifetime_cap"} if statement == "revenue_share" else {"ramp", "lifetime_cap", "deductible_gpu_hours"}
     )  # fmt: skip
     last = _last_day(month)
+    key = pl.col("term").str.split(".").list
+    of_a_block = key.first().is_in(steps["part_id"].unique().to_list()) & key.get(1, null_on_oob=True).is_in(
+        sorted(named)
+    )
     rows = frame.filter(
         (pl.col("instrument").str.starts_with(statement))
         & (pl.col("valid_from") <= last)
         & (pl.col("valid_to").is_null() | (pl.col("valid_to") >= month))
         & (pl.col("recorded_at") <= known_at)
-        & pl.col("term").str.split(".").list.first().is_in(sorted(named))
+        & (key.first().is_in(sorted(named)) | of_a_block)
     ).sort("instrument", "term", "valid_from", "amendment_id")
     return [
         Term(
@@ -468,13 +490,9 @@ def as_html(statement: Statement) -> bytes:
 
 def as_pdf(statement: Statement) -> bytes:
     """A4 pages with tags; the text travels as data, so that nothing in it is read as markup."""
-    import typst  # noqa: PLC0415 - a large library
+    from orchestration.publishing.typesetting import typeset  # noqa: PLC0415 - a large library
 
-    template = resources.files("orchestration.publishing").joinpath("templates/statement.typ").read_bytes()
-    made = typst.compile(template, format="pdf", sys_inputs={"statement": json.dumps(asdict(statement))})
-    if not isinstance(made, bytes):
-        raise TypeError("typst gave no document")
-    return made
+    return typeset("statement.typ", "statement", asdict(statement))
 
 
 def as_xlsx(statement: Statement) -> bytes:
