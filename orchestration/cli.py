@@ -607,39 +607,21 @@ def report() -> None:
 
 @app.command()
 def status(as_json: JsonOption = False) -> None:
-    """What is published, whether anything new waits, and what was quarantined or rejected."""
+    """One screen: the last run, feeds and their lateness, quarantine, open and closed months, alerts, what runs next.
+
+    Lateness is against the home's clock: a day of telemetry or meters is due at the park's settlement of the next
+    morning. Where nothing is published it says what is missing and what to do, and ends with exit code 5.
+    """
     settings = _settings_of_a_home()
-    manifest = _manifest(settings)
-    import duckdb  # noqa: PLC0415
+    from orchestration.status_command import home_status, print_status  # noqa: PLC0415
 
-    from orchestration.state import is_current  # noqa: PLC0415
-
-    with duckdb.connect(str(settings.published_path), read_only=True) as connection:
-        feeds = connection.sql(
-            "SELECT park_id, feed, count(*) AS files, sum(row_count)::BIGINT AS row_count, sum(landed_count)::BIGINT AS landed, "
-            "sum(duplicate_count)::BIGINT AS duplicate, sum(superseded_count)::BIGINT AS superseded, "
-            "sum(quarantined_count)::BIGINT AS quarantined, count(*) FILTER (WHERE state = 'rejected') AS rejected_files "
-            "FROM quality.fct_landed_file GROUP BY ALL ORDER BY ALL"
-        ).pl()
-        failed = connection.sql(
-            "SELECT check_name, measured FROM quality.fct_check_result WHERE NOT passed ORDER BY ALL"
-        ).pl()
-    answer = {
-        "home": str(settings.home),
-        "run_id": manifest["run_id"],
-        "as_of": manifest["as_of"],
-        "is_current": is_current(settings),
-        "is_simulated": manifest["is_simulated"],
-        "feeds": feeds.to_dicts(),
-        "failed_checks": failed.to_dicts(),
-    }
+    answer = home_status(settings)
     if as_json:
         print(json.dumps(answer, indent=2, default=str))
-        return
-    out.print(
-        f"Run {answer['run_id']} as of {answer['as_of']}; " + ("current" if answer["is_current"] else "new input waits")
-    )
-    out.print(as_table(feeds.columns, feeds.rows()))
+    else:
+        print_status(answer, out)
+    if answer["run_id"] is None:
+        raise typer.Exit(EXIT_NOTHING_PUBLISHED)
 
 
 @app.command()

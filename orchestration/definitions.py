@@ -18,6 +18,7 @@ from orchestration.resources import HomeFolder, SilentProgress, Warehouse
 from orchestration.schedules import close_schedule, settlement_schedule
 from orchestration.sensors import new_file_sensor
 from orchestration.settings import DBT_PROJECT, Settings
+from orchestration.timetable import DAILY_FEEDS
 
 SETTLEMENT = "settlement"
 CLOSE = "monthly_close"
@@ -45,7 +46,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
         raw.sealed_journal,
         raw.documents("spanning_documents", raw.SPANNING_FEEDS, after=("park", "tranche", "contract")),
         raw.documents("daily_documents", raw.DAILY_DOCUMENTS, after=("contract", "leases"), partitions=days),
-        *(raw.daily_feed(feed, days) for feed in raw.DAILY_FEEDS),
+        *(raw.daily_feed(feed, days) for feed in DAILY_FEEDS),
         raw.landing_catalogue(),
     ]
     ledgers = warehouse.warehouse_assets(settings, project)
@@ -77,7 +78,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
         ],
         jobs=[settle, month_close],
         schedules=[
-            *(settlement_schedule(park.park_id, park.time_zone, settle, home) for park in home.parks.values()),
+            *(settlement_schedule(park, settle, home) for park in home.parks.values()),
             close_schedule(month_close, home),
         ],
         sensors=[new_file_sensor(settle)],

@@ -352,10 +352,15 @@ def _scenarios(home: Path, loaded: _Loaded) -> dict[str, Scenario]:
     return scenarios
 
 
+def computer_now() -> datetime:
+    """What the computer's clock says, in UTC; whoever asks for a home's now takes `Home.clock_at`."""
+    return datetime.now(UTC)
+
+
 def _clock(as_of: date | Literal["today"], override: date | None) -> tuple[date, datetime, bool]:
     day = override or as_of
     if isinstance(day, str):  # the only word that a home may say is "today"
-        now = datetime.now(UTC)
+        now = computer_now()
         return now.date(), now, True
     return day, datetime.combine(day + timedelta(days=1), time(), tzinfo=UTC), False
 

@@ -12,11 +12,11 @@ from ingest.terms import tables as terms_tables
 from ingest.terms.home import Home
 from orchestration import park_days
 from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
+from orchestration.timetable import DAILY_FEEDS
 
 WAREHOUSE_POOL = "warehouse"
 OWNERS = ["team:parkledger"]
 SIMULATED_FEEDS = dg.AssetKey(["landing", "simulated_feeds"])
-DAILY_FEEDS = ("gpu_telemetry", "power_meter")
 
 
 def raw_key(table: str) -> dg.AssetKey:

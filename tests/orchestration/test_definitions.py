@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._utils.schedules import schedule_execution_time_iterator
 
+from orchestration import timetable
 from orchestration.assets import warehouse
 from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
 from orchestration.partitions import park_day_partitions, service_days
@@ -131,6 +134,27 @@ def test_a_schedule_asks_for_one_run_over_all_days(definitions: dg.Definitions) 
         (request,) = schedule.evaluate_tick(context).run_requests or []
     assert request.tags["dagster/asset_partition_range_start"].startswith("2026-10-01")
     assert request.tags["dagster/asset_partition_range_end"].startswith("2027-12-31")
+
+
+def test_the_timetable_that_status_tells_is_what_dagster_runs(definitions: dg.Definitions, settings: Settings) -> None:
+    home = load(settings)
+    timings = {t.name: t for t in (*map(timetable.settlement, home.parks.values()), timetable.close(home))}
+    schedules = {s.name: s for s in definitions.schedules or [] if isinstance(s, dg.ScheduleDefinition)}
+    assert set(timings) == set(schedules)
+    # before, on and after the hour, and across the night in which Sydney puts its clocks forward (4 October 2026)
+    for said in ("2026-10-03T12:00", "2026-10-03T18:00", "2026-10-03T19:00", "2026-12-11T12:00", "2026-12-31T23:59"):
+        now = datetime.fromisoformat(said).replace(tzinfo=UTC)
+        for name, timing in timings.items():
+            (expected, *_) = (at for at in _ticks(schedules[name], now) if at > now)
+            assert timing.next_after(now) == expected, (name, said)
+
+
+def _ticks(schedule: dg.ScheduleDefinition, now: datetime) -> list[datetime]:
+    """The next three times by Dagster's own reckoning, which counts an instant that is one itself."""
+    times = schedule_execution_time_iterator(
+        now.timestamp(), schedule.cron_schedule, schedule.execution_timezone, ascending=True
+    )
+    return list(islice(times, 3))
 
 
 def test_the_close_schedule_asks_for_the_month_before(definitions: dg.Definitions) -> None:

@@ -1,5 +1,6 @@
 """Input that cannot be used is named, with its remedy, and everything else goes on; what was published before stays."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import duckdb
 import pytest
 from conftest import CONTRACT, copy_home, everything_in, parkledger, write_small_home
 from simulated_home import NORTH, SOUTH
+from small_home import PARK_ID, make_home
 from typer.testing import CliRunner
 
 from orchestration import cli
@@ -170,6 +172,24 @@ def test_nothing_can_be_asked_before_the_first_run(
     result = CliRunner().invoke(cli.app, ["--home", str(home), *command])
     assert result.exit_code == 5
     assert "Nothing is published" in result.output
+
+
+def test_status_of_a_new_home_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    assert CliRunner().invoke(cli.app, ["init", str(tmp_path / "new")]).exit_code == 0
+    empty = CliRunner().invoke(cli.app, ["--home", str(tmp_path / "new"), "status"])
+    assert (empty.exit_code, "There is no park: copy" in empty.output) == (5, True)
+    home = make_home(tmp_path / "one")
+    found = CliRunner().invoke(cli.app, ["--home", str(home), "status", "--json"])
+    answer = json.loads(found.output)
+    assert (found.exit_code, answer["run_id"], answer["last_run"], answer["months"]) == (5, None, None, [])
+    assert {(f["feed"], f["files"], f["last_day"]) for f in answer["feeds"]} == {
+        ("gpu_telemetry", 0, None),
+        ("power_meter", 0, None),
+    }
+    said = "\n".join(answer["to_do"])
+    assert "Nothing is published" in said
+    assert f"Put its files under {home}/landing/{PARK_ID}/gpu_telemetry/" in said
+    assert [s["name"] for s in answer["next_schedules"]] == ["daily_settlement_my_park_1", "monthly_close"]
 
 
 def test_wrong_usage_is_exit_2(tmp_path: Path) -> None:

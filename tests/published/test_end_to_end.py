@@ -17,12 +17,14 @@ import duckdb
 import polars as pl
 import pytest
 from by_hand import BILLED_KINDS, REDUCING_KINDS, Landing, Month, instant, rounded
-from conftest import CONTRACT, REPOSITORY, copy_home, everything_in, parkledger, parquet_hashes
+from conftest import CONTRACT, PARKS, REPOSITORY, copy_home, everything_in, parkledger, parquet_hashes
 from ruamel.yaml import YAML
 from simulated_home import NORTH, SOUTH
 
 from orchestration.checks import filled
 from orchestration.expectations.covered import SUITES, TELEMETRY_SAMPLE
+from orchestration.settings import Settings
+from orchestration.status_command import home_status
 
 pytestmark = pytest.mark.published
 
@@ -405,6 +407,41 @@ def test_status_says_what_is_published_and_what_was_turned_away(finished: Path) 
     usage = next(f for f in answer["feeds"] if (f["park_id"], f["feed"]) == (NORTH, "lease_usage"))
     assert usage["row_count"] == usage["landed"] + usage["duplicate"] + usage["superseded"] + usage["quarantined"]
     assert usage["quarantined"] >= 4
+    assert usage["standing_in_quarantine"] == usage["quarantined"]  # nothing was released
+    assert (answer["last_run"]["job"], answer["last_run"]["status"]) == ("settlement", "success")
+
+
+def test_status_tells_open_and_closed_months_and_open_alerts_as_they_are_published(
+    finished: Path, published: duckdb.DuckDBPyConnection
+) -> None:
+    answer = home_status(Settings(home=finished))
+    months = {row["contract_id"]: row for row in answer["months"]}
+    # as of 20 April three months have closed and April has begun; nothing was sealed by `close`
+    assert months[CONTRACT]["closed"] == ["2027-01", "2027-02", "2027-03"]
+    assert (months[CONTRACT]["open"], months[CONTRACT]["sealed"]) == (["2027-04"], [])
+    open_alerts = published.sql("SELECT rule, entity_id FROM monitor.fct_alert WHERE cleared_at IS NULL").fetchall()
+    assert sorted((a["rule"], a["entity_id"]) for a in answer["alerts"]) == sorted(open_alerts)
+    assert open_alerts
+
+
+def test_status_counts_how_many_days_a_feed_is_late_against_the_homes_clock(finished: Path) -> None:
+    # read at a clock three days on: the same files are three days late, in each park's own zone
+    late = home_status(Settings(home=finished, as_of="2027-04-23"))
+    daily = [f for f in late["feeds"] if f["feed"] in {"gpu_telemetry", "power_meter"}]
+    assert {(f["park_id"], f["last_day"], f["days_late"]) for f in daily} == {
+        (park, date(2027, 4, 20), 3) for park in PARKS
+    }
+    assert sum("gpu_telemetry is 3 day(s) late" in text for text in late["to_do"]) == len(PARKS)
+
+
+def test_status_fits_on_a_screen_and_needs_no_working_tables(finished: Path, tmp_path: Path) -> None:
+    home = copy_home(finished, tmp_path / "home")
+    (home / "warehouse.duckdb").unlink()
+    done = parkledger(home, "status")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) < 50
+    for said in ("published snapshot", f"{CONTRACT}", "none recorded", "daily_settlement_north_1", "quarantine list"):
+        assert said in done.stdout
 
 
 def test_sql_gives_json_that_holds_what_the_table_holds(finished: Path, published: duckdb.DuckDBPyConnection) -> None:
