@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import msgpack
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 from packaging.version import Version
 
@@ -22,6 +23,7 @@ from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
 from orchestration.settings import DBT_PROJECT, Settings
 
 SOURCE_ONLY = "source"
+PARSE_CACHE = "partial_parse.msgpack"
 
 
 class ParkledgerTranslator(DagsterDbtTranslator):
@@ -67,12 +69,15 @@ def dbt_project() -> DbtProject:
     """The project, with its manifest parsed anew when a file of it is newer."""
     _find_dbt_beside_python()
     project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
-    if _is_stale(project.manifest_path):
+    elsewhere = parsed_elsewhere(project.manifest_path.parent)
+    if elsewhere or _is_stale(project.manifest_path):
         if not os.access(_existing(project.manifest_path), os.W_OK):
             raise PermissionError(
-                f"{project.manifest_path} is older than the project and belongs to somebody else. "
+                f"{project.manifest_path} is older than the project, or of another place, and belongs to somebody else. "
                 f"Let its owner run: {sys.executable} -m orchestration.prepare"
             )
+        if elsewhere:
+            (project.manifest_path.parent / PARSE_CACHE).unlink()
         project.preparer.prepare(project)
     return project
 
@@ -97,6 +102,17 @@ def _is_stale(manifest: Path) -> bool:
         *(f for folder in folders for f in (DBT_PROJECT / folder).rglob("*") if f.is_file()),
     ]
     return any(f.stat().st_mtime > parsed_at for f in sources if f.exists())
+
+
+def parsed_elsewhere(target: Path) -> bool:
+    """Whether dbt's parse cache in ``target`` is of a project that stood in another folder.
+
+    Dbt keeps the absolute path of each seed there and reads seeds from it, even if the checkout has been moved since,
+    or the home is run by another one.
+    """
+    cache = target / PARSE_CACHE
+    here = b"".join(map(msgpack.packb, ("root_path", str(DBT_PROJECT))))
+    return cache.exists() and here not in cache.read_bytes()
 
 
 def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefinition:
@@ -124,6 +140,8 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
             )
             before = park_days.states(connection)
         settings.dbt_target_folder.mkdir(parents=True, exist_ok=True)
+        if parsed_elsewhere(settings.dbt_target_folder):
+            (settings.dbt_target_folder / PARSE_CACHE).unlink()
         # By the environment, for changed vars would make dbt parse the whole project anew.
         os.environ["PARKLEDGER_RUN_ID"] = run
         arguments = ["build", "--exclude-resource-type", "unit_test"]

@@ -214,3 +214,13 @@ def test_a_parsed_project_of_somebody_else_that_is_too_old_names_the_command_of_
         PermissionError, match=r"manifest\.json is older .* Let its owner run: .* orchestration\.prepare"
     ):
         warehouse.dbt_project()
+
+
+def test_a_parse_of_a_project_that_stood_elsewhere_is_told_from_one_of_this_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = warehouse.dbt_project().manifest_path.parent
+    assert not warehouse.parsed_elsewhere(here)
+    assert not warehouse.parsed_elsewhere(tmp_path), "nothing was parsed there"
+    monkeypatch.setattr(warehouse, "DBT_PROJECT", tmp_path / "dbt_project")
+    assert warehouse.parsed_elsewhere(here)
