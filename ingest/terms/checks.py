@@ -375,6 +375,12 @@ def check_contract(contract: Contract) -> Iterator[Finding]:
                     f"{share.late_rate} differs from {shares[0].late_rate} of {shares[0].share_id}, and one invoice holds both",
                     "give all blocks of a version the same late_rate",
                 )
+            if share.receivable_accounting_class != shares[0].receivable_accounting_class:
+                yield (
+                    (*path, "receivable_accounting_class"),
+                    f"{share.receivable_accounting_class} differs from that of {shares[0].share_id}, and one receivable holds both",
+                    "give all blocks of a version the same receivable_accounting_class",
+                )
             if ids.index(share.share_id) != block:
                 yield (*path, "share_id"), f"share_id {share.share_id} stands twice", "give each block its own share_id"
             yield from _share(share, path, contract, first)

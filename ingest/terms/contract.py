@@ -23,6 +23,7 @@ from ingest.terms.scalars import (
     PositiveMoney,
     Price,
     Rate,
+    ReceivableClass,
     Text,
 )
 
@@ -179,6 +180,7 @@ class RevenueShare(Model):
     fx: Fx = Fx()
     withholding_tax_rate: Annotated[Fraction, Field(lt=1)] = Decimal(0)
     gross_up: bool = False
+    receivable_accounting_class: ReceivableClass | None = None
 
 
 class RampStep(Model):

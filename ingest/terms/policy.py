@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from ingest.contracts import JUDGED_RULES, RULES, Severity
-from ingest.terms.scalars import CurrencyCode, Days, Fraction, Model, Price, Rate, Text
+from ingest.terms.scalars import CurrencyCode, Days, Fraction, Model, Price, Rate, ReceivableClass, Text
 
 # XID codes after which a GPU does no work until it is reset or replaced (NVIDIA's XID catalogue): 48 double-bit ECC,
 # 62 and 69 internal halts, 74 NVLink error, 79 fallen off the bus, 94 and 95 ECC contained and uncontained,
@@ -106,9 +106,9 @@ class Policies(Model):
     allowance_method: Literal["pd_lgd", "provision_matrix"] = Field(
         "pd_lgd", description="how the posted allowance is measured"
     )
-    receivable_accounting_class: Literal[
-        "asc606_receivable", "financing_receivable", "operating_lease", "derivative"
-    ] = Field("asc606_receivable", description="what the share's receivable is in the books")
+    receivable_accounting_class: ReceivableClass = Field(
+        "asc606_receivable", description="what the share's receivable is in the books, where its contract does not say"
+    )
     ifrs9_approach: Literal["simplified", "general"] = Field("simplified", description="IFRS 9 5.5.15, or stages")
     loss_given_default: Fraction = Field(Decimal("0.60"), description="LGD before set-off and collateral")
     lgd_floor_fraction: Fraction = Field(Decimal(0), description="LGD after collateral is never below this")

@@ -15,6 +15,8 @@ from babel.core import get_global
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 EvidenceGrade = Literal["P", "S1", "S2", "assumed"]
+# What a share's receivable is in the books: it decides which model of credit loss covers it.
+ReceivableClass = Literal["asc606_receivable", "financing_receivable", "operating_lease", "derivative"]
 
 # ISO 4217 minor units where they are not 2 (table A.1 of the standard). Babel's own table follows CLDR, which gives
 # everyday use (0 for ALL, IRR, LAK …) rather than the standard.

@@ -78,6 +78,9 @@ def _share(share: RevenueShare, currency: str) -> Iterator[Line]:
     if share.withholding_tax_rate:
         who = "is grossed up" if share.gross_up else "is the vendor's"
         yield "withholding_tax_rate", f"Withholding tax of {percent(share.withholding_tax_rate)} {who}."
+    if share.receivable_accounting_class is not None:
+        kind = share.receivable_accounting_class.replace("_", " ")
+        yield "receivable_accounting_class", f"The receivable is taken for: {kind}."
 
 
 def _limits(share: RevenueShare, currency: str) -> Iterator[Line]:

@@ -130,6 +130,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "fx_fix": _TEXT,
         "withholding_tax_rate": _RATE,
         "gross_up": _BOOL,
+        "receivable_accounting_class": _TEXT,
     },
     "share_tier": {
         "contract_id": _TEXT,

@@ -1,4 +1,4 @@
-"""The pure Polars jobs as assets: receivables → collections → credit loss → backstop's worth → exposure →
+"""The pure Polars jobs as assets: receivables → collections → backstop's worth → credit loss → exposure →
 operator → stress → deals → metrics.
 """
 
@@ -14,14 +14,16 @@ from orchestration.publishing.catalogue import TABLES, Table
 from orchestration.resources import ProgressDisplay, Warehouse
 
 JOURNAL = "credit.fct_credit_journal_lines"
-# Receivables post the application of cash and late interest; credit loss adds the provisions and writes the whole. What the first gives
-# the second is kept under a name of its own, so that each table has one writer.
+# Receivables post the application of cash and late interest; credit loss adds provisions and what the accounting classes post, and
+# writes the whole. What the first gives the others is kept under a name of its own, so that each table has one writer.
 APPLIED_CASH = "credit.int_apply_cash_lines"
 
 WAREHOUSE_INPUTS = (
     "ledger.fct_journal_lines",
     "ledger.fct_receivable_document",
     "intermediate.int_closes",
+    "intermediate.int_backstop_months",
+    "intermediate.int_supply_months",
     "staging.stg_payments",
     "staging.stg_credit_events",
     "staging.stg_leases",
@@ -66,8 +68,8 @@ TITLES = {
     "issuer": "Reading the vendor's own filings",
     "receivables": "Applying cash to receivables",
     "collections": "Measuring collections",
-    "credit_loss": "Deriving credit loss and the allowance",
     "backstop_worth": "Simulating what the backstop may cost",
+    "credit_loss": "Deriving credit loss, the allowance and what the accounting classes post",
     "exposure": "Adding up exposure and concentration",
     "operator": "Drawing the operators' cash flow and covenants",
     "stress": "Running the stress set",

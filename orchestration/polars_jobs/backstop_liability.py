@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import polars as pl
 from orchestration.polars_jobs.backstop_paths import Array, expected_shortfall, most_likely
 from orchestration.polars_jobs.backstop_worth import Valuation
 from orchestration.polars_jobs.errors import CreditInputError, wrong
-from orchestration.polars_jobs.frames import Frames, make_frame, months_between, need
+from orchestration.polars_jobs.frames import make_frame, months_between
 from orchestration.polars_jobs.lifetime_ecl import check_probability
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
 from orchestration.polars_jobs.policies import CreditPolicy
@@ -31,6 +32,7 @@ LIABILITY_SCHEMA: dict[str, Any] = {
     "carrying_amount": MONEY,
     "carrying_amount_null_reason": pl.String,
     "posted": pl.Boolean,
+    "posted_amount": MONEY,
     "accounting_class": pl.String,
     "correlation_case": pl.String,
     "currency_code": pl.String,
@@ -128,24 +130,26 @@ def fair_value(present_values: Array, cost_of_capital: float) -> float:
     return mean + cost_of_capital * max(expected_shortfall(present_values, 0.99) - mean, 0.0)
 
 
-def liabilities(frames: Frames, made: Sequence[Valuation], policy: CreditPolicy) -> pl.DataFrame:
+def liabilities(made: Sequence[Valuation], policy: CreditPolicy) -> pl.DataFrame:
     """``credit.fct_backstop_liability_month``: one row per contract, month and measurement basis, in the base
     correlation case.
 
-    Reads ``core.dim_contract`` (accounting_class). The stand-ready amount is the fair value at the contract's first
-    valued close, released over the months from then to expiry.
+    The stand-ready amount is the fair value at the first valued close at which the contract is a guarantee of ASC 460
+    (the first of all, where it is none), released over the months from then to expiry. ``posted_amount`` is what
+    :func:`posted_amounts` says.
     """
-    contracts = need(frames, "core.dim_contract", "contract_id", "accounting_class")
-    classes = dict(contracts.select("contract_id", "accounting_class").iter_rows())
-    first: dict[str, Valuation] = {}
+    first: dict[str, tuple[str, Valuation]] = {}
     rows: list[dict[str, Any]] = []
+    release = policy.choice("asc460_release", "straight_line", "risk_release")
     for valuation in sorted(made, key=lambda valuation: (valuation.close.contract_id, valuation.close.posting_month)):
-        contract_id = valuation.close.contract_id
-        inception = first.setdefault(contract_id, valuation)
-        chosen = posted_basis(
-            classes.get(contract_id), policy.choice("asc460_release", "straight_line", "risk_release")
-        )
-        measured = measure(valuation, inception, policy)
+        contract_id, kind = valuation.close.contract_id, valuation.accounting_class
+        before = first.get(contract_id)
+        if before is None or (before[0] != kind and kind == "guarantee_ASC460"):
+            before = (kind, valuation)
+        first[contract_id] = (kind, before[1])
+        chosen = posted_basis(kind, release)
+        measured = measure(valuation, before[1], policy)
+        posted = posted_amounts(chosen, {basis: amount for basis, (amount, _) in measured.items()})
         for basis in BASES:
             amount, reason = measured[basis]
             rows.append(
@@ -156,12 +160,28 @@ def liabilities(frames: Frames, made: Sequence[Valuation], policy: CreditPolicy)
                     "carrying_amount": None if amount is None else money_from_estimate(amount),
                     "carrying_amount_null_reason": reason,
                     "posted": basis == chosen,
-                    "accounting_class": classes.get(contract_id) or "none",
+                    "posted_amount": posted.get(basis),
+                    "accounting_class": kind,
                     "correlation_case": "base",
                     "currency_code": valuation.currency_code,
                 }
             )
     return make_frame(rows, LIABILITY_SCHEMA, ["contract_id", "month", "measurement_basis"])
+
+
+def posted_amounts(chosen: str, measured: Mapping[str, float | None]) -> dict[str, Decimal]:
+    """What stands in the journal by basis, rounded: the chosen basis' amount where it applies; and, of a guarantee of
+    ASC 460, what ASC 450 accrues beyond the stand-ready obligation, so that nothing is counted twice (CREDIT.md,
+    finding 2, and 4.29). A disclosed commitment stands nowhere.
+    """
+    amount = measured.get(chosen)
+    if chosen == "disclosure_only" or amount is None:
+        return {}
+    standing = {chosen: money_from_estimate(amount)}
+    if chosen.startswith("asc460"):
+        accrued = measured.get("asc450")
+        standing["asc450"] = max(money_from_estimate(accrued or 0.0) - standing[chosen], ZERO)
+    return standing
 
 
 def measure(
@@ -172,6 +192,9 @@ def measure(
     total = len(inception.book.discount)
     elapsed = min(_elapsed(inception.close.posting_month, valuation.close.posting_month), total)
     initial = fair_value(then.present_value, policy.number("risk_margin_cost_of_capital"))
+    if valuation.book.operator_in_default and not valuation.book.survives_insolvency:
+        # Nobody stands ready for what is void: the rest is released (CREDIT.md, 4.32).
+        initial = 0.0
     expected = float(now.present_value.mean())
     probability = float((now.claims > 0).mean())
     likely = most_likely(now.present_value)

@@ -108,6 +108,13 @@ EDGE_FRACTION = 0.005
 NO_WRONG_WAY = "no path defaults, or nothing is claimed on any"
 NO_BREAK_EVEN = "share and claims are equal at no occupancy"
 LETTABLE = ("active", "ended")
+# Accounting classes whose journal entries hold simulated amounts (backstop_liability).
+SIMULATED_CLASSES = (
+    "guarantee_ASC460",
+    "credit_derivative_ASC815",
+    "revenue_variable_consideration",
+    "repurchase_ASC606_842",
+)
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ class Valuation:
     correlations: Mapping[str, float]
     results: Mapping[str, PathResult]
     currency_code: str
+    accounting_class: str = "none"
 
 
 def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
@@ -134,7 +142,8 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
     ``core.dim_operator``, ``core.dim_tranche``, ``raw.backstop_terms``, ``raw.backstop_price``,
     ``raw.backstop_ramp``, ``raw.default_rate``; where given ``staging.stg_leases`` (all versions; else
     ``core.dim_lease``), ``staging.stg_credit_events``, ``raw.tranche`` (planned dates),
-    ``metering.fct_capacity_day``, ``backstop.fct_backstop_month``, ``backstop.fct_backstop_cap_month``,
+    ``metering.fct_capacity_day``, ``backstop.fct_backstop_month``, ``backstop.fct_backstop_cap_month`` (and what was
+    known of both at each close: ``intermediate.int_supply_months``, ``intermediate.int_backstop_months``),
     ``revenue_share.fct_share_month``, ``raw.share_terms``, ``raw.share_tier``, ``raw.yield_curve``,
     ``raw.gpu_price_index``, ``raw.collateral``, ``ledger.fct_trial_balance_month``.
     """
@@ -149,13 +158,11 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
     inputs = Inputs(frames)
 
     def value(close: Close) -> Valuation | None:
-        return _valuation(
-            inputs,
-            close,
-            contracts[close.contract_id],
-            policy,
-            is_latest=close.posting_month == latest[close.contract_id],
-        )
+        contract = contracts[close.contract_id]
+        # What is posted must not hang on whether a later month has been closed since.
+        posts = class_in_force(inputs, close, contract) in SIMULATED_CLASSES
+        is_latest = close.posting_month == latest[close.contract_id]
+        return _valuation(inputs, close, contract, policy, all_paths=is_latest or posts)
 
     # numpy lets go of the interpreter while it computes; each close has its own seed, so that the order is nobody's.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -163,13 +170,13 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
 
 
 def _valuation(
-    inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: CreditPolicy, *, is_latest: bool
+    inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: CreditPolicy, *, all_paths: bool
 ) -> Valuation | None:
     book = book_at(inputs, close, contract, policy)
     if book is None:
         return None
     count = policy.integer("path_count")
-    if not is_latest:
+    if not all_paths:
         count = int(count * policy.number("earlier_path_fraction"))
     count = max(2 * (count // 2), 100)
     seed = contract_seed(policy.integer("path_seed"), close.contract_id, close.posting_month)
@@ -194,6 +201,7 @@ def _valuation(
         correlations=correlations,
         results=results,
         currency_code=contract["currency_code"],
+        accounting_class=class_in_force(inputs, close, contract),
     )
 
 
@@ -275,6 +283,8 @@ class Inputs:
         self.planned, self.contracts = rows("raw.tranche", "tranche_id"), rows("raw.contract")
         self.shares, self.claims = rows("revenue_share.fct_share_month"), rows("backstop.fct_backstop_month")
         self.caps, self.events = rows("backstop.fct_backstop_cap_month"), rows("staging.stg_credit_events")
+        self.claims_known = _known_at_closes(frames, "intermediate.int_backstop_months")
+        self.supply_known = _known_at_closes(frames, "intermediate.int_supply_months")
         leases = "staging.stg_leases" if optional(frames, "staging.stg_leases") is not None else "core.dim_lease"
         self.leases = rows(leases, "tranche_id")
         self.operators = {
@@ -307,6 +317,20 @@ class Inputs:
         if key not in self._curves:
             self._curves[key] = curve_of(self.default_rates, agency, rating)
         return self._curves[key]
+
+
+def _known_at_closes(frames: Frames, name: str) -> dict[tuple[str, date], list[dict[str, Any]]] | None:
+    """The rows of a table with a row per point of knowledge, by contract and posting month of the close that is the
+    point; None where the table was not given.
+    """
+    table, closes = optional(frames, name), need(frames, "intermediate.int_closes")
+    if table is None or "close_no" not in closes.columns:
+        return None
+    numbered = closes.select("contract_id", "posting_month", point_no=pl.col("close_no"))
+    out: dict[tuple[str, date], list[dict[str, Any]]] = {}
+    for row in table.join(numbered, on=["contract_id", "point_no"]).sort("service_month").iter_rows(named=True):
+        out.setdefault((row["contract_id"], row["posting_month"]), []).append(row)
+    return out
 
 
 def _account_amounts(balance: pl.DataFrame | None) -> dict[tuple[str, str, date], Decimal]:
@@ -362,6 +386,12 @@ def in_force(terms: RowsBy, close: Close) -> dict[str, Any] | None:
     """The row of a terms table that is in force at the month's end and known at the close; None where there is none."""
     known = terms_known(terms, close)
     return known[-1] if known else None
+
+
+def class_in_force(inputs: Inputs, close: Close, contract: Mapping[str, Any]) -> str:
+    """The accounting class of the backstop terms in force at the close; the contract's own where they have none."""
+    terms = in_force(inputs.terms, close)
+    return (terms or {}).get("accounting_class") or contract.get("accounting_class") or "none"
 
 
 def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: CreditPolicy) -> Book | None:
@@ -653,7 +683,8 @@ def _caps(
     inputs: Inputs, close: Close, *, terms: Mapping[str, Any], months: Sequence[date], commencement: date, expiry: date
 ) -> Caps:
     """Caps at the close: the period cap by calendar month, quarter or contract year, the annual cap beside it; what is
-    left of the lifetime cap from ``backstop.fct_backstop_cap_month``, or the whole of it before any claim.
+    left of the lifetime cap as known at the close (``intermediate.int_backstop_months``), else from
+    ``backstop.fct_backstop_cap_month``, or the whole of it before any claim.
     """
     period = terms.get("period_cap_period") or "month"
 
@@ -665,10 +696,14 @@ def _caps(
     def year_of(month: date) -> int:
         return months_between(commencement, month) // 12
 
+    claims: Sequence[Mapping[str, Any]] = inputs.claims.of(close.contract_id)
+    if inputs.claims_known is not None:
+        claims = inputs.claims_known.get((close.contract_id, close.posting_month), [])
+
     def used_in(part: Callable[[date], int]) -> float:
         past = (
             row["claim_amount"]
-            for row in inputs.claims.of(close.contract_id)
+            for row in claims
             if row["service_month"] <= close.posting_month and part(row["service_month"]) == part(months[0])
         )
         return float(sum(past, ZERO))
@@ -677,7 +712,11 @@ def _caps(
     used = used_in(group) if cap is not None and period != "month" else 0.0
     left = terms.get("lifetime_cap_amount")
     if left is not None:
-        known = (r for r in inputs.caps.of(close.contract_id) if r["service_month"] == close.posting_month)
+        known: list[Mapping[str, Any]] = [
+            r for r in inputs.caps.of(close.contract_id) if r["service_month"] == close.posting_month
+        ]
+        if inputs.claims_known is not None and any(r["service_month"] == close.posting_month for r in claims):
+            known = [r for r in claims if r["service_month"] == close.posting_month]
         found = [row["lifetime_cap_left_amount"] for row in known]
         left = next((amount for amount in found if amount is not None), left)
     reduces = list(terms.get("lifetime_cap_reduces_with") or [])
@@ -742,10 +781,16 @@ def _share(inputs: Inputs, close: Close, commencement: date, months: Sequence[da
 
 
 def _start_occupancy(inputs: Inputs, close: Close, tranche_ids: Sequence[str], policy: CreditPolicy) -> float:
-    """Leased ÷ available hours of the contract's tranches in the month just ended; the policy's mean where nothing
-    was available.
+    """Leased ÷ available hours of the contract's tranches in the month just ended, as known at the close where
+    ``intermediate.int_supply_months`` is given; the policy's mean where nothing was available.
     """
     hours = [inputs.occupancy.get((tranche_id, close.posting_month), (0.0, 0.0)) for tranche_id in tranche_ids]
+    if inputs.supply_known is not None:
+        hours = [
+            (float(row["leased_gpu_hours"] or 0), float(row["available_gpu_hours"] or 0))
+            for row in inputs.supply_known.get((close.contract_id, close.posting_month), [])
+            if row["service_month"] == close.posting_month
+        ]
     leased, available = (math.fsum(pair[k] for pair in hours) for k in (0, 1))
     if available <= 0:
         return policy.number("occupancy_mean_fraction")

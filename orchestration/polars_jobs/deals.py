@@ -169,7 +169,8 @@ def transplanted(frames: Frames, deal: str, contract: Mapping[str, Any]) -> dict
     """
     contract_id = contract["contract_id"]
     out = {name: frame for name, frame in frames.items() if not name.startswith("backstop.")}
-    out.pop("revenue_share.fct_share_month", None)
+    for used in ("revenue_share.fct_share_month", "intermediate.int_backstop_months"):
+        out.pop(used, None)
     for name in TERM_TABLES:
         table = frames.get(name)
         if table is None:

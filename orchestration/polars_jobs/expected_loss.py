@@ -227,10 +227,12 @@ def contract_loss(
     scenarios: Sequence[Scenario],
     policy: CreditPolicy,
     currency_code: str,
+    accounting_class: str | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of ``credit.fct_credit_loss_month`` of one contract and close, all scenarios, both standards as far as
-    they cover the receivable.
+    they cover a receivable of ``accounting_class`` (None: the policy's).
     """
+    kind = accounting_class or default_class(policy)
     ends = np.array(sorted({days / DAYS_PER_YEAR for days in exposures.days} or {1.0 / DAYS_PER_YEAR}))
     amounts = np.array([float(amount) for amount in exposures.amounts])
     settled = np.array(exposures.days, dtype=np.float64) / DAYS_PER_YEAR
@@ -250,8 +252,8 @@ def contract_loss(
     weights = [scenario.weight for scenario in scenarios]
     general = policy.choice("ifrs9_approach", "simplified", "general") == "general"
     rows: list[dict[str, Any]] = []
-    for standard in covered_standards(policy):
-        acting = [s.as_today() for s in scenarios] if standard == "cecl" and uses_expedient(policy) else scenarios
+    for standard in covered_standards(kind):
+        acting = [s.as_today() for s in scenarios] if standard == "cecl" and uses_expedient(policy, kind) else scenarios
         hazards, lgd = _hazards_and_lgd(
             acting, curve, ends, stage=stage, owed=exposures.total, cover=(set_off, collateral), policy=policy
         )
@@ -318,17 +320,47 @@ def _hazards_and_lgd(
     return hazards, np.array(lgd)
 
 
-def uses_expedient(policy: CreditPolicy) -> bool:
-    """Whether CECL takes conditions as they are at the reporting date: ASU 2025-05, for current items of ASC 606."""
-    return policy.flag("cecl_expedient_2025_05") and policy.text("receivable_accounting_class") == "asc606_receivable"
+RECEIVABLE_CLASSES = ("asc606_receivable", "financing_receivable", "operating_lease", "derivative")
 
 
-def covered_standards(policy: CreditPolicy) -> tuple[str, ...]:
-    """The standards whose loss model covers the receivable: CECL leaves out operating leases and derivatives, IFRS 9
-    only derivatives (CREDIT.md, findings 2 and 4).
+def default_class(policy: CreditPolicy) -> str:
+    """What a share's receivable is in the books where its contract does not say."""
+    return policy.choice("receivable_accounting_class", *RECEIVABLE_CLASSES)
+
+
+def receivable_class(share_terms: RowsBy, close: Close, policy: CreditPolicy) -> str:
+    """What a share's receivable is in the books at a close: ``receivable_accounting_class`` of the share terms in force
+    and known then, else the policy's. Raises :class:`CreditInputError` for a class that there is not.
     """
-    allowed = ("asc606_receivable", "financing_receivable", "operating_lease", "derivative")
-    match policy.choice("receivable_accounting_class", *allowed):
+    known = terms_known(share_terms, close)
+    agreed = known[-1].get("receivable_accounting_class") if known else None
+    if agreed is None:
+        return default_class(policy)
+    if agreed not in RECEIVABLE_CLASSES:
+        rule = f"must be one of {', '.join(RECEIVABLE_CLASSES)}"
+        raise wrong("receivable_accounting_class", agreed, rule, close.contract_id)
+    return str(agreed)
+
+
+def receivable_classes(frames: Frames, policy: CreditPolicy) -> dict[tuple[str, date], str]:
+    """:func:`receivable_class` of every contract and posting month. Reads ``intermediate.int_closes`` and, where given,
+    ``raw.share_terms``.
+    """
+    terms = RowsBy(optional(frames, "raw.share_terms"))
+    closes = read_closes(need(frames, "intermediate.int_closes", "contract_id", "posting_month"))
+    return {(close.contract_id, close.posting_month): receivable_class(terms, close, policy) for close in closes}
+
+
+def uses_expedient(policy: CreditPolicy, accounting_class: str) -> bool:
+    """Whether CECL takes conditions as they are at the reporting date: ASU 2025-05, for current items of ASC 606."""
+    return policy.flag("cecl_expedient_2025_05") and accounting_class == "asc606_receivable"
+
+
+def covered_standards(accounting_class: str) -> tuple[str, ...]:
+    """The standards whose loss model covers a receivable of the class: CECL leaves out operating leases and derivatives,
+    IFRS 9 only derivatives (CREDIT.md, findings 2 and 4).
+    """
+    match accounting_class:
         case "derivative":
             return ()
         case "operating_lease":
@@ -458,6 +490,7 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
                 scenarios=scenarios,
                 policy=policy,
                 currency_code=contract["currency_code"],
+                accounting_class=receivable_class(share_terms, close, policy),
             )
         )
     return make_frame(rows, LOSS_SCHEMA, ["contract_id", "month", "standard", "scenario"])

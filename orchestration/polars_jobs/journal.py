@@ -10,6 +10,7 @@ is worth does not belong here.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -54,7 +55,18 @@ CREDIT_EVENTS = {
     "late_interest": ("interest_receivable", "late_interest_income"),
     "late_interest_on_claims": ("late_interest_cost", "interest_payable"),
     "provision": ("credit_loss_expense", "allowance_for_credit_losses"),
+    "stand_ready_inception": ("stand_ready_cost", "stand_ready_liability"),
+    "stand_ready_release": ("stand_ready_liability", "stand_ready_income"),
+    "contingent_loss": ("backstop_contingent_loss", "backstop_contingent_liability"),
+    "remeasure_derivative": ("derivative_gain_loss", "backstop_derivative_liability"),
+    "claim_on_derivative": ("derivative_gain_loss", "backstop_cost"),
+    "accrue_consideration": ("consideration_to_operator", "consideration_payable"),
+    "claim_as_consideration": ("consideration_to_operator", "backstop_cost"),
+    "lease_collectibility": ("lease_income_adjustment", "lease_receivable_reserve"),
+    "lease_write_off": ("lease_receivable_reserve", "allowance_for_credit_losses"),
 }
+# What the application of cash posts; the others follow from what receivables and backstop are measured at.
+CASH_EVENTS = ("apply_cash", "set_off", "late_interest", "late_interest_on_claims")
 
 _MONEY_ZERO = pl.lit(Decimal("0.00"), dtype=MONEY)
 
@@ -75,6 +87,11 @@ class Books:
     run_id: str = "adhoc"
     sealed: pl.DataFrame | None = None
 
+    def sealed_of(self, events: Iterable[str]) -> pl.DataFrame:
+        """The sealed lines of some events."""
+        lines = pl.DataFrame(schema=JOURNAL_SCHEMA) if self.sealed is None else self.sealed
+        return lines.filter(pl.col("event").is_in(list(events)))
+
 
 def post_differences(targets: pl.DataFrame, event: str, books: Books) -> pl.DataFrame:
     """Journal lines of one event from the cumulative amounts that should stand at each close.
@@ -94,13 +111,49 @@ def post_differences(targets: pl.DataFrame, event: str, books: Books) -> pl.Data
         named.join(_posting_closes(books.closes), on="contract_id")
         .join(targets.select(*keys, "posting_month", "should_amount"), on=[*keys, "posting_month"], how="left")
         .join(kept, on=[*keys, "posting_month"], how="left")
-        .with_columns(pl.col("should_amount", "kept_amount").fill_null(_MONEY_ZERO).cast(MONEY))
-        .sort(*keys, "posting_month")
+    )
+    posted = _changes(grid, keys)
+    if posted.is_empty():
+        return pl.DataFrame(schema=JOURNAL_SCHEMA)
+    return _name_entries(posted, event, books)
+
+
+def post_standing(standing: pl.DataFrame, event: str, books: Books) -> pl.DataFrame:
+    """Journal lines of one event from the balance that should stand at each close: each close posts the change since the
+    one before as its own (service month = posting month), for a balance that is measured anew corrects nothing.
+
+    ``standing``: contract_id, posting_month, currency_code, should_amount (debit side positive); a close without a row
+    should stand at zero, a sealed close posts nothing. Result and errors as in :func:`post_differences`.
+    """
+    keys = ["contract_id", "currency_code"]
+    kept = _kept(books.sealed, event).drop("service_month")
+    named = pl.concat([standing.select(keys), kept.select(keys)]).unique()
+    if named.is_empty():
+        return pl.DataFrame(schema=JOURNAL_SCHEMA)
+    grid = (
+        named.join(_posting_closes(books.closes), on="contract_id")
+        .join(standing.select(*keys, "posting_month", "should_amount"), on=[*keys, "posting_month"], how="left")
+        .join(kept, on=[*keys, "posting_month"], how="left")
+    )
+    posted = _changes(grid, keys).with_columns(service_month=pl.col("posting_month"))
+    if posted.is_empty():
+        return pl.DataFrame(schema=JOURNAL_SCHEMA)
+    return _name_entries(posted, event, books)
+
+
+def _changes(grid: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """The amounts to post: by ``keys`` and in order of closes, what should stand less what stood before; nothing at a
+    sealed close, and after one less what its lines have kept.
+
+    ``grid``: keys, posting_month, is_sealed, should_amount, kept_amount (null: nothing), one row per close.
+    """
+    grid = grid.with_columns(pl.col("should_amount", "kept_amount").fill_null(_MONEY_ZERO).cast(MONEY)).sort(
+        *keys, "posting_month"
     )
     before = pl.col("should_amount").shift(1).over(keys, order_by="posting_month")
     after_seal = pl.col("is_sealed").shift(1).over(keys, order_by="posting_month").fill_null(value=True)
     kept_so_far = pl.col("kept_amount").cum_sum().over(keys, order_by="posting_month")
-    posted = grid.with_columns(
+    return grid.with_columns(
         amount=pl.when("is_sealed")
         .then(_MONEY_ZERO)
         .when(after_seal)
@@ -108,9 +161,6 @@ def post_differences(targets: pl.DataFrame, event: str, books: Books) -> pl.Data
         .otherwise(pl.col("should_amount") - before - pl.col("kept_amount"))
         .cast(MONEY)
     ).filter(pl.col("amount") != _MONEY_ZERO)
-    if posted.is_empty():
-        return pl.DataFrame(schema=JOURNAL_SCHEMA)
-    return _name_entries(posted, event, books)
 
 
 def post_amounts(amounts: pl.DataFrame, event: str, books: Books) -> pl.DataFrame:

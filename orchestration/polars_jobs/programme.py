@@ -1,7 +1,7 @@
 """The credit jobs in table groups: named input frames in, named output frames out, so that whoever calls them only
 reads and writes.
 
-Order: issuer → receivables → collections → credit_loss → backstop_worth → exposure → operator → stress → deals →
+Order: issuer → receivables → collections → backstop_worth → credit_loss → exposure → operator → stress → deals →
 metrics. Each group takes all
 frames made so far; frames are named as the tables that they come from. Input columns beyond those of the documented
 tables are ignored. All instants are UTC, money is Decimal(18, 2).
@@ -17,10 +17,10 @@ Inputs by group (name: columns read):
   ``core.dim_contract`` (contract_id, currency_code, operator_id, park_id); ``ledger.fct_journal_lines`` (all columns
   of the journal); optional ``raw.sealed_line``.
 - collections: what receivables gave, and ``raw.policy`` (policy, value_text).
-- credit_loss: what receivables gave; ``core.dim_operator`` (operator_id, rating, rating_agency, parent_id,
-  country_code); ``raw.default_rate``; optional ``raw.scenario``, ``raw.share_terms``, ``raw.backstop_terms``,
+- credit_loss: what receivables and backstop_worth gave; ``core.dim_operator`` (operator_id, rating, rating_agency,
+  parent_id, country_code); ``raw.default_rate``; optional ``raw.scenario``, ``raw.share_terms``, ``raw.backstop_terms``,
   ``raw.collateral``, ``raw.fx_rate``, ``raw.policy``.
-- backstop_worth: ``intermediate.int_closes``, ``core.dim_contract`` (expiry_date, accounting_class),
+- backstop_worth: what receivables gave; ``intermediate.int_closes``, ``core.dim_contract`` (expiry_date, accounting_class),
   ``core.dim_operator``, ``core.dim_tranche`` (tranche_id, contract_id, gpu_model, gpu_count, energised_date),
   ``raw.backstop_terms``, ``raw.backstop_price``, ``raw.backstop_ramp``, ``raw.default_rate``; optional
   ``staging.stg_leases`` (every known version; else ``core.dim_lease``), ``staging.stg_credit_events``,
@@ -28,7 +28,7 @@ Inputs by group (name: columns read):
   (tranche_id, service_date, available_gpu_hours, leased_gpu_hours), ``backstop.fct_backstop_month``,
   ``backstop.fct_backstop_cap_month``, ``revenue_share.fct_share_month`` (effective_rate), ``raw.share_terms``,
   ``raw.share_tier``, ``raw.yield_curve``, ``raw.gpu_price_index``, ``raw.collateral``,
-  ``ledger.fct_trial_balance_month``, ``raw.policy``.
+  ``intermediate.int_backstop_months``, ``intermediate.int_supply_months``, ``raw.policy``.
 - exposure: what credit_loss gave; ``issuer.fct_issuer_quarter``; optional ``backstop.fct_backstop_cap_month``,
   ``core.dim_tranche``, ``raw.backstop_terms``.
 - operator: ``core.dim_park``, ``core.dim_tranche``, ``core.dim_contract``, ``raw.park_economics``; optional
@@ -44,6 +44,7 @@ Inputs by group (name: columns read):
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -58,6 +59,7 @@ from orchestration.polars_jobs.allowance import (
 )
 from orchestration.polars_jobs.backstop_liability import LIABILITY_SCHEMA, liabilities
 from orchestration.polars_jobs.backstop_worth import DISTRIBUTION_SCHEMA, distribution, valuations
+from orchestration.polars_jobs.class_postings import backstop_standing, lease_standing
 from orchestration.polars_jobs.collections import METRICS_SCHEMA, collection_metrics
 from orchestration.polars_jobs.covenants import COVENANT_SCHEMA, covenant_tests
 from orchestration.polars_jobs.deals import COMPARISON_SCHEMA, deal_comparison
@@ -67,6 +69,7 @@ from orchestration.polars_jobs.expected_loss import (
     closing_losses,
     covered_standards,
     credit_loss,
+    receivable_classes,
     standard_differences,
     uses_expedient,
 )
@@ -82,6 +85,7 @@ from orchestration.polars_jobs.frames import Frames, need, optional
 from orchestration.polars_jobs.functional_currency import FUNCTIONAL_SCHEMA, functional_rollforward
 from orchestration.polars_jobs.issuer import FACT_SCHEMA, QUARTER_SCHEMA, issuer_facts, issuer_quarters
 from orchestration.polars_jobs.journal import (
+    CASH_EVENTS,
     JOURNAL_SCHEMA,
     PERIOD_CLOSE_SCHEMA,
     TRIAL_BALANCE_SCHEMA,
@@ -89,6 +93,7 @@ from orchestration.polars_jobs.journal import (
     period_closes,
     post_amounts,
     post_differences,
+    post_standing,
     sealed_lines,
     terms_in_force,
     trial_balance,
@@ -145,14 +150,13 @@ def receivables_group(frames: Frames) -> Outputs:
     lines = need(frames, "ledger.fct_journal_lines", *JOURNAL_SCHEMA)
     closes = need(frames, "intermediate.int_closes")
     tables = sub_ledger(frames)
-    sealed = _sealed(frames, lines)
-    books = Books(closes, terms_in_force(lines, closes), _run_id(lines), sealed)
+    books = _books(frames, lines, closes)
     posted = [
         post_differences(tables.applied_targets, "apply_cash", books),
         post_differences(tables.set_off_targets, "set_off", books),
         *(post_differences(targets, event, books) for event, targets in late_interest(frames).items()),
     ]
-    credit_lines = union_lines(*posted, sealed.filter(pl.col("event") != "provision"))
+    credit_lines = union_lines(*posted, books.sealed_of(CASH_EVENTS))
     balance = trial_balance(union_lines(lines, credit_lines), closes)
     rollforward = tie_out(tables.rollforward, balance)
     return {
@@ -176,36 +180,44 @@ def collections_group(frames: Frames) -> Outputs:
     }
 
 
+def backstop_worth_group(frames: Frames) -> Outputs:
+    """Distribution, liability by measurement basis and rate sensitivity; empty where no contract has backstop terms.
+
+    What is owed at a close is taken from the trial balance over the warehouse's lines and those that apply cash.
+    """
+    policy = _policy(frames)
+    lines = need(frames, "ledger.fct_journal_lines", *JOURNAL_SCHEMA)
+    applied = need(frames, "credit.fct_credit_journal_lines").filter(pl.col("event").is_in(CASH_EVENTS))
+    balance = trial_balance(union_lines(lines, applied), need(frames, "intermediate.int_closes"))
+    made = valuations({**frames, "ledger.fct_trial_balance_month": balance}, policy)
+    return {
+        "credit.fct_backstop_distribution_month": distribution(made),
+        "credit.fct_backstop_liability_month": liabilities(made, policy),
+        "credit.fct_rate_sensitivity_month": rate_sensitivity(frames, made, policy),
+    }
+
+
 def credit_loss_group(frames: Frames) -> Outputs:
-    """Provision matrix, expected loss by scenario and standard, why the standards differ, allowance roll-forward, all credit journal lines
-    (cash, late interest and provision) and the trial balance over everything.
+    """Provision matrix, expected loss by scenario and standard, why the standards differ, allowance roll-forward, all
+    credit journal lines (cash, late interest, provision and what the accounting classes post) and the trial balance over
+    everything.
     """
     policy = _policy(frames)
     lines = need(frames, "ledger.fct_journal_lines", *JOURNAL_SCHEMA)
     closes = need(frames, "intermediate.int_closes")
-    items, aged = need(frames, "credit.fct_receivable_item"), need(frames, "credit.fct_ageing_month")
-    applied = need(frames, "credit.fct_credit_journal_lines").filter(pl.col("event") != "provision")
+    applied = need(frames, "credit.fct_credit_journal_lines").filter(pl.col("event").is_in(CASH_EVENTS))
     before = trial_balance(union_lines(lines, applied), closes)
-    applications = need(frames, "credit.fct_cash_application")
-    matrix = _matrix(items, aged, applications, policy, expedient=uses_expedient(policy))
-    losses = credit_loss(frames, items, before, policy)
+    classes = receivable_classes(frames, policy)
+    matrices = _matrices(frames, policy, classes)
+    losses = credit_loss(frames, need(frames, "credit.fct_receivable_item"), before, policy)
     if policy.choice("allowance_method", "pd_lgd", "provision_matrix") == "pd_lgd":
         expected = closing_losses(losses)
     else:
-        by_standard = {"cecl": matrix, "ifrs9": _matrix(items, aged, applications, policy, expedient=False)}
-        expected = pl.concat(
-            [
-                by_standard[name]
-                .group_by("contract_id", "month")
-                .agg(pl.col("expected_credit_loss_amount").sum().cast(MONEY))
-                .select("contract_id", "month", pl.lit(name).alias("standard"), "expected_credit_loss_amount")
-                for name in by_standard
-            ]
-        ).filter(pl.col("standard").is_in(list(covered_standards(policy))))
+        expected = _matrix_losses(matrices, classes)
     standard = policy.choice("allowance_standard", "cecl", "ifrs9")
     dated = closes.join(need(frames, "core.dim_contract").select("contract_id", "currency_code"), on="contract_id")
-    sealed = _sealed(frames, lines)
-    provided = sealed.filter(pl.col("event") == "provision")
+    books = _books(frames, lines, closes)
+    provided = books.sealed_of(("provision",))
     expected = as_sealed(expected, trial_balance(union_lines(lines, provided), closes), dated, standard)
     rollforward = allowance_rollforward(dated, expected, lines, standard)
     amounts = rollforward.filter(pl.col("posted")).select(
@@ -214,9 +226,10 @@ def credit_loss_group(frames: Frames) -> Outputs:
         "currency_code",
         pl.col("provision_amount").alias("amount"),
     )
-    books = Books(closes, terms_in_force(lines, closes), _run_id(lines), sealed)
     provision = post_amounts(amounts, "provision", books)
-    credit_lines = union_lines(applied, provision, provided)
+    standing = backstop_standing(frames, lines) | lease_standing(frames, losses, lines, classes, policy)
+    by_class = [post_standing(amounts, event, books) for event, amounts in standing.items()]
+    credit_lines = union_lines(applied, provision, provided, *by_class, books.sealed_of(standing))
     balance = trial_balance(union_lines(lines, credit_lines), closes)
     functional = functional_rollforward(
         need(frames, "credit.fct_receivable_rollforward_month"),
@@ -226,24 +239,13 @@ def credit_loss_group(frames: Frames) -> Outputs:
     )
     return {
         "credit.fct_functional_rollforward_month": functional,
-        "credit.fct_provision_matrix_month": matrix,
+        "credit.fct_provision_matrix_month": matrices["cecl"],
         "credit.fct_credit_loss_month": losses,
         "credit.fct_standard_difference_month": standard_differences(losses),
         "credit.fct_allowance_rollforward_month": tie_out_allowance(rollforward, balance),
         "credit.fct_credit_journal_lines": credit_lines,
         "ledger.fct_trial_balance_month": balance,
         "ledger.fct_period_close": period_closes(union_lines(lines, credit_lines), closes),
-    }
-
-
-def backstop_worth_group(frames: Frames) -> Outputs:
-    """Distribution, liability by measurement basis and rate sensitivity; empty where no contract has backstop terms."""
-    policy = _policy(frames)
-    made = valuations(frames, policy)
-    return {
-        "credit.fct_backstop_distribution_month": distribution(made),
-        "credit.fct_backstop_liability_month": liabilities(frames, made, policy),
-        "credit.fct_rate_sensitivity_month": rate_sensitivity(frames, made, policy),
     }
 
 
@@ -300,8 +302,8 @@ GROUPS = {
     "issuer": issuer_group,
     "receivables": receivables_group,
     "collections": collections_group,
-    "credit_loss": credit_loss_group,
     "backstop_worth": backstop_worth_group,
+    "credit_loss": credit_loss_group,
     "exposure": exposure_group,
     "operator": operator_group,
     "stress": stress_group,
@@ -313,8 +315,8 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "issuer": (),
     "receivables": (),
     "collections": ("receivables",),
-    "credit_loss": ("receivables",),
-    "backstop_worth": ("credit_loss",),
+    "backstop_worth": ("receivables",),
+    "credit_loss": ("receivables", "backstop_worth"),
     "exposure": ("issuer", "credit_loss"),
     "operator": (),
     "stress": ("credit_loss",),
@@ -441,9 +443,11 @@ def _policy(frames: Frames) -> CreditPolicy:
     return policy_from_frame(optional(frames, "raw.policy"))
 
 
-def _sealed(frames: Frames, lines: pl.DataFrame) -> pl.DataFrame:
-    """The lines that the credit jobs had posted to sealed months."""
-    return sealed_lines(optional(frames, "raw.sealed_line"), _run_id(lines))
+def _books(frames: Frames, lines: pl.DataFrame, closes: pl.DataFrame) -> Books:
+    """What the credit jobs post into: the warehouse's closes and terms, and the lines that they posted to sealed months."""
+    run_id = _run_id(lines)
+    sealed = sealed_lines(optional(frames, "raw.sealed_line"), run_id)
+    return Books(closes, terms_in_force(lines, closes), run_id, sealed)
 
 
 def _run_id(lines: pl.DataFrame) -> str:
@@ -452,13 +456,48 @@ def _run_id(lines: pl.DataFrame) -> str:
     return str(found[0]) if len(found) else "adhoc"
 
 
-def _matrix(
-    items: pl.DataFrame, aged: pl.DataFrame, applications: pl.DataFrame, policy: CreditPolicy, *, expedient: bool
-) -> pl.DataFrame:
+def _matrices(frames: Frames, policy: CreditPolicy, classes: Mapping[tuple[str, date], str]) -> dict[str, pl.DataFrame]:
+    """The provision matrix by standard: CECL's leaves conditions to come out where the receivable's class may use the
+    expedient of ASU 2025-05.
+    """
+    aged = need(frames, "credit.fct_ageing_month")
+    items, applications = need(frames, "credit.fct_receivable_item"), need(frames, "credit.fct_cash_application")
     given = policy.rates("provision_matrix_rates")
     from_history = policy.choice("provision_matrix_source", "given", "history") == "history"
     rates = {}
     for month in aged["month"].unique().to_list():
         own = historical_rates(items, applications, month) if from_history else None
         rates[month] = (own, "history") if own is not None else (given, "given")
-    return provision_matrix(aged, rates, forward_scalars(policy, expedient=expedient))
+    plain, without = (
+        provision_matrix(aged, rates, forward_scalars(policy, expedient=expedient)) for expedient in (False, True)
+    )
+    uses = [
+        {"contract_id": contract_id, "month": month, "expedient": uses_expedient(policy, kind)}
+        for (contract_id, month), kind in classes.items()
+    ]
+    flags = pl.DataFrame(uses, schema={"contract_id": pl.String, "month": pl.Date, "expedient": pl.Boolean})
+    keys = ["contract_id", "month"]
+    cecl = [
+        frame.join(flags.filter(pl.col("expedient") == expedient), on=keys, how="semi")
+        for frame, expedient in ((plain, False), (without, True))
+    ]
+    return {"cecl": pl.concat(cecl).sort(*keys, "bucket_no"), "ifrs9": plain}
+
+
+def _matrix_losses(matrices: Mapping[str, pl.DataFrame], classes: Mapping[tuple[str, date], str]) -> pl.DataFrame:
+    """The closing allowance by the matrix: contract_id, month, standard, expected_credit_loss_amount; of the standards
+    that cover the receivable's class.
+    """
+    covered = [
+        {"contract_id": contract_id, "month": month, "standard": standard}
+        for (contract_id, month), kind in classes.items()
+        for standard in covered_standards(kind)
+    ]
+    keys = {"contract_id": pl.String, "month": pl.Date, "standard": pl.String}
+    sums = [
+        matrix.group_by("contract_id", "month")
+        .agg(pl.col("expected_credit_loss_amount").sum().cast(MONEY))
+        .select("contract_id", "month", pl.lit(name).alias("standard"), "expected_credit_loss_amount")
+        for name, matrix in matrices.items()
+    ]
+    return pl.concat(sums).join(pl.DataFrame(covered, schema=keys), on=list(keys), how="semi")

@@ -540,7 +540,8 @@ _CREDIT_LOSS = [
         "credit_loss",
         "entry_id line_no",
         (
-            "One row per journal entry and line that the credit jobs post: cash applied, late interest and provisions. "
+            "One row per journal entry and line that the credit jobs post: cash applied, late interest, provisions and what the "
+            "accounting classes call for. "
             "Each entry sums to 0; ledger.fct_journal_lines as published holds these lines too."
         ),
         (
@@ -553,7 +554,8 @@ _CREDIT_LOSS = [
             ),
             "event": "apply_cash (unapplied cash to trade receivable), set_off (backstop payable to trade receivable), "
             "late_interest (interest receivable to income), "
-            "late_interest_on_claims (cost to interest payable) or provision (credit loss expense to allowance).",
+            "late_interest_on_claims (cost to interest payable), provision (credit loss expense to allowance), or one that an "
+            "accounting class calls for (ledger.dim_journal_event names their accounts).",
             "amount": (
                 "Amount of the line, debit positive, credit negative. Money in the contract's currency "
                 "(currency_code), two decimals."
@@ -671,8 +673,8 @@ _BACKSTOP_WORTH = [
             "What the backstop would stand at under each; the contract's accounting class says which one is posted."
         ),
         (
-            "contract_id month measurement_basis carrying_amount carrying_amount_null_reason posted accounting_class "
-            "correlation_case currency_code"
+            "contract_id month measurement_basis carrying_amount carrying_amount_null_reason posted posted_amount "
+            "accounting_class correlation_case currency_code"
         ),
         own={
             "measurement_basis": (
@@ -680,10 +682,12 @@ _BACKSTOP_WORTH = [
                 "ifrs9_financial_guarantee, ias37, asc606_consideration_payable or asc815_fair_value."
             ),
             "carrying_amount": "Liability under the basis, positive; null where the basis does not apply.",
-            "posted": (
-                "True for the basis that the accounting class calls for; the amount itself stands in no journal entry."
+            "posted": "True for the basis that the accounting class in force calls for.",
+            "posted_amount": (
+                "What stands in the journal from the basis after the month's entries, positive; null where nothing does. Under "
+                "ASC 460 also what ASC 450 accrues beyond the stand-ready obligation."
             ),
-            "accounting_class": "Accounting class of the backstop, as core.dim_contract has it; none without one.",
+            "accounting_class": "Accounting class of the backstop by the terms in force at the close; none without one.",
             "correlation_case": "Case of credit.fct_backstop_distribution_month that was measured: base.",
         },
     ),
