@@ -4,6 +4,8 @@ Examples end in `.yaml.txt`, so that nothing of them counts until the user copie
 as if that had been done.
 """
 
+from ingest.feed_guide import feed_guide
+
 HOME = """\
 # A home: everything of one set of books. See INPUTS in the guide for every key.
 title: My parks
@@ -128,15 +130,23 @@ drivers:
   - {driver: price_change_fraction, value: "-0.33", source: "our planning", grade: assumed}
 """
 
-LANDING = """\
+LANDING = f"""\
 # Landing
 
-Drop files under `<park_id>/<feed>/`, with any name, in any order, any number of times. Feeds:
-gpu_telemetry, power_meter, leases, lease_usage, lease_assignments, lease_adjustments,
-payments, credit_events. Nothing in here is ever changed.
+Drop files under `<park_id>/<feed>/`, with any name, in any order, any number of times. Nothing in here is ever changed.
+The same bytes count once; of several rows with one key, the one recorded last counts.
 
 Files that are still being written should end in `.part` or `.tmp`, or begin with a dot, until they are renamed.
-"""
+
+CSV (comma, header, UTF-8) or Parquet, each plain, gzip or zstd, with the columns below in any order; columns that are
+not needed may be missing or empty, further ones stay in the file only. What other tools write (dcgm-exporter,
+Prometheus, NEM12, Green Button, FOCUS and more) is read as it is: `parkledger land FILE --park P` says what a file is
+taken for, and reads it on trial.
+
+A sample belongs to the tranche whose `nodes` pattern matches its `node_id`. Adjustments are signed as they change the
+tenant's bill: credits, refunds, penalties and bad debt negative, taxes and pass-through positive.
+
+{feed_guide()}"""
 
 REFERENCE = """\
 # Reference
