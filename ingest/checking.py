@@ -34,7 +34,8 @@ class Checked:
 
     Attributes:
         good: typed rows under the table's column names, with the carried columns and `recorded_at` (null: not given).
-        bad: `position` (row of the frame from 0), the carried columns, `rule` and `column_name`, one row each.
+        bad: `position` (row of the frame from 0), the carried columns, `day_at` (the contract's `day_of`, null where it
+            cannot be read or there is none), `rule` and `column_name`, one row each.
         noted: the same of good rows that break a rule which only warns.
     """
 
@@ -404,6 +405,7 @@ def check(
     if row_rules:
         rows = row_rules(rows, faults)
     bad = faults.bad()
-    origin = frame.select(pl.col(carried).cast(pl.Int64))
+    day_at = pl.lit(None, pl.Date) if contract.day_of is None else rows[contract.day_of]
+    origin = frame.select(pl.col(carried).cast(pl.Int64)).with_columns(day_at.alias("day_at"))
     good = rows.filter(~bad) if bad.any() else rows
     return Checked(good, faults.table(origin), faults.notes().table(origin))

@@ -16,7 +16,7 @@ Kind = Literal["text", "integer", "decimal", "milli", "micro", "instant", "date"
 class Severity(StrEnum):
     """What a broken rule costs: the whole file, the one row, or a note beside the row, which counts all the same.
 
-    A policy may raise a row's rule to `block`: the row is quarantined, and nothing is published until it is mended.
+    A policy may raise a row's rule to `block`: the row is quarantined, and its park-day is held back until it is mended.
     """
 
     REJECT_FILE = "reject_file"
@@ -118,6 +118,7 @@ class FeedContract:
         ordered: pairs of instants of which the first must lie before the second.
         references: what must be known elsewhere.
         in_lake: whether rows go to Parquet by park and day instead of a table.
+        day_of: column whose day, by the park's clock, is the row's partition; None where rows stand for spans of days.
     """
 
     name: str
@@ -127,6 +128,7 @@ class FeedContract:
     ordered: tuple[tuple[str, str], ...] = ()
     references: tuple[Reference, ...] = ()
     in_lake: bool = False
+    day_of: str | None = None
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError if there is none."""
@@ -242,6 +244,7 @@ GPU_TELEMETRY = FeedContract(
     name="gpu_telemetry",
     description="One row per sample of one GPU, or of several read as one.",
     key=("gpu_id", "sampled_at"),
+    day_of="sampled_at",
     columns=(
         _text("gpu_id", "the GPU, or the group that is read as one"),
         _text("node_id", "the node; its name decides the tranche"),
@@ -308,6 +311,7 @@ POWER_METER = FeedContract(
     name="power_meter",
     description="One row per meter, register and interval.",
     key=("meter_id", "interval_start_at", "register"),
+    day_of="interval_start_at",
     columns=(
         _text("meter_id", "the meter"),
         _text("register", "the meter's register"),
@@ -351,6 +355,7 @@ LEASE_USAGE = FeedContract(
     name="lease_usage",
     description="One row per lease and interval, with the GPU-hours that it used.",
     key=("lease_id", "interval_start_at"),
+    day_of="interval_start_at",
     columns=(
         _text("lease_id", "the lease"),
         _instant("interval_start_at", "start of the interval"),
@@ -379,6 +384,7 @@ LEASE_ADJUSTMENTS = FeedContract(
     name="lease_adjustments",
     description="One row per credit, refund, penalty, tax or pass-through on a lease.",
     key=("adjustment_id",),
+    day_of="service_date",
     columns=(
         _text("adjustment_id", "the adjustment"),
         _text("lease_id", "the lease"),
@@ -408,6 +414,7 @@ PAYMENTS = FeedContract(
     name="payments",
     description="One row per cash movement.",
     key=("payment_id",),
+    day_of="received_at",
     columns=(
         _text("payment_id", "the payment"),
         _text("contract_id", "the contract that it belongs to", is_required=False),
@@ -433,6 +440,7 @@ CREDIT_EVENTS = FeedContract(
     name="credit_events",
     description="One row per event.",
     key=("event_id",),
+    day_of="effective_at",
     columns=(
         _text("event_id", "the event"),
         _text("contract_id", "the contract", is_required=False),

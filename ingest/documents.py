@@ -29,8 +29,12 @@ def prepare_known(con: duckdb.DuckDBPyConnection, home: Home) -> None:
     """Make the temporary tables of what rows may refer to beside leases."""
     con.execute("CREATE OR REPLACE TEMP TABLE known_contract (contract_id VARCHAR)")
     con.execute("CREATE OR REPLACE TEMP TABLE known_tranche (park_id VARCHAR, tranche_id VARCHAR)")
+    con.execute("CREATE OR REPLACE TEMP TABLE known_park (park_id VARCHAR, time_zone VARCHAR)")
     contracts = [[contract_id] for contract_id in sorted(home.known_contract_ids)]
     tranches = [[park.park_id, t.tranche_id] for park in home.parks.values() for t in park.tranches]
+    parks = [[park.park_id, park.time_zone] for park in home.parks.values()]
+    if parks:
+        con.executemany("INSERT INTO known_park VALUES (?, ?)", parks)
     if contracts:
         con.executemany("INSERT INTO known_contract VALUES (?)", contracts)
     if tranches:
@@ -58,6 +62,14 @@ def _part(con: duckdb.DuckDBPyConnection, contract: FeedContract, source: str, w
         f"CREATE OR REPLACE TEMP TABLE parted AS SELECT waiting.*, CASE {' '.join(rules)} END AS rule, "
         f"CASE {' '.join(columns)} END AS column_name FROM {source} AS waiting WHERE {where}"
     )
+
+
+def day_of(contract: FeedContract) -> str:
+    """SQL: the partition of a row by the clock of its `known_park`; null where rows of the feed stand for spans."""
+    if contract.day_of is None:
+        return "NULL::DATE"
+    is_date = contract.column(contract.day_of).kind == "date"
+    return contract.day_of if is_date else f"timezone(known_park.time_zone, {contract.day_of})::DATE"
 
 
 def _as_text(column: Column) -> str:
@@ -122,7 +134,8 @@ def insert(con: duckdb.DuckDBPyConnection, contract: FeedContract, park_id: str,
     _part(con, contract, "incoming")
     con.execute(f"INSERT INTO raw.{contract.name} ({columns}) SELECT {columns} FROM parted WHERE rule IS NULL")
     unknown = con.sql(
-        "SELECT file_no, line_no, rule, column_name FROM parted WHERE rule IS NOT NULL ORDER BY file_no, line_no"
+        f"SELECT file_no, line_no, rule, column_name, {day_of(contract)} AS service_date FROM parted "
+        "JOIN known_park USING (park_id) WHERE rule IS NOT NULL ORDER BY file_no, line_no"
     ).pl()
     if not unknown.is_empty():
         con.execute(

@@ -26,7 +26,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from ingest import delivered, documents, kept_journal, lake, manifest, mending, quarantine
+from ingest import delivered, documents, holding, kept_journal, lake, manifest, mending, quarantine
 from ingest.contracts import CONTRACTS, FeedContract
 from ingest.delivered import Delivered
 from ingest.feeds.limits import Limits
@@ -71,8 +71,12 @@ def create_raw_tables(con: duckdb.DuckDBPyConnection) -> None:
         quarantine.DDL,
         quarantine.WARNING_DDL,
         mending.DDL,
+        holding.DDL,
     ):
         con.execute(ddl)
+    for table in ("quarantined_row", "row_warning"):
+        # A warehouse of before has them without.
+        con.execute(f"ALTER TABLE raw.{table} ADD COLUMN IF NOT EXISTS service_date DATE")
     kept_journal.create_tables(con)
     lake.create_tables(con)
     for contract in CONTRACTS.values():
@@ -390,5 +394,6 @@ def land(
                 lake.create_view(con, contract.name, home.path)
             else:
                 documents.resolve(con, contract)
+        holding.hold(con, home)
     quarantine.export(con, home.path)
     return manifest.landed(con, list(contents))

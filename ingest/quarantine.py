@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS raw.quarantined_row (
     rule VARCHAR NOT NULL,
     column_name VARCHAR,
     row_text VARCHAR NOT NULL,
-    recorded_at TIMESTAMPTZ NOT NULL
+    recorded_at TIMESTAMPTZ NOT NULL,
+    service_date DATE
 )
 """
 
@@ -37,6 +38,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "rule": pl.String(),
     "column_name": pl.String(),
     "row_text": pl.String(),
+    "service_date": pl.Date(),
 }
 _HELPERS = {"file_no", "line_no", "line_text", "line_rule"}
 
@@ -72,10 +74,13 @@ def _plain(cell: object) -> str:
     return cell.isoformat().replace("+00:00", "Z") if isinstance(cell, datetime) else str(cell)
 
 
-def rejected_rows(frame: pl.DataFrame, bad: pl.DataFrame, format_name: str) -> pl.DataFrame:
-    """`bad` of a check with the rows' texts: the columns of SCHEMA."""
+def rejected_rows(frame: pl.DataFrame, bad: pl.DataFrame, format_name: str, time_zone: str) -> pl.DataFrame:
+    """`bad` of a check with the rows' texts and their days by the park's clock: the columns of SCHEMA."""
     texts = row_texts(frame, bad["position"].to_list(), format_name)
-    return bad.with_columns(pl.Series("row_text", texts, dtype=pl.String)).select(*SCHEMA)
+    day = pl.col("day_at")
+    if bad.schema["day_at"] != pl.Date:
+        day = day.dt.convert_time_zone(time_zone).dt.date()
+    return bad.with_columns(pl.Series("row_text", texts, dtype=pl.String), service_date=day).select(*SCHEMA)
 
 
 def write(
@@ -94,8 +99,8 @@ def write(
         return
     con.register("rejected_rows", rows)
     con.execute(
-        f"INSERT INTO raw.{table} (file_id, line_no, park_id, feed, rule, column_name, row_text, recorded_at) "
-        "SELECT file_id, line_no, ?, ?, rule, column_name, row_text, received_at "
+        f"INSERT INTO raw.{table} (file_id, line_no, park_id, feed, rule, column_name, row_text, recorded_at, service_date) "
+        "SELECT file_id, line_no, ?, ?, rule, column_name, row_text, received_at, service_date "
         "FROM rejected_rows JOIN landing_now USING (file_no)",
         [park_id, feed],
     )

@@ -197,7 +197,10 @@ def _checked(frame: pl.DataFrame, format_name: str, feed: str, limits: Limits) -
     warning = frozenset(rule for rule in JUDGED_RULES if limits.policies.severity_of(rule) == "warn")
     carried = ("file_no", "line_no")
     checked = check(frame, CONTRACTS[feed], naive_zone, _row_rules(feed, limits), carried=carried, warning=warning)
-    rejected, noted = (quarantine.rejected_rows(frame, rows, format_name) for rows in (checked.bad, checked.noted))
+    rejected, noted = (
+        quarantine.rejected_rows(frame, rows, format_name, limits.park.time_zone)
+        for rows in (checked.bad, checked.noted)
+    )
     return Batch(frame, format_name, checked.good, rejected, noted)
 
 

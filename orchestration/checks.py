@@ -14,7 +14,7 @@ import dagster as dg
 import duckdb
 import polars as pl
 
-from ingest import lake, mending
+from ingest import holding, lake
 from orchestration.assets.publish import CANDIDATE
 from orchestration.assets.raw import WAREHOUSE_POOL, raw_key
 from orchestration.check_results import CheckResult, record
@@ -27,6 +27,7 @@ from orchestration.settings import Settings
 # One op after dbt checks what came in (staging) and what was built: a failure stops the credit jobs and publishing. One
 # after the credit jobs checks their marts: a failure stops publishing.
 CHECK_NAME = "great_expectations"
+BLOCKING_RULES = "blocking_rules"
 SAMPLE_FILES, SAMPLE_ROWS_A_FILE = 16, 2_000
 
 
@@ -142,28 +143,26 @@ def plausibility(name: str, tables: Sequence[str], *, before_publishing: bool = 
 
 
 def blocking_rules() -> dg.AssetChecksDefinition:
-    """No row stands in quarantine for a rule that a policy has block."""
+    """Partitions that a policy's rules hold back, by name; everything else is built and published."""
 
     @dg.asset_check(
-        name="blocking_rules",
-        asset=raw_key("quarantined_row"),
-        blocking=True,
+        name=BLOCKING_RULES,
+        asset=raw_key("held_partition"),
         pool=WAREHOUSE_POOL,
-        description="Rules that a policy has block (rule_severity) are broken by no row that was not released since.",
+        description="No park-day is held back by rules that a policy has block (rule_severity, block_above_fraction).",
     )
     def check(home_folder: HomeFolder, warehouse: Warehouse) -> dg.AssetCheckResult:
         rules = sorted(r for r, severity in home_folder.load().policies.rule_severity.items() if severity == "block")
         with warehouse.writer() as connection:
-            found = mending.rows(connection, rules=rules) if rules else []
-            said = [f"{row.path}:{row.line_no} breaks {row.rule} ({row.row_id})" for row in found[:5]]
-            result = CheckResult("blocking rules", "raw.quarantined_row", "error", not found, str(len(found)), "0")
-            record(connection, "blocking_rules", [result] if rules else [])
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        remedy = "; mend and release them: parkledger quarantine list"
+            found = holding.held(connection)
+            days = len({(one.park_id, one.feed, one.service_date) for one in found})
+            result = CheckResult("blocking rules", "raw.held_partition", "warn", not found, str(days), "0")
+            record(connection, BLOCKING_RULES, [result] if rules else [])
         return dg.AssetCheckResult(
             passed=not found,
-            description="; ".join(said) + more + remedy if found else f"{len(rules)} rules block, no row breaks them",
-            metadata={"rules": rules, "rows": len(found)},
+            severity=dg.AssetCheckSeverity.WARN,
+            description=holding.told(found) if found else f"{len(rules)} rules block, no row breaks them",
+            metadata={"rules": rules, "held_partitions": days, "rows": sum(one.held_row_count for one in found)},
         )
 
     return check

@@ -116,6 +116,8 @@ def run(
     )
     if manifest["is_simulated"]:
         out.print(f"Simulated: {manifest['simulation_note']}", style="yellow", highlight=False)
+    for text in outcome.warnings:
+        out.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     out.print(f"  snapshot  {settings.published_path}", highlight=False)
     out.print(f"  monitor   {_monitor_path(settings, manifest)}", highlight=False)
 

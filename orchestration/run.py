@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.assets.publish import TRIGGER_TAG
+from orchestration.checks import BLOCKING_RULES
 from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
 from orchestration.event_log import EVENT_BATCH_SIZE
 from orchestration.partitions import range_tags
@@ -42,12 +43,14 @@ class RunOutcome:
         succeeded: everything ran and every blocking check passed.
         failed_checks: what each failed check says.
         errors: messages of steps that failed otherwise.
+        warnings: what is held back, and why.
         log_path: where tools' own output went.
     """
 
     succeeded: bool
     failed_checks: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     log_path: Path | None = None
 
 
@@ -89,11 +92,8 @@ def _execute(
             result = definitions.resolve_job_def(job).execute_in_process(
                 instance=instance, tags=tags, partition_key=partition_key, raise_on_error=False, run_config=QUIET
             )
-            checks = [
-                e
-                for e in result.get_asset_check_evaluations()
-                if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR
-            ]
+            failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+            checks = [e for e in failed if e.severity is dg.AssetCheckSeverity.ERROR]
             failures = [e for e in result.all_events if e.is_step_failure]
             for event in failures:
                 traceback_text = event.step_failure_data.error.to_string() if event.step_failure_data.error else ""
@@ -102,6 +102,7 @@ def _execute(
         succeeded=result.success,
         failed_checks=[f"{e.asset_key.to_user_string()} {e.check_name}: {e.description or ''}" for e in checks],
         errors=[f"{e.step_key}: {_reason(e)}" for e in failures],
+        warnings=[e.description or "" for e in failed if e.check_name == BLOCKING_RULES],
         log_path=log_path,
     )
 

@@ -25,6 +25,7 @@ from orchestration.settings import Settings
 from orchestration.state import is_current, load
 
 SHOWN_ALERTS = 8
+SHOWN_HELD = 5
 SEVERITIES = ("critical", "warning")
 WORKING, PUBLISHED, NOTHING = "working tables", "published snapshot", "nothing"
 COUNTS = (
@@ -122,6 +123,7 @@ def home_status(settings: Settings) -> dict[str, Any]:
         "last_run": _last_run(settings),
         "feeds_from": source,
         "feeds": feeds,
+        "held_back": [],
         "months": [],
         "alerts": [],
         "failed_checks": [],
@@ -130,6 +132,7 @@ def home_status(settings: Settings) -> dict[str, Any]:
     if manifest:
         with _snapshot(settings) as connection:
             answer |= {
+                "held_back": _held_back(connection),
                 "months": _months(connection, home),
                 "alerts": connection.sql(_ALERTS, params=[list(SEVERITIES)]).pl().to_dicts(),
                 "failed_checks": connection.sql(
@@ -145,6 +148,15 @@ def _snapshot(settings: Settings) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(settings.published_path), read_only=True)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _held_back(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Partitions that the snapshot holds back, with rule and first row; a snapshot of before knows of none."""
+    if not connection.sql("FROM duckdb_tables() WHERE table_name = 'fct_held_partition'").fetchall():
+        return []
+    query = "SELECT * EXCLUDE (held_from_at) REPLACE (service_date::VARCHAR AS service_date) FROM quality.fct_held_partition ORDER BY ALL"
+    held: list[dict[str, Any]] = connection.sql(query).pl().to_dicts()
+    return held
 
 
 def _feeds(settings: Settings, home: Home) -> tuple[list[dict[str, Any]], str]:
@@ -260,6 +272,10 @@ def _to_do(home: Home, answer: dict[str, Any]) -> list[str]:
             said.append(f"{feed['park_id']}: no {feed['feed']} has landed. Put its files under {home.path / where}/")
         elif feed["days_late"]:
             said.append(f"{feed['park_id']}: {feed['feed']} is {feed['days_late']} day(s) late. Ask the operator.")
+    if answer["held_back"]:
+        said.append(
+            f"Park-days are held back by rules that block: mend and release their rows, {command} quarantine list"
+        )
     if any(feed["standing_in_quarantine"] for feed in answer["feeds"]):
         said.append(f"Rows stand in quarantine: {command} quarantine list")
     if answer["run_id"] and any(feed["rejected_files"] for feed in answer["feeds"]):
@@ -278,6 +294,7 @@ def print_status(answer: dict[str, Any], out: Console) -> None:
     _line(out, "Last run", "none recorded" if run is None else f"{run['job']}: {run['status']}{when}")
     _line(out, "Clock", f"{answer['clock_at']} (the home's; lateness is against it)")
     _print_feeds(answer, out)
+    _print_held(answer["held_back"], out)
     _print_months(answer, out)
     _print_alerts(answer["alerts"], out)
     if answer["failed_checks"]:
@@ -312,6 +329,15 @@ def _print_feeds(answer: dict[str, Any], out: Console) -> None:
         ]
         names = ["park", "feed", "last day", "days late", "files", "rows", "in quarantine", "rejected files"]
         out.print(as_table(names, cells), markup=False)
+
+
+def _print_held(held: list[dict[str, Any]], out: Console) -> None:
+    for number, one in enumerate(held[:SHOWN_HELD]):
+        partition = f"{one['park_id']} {one['feed']} {one['service_date']}"
+        row = f"{one['broken_row_count']:,} rows break {one['rule']}, first {one['path']}:{one['line_no']}"
+        _line(out, "" if number else "Held back", f"{partition} ({one['held_row_count']:,} rows wait): {row}")
+    if len(held) > SHOWN_HELD:
+        _line(out, "", f'{len(held) - SHOWN_HELD} more: parkledger sql "FROM quality.fct_held_partition"')
 
 
 def _print_months(answer: dict[str, Any], out: Console) -> None:

@@ -3,17 +3,28 @@
     order (recorded_at, version, content_hash); a copy of the row before it changes nothing. Rows recorded after the home's clock are not seen.
     A row that claims to have been recorded before a month that has been sealed without it is seen from after that close.
 
-    rows_known             the rows recorded up to the clock, with the instant from which each may be seen
+    rows_known             the rows recorded up to the clock, with the instant from which each may be seen; without those of partitions that are
+                           held back, where `day` (the partition's day, an SQL expression over `feed` and `held`) is given
     knowledge_interval     columns known_from_at, known_until_at (null: until further notice), is_current
     known_at(alias, k)     condition that picks the versions which a close at instant k sees
 #}
-{% macro rows_known(relation) -%}
+{% macro rows_known(relation, day=none) -%}
 select
         feed.*,
         greatest(feed.recorded_at, late.known_not_before_at) as visible_from_at
     from {{ relation }} as feed
     left join {{ ref('stg_late_file') }} as late on feed.park_id = late.park_id and feed.file_id = late.file_id
-    where feed.recorded_at <= (select home.clock_at from {{ source('raw', 'home') }} as home)
+    where
+        feed.recorded_at <= (select home.clock_at from {{ source('raw', 'home') }} as home)
+        {%- if day %}
+        and not exists (
+            select 1
+            from {{ ref('stg_held_file') }} as held
+            where
+                held.feed = '{{ relation.identifier }}' and held.park_id = feed.park_id and held.file_id = feed.file_id
+                and held.service_date = {{ day }}
+        )
+        {%- endif %}
 {%- endmacro %}
 
 {% macro knowledge_interval(natural_key, version_column=none) %}

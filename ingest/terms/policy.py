@@ -58,6 +58,12 @@ _POWER_BOUNDS_W = {
 }
 
 
+def _check_rule_of_rows(rule: str) -> None:
+    if rule not in RULES or RULES[rule].severity is Severity.REJECT_FILE:
+        known = ", ".join(name for name, one in RULES.items() if one.severity is not Severity.REJECT_FILE)
+        raise ValueError(f"{rule!r} is no rule of rows; those are {known}")
+
+
 class Policies(Model):
     """Every policy with its default. The credit jobs document the sources of theirs beside the same defaults."""
 
@@ -77,7 +83,11 @@ class Policies(Model):
     )
     rule_severity: dict[Text, Literal["quarantine", "warn", "block"]] = Field(
         default_factory=dict,
-        description="what a broken rule costs, where not the default: the row, a note, or publishing until it is mended",
+        description="what a broken rule costs, where not the default: the row, a note, or its park-day until it is mended",
+    )
+    block_above_fraction: dict[Text, Fraction] = Field(
+        default_factory=dict,
+        description="share of a park-day's rows that may break a blocking rule before the day is held back; else none",
     )
     dso_window_days: Annotated[int, Field(ge=1, le=3660)] = Field(90, description="days of sales behind DSO")
     cei_months: Annotated[int, Field(ge=1, le=60)] = Field(1, description="N of the collection effectiveness index")
@@ -200,11 +210,16 @@ class Policies(Model):
     @classmethod
     def _known_rules(cls, given: dict[str, str]) -> dict[str, str]:
         for rule, severity in given.items():
-            if rule not in RULES or RULES[rule].severity is Severity.REJECT_FILE:
-                known = ", ".join(name for name, one in RULES.items() if one.severity is not Severity.REJECT_FILE)
-                raise ValueError(f"{rule!r} is no rule of rows; those are {known}")
+            _check_rule_of_rows(rule)
             if severity == "warn" and rule not in JUDGED_RULES:
                 raise ValueError(f"{rule} leaves no value that could count; only {', '.join(JUDGED_RULES)} may warn")
+        return given
+
+    @field_validator("block_above_fraction")
+    @classmethod
+    def _known_blocking_rules(cls, given: dict[str, Decimal]) -> dict[str, Decimal]:
+        for rule in given:
+            _check_rule_of_rows(rule)
         return given
 
     def severity_of(self, rule: str) -> str:

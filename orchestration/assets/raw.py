@@ -116,6 +116,7 @@ CATALOGUE = {
     "landed_file": "One row per landed file, with what became of its rows.",
     "quarantined_row": "One row per rejected row, with file, line, rule and the row itself.",
     "released_row": "One row per rejected row that was mended and landed in another file.",
+    "held_partition": "One row per park, feed, day and blocking rule that holds the day back.",
     "row_warning": "One row per row that counts and breaks a rule which only warns.",
 }
 

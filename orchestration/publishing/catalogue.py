@@ -1157,7 +1157,7 @@ _QUALITY = [
             "One row per line of a file, park and feed that broke a rule. "
             "Its own text is kept, so that it can be mended and landed again."
         ),
-        "file_id line_no park_id feed rule column_name row_text recorded_at",
+        "file_id line_no park_id feed rule column_name row_text recorded_at service_date",
         own={
             "file_id": "Content of the file, SHA-256; with park_id and feed key of quality.fct_landed_file.",
             "line_no": "Line or record of the file, from 1.",
@@ -1166,6 +1166,7 @@ _QUALITY = [
             "column_name": "Column that broke it; null where the row as a whole did.",
             "row_text": "The row as it came: a CSV line, or its cells as a JSON object.",
             "recorded_at": "The home's clock when the file first landed. Instant, UTC.",
+            "service_date": "Day of the park's zone that the row is of; null where it cannot be read, or the feed has no days.",
         },
     ),
     _table(
@@ -1173,7 +1174,7 @@ _QUALITY = [
         QUALITY,
         "file_id line_no park_id feed rule column_name",
         "One row per row of a file and rule that it breaks, where the rule only warns. The row counts all the same.",
-        "file_id line_no park_id feed rule column_name row_text recorded_at",
+        "file_id line_no park_id feed rule column_name row_text recorded_at service_date",
         own={
             "file_id": "Content of the file, SHA-256; with park_id and feed key of quality.fct_landed_file.",
             "line_no": "Line or record of the file, from 1.",
@@ -1182,6 +1183,7 @@ _QUALITY = [
             "column_name": "Column that breaks it; null where the row as a whole does.",
             "row_text": "The row as it came: a CSV line, or its cells as a JSON object.",
             "recorded_at": "The home's clock when the file first landed. Instant, UTC.",
+            "service_date": "Day of the park's zone that the row is of; null where it cannot be read, or the feed has no days.",
         },
     ),
     _table(
@@ -1197,6 +1199,26 @@ _QUALITY = [
             "released_file_id": "Content of the file in which the mended row landed; key of quality.fct_landed_file.",
             "released_line_no": "Line of the mended row in that file.",
             "note": "Why it was released, in the words of who did; null where nothing was said.",
+        },
+    ),
+    _table(
+        "quality.fct_held_partition",
+        QUALITY,
+        "park_id feed service_date rule",
+        (
+            "One row per park, feed and day that is held back, and rule that a policy has block. Nothing that landed with "
+            "the faulty row or after it is in the tables of that day, until the row is mended and released."
+        ),
+        "park_id feed service_date rule broken_row_count held_row_count held_from_at path line_no",
+        own={
+            "feed": "Feed as its folder in the landing area names it.",
+            "service_date": "Day of the park's zone that is held back.",
+            "rule": "Rule that rows of the day break; policies say which rules block, and above which share of the rows.",
+            "broken_row_count": "Rows in quarantine that break the rule; a row without a day counts on all days of its file. A count.",
+            "held_row_count": "Rows that could be read and are held back with them. A count.",
+            "held_from_at": "Landing time from which files are held back: that of the first file with such a row. Instant, UTC.",
+            "path": "File of the first such row, relative to the home.",
+            "line_no": "Its line or record, from 1.",
         },
     ),
     _table(

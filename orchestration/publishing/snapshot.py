@@ -35,6 +35,7 @@ SOURCES = {
     "quality.fct_quarantined_row": "SELECT * FROM work.raw.quarantined_row",
     "quality.fct_row_warning": "SELECT * FROM work.raw.row_warning",
     "quality.fct_released_row": "SELECT * FROM work.raw.released_row",
+    "quality.fct_held_partition": "SELECT * FROM work.raw.held_partition",
 }
 NOT_PUBLISHED = {"credit.fct_credit_journal_lines"}
 # The dimensions with a key of one column: what a column of that name means wherever it stands.

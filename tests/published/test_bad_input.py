@@ -25,6 +25,7 @@ LEASE_HEADER = (
 USAGE_HEADER = "lease_id,interval_start_at,interval_end_at,gpu_hours,recorded_at"
 HOUR = "2027-03-01T00:00:00Z,2027-03-01T01:00:00Z"
 RECORDED = "2027-03-02T00:00:00Z"
+HELD_DAY = "2027-03-10"
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,11 @@ def spoilt(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         f"training,third_party,reserved,active,{RECORDED}\n"
     )
     (landing / "lease_usage" / "unknown-lease.csv").write_text(f"{USAGE_HEADER}\nnobodys-lease,{HOUR},1,{RECORDED}\n")
+    (home / "policies" / "feeds.yaml").write_text("rule_severity: {crosses_day: block}\n")
+    (home / "landing" / SOUTH / "power_meter" / "two-days.csv").write_text(
+        "meter_id,register,role,interval_start_at,interval_end_at,energy_kwh,quality\n"
+        f"m,1,facility,{HELD_DAY}T12:00:00Z,2027-03-13T12:00:00Z,5,actual\n"
+    )
     contract = (
         (home / "contracts" / f"{CONTRACT}.yaml").read_text().replace(f"contract_id: {CONTRACT}", "contract_id: {id}")
     )
@@ -89,6 +95,26 @@ def test_a_row_that_cannot_be_used_is_quarantined_by_line_and_rule(
     assert (line_no, found) == (2, column)
     assert rule
     assert text.startswith(("spoilt-1", "nobodys-lease"))
+
+
+def test_a_blocking_rule_holds_back_one_day_of_one_park_and_the_rest_is_published(
+    spoilt: tuple[Path, Any], finished: Path
+) -> None:
+    home, done = spoilt
+    partition = the(
+        home, "SELECT park_id, feed, service_date::VARCHAR, rule, broken_row_count FROM quality.fct_held_partition"
+    )
+    assert partition == [(SOUTH, "power_meter", HELD_DAY, "crosses_day", 1)]
+    named = f"{SOUTH} power_meter {HELD_DAY} is held back"
+    assert named in " ".join(done.stdout.split())
+    assert f"{SOUTH} power_meter {HELD_DAY} (" in CliRunner().invoke(cli.app, ["--home", str(home), "status"]).output
+    exceptions = "SELECT park_id, lease_id, service_date::VARCHAR, unit FROM metering.fct_metering_exceptions"
+    assert the(home, f"{exceptions} WHERE kind = 'partition_held_back'") == [(SOUTH, "power_meter", HELD_DAY, "rows")]
+    of_meters = "SELECT * FROM metering.fct_power_day WHERE facility_energy_kwh IS NOT NULL"
+    others = f"{of_meters} AND NOT (park_id = '{SOUTH}' AND service_date = DATE '{HELD_DAY}') ORDER BY ALL"
+    assert the(home, others) == the(finished, others)
+    held = f"{of_meters} AND park_id = '{SOUTH}' AND service_date = DATE '{HELD_DAY}'"
+    assert (len(the(home, held)), len(the(finished, held))) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from jobs_home import UTC_TIME, D, backstop, economics, event, home, invoice, lease, month_list, payment
 from ruamel.yaml import YAML
 
-from ingest import manifest, mending, quarantine
+from ingest import holding, manifest, mending, quarantine
 from orchestration.polars_jobs import programme
 from orchestration.publishing import catalogue
 from orchestration.publishing.catalogue import DBT, QUALITY, TABLES, tables_of
@@ -121,6 +121,7 @@ def test_the_tables_of_a_group_are_those_that_it_gives_whole(outputs, group):
         ("fct_quarantined_row", quarantine.DDL),
         ("fct_row_warning", quarantine.WARNING_DDL),
         ("fct_released_row", mending.DDL),
+        ("fct_held_partition", holding.DDL),
     ],
 )
 def test_the_tables_of_landing_are_described_as_they_are_created(name, ddl):

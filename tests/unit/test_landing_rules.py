@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_home import LEASE_HEADER, PARK_ID, Books, drop, lease_row, make_home
 
-from ingest import landing
+from ingest import landing, mending
 
 TELEMETRY = "gpu_id,node_id,gpu_model,sampled_at,utilization_pct,power_w,energy_mj,gpu_count\n"
 METER = "meter_id,register,role,interval_start_at,interval_end_at,energy_kwh,quality\n"
@@ -240,3 +240,79 @@ def test_a_corrected_interval_in_the_same_file_is_no_overlap(books: Books) -> No
     )
     (file,) = books.land()
     assert (file.landed_count, file.superseded_count, file.quarantined_count) == (1, 1, 0)
+
+
+def held(books: Books) -> list[tuple[object, ...]]:
+    return books.rows(
+        "SELECT feed, service_date::VARCHAR, rule, broken_row_count, held_row_count, line_no FROM raw.held_partition ORDER BY ALL"
+    )
+
+
+BLOCK = "rule_severity: {power_above_model: block}\n"
+
+
+def test_a_blocking_rule_holds_back_the_day_of_the_row_by_the_park_s_clock_and_no_other(books: Books) -> None:
+    policy(books, BLOCK)
+    # 13:30 UTC is past midnight in Sydney
+    rows = (
+        sample("2027-01-05T13:30:00Z", power="4000") + sample("2027-01-05T14:00:00Z") + sample("2027-01-05T12:59:00Z")
+    )
+    drop(books.path, "gpu_telemetry", "one.csv", TELEMETRY + rows)
+    drop(books.path, "gpu_telemetry", "two.csv", TELEMETRY + sample("2027-01-05T15:00:00Z"))
+    books.land()
+    assert held(books) == [("gpu_telemetry", "2027-01-06", "power_above_model", 1, 2, 2)]
+
+
+def test_a_day_is_no_longer_held_back_once_the_row_is_released_or_the_policy_changed(books: Books) -> None:
+    policy(books, BLOCK)
+    drop(books.path, "gpu_telemetry", "one.csv", TELEMETRY + sample(power="4000"))
+    books.land()
+    assert len(held(books)) == 1
+    policy(books, "rule_severity: {power_above_model: quarantine}\n")
+    books.land()
+    assert held(books) == []
+    policy(books, BLOCK)
+    books.land()
+    (row,) = mending.rows(books.con)
+    mending.put(*mending.prepare(books.home(), row, {"power_w": "400"}))
+    books.land()
+    assert held(books) == []
+    assert books.one("SELECT count(*) FROM raw.gpu_telemetry") == 1
+
+
+def test_a_share_of_a_day_s_rows_may_break_a_blocking_rule(books: Books) -> None:
+    times = [f"2027-01-05T00:{minute:02d}:00Z" for minute in range(10)]
+    rows = "".join(sample(at, power="4000" if at.endswith(":09:00Z") else "900") for at in times)
+    drop(books.path, "gpu_telemetry", "one.csv", TELEMETRY + rows)
+    for share, days in (("0.1", 0), ("0.09", 1)):
+        policy(books, BLOCK + f'block_above_fraction: {{power_above_model: "{share}"}}\n')
+        books.land()
+        assert len(held(books)) == days
+
+
+def test_what_came_before_the_faulty_file_is_not_held_back(books: Books) -> None:
+    policy(books, "rule_severity: {crosses_day: block}\n")
+    (books.path / "home.yaml").write_text("title: Test\nas_of: 2027-03-01\n")
+    drop(books.path, "power_meter", "one.csv", METER + interval("2027-01-05T00:00:00Z", "2027-01-05T01:00:00Z"))
+    books.land()
+    (books.path / "home.yaml").write_text("title: Test\nas_of: 2027-03-02\n")
+    late = interval("2027-01-05T02:00:00Z", "2027-01-05T03:00:00Z") + interval(
+        "2027-01-05T03:00:00Z", "2027-01-06T03:00:00Z"
+    )
+    drop(books.path, "power_meter", "two.csv", METER + late)
+    books.land()
+    assert held(books) == [("power_meter", "2027-01-05", "crosses_day", 1, 1, 3)]
+
+
+def test_a_faulty_row_without_a_day_holds_back_every_day_of_its_file(books: Books) -> None:
+    policy(books, "rule_severity: {row_not_whole: block, unknown_lease: block}\n")
+    days = sample("2027-01-05T00:00:00Z") + "torn\n" + sample("2027-01-07T00:00:00Z")
+    drop(books.path, "gpu_telemetry", "one.csv", TELEMETRY + days)
+    usage = "lease_id,interval_start_at,interval_end_at,gpu_hours\nL9,2027-01-05T20:00:00Z,2027-01-05T21:00:00Z,1\n"
+    drop(books.path, "lease_usage", "usage.csv", usage)
+    books.land()
+    assert held(books) == [
+        ("gpu_telemetry", "2027-01-05", "row_not_whole", 1, 1, 3),
+        ("gpu_telemetry", "2027-01-07", "row_not_whole", 1, 1, 3),
+        ("lease_usage", "2027-01-06", "unknown_lease", 1, 0, 2),
+    ]

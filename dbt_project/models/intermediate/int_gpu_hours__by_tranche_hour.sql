@@ -2,7 +2,8 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key=['park_id', 'service_date'],
-    on_schema_change='sync_all_columns'
+    on_schema_change='sync_all_columns',
+    post_hook="delete from {{ this }} as hours where not exists (select 1 from {{ ref('stg_lake_file') }} as files where files.park_id = hours.park_id and files.service_date = hours.service_date)"
 ) }}
 
 -- depends_on: {{ ref('stg_lake_file') }} {{ ref('stg_lake_node') }} {{ ref('stg_lake_hour') }} {{ ref('stg_park') }}

@@ -1,5 +1,5 @@
 with known_rows as (
-    {{ rows_known(source('raw', 'lease_adjustments')) }}
+    {{ rows_known(source('raw', 'lease_adjustments'), 'feed.service_date') }}
 )
 
 select

@@ -1,5 +1,5 @@
 with known_rows as (
-    {{ rows_known(source('raw', 'lease_usage')) }}
+    {{ rows_known(source('raw', 'lease_usage'), 'cast(timezone(held.time_zone, feed.interval_start_at) as date)') }}
 )
 
 select

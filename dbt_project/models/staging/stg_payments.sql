@@ -1,5 +1,5 @@
 with known_rows as (
-    {{ rows_known(source('raw', 'payments')) }}
+    {{ rows_known(source('raw', 'payments'), 'cast(timezone(held.time_zone, feed.received_at) as date)') }}
 )
 
 select

@@ -1,5 +1,5 @@
 with known_rows as (
-    {{ rows_known(source('raw', 'power_meter')) }}
+    {{ rows_known(source('raw', 'power_meter'), 'cast(timezone(held.time_zone, feed.interval_start_at) as date)') }}
 )
 
 select

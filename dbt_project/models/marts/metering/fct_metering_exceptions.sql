@@ -142,6 +142,19 @@ currency_exceptions as (
     group by entries.park_id, leases.tranche_id, entries.lease_id, entries.currency_code, entries.service_date
 ),
 
+-- Days of a feed that a blocking rule holds back: what it told of them is in no table.
+held_exceptions as (
+    select
+        'partition_held_back' as kind,
+        park_id,
+        feed as lease_id,
+        service_date,
+        max(held_row_count + broken_row_count) as quantity,
+        'rows' as unit
+    from {{ source('raw', 'held_partition') }}
+    group by park_id, feed, service_date
+),
+
 exceptions as (
     select
         kind,
@@ -163,6 +176,8 @@ exceptions as (
     select * from meter_exceptions
     union all by name
     select * from currency_exceptions
+    union all by name
+    select * from held_exceptions
 )
 
 select
