@@ -37,6 +37,8 @@ contract_app = typer.Typer(
     no_args_is_help=True, help="Contracts: check them, print them, see what an amendment changes."
 )
 app.add_typer(contract_app, name="contract")
+alerts_app = typer.Typer(no_args_is_help=True, help="Alerts: what stands, who is told, whether a channel works.")
+app.add_typer(alerts_app, name="alerts")
 out = Console()
 err = Console(stderr=True)
 
@@ -99,6 +101,7 @@ def run(
         manifest = _manifest(settings)
         out.print(f"Nothing new: the snapshot of run {manifest['run_id']} (as of {manifest['as_of']}) is current.")
         out.print(f"  {settings.published_path}", highlight=False)
+        _tell(settings)
         return
     _check_reference(settings)
     from orchestration.display import TerminalProgress  # noqa: PLC0415
@@ -626,6 +629,67 @@ def status(as_json: JsonOption = False) -> None:
         raise typer.Exit(EXIT_NOTHING_PUBLISHED)
 
 
+@alerts_app.command("list")
+def alerts_list(
+    *,
+    with_cleared: Annotated[
+        bool, typer.Option("--all", help="Also those that are cleared: the whole history.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Alerts that stand: what the rules found in the published metrics, and what went wrong in operation."""
+    settings = _settings_of_a_home()
+    from orchestration.alerts_command import alert_rows, print_alerts  # noqa: PLC0415
+
+    answer = alert_rows(settings, with_cleared=with_cleared)
+    if as_json:
+        print(json.dumps(answer, indent=2, default=str))
+        return
+    print_alerts(answer, out)
+
+
+@alerts_app.command("test")
+def alerts_test(
+    channel: Annotated[str | None, typer.Option("--channel", help="Only this channel of alerts.yaml.")] = None,
+) -> None:
+    """Send a word of trial to every channel, and say for each whether it was taken."""
+    settings = _settings_of_a_home()
+    from orchestration.alerting import try_channels  # noqa: PLC0415
+
+    try:
+        told = try_channels(settings, channel)
+    except LookupError as error:
+        raise typer.BadParameter(str(error.args[0]), param_hint="--channel") from None
+    if not told:
+        err.print("alerts.yaml names no channel; `parkledger alerts schema` says how one is written", style="yellow")
+    for delivery in told:
+        said = f"{delivery.channel_id}: {delivery.error or 'sent'}"
+        (err if delivery.error else out).print(said, highlight=False, markup=False, soft_wrap=True)
+    if any(delivery.error for delivery in told):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@alerts_app.command("rules")
+def alerts_rules(as_json: JsonOption = False) -> None:
+    """The rules in force: those of alerts.yaml, or the shipped ones where it has none."""
+    home = _load(_settings_of_a_home())
+    from orchestration.alerts_command import rule_text  # noqa: PLC0415
+
+    if as_json:
+        print(json.dumps([rule.model_dump(mode="json") for rule in home.alerts.rules], indent=2))
+        return
+    cells = [(rule.rule_id, rule.severity, rule_text(rule), rule.says) for rule in home.alerts.rules]
+    out.print(as_table(["rule", "severity", "raised when", "says"], cells), markup=False)
+
+
+@alerts_app.command("schema")
+def alerts_schema() -> None:
+    """Print the JSON Schema of alerts.yaml, for editors."""
+    from ingest.terms.schema import alerts_schema as schema  # noqa: PLC0415
+
+    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
+
+
 @app.command()
 def verify(as_json: JsonOption = False) -> None:
     """Recompute every identity of the books from the published tables, and compare sealed months with the kept journal."""
@@ -879,8 +943,25 @@ def _end(outcome: Any) -> None:
         err.print(f"check failed: {message}", style="red", highlight=False, markup=False)
     for message in [] if outcome.failed_checks else outcome.errors:
         err.print(message, style="red", highlight=False, markup=False)
-    err.print(f"Nothing was published; what was published before stands. Details: {outcome.log_path}", highlight=False)
+    stands = (
+        "The new snapshot is published; what failed came after it, and the next run tries it again."
+        if outcome.published
+        else "Nothing was published; what was published before stands."
+    )
+    err.print(f"{stands} Details: {outcome.log_path}", highlight=False)
     raise typer.Exit(EXIT_CHECK_FAILED if outcome.failed_checks else EXIT_FAILED)
+
+
+def _tell(settings: Settings) -> None:
+    """Try again what could not be sent, and what has come since."""
+    from orchestration.alerting import deliver  # noqa: PLC0415
+
+    for delivery in deliver(settings):
+        if delivery.error:
+            said = f"{delivery.waiting_count} notices to {delivery.channel_id} wait: {delivery.error}"
+            err.print(said, style="yellow", highlight=False, markup=False)
+        else:
+            out.print(f"{delivery.sent_count} notices sent to {delivery.channel_id}", highlight=False, markup=False)
 
 
 def _show(rows: Any, target: Path, *, as_json: bool) -> None:

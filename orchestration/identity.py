@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest.kept_journal import REOPENINGS
 from ingest.reference import SHIPPED
-from ingest.terms.home import Home
+from ingest.terms.home import ALERTS_FILE, Home
 from orchestration.settings import DBT_PROJECT, PROJECT_ROOT
 
 CODE_FOLDERS = (
@@ -43,6 +43,7 @@ def inputs_of(home: Path) -> dict[str, str]:
 def _written_by_users(home: Path) -> list[Path]:
     files = [
         home / "home.yaml",
+        home / ALERTS_FILE,
         home / REOPENINGS,
         *(f for folder in TERM_FOLDERS for f in sorted((home / folder).rglob("*")) if f.is_file()),
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.assets.publish import TRIGGER_TAG
+from orchestration.assets.publish import SNAPSHOT, TRIGGER_TAG
 from orchestration.checks import BLOCKING_RULES
 from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
 from orchestration.event_log import EVENT_BATCH_SIZE
@@ -41,6 +41,7 @@ class RunOutcome:
 
     Attributes:
         succeeded: everything ran and every blocking check passed.
+        published: the snapshot was swapped in, whatever failed after it.
         failed_checks: what each failed check says.
         errors: messages of steps that failed otherwise.
         warnings: what is held back, and why.
@@ -48,6 +49,7 @@ class RunOutcome:
     """
 
     succeeded: bool
+    published: bool = False
     failed_checks: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -100,6 +102,7 @@ def _execute(
                 print(traceback_text, file=sys.stderr)
     return RunOutcome(
         succeeded=result.success,
+        published=any(e.asset_key == SNAPSHOT for e in result.get_asset_materialization_events()),
         failed_checks=[f"{e.asset_key.to_user_string()} {e.check_name}: {e.description or ''}" for e in checks],
         errors=[f"{e.step_key}: {_reason(e)}" for e in failures],
         warnings=[e.description or "" for e in failed if e.check_name == BLOCKING_RULES],

@@ -20,6 +20,7 @@ from ingest import kept_journal
 from ingest.contracts import CONTRACTS
 from ingest.terms.home import Home, computer_now
 from orchestration import timetable
+from orchestration.alerting import alert_text, operation_alerts, waiting
 from orchestration.display import as_table
 from orchestration.settings import Settings
 from orchestration.state import is_current, load
@@ -96,7 +97,8 @@ _MONTHS = """
     ORDER BY ALL
 """
 _ALERTS = """
-    SELECT severity, rule, entity_level, entity_id, month, value, threshold, raised_at
+    SELECT
+        severity, rule, kind, metric, entity_level, entity_id, month, value, measured_value, threshold, evidence_grade, raised_at
     FROM monitor.fct_alert
     WHERE cleared_at IS NULL
     ORDER BY list_position(?, severity) NULLS LAST, raised_at DESC, entity_level, entity_id, rule
@@ -126,6 +128,8 @@ def home_status(settings: Settings) -> dict[str, Any]:
         "held_back": [],
         "months": [],
         "alerts": [],
+        "operation_alerts": operation_alerts(settings),
+        "waiting_notices": waiting(settings),
         "failed_checks": [],
         "next_schedules": _next_schedules(home, computer_now()),
     }
@@ -296,7 +300,7 @@ def print_status(answer: dict[str, Any], out: Console) -> None:
     _print_feeds(answer, out)
     _print_held(answer["held_back"], out)
     _print_months(answer, out)
-    _print_alerts(answer["alerts"], out)
+    _print_alerts(answer, out)
     if answer["failed_checks"]:
         _line(out, "Checks", f"{len(answer['failed_checks'])} failed: {answer['failed_checks'][0]['check_name']}, …")
     for number, schedule in enumerate(answer["next_schedules"]):
@@ -357,16 +361,19 @@ def _span(months: list[str]) -> str:
     return f"{months[0]} to {months[-1]} ({len(months)})"
 
 
-def _print_alerts(alerts: list[dict[str, Any]], out: Console) -> None:
+def _print_alerts(answer: dict[str, Any], out: Console) -> None:
+    alerts = answer["alerts"]
+    for row in answer["operation_alerts"]:
+        _line(out, "Operation", f"{row['severity']:<8}  {row['rule']}: {row['about']} ({row['raised_at'][:16]})")
+    for channel, count in answer["waiting_notices"].items():
+        _line(out, "Notices", f"{count} to {channel} could not be sent; the next run tries again")
     counts = Counter(alert["severity"] for alert in alerts)
     said = ", ".join(f"{count} {severity}" for severity, count in counts.items())
     _line(out, "Alerts", f"open: {said}" if alerts else "none open")
     for alert in alerts[:SHOWN_ALERTS]:
-        whose = f"{alert['entity_level']} {alert['entity_id']}"
-        figure = f"{alert['value']:,.4g} against {alert['threshold']:,.4g}"
-        _line(out, "", f"{alert['severity']:<8}  {whose}: {alert['rule']} since {alert['month']:%Y-%m} ({figure})")
+        _line(out, "", f"{alert['severity']:<8}  {alert_text(alert)}")
     if len(alerts) > SHOWN_ALERTS:
-        _line(out, "", f'{len(alerts) - SHOWN_ALERTS} more: parkledger sql "FROM monitor.fct_alert"')
+        _line(out, "", f"{len(alerts) - SHOWN_ALERTS} more: parkledger alerts list")
 
 
 def _line(out: Console, title: str, text: str) -> None:

@@ -16,10 +16,12 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from ingest.terms import alert as alert_module
 from ingest.terms import contract as contract_module
 from ingest.terms import park as park_module
 from ingest.terms import scenario as scenario_module
 from ingest.terms import vendor as vendor_module
+from ingest.terms.alert import RULE_KINDS, Alerts
 from ingest.terms.checks import check_contract, check_park, check_references
 from ingest.terms.computed import not_computed
 from ingest.terms.contract import Contract
@@ -35,6 +37,7 @@ from ingest.terms.yaml_source import KeyPath, YamlSource, read_yaml
 M = TypeVar("M", bound=Model)
 
 HOME_FILE = "home.yaml"
+ALERTS_FILE = "alerts.yaml"
 _PARK_IDENTITY = {"park_id", "park_name", "country_code", "time_zone", "currency_code", "naive_timestamps", "evidence"}
 
 
@@ -102,6 +105,7 @@ class Home:
     vendors: dict[str, Vendor]
     policies: Policies
     scenarios: dict[str, Scenario]
+    alerts: Alerts
     known_contract_ids: frozenset[str]
     problems: tuple[Problem, ...] = ()
 
@@ -123,7 +127,7 @@ class _Loaded:
 
 def _all_field_names() -> set[str]:
     names: set[str] = set()
-    for module in (contract_module, park_module, scenario_module, vendor_module):
+    for module in (alert_module, contract_module, park_module, scenario_module, vendor_module):
         for thing in vars(module).values():
             if isinstance(thing, type) and issubclass(thing, Model):
                 names.update(info.alias or name for name, info in thing.model_fields.items())
@@ -140,6 +144,11 @@ def _said(error: ErrorDetails) -> tuple[str, str]:
     said = {
         "missing": ("is missing", "add it"),
         "literal_error": (f"{given!r} is not allowed", f"choose from {context.get('expected')}"),
+        "union_tag_invalid": (f"{context.get('tag')!r} is not allowed", f"choose from {context.get('expected_tags')}"),
+        "union_tag_not_found": (
+            f"has no {str(context.get('discriminator')).strip(chr(39))}",
+            "say which kind of rule it is",
+        ),
         "value_error": (str(context.get("error")), "correct the value"),
         "string_type": ("should be text", "put it in quotes"),
         "string_pattern_mismatch": (
@@ -155,13 +164,19 @@ def _said(error: ErrorDetails) -> tuple[str, str]:
     return error["msg"].removeprefix("Input "), "correct the value"
 
 
+def _written_path(loc: tuple[int | str, ...]) -> KeyPath:
+    """The path of an error as the file has it: without the kind of a rule, which chooses its model."""
+    is_rule = len(loc) > 2 and loc[0] == "rules" and loc[2] in RULE_KINDS
+    return (*loc[:2], *loc[3:]) if is_rule else loc
+
+
 def _validate(source: YamlSource, model: type[M], loaded: _Loaded) -> M | None:
     try:
         made = model.model_validate(source.values)
     except ValidationError as invalid:
         for error in invalid.errors():
             message, remedy = _said(error)
-            loaded.problems.append(source.problem(error["loc"], message, remedy))
+            loaded.problems.append(source.problem(_written_path(error["loc"]), message, remedy))
         return None
     loaded.sources[id(made)] = source
     return made
@@ -321,6 +336,20 @@ def _policies(home: Path) -> Policies:
     return Policies.model_validate(merged) if merged else DEFAULTS
 
 
+def _alerts(home: Path) -> Alerts:
+    """Rules and channels; any fault is fatal, since nobody misses an alert that never comes."""
+    if not (home / ALERTS_FILE).exists():
+        return Alerts()
+    loaded = _Loaded()
+    source = read_yaml(home / ALERTS_FILE, ALERTS_FILE)
+    if isinstance(source, Problem):
+        raise TermsError([source])
+    alerts = _validate(source, Alerts, loaded)
+    if alerts is None:
+        raise TermsError(loaded.problems)
+    return alerts
+
+
 def load_scenario(path: Path) -> Scenario:
     """Read and check one scenario file, wherever it lies. Raises ``TermsError`` with file, line, key and remedy."""
     loaded = _Loaded()
@@ -376,7 +405,7 @@ def load_home(path: Path, as_of: date | None = None) -> Home:
         The home. `problems` names every fault of single files; those files are left out.
 
     Raises:
-        TermsError: home.yaml or a policy is missing or wrong, or no park file is readable though there are some.
+        TermsError: home.yaml, a policy or alerts.yaml is wrong, home.yaml is missing, or no park file is readable though there are some.
     """
     path = Path(path)
     loaded = _Loaded()
@@ -432,6 +461,7 @@ def load_home(path: Path, as_of: date | None = None) -> Home:
         vendors=vendors,
         policies=policies,
         scenarios=_scenarios(path, loaded),
+        alerts=_alerts(path),
         known_contract_ids=frozenset(booked_ids | deal_ids),
         problems=tuple(sorted(loaded.problems)),
     )

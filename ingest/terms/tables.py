@@ -253,6 +253,20 @@ COLUMNS: dict[str, dict[str, str]] = {
         "evidence_grade": _TEXT,
         "source": _TEXT,
     },
+    "alert_rule": {
+        "rule_id": _TEXT,
+        "kind": _TEXT,
+        "rule": _TEXT,
+        "metric": _TEXT,
+        "severity": _TEXT,
+        "side": _TEXT,
+        "threshold": _RATE,
+        "months": _INT,
+        "within_months": _RATE,
+        "is_relative": _BOOL,
+        "entity_levels": _TEXTS,
+        "entities": _TEXTS,
+    },
     "scenario": {
         "scenario_id": _TEXT,
         "scenario_name": _TEXT,
@@ -286,17 +300,31 @@ TABLES: dict[str, str] = {
     "covenant": "One row per contract, amendment and covenant.",
     "collateral": "One row per contract, amendment and thing pledged.",
     "contract_term": "One row per contract, instrument, term and amendment: every term as text, with its evidence.",
+    "alert_rule": "One row per rule of an alert; null where a rule of its kind has no such thing.",
     "scenario": "One row per scenario and driver.",
 }
 
 # What a term is worth as evidence where the file leaves it to the schema's default.
 _DEFAULT_GRADE, _DEFAULT_SOURCE = "assumed", "default reading of parkledger"
+_SIDES = ("below", "above", "falls_by", "rises_by")
 _GRADES_FROM_WEAKEST = ("assumed", "S2", "S1", "P")
 
 
 def known_at(version: Version) -> datetime:
     """When the ledger may know a version: `recorded_at`, else the beginning of `valid_from` in UTC."""
     return version.recorded_at or datetime.combine(version.valid_from, time(), tzinfo=UTC)
+
+
+def _alert_rows(home: Home) -> Iterator[tuple[str, Row]]:
+    for rule in home.alerts.rules:
+        given = rule.model_dump(include=set(COLUMNS["alert_rule"]))
+        side = next((name for name in _SIDES if getattr(rule, name, None) is not None), None)
+        threshold = getattr(rule, side) if side else None
+        is_relative = getattr(rule, "relative", None)
+        yield (
+            "alert_rule",
+            {**given, "rule": rule.says, "side": side, "threshold": threshold, "is_relative": is_relative},
+        )
 
 
 def _home_rows(home: Home) -> Iterator[tuple[str, Row]]:
@@ -314,6 +342,7 @@ def _home_rows(home: Home) -> Iterator[tuple[str, Row]]:
     )
     for name in type(home.policies).model_fields:
         yield "policy", {"policy": name, "value_text": value_text(getattr(home.policies, name))}
+    yield from _alert_rows(home)
     for vendor in home.vendors.values():
         yield (
             "vendor",

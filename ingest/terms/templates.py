@@ -130,6 +130,25 @@ drivers:
   - {driver: price_change_fraction, value: "-0.33", source: "our planning", grade: assumed}
 """
 
+ALERTS = """\
+# Copy to alerts.yaml. Without it the shipped rules watch (`parkledger alerts rules`), and nobody is told.
+# Secrets never stand here: write ${NAME}, and put NAME into the environment. `parkledger alerts test` tries every channel.
+channels:
+  - channel_id: desk
+    url: "mailtos://${ALERT_MAIL_USER}:${ALERT_MAIL_PASSWORD}@smtp.example.org?to=desk@example.org"
+  - channel_id: chat
+    url: "${ALERT_CHAT_URL}"               # any address that Apprise knows: slack://…, msteams://…, json://host/path
+    severities: [critical]
+  - channel_id: file
+    file: reports/alerts.jsonl
+rules:
+  - {rule_id: debt-service, kind: level, metric: dscr, below: 1.0, severity: critical, says: debt service is not covered}
+  - {rule_id: dso-jump, kind: change, metric: dso_days, rises_by: 15, months: 1, says: DSO rose by more than fifteen days}
+  - {rule_id: occupancy-trend, kind: trend, metric: occupancy_fraction, falls_by: 0.02, months: 3, says: occupancy falls}
+  - {rule_id: dscr-countdown, kind: countdown, metric: dscr, below: 1.0, within_months: 6, months: 6, says: cover runs out}
+  - {rule_id: no-pue, kind: missing, metric: pue_ratio, months: 1, entity_levels: [park], says: PUE is not measured}
+"""
+
 LANDING = f"""\
 # Landing
 
@@ -168,6 +187,7 @@ FILES: dict[str, str] = {
     "vendors/example.yaml.txt": VENDOR,
     "policies/example.yaml.txt": POLICY,
     "scenarios/example.yaml.txt": SCENARIO,
+    "alerts.yaml.txt": ALERTS,
     "landing/README.md": LANDING,
     "reference/README.md": REFERENCE,
 }

@@ -59,6 +59,7 @@ WAREHOUSE_INPUTS = (
     "raw.yield_curve",
     "raw.scenario",
     "raw.policy",
+    "raw.alert_rule",
     "raw.issuer_fact",
     "raw.vendor",
     "raw.gpu_price_index",

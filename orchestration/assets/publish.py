@@ -1,4 +1,4 @@
-"""Write, audit, publish: the candidate snapshot, then the published one, then the investor monitor."""
+"""Write, audit, publish: the candidate snapshot, then the published one, then the investor monitor and the alerts."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import dagster as dg
 import duckdb
 
 from ingest.terms.home import Home
+from orchestration import alerting
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
 from orchestration.identity import code_version, inputs_of, run_id
 from orchestration.keeping import keep
@@ -18,6 +19,7 @@ CANDIDATE = dg.AssetKey(["published", "candidate"])
 KEPT_JOURNAL = dg.AssetKey(["ledger", "kept_journal"])
 SNAPSHOT = dg.AssetKey(["published", "snapshot"])
 MONITOR = dg.AssetKey(["published", "monitor"])
+ALERTS = dg.AssetKey(["published", "alerts"])
 
 CHECK_RESULT_COLUMNS = (
     "run_id VARCHAR, check_name VARCHAR, table_name VARCHAR, severity VARCHAR, "
@@ -31,7 +33,7 @@ TRIGGER_TAG = "parkledger/trigger"
 
 
 def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.AssetsDefinition]:
-    """The four assets at the end of the house."""
+    """The assets at the end of the house."""
 
     @dg.asset(
         key=CANDIDATE,
@@ -125,7 +127,30 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
             metadata={"report": dg.MetadataValue.url(path.resolve().as_uri()), "bytes": path.stat().st_size}
         )
 
-    return [candidate, kept, published, monitor]
+    @dg.asset(
+        key=ALERTS,
+        group_name="published",
+        owners=OWNERS,
+        kinds={"python"},
+        deps=[SNAPSHOT],
+        description="Notices of alerts raised and cleared, to the channels of alerts.yaml. What cannot be sent waits for the next run.",
+    )
+    def alerts(
+        context: dg.AssetExecutionContext, progress: dg.ResourceParam[ProgressDisplay]
+    ) -> dg.MaterializeResult[None]:
+        progress.step("Telling of alerts")
+        told = alerting.deliver(settings)
+        for delivery in told:
+            if delivery.error:
+                context.log.warning(f"{delivery.channel_id} was not told: {delivery.error}")
+        return dg.MaterializeResult(
+            metadata={
+                "sent": sum(delivery.sent_count for delivery in told),
+                "waiting": sum(delivery.waiting_count for delivery in told),
+            }
+        )
+
+    return [candidate, kept, published, monitor, alerts]
 
 
 def _run_id(home: Home, warehouse: Warehouse) -> str:

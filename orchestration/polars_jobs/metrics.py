@@ -1,4 +1,4 @@
-"""Every monthly metric, by park, contract, programme and issuer, from the tables that the other jobs gave; and the alerts.
+"""Every monthly metric, by park, contract, programme and issuer, from the tables that the other jobs gave.
 
 A figure is kept as numerator and denominator as long as it can be, so that the programme's ratio is the ratio of the
 sums and never a mean of ratios. What cannot be computed is null with a reason. Formulas in words stand in
@@ -8,7 +8,7 @@ metric_catalogue; nothing is measured here that another job measures already.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,7 +19,6 @@ import polars as pl
 from orchestration.polars_jobs.expected_loss import pledged
 from orchestration.polars_jobs.exposure import concentration
 from orchestration.polars_jobs.frames import (
-    UTC_TIME,
     Frames,
     RowsBy,
     add_months,
@@ -56,20 +55,6 @@ METRIC_SCHEMA: dict[str, Any] = {
     "evidence_grade": pl.String,
     "currency_code": pl.String,
 }
-ALERT_SCHEMA: dict[str, Any] = {
-    "alert_id": pl.String,
-    "metric": pl.String,
-    "entity_level": pl.String,
-    "entity_id": pl.String,
-    "month": pl.Date,
-    "rule": pl.String,
-    "severity": pl.String,
-    "value": pl.Float64,
-    "threshold": pl.Float64,
-    "raised_at": UTC_TIME,
-    "cleared_at": UTC_TIME,
-}
-
 PARK, CONTRACT, PROGRAMME, ISSUER_LEVEL = "park", "contract", "programme", "issuer"
 WEAKEST_FIRST = ("assumed", "S2", "I", "V", "S1", "P")
 DAYS_PER_MONTH = 30.4375
@@ -913,84 +898,3 @@ def _adder(collector: Collector, issuer: str, month: date) -> Callable[[str, Num
         )
 
     return add
-
-
-# --- alerts ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Rule:
-    """An alert is raised in a month in which the metric is on the wrong side of the threshold, and cleared in the first
-    after it in which it is not.
-    """
-
-    rule: str
-    metric: str
-    operator: str
-    threshold: float
-    severity: str
-
-    def fires(self, value: float) -> bool:
-        """Whether the value is on the wrong side."""
-        return value < self.threshold if self.operator == "<" else value > self.threshold
-
-
-RULES: tuple[Rule, ...] = (
-    Rule("debt service is not covered", "dscr", "<", 1.0, "critical"),
-    Rule("the floor case does not cover debt service", "floor_case_dscr", "<", 1.0, "warning"),
-    Rule("a covenant is breached", "covenant_headroom", "<", 0.0, "critical"),
-    Rule("a covenant breaks within three months at the present trend", "covenant_breach_months", "<", 3.0, "warning"),
-    Rule("debt is more than the hardware is worth", "ltv_fraction", ">", 1.0, "warning"),
-    Rule("more than a quarter of receivables is past due", "receivable_past_due_fraction", ">", 0.25, "warning"),
-    Rule("occupancy is below break-even of about 60 %", "occupancy_fraction", "<", 0.60, "warning"),
-    Rule("the realised price is below the buy-back price", "floor_headroom_per_gpu_hour", "<", 0.0, "warning"),
-    Rule("one tenant pays more than half of the revenue", "tenant_top_1_fraction", ">", 0.5, "warning"),
-    Rule("commitments grow by more than a tenth", "commitment_growth_fraction", ">", 0.1, "warning"),
-    Rule("loans outlast leases by more than two years", "tenor_gap_months", ">", 24.0, "warning"),
-    Rule("claims and default come together", "wrong_way_multiplier", ">", 1.5, "warning"),
-)
-
-
-def alerts(metrics: pl.DataFrame, closes: pl.DataFrame, rules: Sequence[Rule] = RULES) -> pl.DataFrame:
-    """``monitor.fct_alert``: one row per rule, entity and unbroken run of months on the wrong side.
-
-    ``metrics`` as ``monitor.fct_metric_month``. raised_at and cleared_at are the last close of the month in which it
-    fired, and of the first in which it did not; months without a figure neither raise nor clear. An issuer's month
-    closes with the programme's, or at its own end where the programme has none.
-    """
-    closed = dict(closes.group_by("posting_month").agg(pl.col("known_at").max()).iter_rows())
-    rows: list[dict[str, Any]] = []
-    for rule in rules:
-        found = metrics.filter((pl.col("metric") == rule.metric) & pl.col("value").is_not_null())
-        for (level, entity), part in found.partition_by(
-            ["entity_level", "entity_id"], as_dict=True, maintain_order=True
-        ).items():
-            rows.extend(_runs(rule, str(level), str(entity), part.sort("month"), closed))
-    return make_frame(rows, ALERT_SCHEMA, ["alert_id"])
-
-
-def _runs(
-    rule: Rule, level: str, entity: str, part: pl.DataFrame, closed: Mapping[date, datetime]
-) -> Iterator[dict[str, Any]]:
-    current: dict[str, Any] | None = None
-    for month, value in part.select("month", "value").iter_rows():
-        at = closed.get(month) or datetime(month.year, month.month, month_end(month).day, tzinfo=UTC)
-        if rule.fires(value) and current is None:
-            current = {
-                "alert_id": f"{rule.metric}:{rule.operator}{rule.threshold:g}:{level}:{entity}:{month:%Y-%m}",
-                "metric": rule.metric,
-                "entity_level": level,
-                "entity_id": entity,
-                "month": month,
-                "rule": rule.rule,
-                "severity": rule.severity,
-                "value": value,
-                "threshold": rule.threshold,
-                "raised_at": at,
-                "cleared_at": None,
-            }
-        elif not rule.fires(value) and current is not None:
-            yield {**current, "cleared_at": at}
-            current = None
-    if current is not None:
-        yield current

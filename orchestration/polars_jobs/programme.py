@@ -37,7 +37,8 @@ Inputs by group (name: columns read):
   ``revenue_share.fct_share_month``, ``backstop.fct_backstop_month``, ``backstop.fct_backstop_cap_month``.
 - stress: what backstop_worth, credit_loss and operator read and gave, and ``raw.scenario`` (its rows without a weight).
 - deals: what backstop_worth and operator read; ``raw.contract`` names the deals that are not booked.
-- metrics: what all groups gave, and ``revenue_share.fct_share_base_month``, ``revenue_share.fct_share_tier_month``.
+- metrics: what all groups gave, and ``revenue_share.fct_share_base_month``, ``revenue_share.fct_share_tier_month``; optional
+  ``raw.alert_rule``.
 - issuer: ``raw.issuer_fact``; optional ``raw.vendor``.
 """
 
@@ -51,6 +52,7 @@ from typing import Any
 import polars as pl
 
 from orchestration.polars_jobs.ageing import AGEING_SCHEMA, ROLL_SCHEMA, ageing, roll_rates
+from orchestration.polars_jobs.alerts import ALERT_SCHEMA, alerts, rules_from_frame
 from orchestration.polars_jobs.allowance import (
     ALLOWANCE_SCHEMA,
     allowance_rollforward,
@@ -102,10 +104,8 @@ from orchestration.polars_jobs.journal import (
 from orchestration.polars_jobs.late_interest import late_interest
 from orchestration.polars_jobs.lock_in import LOCK_IN_SCHEMA, lock_in_watch
 from orchestration.polars_jobs.metrics import (
-    ALERT_SCHEMA,
     DIM_SCHEMA,
     METRIC_SCHEMA,
-    alerts,
     metric_catalogue,
     metric_months,
 )
@@ -294,7 +294,9 @@ def metrics_group(frames: Frames) -> Outputs:
     return {
         "monitor.dim_metric": metric_catalogue(),
         "monitor.fct_metric_month": months,
-        "monitor.fct_alert": alerts(months, need(frames, "intermediate.int_closes")),
+        "monitor.fct_alert": alerts(
+            months, need(frames, "intermediate.int_closes"), rules_from_frame(optional(frames, "raw.alert_rule"))
+        ),
     }
 
 

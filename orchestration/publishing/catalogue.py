@@ -1100,22 +1100,31 @@ _METRICS = [
         "metrics",
         "alert_id",
         (
-            "One row per rule, entity and unbroken run of months on the wrong side of it. "
-            "Months without a figure neither raise nor clear."
+            "One row per rule, entity and unbroken run of months in which the rule found something. "
+            "Months of which a rule cannot say anything neither raise nor clear."
         ),
-        "alert_id metric entity_level entity_id month rule severity value threshold raised_at cleared_at",
+        (
+            "alert_id rule_id kind metric entity_level entity_id month rule severity value measured_value threshold "
+            "evidence_grade raised_at cleared_at"
+        ),
         own={
-            "alert_id": "Metric, rule, level, entity and first month.",
+            "alert_id": "Rule, level, entity and first month.",
+            "rule_id": "Rule as alerts.yaml names it; the shipped ones without that file.",
+            "kind": "level, change, trend, countdown or missing: how the rule measures.",
             "metric": "Metric that is watched; key of monitor.dim_metric.",
             "entity_level": "park, contract, programme or issuer.",
             "entity_id": "Park, contract or issuer; programme for the programme.",
-            "month": "First month on the wrong side. First day of the month.",
+            "month": "First month in which the rule found something. First day of the month.",
             "rule": "What went wrong, in words.",
             "severity": "critical or warning.",
-            "value": "Value in that month, in the unit of monitor.dim_metric.",
-            "threshold": "Threshold, in the same unit.",
+            "value": "Value in that month, in the unit of monitor.dim_metric; null where it is missing.",
+            "measured_value": (
+                "What the rule measured: the value, its change, its change a month, the months left, or the months missing."
+            ),
+            "threshold": "What the measured value is held against; a fall is written as a positive number.",
+            "evidence_grade": "Grade of the metric in that month: P, S1, V, I, S2 or assumed.",
             "raised_at": "Close of that month. Instant, UTC.",
-            "cleared_at": "Close of the first month after it on the right side; null while it lasts. Instant, UTC.",
+            "cleared_at": "Close of the first month after it in which the rule found nothing; null while it lasts. Instant, UTC.",
         },
     ),
 ]

@@ -340,6 +340,28 @@ def home(
             [{"policy": key, "value_text": value} for key, value in (policy or {}).items()],
             schema={"policy": pl.String, "value_text": pl.String},
         ),
+        "raw.alert_rule": pl.DataFrame(
+            [
+                {
+                    "rule_id": "occupancy",
+                    "kind": "level",
+                    "rule": "occupancy is below what it was thought to be",
+                    "metric": "occupancy_fraction",
+                    "severity": "warning",
+                    "side": "below",
+                    "threshold": D("1"),
+                }
+            ],
+            schema={
+                **dict.fromkeys(["rule_id", "kind", "rule", "metric", "severity", "side"], pl.String),
+                "threshold": pl.Decimal(18, 9),
+                "months": pl.Int32,
+                "within_months": pl.Decimal(18, 9),
+                "is_relative": pl.Boolean,
+                "entity_levels": pl.List(pl.String),
+                "entities": pl.List(pl.String),
+            },
+        ),
         "raw.issuer_fact": pl.DataFrame(
             [
                 {

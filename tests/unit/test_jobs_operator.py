@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 import pytest
-from jobs_home import CONTRACT, backstop, closes, economics, event, home, invoice, lease, month_list
+from jobs_home import CONTRACT, backstop, economics, event, home, invoice, lease, month_list
 
 from orchestration.polars_jobs import covenants, deals, lock_in, metrics, operator_stress
 from orchestration.polars_jobs import operator_economics as operator
@@ -509,23 +509,6 @@ def test_withdrawn_capacity_is_counted_from_its_day_and_given_back_by_a_recall()
     found = run_all(park(home={"events": [away, back]}))["monitor.fct_metric_month"]
     rows = found.filter((pl.col("metric") == "withdrawn_gpu_fraction") & (pl.col("entity_level") == "contract"))
     assert rows.sort("month")["value"].to_list() == [0.25, 0.25, 0.0]
-
-
-def test_an_alert_lasts_as_long_as_the_figure_is_on_the_wrong_side():
-    values = [(OCT, 0.9), (NOV, 0.8), (DEC, 1.2)]
-    table = pl.DataFrame(
-        [
-            {"metric": "dscr", "entity_level": "park", "entity_id": "p", "month": month, "value": value}
-            for month, value in values
-        ]
-    )
-    rule = metrics.Rule("not covered", "dscr", "<", 1.0, "critical")
-    found = metrics.alerts(table, closes(MONTHS), [rule])
-    assert found.height == 1
-    row = found.row(0, named=True)
-    assert (row["month"], row["value"]) == (OCT, 0.9)
-    known = dict(closes(MONTHS).select("posting_month", "known_at").rows())
-    assert (row["raised_at"], row["cleared_at"]) == (known[OCT], known[DEC])
 
 
 def test_leases_known_by_version_count_once():
