@@ -293,7 +293,7 @@ def figures_text(row: Mapping[str, Any]) -> str:
 
 def _number_text(value: float) -> str:
     """Four digits of a ratio, a fraction or days; money and hours whole."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _note(book: sqlite3.Connection, home: Home, channel: Channel, standing: Sequence[_Standing]) -> None:
