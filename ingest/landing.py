@@ -163,6 +163,7 @@ def _write_documents(
         for batch in check_cells(numbered, contract.name, Limits(park, home.clock_at, home.policies)):
             documents.insert(con, contract, park.park_id, batch)
         documents.recount(con, contract, park.park_id)
+        manifest.note_future(con, home)
 
 
 def _checked(file: LandingFile, limits: Limits) -> tuple[Read | Rejected, list[Batch]]:
@@ -260,6 +261,7 @@ def _make_count(
         [feed, park_id],
     )
     manifest.write_counts(con, feed, park_id)
+    manifest.note_future(con, home)
     return sorted({path for _, path in before} - set(days["path"].to_list()))
 
 
@@ -387,7 +389,6 @@ def land(
     for _, group in sorted(groups.items(), key=lambda item: item[0]):
         _land_group(con, home, group, report)
     with _transaction(con):
-        manifest.note_future(con, home)
         mending.note_releases(con, home)
         for contract in CONTRACTS.values():
             if contract.in_lake:

@@ -124,7 +124,7 @@ def is_read_as(landed_hash: str | None, current: str, home: Home) -> bool:
 
 
 def note_future(con: duckdb.DuckDBPyConnection, home: Home) -> None:
-    """Note the clock beside the reading hash of files just read of which rows wait for a later one.
+    """Note the clock beside the reading hash of files just read of which rows wait for a later one, as they land.
 
     A note that stands is left alone: that file was read by an earlier clock, and other feeds land before its turn comes.
     """

@@ -49,7 +49,7 @@ def validate_apart(
     Raises:
         RuntimeError: the process failed; its message is that of the process.
     """
-    command = [sys.executable, "-m", "orchestration.expectations.validation", warehouse_path]
+    command = [sys.executable, "-m", "orchestration.expectations", warehouse_path]
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: f"{folder}/{number}.parquet" for number, name in enumerate(frames or {})}
         for name, path in paths.items():

@@ -1,4 +1,4 @@
-"""Run suites of Great Expectations as SQL inside DuckDB: ``python -m … WAREHOUSE < request`` prints outcomes as JSON.
+"""Run suites of Great Expectations as SQL inside DuckDB; ``__main__`` is the process that does.
 
 The request is JSON: ``tables`` of the warehouse, ``frames`` (name to a Parquet file of a frame that is no table yet),
 and ``docs``, a folder for Data Docs, or null. Importing Great Expectations takes seconds, so nothing but this process
@@ -6,7 +6,6 @@ does it.
 """
 
 import dataclasses
-import gc
 import json
 import os
 import sys
@@ -135,7 +134,6 @@ def run(
 
 def main() -> None:
     """Validate what the request names and print the outcomes as JSON."""
-    gc.disable()  # this process lives for seconds, and looking for garbage among so many objects takes a tenth of them
     request = json.load(sys.stdin)
     docs = Path(request["docs"]) if request["docs"] else None
     outcomes = run(sys.argv[1], request["tables"], request["frames"], docs)
@@ -143,7 +141,3 @@ def main() -> None:
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
     os._exit(0)  # the DuckDB binding reports connections that Great Expectations leaves behind; nothing is left to do
-
-
-if __name__ == "__main__":
-    main()
