@@ -14,6 +14,7 @@ import polars as pl
 
 from ingest.formats.numbers import number, plain
 from ingest.formats.park import ParkClock, gpu_model_of, iso
+from ingest.terms.policy import FATAL_XID_CODES
 
 COLUMNS = (
     "gpu_id",
@@ -59,11 +60,13 @@ class Metric:
         column: the column.
         convert: from the metric's unit to the column's.
         rank: of several metrics for one column the one of the lowest rank counts.
+        code_label: label that is the value, of a metric which counts how often; of several codes the gravest counts.
     """
 
     column: str
     convert: Callable[[Decimal], Decimal] = _as_is
     rank: int = 0
+    code_label: str | None = None
 
 
 METRICS: dict[str, Metric] = {
@@ -81,6 +84,8 @@ METRICS: dict[str, Metric] = {
     "DCGM_FI_DEV_FB_USED_BYTES": Metric("memory_used_mib", lambda size: _whole(size / 1024**2), rank=1),
     "DCGM_FI_DEV_XID_ERRORS": Metric("xid_code", _whole),
     "DCGM_FI_DEV_XID_ERROR": Metric("xid_code", _whole, rank=1),
+    # Errors of the exporter's last minutes, one series a code; a count of nought is no error.
+    "DCGM_EXP_XID_ERRORS_COUNT": Metric("xid_code", _whole, rank=2, code_label="xid"),
     # dcgm-exporter 1.x
     "dcgm_gpu_utilization": Metric("utilization_pct"),
     "dcgm_power_usage": Metric("power_w"),
@@ -130,6 +135,30 @@ def _is_blank(value: Decimal) -> bool:
     return any(blank <= value < blank + 4 for blank in _BLANKS[:2]) or value >= _BLANKS[2]
 
 
+@dataclass(frozen=True)
+class Source:
+    """What the labels of a series say: of which GPU, and of which instance of it.
+
+    Attributes:
+        gpu_id, node_id, gpu_model: the GPU.
+        instance: MIG instance, empty for the whole GPU.
+        slices: compute slices of the instance; None where no profile tells.
+        labels: all of them.
+    """
+
+    gpu_id: str
+    node_id: str
+    gpu_model: str | None
+    instance: str
+    slices: int | None
+    labels: Mapping[str, str]
+
+
+def _gravity(code: Decimal) -> tuple[bool, Decimal]:
+    """The order of codes where a GPU has several at once: those after which it does no work come last."""
+    return code in FATAL_XID_CODES, code
+
+
 @dataclass
 class _Reading:
     """What one metric says of one GPU at one instant; by instance where the GPU is cut into some."""
@@ -162,34 +191,47 @@ class GpuRows:
         self._torn: list[tuple[int, str]] = []
         self.is_unlabelled = False
 
-    def add(self, name: str, labels: Mapping[str, str], at: datetime, text: str, line_no: int) -> None:
-        """One value of one series.
-
-        Args:
-            name: a key of METRICS.
-            labels: the series' labels.
-            at: the instant.
-            text: the value as written; what is not available leaves no value, what is no number stays for quarantine.
-            line_no: where it stands.
-        """
+    def source(self, labels: Mapping[str, str]) -> Source | None:
+        """Whose the series of these labels is; None where no label is that of a GPU."""
         node_id = label(labels, *_NODE_LABELS) or self._node_id
         gpu_id = gpu_key(labels, node_id)
         if gpu_id is None:
             # A metric without any label belongs to no GPU; the exporters write none such for a GPU that works.
             self.is_unlabelled = True
-            return
-        gpu = self._gpus.get((gpu_id, at))
+            return None
+        model = label(labels, "modelName", "model_name", "name") or gpu_model_of(self._park, node_id)
+        profile = _SLICES.match(label(labels, "GPU_I_PROFILE", "gpu_i_profile") or "")
+        instance = label(labels, "GPU_I_ID", "gpu_i_id") or ""
+        return Source(gpu_id, node_id, model, instance, int(profile[1]) if profile else None, labels)
+
+    def add(self, name: str, source: Source, at: datetime, text: str, line_no: int) -> None:
+        """One value of one series.
+
+        Args:
+            name: a key of METRICS.
+            source: whose the series is.
+            at: the instant.
+            text: the value as written; what is not available leaves no value, what is no number stays for quarantine.
+            line_no: where it stands.
+        """
+        gpu = self._gpus.get((source.gpu_id, at))
         if gpu is None:
-            model = label(labels, "modelName", "model_name", "name") or gpu_model_of(self._park, node_id)
-            gpu = self._gpus[gpu_id, at] = _Gpu(node_id, model, line_no)
+            gpu = self._gpus[source.gpu_id, at] = _Gpu(source.node_id, source.gpu_model, line_no)
         if _NOT_AVAILABLE.match(text.strip()):
             return
         value = number(text)
         if value is not None and _is_blank(value):
             return
         said: Decimal | str = text.strip() if value is None else value
-        instance = label(labels, "GPU_I_ID", "gpu_i_id") or ""
+        instance = source.instance
         reading = gpu.readings.setdefault(name, _Reading())
+        code_label = METRICS[name].code_label
+        if code_label is not None and value is not None:
+            code = number(source.labels.get(code_label, "")) if value else Decimal(0)
+            said = f"{name} without a number in its label {code_label}" if code is None else code
+            before = reading.values.get(instance)
+            if isinstance(before, Decimal) and code is not None:
+                reading.values[instance] = said = max(before, code, key=_gravity)
         # One reading is repeated for each pod that shares the GPU; different readings of one instant are a quarrel.
         if reading.values.setdefault(instance, said) != said:
             reading.quarrel = (
@@ -197,9 +239,8 @@ class GpuRows:
                 f"{reading.values[instance]} and {said}"
             )
         reading.lines.setdefault(instance, line_no)
-        profile = _SLICES.match(label(labels, "GPU_I_PROFILE", "gpu_i_profile") or "")
-        if profile:
-            reading.slices[instance] = int(profile[1])
+        if source.slices is not None:
+            reading.slices[instance] = source.slices
 
     def tear(self, line_no: int, text: str) -> None:
         """A line that cannot be read, kept for quarantine."""

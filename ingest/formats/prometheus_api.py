@@ -121,12 +121,15 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
         name = metric_of(called)
         if name is None:
             continue
+        source = rows.source(one.labels)
+        if source is None:
+            continue
         for stamp, text in one.points:
             at = _instant(stamp)
             if at is None:
                 rows.tear(no, json.dumps({"metric": one.labels, "values": [[stamp, text]]}))
             else:
-                rows.add(name, one.labels, at, text, no)
+                rows.add(name, source, at, text, no)
     if rows.is_empty:
         listed = ", ".join(sorted(names)[:5]) or "none"
         reason = rows.first_torn or f"no series is a GPU metric of {feed} (metrics: {listed})"

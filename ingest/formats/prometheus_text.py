@@ -2,7 +2,8 @@
 
 One row is one GPU at one instant. The text is parsed by prometheus_client; what each metric means stands in
 gpu_metrics. Both forms of exposition are read: Prometheus' text 0.0.4 (stamps in milliseconds) and OpenMetrics 1.0 (a
-last line `# EOF`, stamps in seconds, exemplars, counters that end in _total).
+last line `# EOF`, stamps in seconds, exemplars, counters that end in _total), with names in quotes as Prometheus 3 writes
+them where they are not of the old alphabet.
 """
 
 import re
@@ -16,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from ingest.formats.errors import FormatError
-from ingest.formats.gpu_metrics import GpuRows, metric_of
+from ingest.formats.gpu_metrics import GpuRows, Source, metric_of
 from ingest.formats.names import node_of, stamp_of
 from ingest.formats.numbers import number
 from ingest.formats.opening import Head, read_text
@@ -39,6 +40,8 @@ _LINE = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(r"^\s*([a-zA-Z_:][a-zA-Z0-9_:]*)")
+# Prometheus 3: the name stands in quotes between the braces, before the labels.
+_QUOTED_NAME = re.compile(r'^\{\s*"([a-zA-Z_:][a-zA-Z0-9_:]*)"\s*(?:,\s*|(?=\}))')
 
 
 def recognise(head: Head) -> str | None:
@@ -48,7 +51,7 @@ def recognise(head: Head) -> str | None:
     for line in head.lines:
         words = line.split(None, 3)
         # Behind HELP and TYPE of the Go runtime the exporters' metrics may stand beyond the head.
-        if line.lstrip().startswith(_PREFIXES) or (
+        if line.lstrip(' \t{"').startswith(_PREFIXES) or (
             words[:1] == ["#"] and len(words) > 2 and words[1] in {"HELP", "TYPE", "UNIT"}
         ):
             return None
@@ -84,7 +87,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     for line_no, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip()
         if stripped and not stripped.startswith("#"):
-            yield line_no, stripped
+            yield line_no, _QUOTED_NAME.sub(r"\1{", stripped) if stripped.startswith("{") else stripped
 
 
 def _info(text: str) -> dict[str, dict[str, str]]:
@@ -123,6 +126,7 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
     undated: list[tuple[int, str]] = []
     # A GPU's lines carry the same labels.
     known: dict[str, dict[str, str] | None] = {}
+    sources: dict[str, Source | None] = {}
     for line_no, line in _lines(text):
         named = _NAME.match(line)
         name = metric_of(named[1]) if named else None
@@ -135,14 +139,16 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
         stamp, spelled = found["stamp"], found["labels"] or ""
         at = named_at if stamp is None else _instant(stamp, is_seconds=is_openmetrics)
         if spelled not in known:
-            known[spelled] = _labels(spelled)
+            known[spelled] = labels = _labels(spelled)
+            if labels is not None:
+                sources[spelled] = rows.source({**info.get(labels.get("uuid", ""), {}), **labels})
         labels = known[spelled]
         if at is None and stamp is None:
             undated.append((line_no, line))
         elif at is None or labels is None:
             rows.tear(line_no, line)
-        else:
-            rows.add(name, {**info.get(labels.get("uuid", ""), {}), **labels}, at, found["value"], line_no)
+        elif (source := sources[spelled]) is not None:
+            rows.add(name, source, at, found["value"], line_no)
     if undated and rows.is_empty:
         raise FormatError(
             path, ["the page has no timestamps and its name no instant: name it like `node1_2026-07-03T221045Z.prom`"]

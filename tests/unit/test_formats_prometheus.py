@@ -178,6 +178,26 @@ def test_a_page_of_torn_lines_alone_is_refused_with_the_first_of_them(tmp_path: 
         rows_of(write(tmp_path, STAMPED, page(line)), "gpu_telemetry")
 
 
+def test_errors_counted_by_code_give_the_gravest_code_and_none_where_nothing_was_counted(tmp_path: Path) -> None:
+    name = "DCGM_EXP_XID_ERRORS_COUNT"
+    lines = [dcgm("DCGM_FI_DEV_GPU_UTIL", "97", host=host) for host in ("a-01", "a-02", "a-03", "a-04")]
+    for host, code, count in (("a-01", "79", "1"), ("a-01", "13", "2"), ("a-01", "145", "9"), ("a-02", "0", "0")):
+        lines.append(dcgm(name, count, host=host, extra=f',window_size_in_ms="300000",xid="{code}"'))
+    lines.append(dcgm(name, "1", host="a-03"))
+    lines += [dcgm(name, "1", host="a-04", extra=',xid="79"'), dcgm("DCGM_FI_DEV_XID_ERRORS", "13", host="a-04")]
+    rows = rows_of(write(tmp_path, STAMPED, page(*lines)), "gpu_telemetry")
+    assert rows["xid_code"].to_list() == ["79", "0", f"{name} without a number in its label xid", "13"]
+
+
+def test_names_in_quotes_mean_the_same_as_bare_ones(tmp_path: Path) -> None:
+    quoted = '{"DCGM_FI_DEV_GPU_UTIL", gpu="0", UUID="GPU-1", "k8s.node.name"="x", Hostname="a-01"} 97'
+    other = '{"gpu.temperature", gpu="0", UUID="GPU-1", Hostname="a-01"} 40'
+    path = write(tmp_path, STAMPED, f"{quoted}\n{other}\n")
+    assert detect(path, "gpu_telemetry") == "prometheus_text"
+    rows = rows_of(path, "gpu_telemetry").select("gpu_id", "node_id", "utilization_pct", "line_text").to_dicts()
+    assert rows == [{"gpu_id": "GPU-1", "node_id": "a-01", "utilization_pct": "97", "line_text": None}]
+
+
 def test_an_openmetrics_page_has_seconds_exemplars_and_counters_that_end_in_total(tmp_path: Path) -> None:
     lines = [
         dcgm("DCGM_FI_DEV_GPU_UTIL", "41", stamp="1790812800.125"),
