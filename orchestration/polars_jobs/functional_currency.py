@@ -47,25 +47,42 @@ class MonthRates(NamedTuple):
 
 def month_rates(rates: pl.DataFrame | None, foreign: str, functional: str, month: date) -> MonthRates | None:
     """The rates of a pair for one month from ``raw.fx_rate`` (rate_date, from_currency, to_currency, rate), the pair as
-    quoted, else 1 ÷ each day's rate; None where none lies within seven days of the month's end, or none in the month.
-    Raises :class:`CreditInputError` for a rate that is no positive number.
+    quoted, else 1 ÷ each day's rate, else through a third currency on the days that have both; None where none lies
+    within seven days of the month's end, or none in the month. Raises :class:`CreditInputError` for a rate that is no positive number.
     """
     if foreign == functional:
         return MonthRates(Fraction(1), Fraction(1))
     if rates is None:
         return None
-    pair = rates.filter(pl.col("rate_date") <= month_end(month))
-    quoted = pair.filter((pl.col("from_currency") == foreign) & (pl.col("to_currency") == functional))
-    inverse = quoted.is_empty()
-    if inverse:
-        quoted = pair.filter((pl.col("from_currency") == functional) & (pl.col("to_currency") == foreign))
-    days = {
-        day: _positive(rate, foreign, inverse=inverse) for day, rate in quoted.select("rate_date", "rate").iter_rows()
-    }
+    known = rates.filter(pl.col("rate_date") <= month_end(month))
+    days = _daily_rates(known, foreign, functional) or _crossed_rates(known, foreign, functional)
+    if not days:
+        return None
     own = [rate for day, rate in days.items() if day >= month]
     if not own or month_end(month) - max(days) > OLDEST_RATE:
         return None
     return MonthRates(days[max(days)], sum(own, Fraction(0)) / len(own))
+
+
+def _daily_rates(rates: pl.DataFrame, foreign: str, functional: str) -> dict[date, Fraction]:
+    quoted = rates.filter((pl.col("from_currency") == foreign) & (pl.col("to_currency") == functional))
+    inverse = quoted.is_empty()
+    if inverse:
+        quoted = rates.filter((pl.col("from_currency") == functional) & (pl.col("to_currency") == foreign))
+    return {
+        day: _positive(rate, foreign, inverse=inverse) for day, rate in quoted.select("rate_date", "rate").iter_rows()
+    }
+
+
+def _crossed_rates(rates: pl.DataFrame, foreign: str, functional: str) -> dict[date, Fraction]:
+    """Through the first third currency, the euro before others, that has rates of both; its days are those with both."""
+    currencies = set(rates["from_currency"]) | set(rates["to_currency"])
+    for third in sorted(currencies - {foreign, functional}, key=lambda code: (code != "EUR", code)):
+        into, out = _daily_rates(rates, foreign, third), _daily_rates(rates, third, functional)
+        crossed = {day: into[day] * out[day] for day in into.keys() & out.keys()}
+        if crossed:
+            return crossed
+    return {}
 
 
 def _positive(rate: Decimal | float, currency: str, *, inverse: bool) -> Fraction:

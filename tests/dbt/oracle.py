@@ -602,12 +602,15 @@ class Books:
                 block.recouped += amount
                 total -= amount
         advances = state.setdefault("advances", {})
+        of_share = {a["advance_id"] for a in self.tables["token_advance"] if a["recoup_order"] == "from_share"}
+        block.share = block.accrued - sum(
+            (half_away(running, digits) for key, (_, running) in advances.items() if key in of_share), Fraction(0)
+        )
         block.recouped = Fraction(0)
         for key, (booked, running) in advances.items():
             block.recouped += half_away(running, digits)
             block.by_advance[key] = half_away(running, digits)
             advances[key] = (booked + half_away(running, digits), Fraction(0))
-        block.share = half_away(total, digits)
         block.invoiced = block.share
         if last_terms["gross_up"] and last_terms["withholding_tax_rate"]:
             block.invoiced = half_away(total / (1 - Fraction(last_terms["withholding_tax_rate"])), digits)
@@ -1162,25 +1165,12 @@ class Books:
             for tranche in sorted(tranches, key=lambda t: t["tranche_id"]):
                 segments: list[tuple[Row, list[date]]] = []
                 for day in days_of(month):
-                    version = self.version_on(contract_id, "backstop", day)
-                    terms = next(
-                        (
-                            t
-                            for t in self.tables["backstop_terms"]
-                            if (t["contract_id"], t["amendment_id"]) == (contract_id, version)
-                        ),
-                        None,
-                    )
+                    terms = self._backstop_terms_on(contract, day)
                     effective = self.effective_date(tranche, terms, zone) if terms else None
                     if terms is None or effective is None:
                         continue
                     effective = max(effective, tranche["energised_date"])
-                    if day < max(commencement, effective):
-                        continue
-                    ending = self.ending(contract, survives=bool(terms["survives_operator_insolvency"]))
-                    if day > min(contract["expiry_date"], terms["expiry_date"] or date.max) or (
-                        ending and day >= ending
-                    ):
+                    if day < effective:
                         continue
                     if (
                         terms["longstop_days"] is not None
@@ -1192,7 +1182,8 @@ class Books:
                     segments[-1][1].append(day)
                 if not segments:
                     continue
-                month_terms = segments[-1][0]
+                # READINGS 4: those of the month's last day, also where no tranche is in force on it.
+                month_terms = [t for t in (self._backstop_terms_on(contract, d) for d in days_of(month)) if t][-1]
                 sums: dict[str, Fraction] = defaultdict(Fraction)
                 for terms, days in segments:
                     part = self._backstop_segment(contract, tranche, terms, days, month, zone)
@@ -1416,6 +1407,16 @@ class Books:
             first = month_of(commencement)
             return first.replace(year=first.year + months_between(first, month) // 12)
         return month
+
+    def _backstop_terms_on(self, contract: Row, day: date) -> Row | None:
+        version = self.version_on(contract["contract_id"], "backstop", day)
+        for terms in self.tables["backstop_terms"]:
+            if (terms["contract_id"], terms["amendment_id"]) == (contract["contract_id"], version):
+                ending = self.ending(contract, survives=bool(terms["survives_operator_insolvency"]))
+                last = min(contract["expiry_date"], terms["expiry_date"] or date.max)
+                is_over = day > last or (ending and day >= ending)
+                return None if is_over or day < contract["service_commencement_date"] else terms
+        return None
 
     def _backstop_segment(
         self, contract: Row, tranche: Row, terms: Row, days: list[date], month: date, zone: ZoneInfo

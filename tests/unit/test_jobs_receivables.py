@@ -530,6 +530,14 @@ def test_a_pair_quoted_the_other_way_round_is_turned_day_by_day():
     assert first.filter(pl.col("balance") == "receivable")["closing_amount"].to_list() == [D("64.00")]
 
 
+def test_a_pair_that_nobody_quotes_goes_through_the_euro_on_days_that_have_both():
+    day = date(2027, 1, 29)
+    rates = [(day, "EUR", "AUD", D("1.5")), (day, "EUR", "USD", D("1.2")), (date(2027, 1, 30), "EUR", "USD", D("9.9"))]
+    first = _in_australian_dollars(rates).filter((pl.col("month") == JAN) & (pl.col("balance") == "receivable"))
+    assert first["closing_functional_per_unit"].to_list() == [D("0.8")]
+    assert first["closing_amount"].to_list() == [D("80.00")]
+
+
 def test_a_currency_without_a_rate_has_no_figures_and_says_why():
     out = _in_australian_dollars(_quotes(*RATES[:2])).filter(pl.col("balance") == "receivable").sort("month")
     assert out["closing_amount"].null_count() == 5

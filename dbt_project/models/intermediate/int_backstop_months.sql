@@ -12,26 +12,41 @@ tranche_months as (
     group by contract_id, point_no, tranche_id, service_month
 ),
 
--- The caps in force on the month's last day with the backstop in force.
+-- The caps in force on the month's last day, also where no tranche is in force on it; after the backstop's end, those of its end.
 month_terms as (
     select
-        contract_id,
-        point_no,
-        service_month,
-        contract_month,
-        currency_code,
-        minor_unit_digits,
-        amendment_id,
-        period_cap_amount,
-        period_cap_period,
-        annual_cap_amount,
-        lifetime_cap_amount,
-        lifetime_cap_reduces_with,
-        service_commencement_date,
-        backstop_expiry_date
-    from {{ ref('int_backstop_segments') }}
+        claimed_months.contract_id,
+        claimed_months.point_no,
+        claimed_months.service_month,
+        date_diff('month', date_trunc('month', terms.service_commencement_date), claimed_months.service_month) + 1 as contract_month,
+        contracts.currency_code,
+        contracts.minor_unit_digits,
+        terms.amendment_id,
+        backstop_terms.period_cap_amount,
+        backstop_terms.period_cap_period,
+        backstop_terms.annual_cap_amount,
+        backstop_terms.lifetime_cap_amount,
+        backstop_terms.lifetime_cap_reduces_with,
+        terms.service_commencement_date,
+        least(backstop_terms.expiry_date, terms.contract_expiry_date) as backstop_expiry_date
+    from (
+        select distinct
+            contract_id,
+            point_no,
+            service_month
+        from tranche_months
+    ) as claimed_months
+    inner join {{ ref('stg_contract') }} as contracts on claimed_months.contract_id = contracts.contract_id
+    inner join {{ ref('int_terms_in_force') }} as terms
+        on
+            claimed_months.contract_id = terms.contract_id
+            and claimed_months.point_no = terms.point_no
+            and terms.instrument = 'backstop'
+            and last_day(claimed_months.service_month) >= terms.from_date
+    inner join {{ ref('stg_backstop_terms') }} as backstop_terms
+        on terms.contract_id = backstop_terms.contract_id and terms.amendment_id = backstop_terms.amendment_id
     qualify row_number() over (
-        partition by contract_id, point_no, service_month order by to_date desc, tranche_id asc
+        partition by claimed_months.contract_id, claimed_months.point_no, claimed_months.service_month order by terms.from_date desc
     ) = 1
 ),
 

@@ -1,4 +1,4 @@
--- The rates that translate a foreign component of one segment: what they add up to and how many they are, or one by one where inverse.
+-- The rates that translate a foreign component of one segment: what to multiply by and to divide by each day; their sum where the pair is quoted.
 with needs as (
     select distinct
         entries.contract_id,
@@ -31,18 +31,20 @@ both_ways as (
         from_currency,
         to_currency,
         rate_date,
-        rate,
         source,
-        false as is_inverse
+        rate as multiplier,
+        1 as divisor,
+        'quoted' as route
     from {{ ref('stg_fx_rate') }}
     union all
     select
         to_currency as from_currency,
         from_currency as to_currency,
         rate_date,
-        rate,
         source,
-        true as is_inverse
+        1 as multiplier,
+        rate as divisor,
+        'inverse' as route
     from {{ ref('stg_fx_rate') }}
 ),
 
@@ -54,18 +56,46 @@ pairs as (
     from needs
 ),
 
--- The source that the contract names, else the only one there is; the pair as it is quoted, else its inverse.
+-- A source that quotes both currencies against a third, as the ECB does against the euro, gives the pair by way of it, on days that have both.
+daily_rates as (
+    select
+        pairs.*,
+        direct.rate_date,
+        direct.source,
+        cast(direct.multiplier as decimal(38, 18)) as multiplier,
+        cast(direct.divisor as decimal(38, 18)) as divisor,
+        direct.route
+    from pairs
+    inner join both_ways as direct on pairs.from_currency = direct.from_currency and pairs.to_currency = direct.to_currency
+    union all
+    select
+        pairs.*,
+        into_third.rate_date,
+        into_third.source,
+        cast(into_third.multiplier * out_of_third.multiplier as decimal(38, 18)) as multiplier,
+        cast(into_third.divisor * out_of_third.divisor as decimal(38, 18)) as divisor,
+        'through ' || into_third.to_currency as route
+    from pairs
+    inner join both_ways as into_third on pairs.from_currency = into_third.from_currency and pairs.to_currency != into_third.to_currency
+    inner join both_ways as out_of_third
+        on
+            into_third.to_currency = out_of_third.from_currency
+            and pairs.to_currency = out_of_third.to_currency
+            and into_third.rate_date = out_of_third.rate_date
+            and into_third.source = out_of_third.source
+),
+
+-- The source that the contract names, else the only one there is; the pair as it is quoted, else its inverse, else through a third currency.
 quotes as (
     select
-        pairs.from_currency,
-        pairs.to_currency,
-        pairs.fx_source,
-        both_ways.source,
-        both_ways.is_inverse,
-        coalesce(lower(both_ways.source) = lower(pairs.fx_source), false) as is_named_source
-    from pairs
-    inner join both_ways on pairs.from_currency = both_ways.from_currency and pairs.to_currency = both_ways.to_currency
-    group by all
+        from_currency,
+        to_currency,
+        fx_source,
+        source,
+        route,
+        coalesce(lower(source) = lower(fx_source), false) as is_named_source
+    from daily_rates
+    group by from_currency, to_currency, fx_source, source, route
 ),
 
 chosen_quotes as (
@@ -74,16 +104,22 @@ chosen_quotes as (
         count(distinct source) over (partition by from_currency, to_currency, fx_source) as source_count
     from quotes
     qualify row_number() over (
-        partition by from_currency, to_currency, fx_source order by is_named_source desc, is_inverse asc, source asc
+        partition by from_currency, to_currency, fx_source
+        order by
+            is_named_source desc,
+            case route when 'quoted' then 1 when 'inverse' then 2 when 'through EUR' then 3 else 4 end,
+            route asc,
+            source asc
     ) = 1
 ),
 
 rates as (
     select
         needs.*,
-        chosen_quotes.is_inverse,
-        both_ways.rate_date,
-        both_ways.rate
+        chosen_quotes.route,
+        daily_rates.rate_date,
+        daily_rates.multiplier,
+        daily_rates.divisor
     from needs
     left join chosen_quotes
         on
@@ -91,14 +127,15 @@ rates as (
             and needs.to_currency = chosen_quotes.to_currency
             and needs.fx_source is not distinct from chosen_quotes.fx_source
             and (chosen_quotes.is_named_source or chosen_quotes.source_count = 1)
-    left join both_ways
+    left join daily_rates
         on
-            chosen_quotes.from_currency = both_ways.from_currency
-            and chosen_quotes.to_currency = both_ways.to_currency
-            and chosen_quotes.source = both_ways.source
-            and chosen_quotes.is_inverse = both_ways.is_inverse
-            and needs.rate_date_limit >= both_ways.rate_date
-            and both_ways.rate_date >= case
+            chosen_quotes.from_currency = daily_rates.from_currency
+            and chosen_quotes.to_currency = daily_rates.to_currency
+            and chosen_quotes.fx_source is not distinct from daily_rates.fx_source
+            and chosen_quotes.source = daily_rates.source
+            and chosen_quotes.route = daily_rates.route
+            and needs.rate_date_limit >= daily_rates.rate_date
+            and daily_rates.rate_date >= case
                 when needs.fx_fix = 'average' then needs.service_month else needs.rate_date_limit - 7
             end
     -- An average takes every rate of the month, the others the last one.
@@ -106,7 +143,7 @@ rates as (
         needs.fx_fix = 'average'
         or row_number() over (
             partition by needs.contract_id, needs.point_no, needs.share_id, needs.service_month, needs.segment_no, needs.from_currency
-            order by both_ways.rate_date desc
+            order by daily_rates.rate_date desc
         ) = 1
 )
 
@@ -117,18 +154,19 @@ select
     service_month,
     segment_no,
     from_currency,
-    bool_or(is_inverse) as is_inverse,
+    any_value(route) as route,
     case
-        when count(rate) = 0
+        when count(multiplier) = 0
             then
                 error(
                     'contract ' || contract_id || ': no rate from ' || from_currency || ' to ' || any_value(to_currency)
                     || ' (source ' || coalesce(any_value(fx_source), 'any') || ', fix ' || any_value(fx_fix) || ') for '
                     || strftime(service_month, '%Y-%m')
+                    || '; add rates of this pair, or of both currencies against a third, to reference/fx.csv'
                 )
-        else count(rate)
+        else count(multiplier)
     end as rate_count,
-    sum(rate) as rate_sum,
-    list(rate order by rate_date) as rates
+    sum(multiplier) filter (where route = 'quoted') as rate_sum,
+    list(struct_pack(multiplier := multiplier, divisor := divisor) order by rate_date) as rates
 from rates
 group by contract_id, point_no, share_id, service_month, segment_no, from_currency

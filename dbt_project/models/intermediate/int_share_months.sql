@@ -637,6 +637,27 @@ paid_cuts as (
     from steps
     where step_no > 0 and segment_no < 1000
     group by contract_id, point_no, share_id, service_month
+),
+
+-- What is accrued and what is recouped of it are each rounded once; the share is the rest, so that the three foot.
+amounts as (
+    select
+        steps.contract_id,
+        steps.point_no,
+        steps.share_id,
+        steps.service_month,
+        main.rounded_money(steps.limited_amount, month_ends.minor_unit_digits) as accrued_share_amount,
+        cast(main.rounded_money(steps.limited_amount, month_ends.minor_unit_digits) - coalesce(list_sum(list_transform(
+            steps.recoupments, lambda one: main.rounded_money(one.recouped_amount, month_ends.minor_unit_digits)
+        )), 0) as decimal(18, 2)) as share_amount
+    from steps
+    inner join month_ends
+        on
+            steps.contract_id = month_ends.contract_id
+            and steps.point_no = month_ends.point_no
+            and steps.share_id = month_ends.share_id
+            and steps.service_month = month_ends.service_month
+    where steps.is_month_end and steps.step_no > 0
 )
 
 select
@@ -666,14 +687,14 @@ select
     steps.true_up_carried_amount,
     steps.limited_amount as limited_share_amount,
     steps.unrounded_share_amount,
-    main.rounded_money(steps.unrounded_share_amount, month_ends.minor_unit_digits) as share_amount,
-    main.rounded_money(steps.limited_amount, month_ends.minor_unit_digits) as accrued_share_amount,
+    amounts.share_amount,
+    amounts.accrued_share_amount,
     case
         when coalesce(month_ends.gross_up, false) and month_ends.withholding_tax_rate > 0
             then main.rounded_money(
                 main.exact_ratio(steps.unrounded_share_amount, 1, 1 - month_ends.withholding_tax_rate), month_ends.minor_unit_digits
             )
-        else main.rounded_money(steps.unrounded_share_amount, month_ends.minor_unit_digits)
+        else amounts.share_amount
     end as invoiced_amount,
     month_ends.withholding_tax_rate,
     steps.recoupments,
@@ -699,3 +720,9 @@ inner join paid_cuts
         and month_ends.point_no = paid_cuts.point_no
         and month_ends.share_id = paid_cuts.share_id
         and month_ends.service_month = paid_cuts.service_month
+inner join amounts
+    on
+        month_ends.contract_id = amounts.contract_id
+        and month_ends.point_no = amounts.point_no
+        and month_ends.share_id = amounts.share_id
+        and month_ends.service_month = amounts.service_month

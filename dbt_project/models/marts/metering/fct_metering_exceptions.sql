@@ -155,6 +155,36 @@ held_exceptions as (
     group by park_id, feed, service_date
 ),
 
+-- Capacity that was taken out or brought back without a right to it under the terms of its day: it counts as it happened, and is shown.
+withdrawal_exceptions as (
+    select
+        events.kind || '_without_right' as kind,
+        events.park_id,
+        tranches.tranche_id,
+        events.event_id as lease_id,
+        cast(timezone(points.time_zone, events.effective_at) as date) as service_date,
+        coalesce(events.gpu_count, tranches.gpu_count) as quantity,
+        'gpus' as unit
+    from {{ ref('int_knowledge_points') }} as points
+    inner join {{ ref('int_terms_in_force') }} as terms
+        on points.contract_id = terms.contract_id and points.point_no = terms.point_no and terms.instrument = 'backstop'
+    inner join {{ ref('stg_backstop_terms') }} as backstop_terms
+        on terms.contract_id = backstop_terms.contract_id and terms.amendment_id = backstop_terms.amendment_id
+    inner join {{ ref('stg_tranche') }} as tranches on points.contract_id = tranches.contract_id
+    inner join {{ ref('stg_credit_events') }} as events
+        on
+            points.park_id = events.park_id
+            and (tranches.tranche_id = events.tranche_id or (events.tranche_id is null and points.contract_id = events.contract_id))
+            and {{ known_at('events', 'points.known_at') }}
+            and cast(timezone(points.time_zone, events.effective_at) as date) between terms.from_date and terms.to_date
+    where
+        points.is_clock
+        and (
+            (events.kind = 'withdrawal' and not coalesce(backstop_terms.withdrawal_allowed, false))
+            or (events.kind = 'recall' and not coalesce(backstop_terms.withdrawal_recall, false))
+        )
+),
+
 exceptions as (
     select
         kind,
@@ -178,6 +208,8 @@ exceptions as (
     select * from currency_exceptions
     union all by name
     select * from held_exceptions
+    union all by name
+    select * from withdrawal_exceptions
 )
 
 select
