@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from ingest import kept_journal, lake, manifest
+from ingest import holding, kept_journal, lake, manifest
 
 LINEAGE = "park_id VARCHAR, recorded_at TIMESTAMPTZ, file_id VARCHAR, line_no BIGINT, content_hash VARCHAR"
 
@@ -95,6 +95,7 @@ def create_raw(con: duckdb.DuckDBPyConnection) -> None:
     for name, columns in TERMS.items():
         con.execute(f"CREATE TABLE raw.{name} ({columns})")
     con.execute(manifest.LANDED_FILE_DDL)
+    con.execute(holding.DDL)
     kept_journal.create_tables(con)
     lake.create_tables(con)
     con.execute(f"CREATE TABLE raw.gpu_telemetry ({LAKE_COLUMNS}, park_id VARCHAR, service_date DATE)")
