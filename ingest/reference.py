@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).resolve().parents[1] / "data" / "reference"  # the demo home's tables, each row with its source
 DEFAULT_RATES = "default_rates.csv"
+CREDIT_CURVES = "credit_curves.csv"
+INSTRUMENTS = "instruments.csv"
+CURVE_KINDS = ("cumulative_pd", "cds_spread")
 DEFAULT_ISSUER_ID = "nvidia"  # issuer_facts.csv names no issuer where all its rows are one issuer's
 # Published averages of cumulative default rates rest on the oldest cohorts alone beyond ten years, and fall there.
 RISING_HORIZON_YEARS = 10
@@ -105,6 +108,11 @@ def check_years(cell: str) -> str | None:
     return check_count(cell) or (f"{cell} is below 1" if int(cell) < 1 else None)
 
 
+def check_curve_kind(cell: str) -> str | None:
+    """A kind of default curve, or what is wrong with it."""
+    return None if cell in CURVE_KINDS else f"{cell!r} is none of {', '.join(CURVE_KINDS)}"
+
+
 def _decimal_places(value: Decimal) -> int:
     """Places after the point without trailing zeros; from the digits, since arithmetic rounds to the context's 28."""
     _, digits, exponent = value.as_tuple()
@@ -139,6 +147,7 @@ def check_decimal(
 
 
 _ZERO, _ONE = Decimal(0), Decimal(1)
+_BELOW_ONE = _ONE - Decimal("1e-9")
 _PRICE = check_decimal(18, 9, _ZERO, above=True)
 _FRACTION = check_decimal(18, 9, _ZERO, _ONE)
 
@@ -190,6 +199,35 @@ TABLES = (
             Column("source", "VARCHAR", check_text),
         ),
         ("agency", "rating", "horizon_years"),
+    ),
+    ReferenceTable(
+        "credit_curve",
+        CREDIT_CURVES,
+        (
+            Column("obligor_id", "VARCHAR", check_text),
+            Column("curve_date", "DATE", check_date),
+            Column("kind", "VARCHAR", check_curve_kind),
+            Column("horizon_years", "DECIMAL(9,6)", check_decimal(9, 6, _ZERO, above=True)),
+            Column("value", "DECIMAL(18,9)", check_decimal(18, 9, _ZERO)),
+            Column("recovery_fraction", "DECIMAL(18,9)", check_decimal(18, 9, _ZERO, _BELOW_ONE), optional=True),
+            Column("source", "VARCHAR", check_text),
+            Column("grade", "VARCHAR", check_text),
+        ),
+        ("obligor_id", "curve_date", "kind", "horizon_years"),
+    ),
+    ReferenceTable(
+        "instrument_flow",
+        INSTRUMENTS,
+        (
+            Column("instrument_id", "VARCHAR", check_text),
+            Column("contract_id", "VARCHAR", check_text),
+            Column("flow_date", "DATE", check_date),
+            Column("amount", "DECIMAL(18,2)", check_decimal(18, 2)),
+            Column("currency_code", "VARCHAR", check_text),
+            Column("source", "VARCHAR", check_text),
+            Column("grade", "VARCHAR", check_text),
+        ),
+        ("instrument_id", "flow_date"),
     ),
     ReferenceTable(
         "gpu_price_index",
@@ -386,6 +424,10 @@ def _read_table(path: Path, table: ReferenceTable, problems: list[ReferenceProbl
     problems += _twice(path, table, lines)
     if table.table == "default_rate" and not problems:
         problems += _impossible_default_rates(path, lines)
+    if table.table == "credit_curve" and not problems:
+        problems += _impossible_curves(path, lines)
+    if table.table == "instrument_flow" and not problems:
+        problems += _impossible_instruments(path, lines)
     return [row for _, row in lines]
 
 
@@ -415,6 +457,44 @@ def _impossible_default_rates(path: Path, lines: list[tuple[int, Row]]) -> Itera
             said = f"{rate} after {lower} in line {earlier}, a shorter horizon of the same rating"
             yield ReferenceProblem(path.name, line, "cumulative_default_rate", said, "Cumulative rates never fall.")
         before[grade] = (line, rate)
+
+
+def _impossible_curves(path: Path, lines: list[tuple[int, Row]]) -> Iterator[ReferenceProblem]:
+    """Cumulative default probabilities of 1 or more, or that fall with the horizon."""
+    before: dict[tuple[str | None, str | None], tuple[int, Decimal]] = {}
+    given = [(line, row) for line, row in lines if row["kind"] == "cumulative_pd"]
+    for line, row in sorted(given, key=lambda one: Decimal(one[1]["horizon_years"] or 0)):
+        value, curve = Decimal(row["value"] or 0), (row["obligor_id"], row["curve_date"])
+        if value >= 1:
+            said = f"{value} is no probability below 1"
+            yield ReferenceProblem(path.name, line, "value", said, "Give a fraction: 0.05 for 5 %.")
+        earlier, lower = before.get(curve, (line, value))
+        if value < lower:
+            said = f"{value} after {lower} in line {earlier}, a shorter horizon of the same curve"
+            yield ReferenceProblem(path.name, line, "value", said, "Cumulative probabilities never fall.")
+        before[curve] = (line, value)
+
+
+def _impossible_instruments(path: Path, lines: list[tuple[int, Row]]) -> Iterator[ReferenceProblem]:
+    """Flows that no effective rate can come from: nothing paid out first, or nothing to come back."""
+    flows: dict[str | None, list[tuple[str, int, Row]]] = {}
+    for line, row in lines:
+        flows.setdefault(row["instrument_id"], []).append((row["flow_date"] or "", line, row))
+    for rows in flows.values():
+        (_, line, first), *later = sorted(rows, key=lambda one: one[0])
+        if Decimal(first["amount"] or 0) >= 0:
+            said = "the first flow is not below 0"
+            yield ReferenceProblem(path.name, line, "amount", said, "The vendor pays out first: a negative amount.")
+        if not later:
+            yield ReferenceProblem(path.name, line, "amount", "nothing comes back", "Give the flows that are due.")
+        for _, line_of, row in later:
+            if Decimal(row["amount"] or 0) <= 0:
+                said = "a later flow is not above 0"
+                yield ReferenceProblem(path.name, line_of, "amount", said, "Give a further payout an id of its own.")
+            for name in ("contract_id", "currency_code"):
+                if row[name] != first[name]:
+                    said = f"{row[name]} differs from {first[name]} of the same instrument"
+                    yield ReferenceProblem(path.name, line_of, name, said, "One instrument has one of it.")
 
 
 def _head(column: Column, heads: Sequence[str]) -> str | None:

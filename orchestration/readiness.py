@@ -7,11 +7,21 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from ingest.reference import DEFAULT_RATES, ReferenceDataError, ReferenceProblem, Row, read_reference
+from ingest.reference import (
+    CREDIT_CURVES,
+    DEFAULT_RATES,
+    INSTRUMENTS,
+    ReferenceDataError,
+    ReferenceProblem,
+    Row,
+    read_reference,
+)
 from ingest.simulate.profiles import load_profile
 from ingest.terms.home import Home
 from orchestration.polars_jobs.default_curves import cumulative_pd_at, curve_of
 from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.obligor_curves import ObligorCurves
+from orchestration.polars_jobs.yield_curves import YieldCurves
 
 # What is computed instead where a table has no rows, or its file is absent.
 WITHOUT = {
@@ -38,7 +48,13 @@ def check_reference(home: Home) -> list[str]:
             lack an item.
     """
     rows = read_reference(home)
-    problems = [*_default_rates(home, rows["default_rate"]), *_exchange_rates(home, rows["fx_rate"]), *_profiles(home)]
+    problems = [
+        *_default_rates(home, rows["default_rate"]),
+        *_own_curves(home, rows["credit_curve"]),
+        *_instruments(home, rows["instrument_flow"]),
+        *_exchange_rates(home, rows["fx_rate"]),
+        *_profiles(home),
+    ]
     if problems:
         raise ReferenceDataError(problems)
     if not home.contracts:
@@ -67,6 +83,36 @@ def _default_rates(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
         except CreditInputError as error:
             said = f"{error} (operator {operator.operator_id}, contract {contract.contract_id})"
             yield ReferenceProblem(file, 0, "rating", said, "Add the rating's rows, or correct the park's operator.")
+
+
+def _own_curves(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
+    """Each curve is an operator's of the home, and some default probabilities explain it."""
+    operators = {park.operator.operator_id for park in home.parks.values()}
+    names = ("obligor_id", "curve_date", "kind", "horizon_years", "value", "recovery_fraction")
+    cells = [{name: row[name] for name in names} for row in rows]
+    table = pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String)).with_columns(
+        pl.col("curve_date").str.to_date(), *(pl.col(name).cast(pl.Float64) for name in names[3:])
+    )
+    curves = ObligorCurves(table, table, YieldCurves(None))
+    for obligor_id, day in (
+        table.select("obligor_id", "curve_date").unique().sort("obligor_id", "curve_date").iter_rows()
+    ):
+        if obligor_id not in operators:
+            said = f"{obligor_id} is no operator of this home"
+            yield ReferenceProblem(CREDIT_CURVES, 0, "obligor_id", said, "Give the operator_id of a park's file.")
+            continue
+        try:
+            cumulative_pd_at(curves.known(obligor_id, day, None, "").curve, [1.0])
+        except CreditInputError as error:
+            said = f"{error} (curve of {day})"
+            yield ReferenceProblem(CREDIT_CURVES, 0, "value", said, "Correct the curve's nodes.")
+
+
+def _instruments(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
+    """Each instrument is lent under a contract of the home."""
+    for contract_id in sorted({row["contract_id"] or "" for row in rows} - set(home.contracts)):
+        said = f"{contract_id} is no contract of this home"
+        yield ReferenceProblem(INSTRUMENTS, 0, "contract_id", said, "Give the contract under which it is lent.")
 
 
 def _exchange_rates(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:

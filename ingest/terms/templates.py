@@ -172,7 +172,19 @@ REFERENCE = """\
 
 Optional tables: fx.csv, yield_curve.csv, default_rates.csv, gpu_price_index.csv, power_price.csv, issuer_facts.csv, and
 SEC companyfacts JSON as it comes. Those of the demo home (data/reference in the project) show every header and are real: copy
-what you need. Without default_rates.csv the demo's table stands in.
+what you need. Without default_rates.csv the demo's table stands in. Two more that the demo has no use for:
+
+credit_curves.csv: default curves of operators, which count before their ratings from curve_date on. kind is cumulative_pd (a
+fraction to the horizon) or cds_spread (a fraction a year: 0.0811 for 811 bp; recovery_fraction 0.40 where empty).
+
+    obligor_id,curve_date,kind,horizon_years,value,recovery_fraction,source,grade
+    my-operator,2027-03-31,cds_spread,5,0.0811,0.40,"broker's sheet of the day",S1
+
+instruments.csv: what the vendor has lent to a contract's operator, flow by flow: the first paid out (below 0), the others due.
+
+    instrument_id,contract_id,flow_date,amount,currency_code,source,grade
+    my-loan,my-contract-1,2027-01-15,-1000000.00,USD,"loan agreement",P
+    my-loan,my-contract-1,2028-01-15,1090000.00,USD,"loan agreement",P
 """
 
 # Path in the home and content.

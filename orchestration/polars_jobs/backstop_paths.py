@@ -24,6 +24,7 @@ from scipy import integrate, optimize, special, stats
 
 from orchestration.polars_jobs.errors import CreditInputError, check_between, wrong
 from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_shift
+from orchestration.polars_jobs.share_paths import Sales, ShareRule, share_of
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -336,8 +337,9 @@ class Book:
 
     ``operator_pd``, ``tenant_pd``: monthly conditional default probability (T,). ``pay_discount``: discount factor
     from the payment day of each month's claim (T,); ``discount``: from month ends (T,). ``share_rate`` (T,) on
-    revenue above ``floor_price`` per hour. ``outstanding_months``: months of share that are unpaid at a default;
-    ``exposure_now``: billed and accrued today. ``lgd``: on what is owed then.
+    revenue above ``floor_price`` per hour; where the terms say more, ``share_rules`` take their place.
+    ``outstanding_months``: months of share that are unpaid at a default; ``exposure_now``: billed and accrued today.
+    ``lgd``: on what is owed then.
     """
 
     tranches: Sequence[Tranche]
@@ -360,6 +362,7 @@ class Book:
     resale_fraction: float
     operator_in_default: bool = False
     withdrawal: Withdrawal | None = None
+    share_rules: Sequence[ShareRule] = ()
 
 
 class PathResult(NamedTuple):
@@ -525,7 +528,7 @@ class _Sales:
 
         self.claims, self.market, self.revenue = nothing(), nothing(), nothing()
         self.hours = nothing() if book.resale_fraction > 0 else None
-        self.sold_hours = nothing() if book.floor_price > 0 else None
+        self.sold_hours = nothing() if book.floor_price > 0 or book.share_rules else None
         self.sold_value = nothing() if book.caps.sales_reduce else None
 
     def add_open_market(self, tranches: Sequence[Tranche], occupancy: Array) -> None:
@@ -619,8 +622,7 @@ def _month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
         if capped is not claims:
             # What is claimed after caps is never more than before, so that nothing over the least number is nothing.
             resale *= capped / np.maximum(claims, np.finfo(np.float64).tiny)
-    base = revenue if sales.sold_hours is None else np.maximum(revenue - book.floor_price * sales.sold_hours, 0.0)
-    share, paid = base * book.share_rate, capped
+    share, paid = _share(book, revenue, sales.sold_hours), capped
     if (default_month < months).any():
         before = _flags(np.arange(months), default_month[:, None], np.less, shape)
         share *= before
@@ -630,6 +632,19 @@ def _month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
             resale *= before
     loss = _receivable_loss(book, share, paid, default_month)
     return MonthPaths(revenue, share, paid, capped, resale, loss, default_month)
+
+
+def _share(book: Book, revenue: Array, sold_hours: Array | None) -> Array:
+    """The vendor's share (P, T) of what tenants pay."""
+    if book.share_rules and sold_hours is not None:
+        return share_of(book.share_rules, Sales(revenue, sold_hours, _installed(book)))
+    base = revenue if sold_hours is None else np.maximum(revenue - book.floor_price * sold_hours, 0.0)
+    return base * book.share_rate
+
+
+def _installed(book: Book) -> Array:
+    """GPU-hours of all tranches by month (T,)."""
+    return np.asarray(np.sum([tranche.installed for tranche in book.tranches], axis=0), dtype=np.float64)
 
 
 def _simulate_block(book: Book, shocks: Shocks, loadings: Loadings) -> PathResult:
@@ -733,11 +748,16 @@ def break_even_occupancy(book: Book) -> float | None:
     defaults; None where they never cross.
     """
     committed = [(t.installed, t.committed, t.deductible, t.vendor_use, t.buyback_price) for t in book.tranches]
-    margin = max(book.price.mean - book.floor_price, 0.0)
 
     def net(occupancy: float) -> float:
         # fsum: the plain sum of floats is another one from Python 3.12 on
-        share = math.fsum((book.share_rate * margin * occupancy * installed).sum() for installed, *_ in committed)
+        sold = [occupancy * installed for installed, *_ in committed]
+        together = np.sum(sold, axis=0)[None, :] if book.share_rules and sold else None
+        if together is not None:
+            share = math.fsum(_share(book, book.price.mean * together, together).ravel())
+        else:
+            margin = max(book.price.mean - book.floor_price, 0.0)
+            share = math.fsum((book.share_rate * margin * hours).sum() for hours in sold)
         claims = math.fsum(
             float((shortfall_hours(promised, occupancy * installed, use, deductible) * price).sum())
             for installed, promised, deductible, use, price in committed

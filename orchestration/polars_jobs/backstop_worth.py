@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -42,7 +42,7 @@ from orchestration.polars_jobs.backstop_paths import (
     value_at_risk,
     wrong_way_multiplier,
 )
-from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods, curve_of
+from orchestration.polars_jobs.default_curves import conditional_pd_for_periods
 from orchestration.polars_jobs.expected_loss import (
     collection_days,
     credit_at,
@@ -64,8 +64,11 @@ from orchestration.polars_jobs.frames import (
     optional,
 )
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
+from orchestration.polars_jobs.obligor_curves import ObligorCurves
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes
+from orchestration.polars_jobs.share_paths import ShareRule, share_rules
+from orchestration.polars_jobs.yield_curves import YieldCurves
 
 CASES = ("independent", "base", "stressed")
 
@@ -108,6 +111,14 @@ EDGE_FRACTION = 0.005
 NO_WRONG_WAY = "no path defaults, or nothing is claimed on any"
 NO_BREAK_EVEN = "share and claims are equal at no occupancy"
 LETTABLE = ("active", "ended")
+# Terms beside rate and floor that act on a month's share.
+LIMITING_TERMS = (
+    "minimum_amount",
+    "period_cap_amount",
+    "lifetime_cap_amount",
+    "return_multiple",
+    "true_up_frequency",
+)
 # Accounting classes whose journal entries hold simulated amounts (backstop_liability).
 SIMULATED_CLASSES = (
     "guarantee_ASC460",
@@ -144,7 +155,7 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
     ``core.dim_lease``), ``staging.stg_credit_events``, ``raw.tranche`` (planned dates),
     ``metering.fct_capacity_day``, ``backstop.fct_backstop_month``, ``backstop.fct_backstop_cap_month`` (and what was
     known of both at each close: ``intermediate.int_supply_months``, ``intermediate.int_backstop_months``),
-    ``revenue_share.fct_share_month``, ``raw.share_terms``, ``raw.share_tier``, ``raw.yield_curve``,
+    ``revenue_share.fct_share_month``, ``raw.share_terms``, ``raw.share_tier``, ``raw.share_activation``, ``raw.yield_curve``,
     ``raw.gpu_price_index``, ``raw.collateral``, ``ledger.fct_trial_balance_month``.
     """
     terms = optional(frames, "raw.backstop_terms")
@@ -279,6 +290,7 @@ class Inputs:
 
         self.terms, self.prices, self.ramps = (rows(f"raw.backstop_{name}") for name in ("terms", "price", "ramp"))
         self.share_terms, self.share_tiers = rows("raw.share_terms"), rows("raw.share_tier")
+        self.share_activations = rows("raw.share_activation")
         self.tranches, self.collateral = rows("core.dim_tranche"), rows("raw.collateral")
         self.planned, self.contracts = rows("raw.tranche", "tranche_id"), rows("raw.contract")
         self.shares, self.claims = rows("revenue_share.fct_share_month"), rows("backstop.fct_backstop_month")
@@ -294,8 +306,8 @@ class Inputs:
         self.occupancy = _tranche_hours(optional(frames, "metering.fct_capacity_day"))
         self.price_index = rows("raw.gpu_price_index", "gpu_model")
         self.yields = YieldCurves(optional(frames, "raw.yield_curve"))
+        self.obligors = ObligorCurves(self.default_rates, optional(frames, "raw.credit_curve"), self.yields)
         self._midnights: dict[tuple[date, str], float] = {}
-        self._curves: dict[tuple[str | None, str], DefaultCurve] = {}
 
     def midnight(self, day: date, time_zone: str) -> float:
         """The instant at which a day begins in a zone, as a timestamp."""
@@ -310,13 +322,6 @@ class Inputs:
         if last < first:
             return 0.0
         return (self.midnight(last + timedelta(days=1), time_zone) - self.midnight(first, time_zone)) / 3600.0
-
-    def default_curve(self, agency: str | None, rating: str) -> DefaultCurve:
-        """The default curve of a rating."""
-        key = agency, rating
-        if key not in self._curves:
-            self._curves[key] = curve_of(self.default_rates, agency, rating)
-        return self._curves[key]
 
 
 def _known_at_closes(frames: Frames, name: str) -> dict[tuple[str, date], list[dict[str, Any]]] | None:
@@ -352,34 +357,6 @@ def _tranche_hours(days: pl.DataFrame | None) -> dict[tuple[str, date], tuple[fl
     return {
         (t, month): (float(leased or 0), float(available or 0)) for t, month, leased, available in months.iter_rows()
     }
-
-
-class YieldCurves:
-    """Zero curves by date: at any day the last one not after it."""
-
-    def __init__(self, table: pl.DataFrame | None) -> None:
-        """Of several curves of a day, the first by name counts."""
-        self._curves: list[tuple[date, Array, Array]] = []
-        if table is None:
-            return
-        for (day,), rows in (
-            table.sort("curve_date", "tenor_years")
-            .partition_by("curve_date", as_dict=True, maintain_order=True)
-            .items()
-        ):
-            chosen = rows.filter(pl.col("curve_id") == pl.col("curve_id").min())
-            years, rates = (chosen[name].cast(pl.Float64).to_numpy() for name in ("tenor_years", "zero_rate"))
-            self._curves.append((cast("date", day), years, rates))
-
-    def rates(self, day: date, years: Array, policy: CreditPolicy) -> Array:
-        """Continuous zero rates, linear in tenor and flat outside it; without a curve the policy's effective rate, as a
-        continuous one.
-        """
-        known = [curve for curve in self._curves if curve[0] <= day]
-        if not known:
-            return np.full(len(years), math.log1p(policy.number("discount_rate")))
-        _, tenors, rates = known[-1]
-        return np.asarray(np.interp(years, tenors, rates), dtype=np.float64)
 
 
 def in_force(terms: RowsBy, close: Close) -> dict[str, Any] | None:
@@ -440,7 +417,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
     credit = credit_at(close, inputs.operators.get(contract["operator_id"], {}), inputs.events, policy)
     ends = np.arange(1, len(months) + 1) / 12.0
     tenant_pd = np.full(len(months), 1.0 - (1.0 - policy.number("tenant_default_probability_per_year")) ** (1.0 / 12.0))
-    share_rate, floor_price = _share(inputs, close, commencement, months)
+    share_rate, floor_price, rules = _share(inputs, close, commencement, months, expiry)
     owed = [
         inputs.balance.get((close.contract_id, account, close.posting_month), ZERO)
         for account in ("trade_receivable", "unbilled_share_receivable")
@@ -458,7 +435,10 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
             policy.number("occupancy_shock"),
         ),
         price=_price(inputs, close, tranches=rows, leases=leases, buyback=prices, policy=policy),
-        operator_pd=conditional_pd_for_periods(inputs.default_curve(credit.agency, credit.rating), ends),
+        operator_pd=conditional_pd_for_periods(
+            inputs.obligors.known(contract["operator_id"], close.month_end_date, credit.agency, credit.rating).curve,
+            ends,
+        ),
         tenant_pd=tenant_pd,
         tenant_count=len(tenants),
         renewal_probability=policy.number("renewal_probability"),
@@ -474,6 +454,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         resale_fraction=policy.number("resale_recovery_fraction") if terms.get("resale_allowed") else 0.0,
         operator_in_default=credit.insolvent,
         withdrawal=_withdrawal(terms, policy),
+        share_rules=rules,
     )
 
 
@@ -752,32 +733,39 @@ def _discounts(
     return discount, pay_discount
 
 
-def _share(inputs: Inputs, close: Close, commencement: date, months: Sequence[date]) -> tuple[Array, float]:
-    """Share of revenue by month ahead and the floor price per hour above which it counts.
+def _share(
+    inputs: Inputs, close: Close, commencement: date, months: Sequence[date], expiry: date
+) -> tuple[Array, float, list[ShareRule]]:
+    """Share of revenue by month ahead, the floor price per hour above which it counts, and the rules that say more.
 
-    Where the terms in force have one block whose tiers go by contract month alone, their rates; else the last
-    effective rate that the programme has seen, on all revenue.
+    Where the terms in force have one block of a rate by contract month, above a floor or not, and nothing else that acts on
+    a month: its rates. Any other terms: their rules. Without terms the last effective rate that the programme has seen.
     """
-    seen = [
-        (row["service_month"], row["effective_rate"])
-        for row in inputs.shares.of(close.contract_id)
-        if row["service_month"] <= close.posting_month and row["effective_rate"] is not None
-    ]
-    flat = np.full(len(months), float(max(seen)[1]) if seen else 0.0), 0.0
+    past = [row for row in inputs.shares.of(close.contract_id) if row["service_month"] <= close.posting_month]
+    seen = [(row["service_month"], row["effective_rate"]) for row in past if row["effective_rate"] is not None]
+    flat = np.full(len(months), float(max(seen)[1]) if seen else 0.0)
     last = in_force(inputs.share_terms, close)
     if last is None:
-        return flat
-    version = [r for r in inputs.share_terms.of(close.contract_id) if r["amendment_id"] == last["amendment_id"]]
-    axes = {r["axis"] for r in inputs.share_tiers.of(close.contract_id) if r["amendment_id"] == last["amendment_id"]}
-    if (
-        len({row["share_id"] for row in version}) != 1
-        or axes != {"contract_month"}
-        or last["share_basis"] not in {"pct_of_base", "pct_above_floor"}
-    ):
-        return flat
-    floor = float(last["floor_price_per_gpu_hour"] or 0) if last["share_basis"] == "pct_above_floor" else 0.0
-    numbers = [months_between(commencement, month) + 1 for month in months]
-    return _by_month(inputs.share_tiers, last, "rate", numbers, 0.0), floor
+        return flat, 0.0, []
+    version, tiers, criteria = (
+        [row for row in table.of(close.contract_id) if row["amendment_id"] == last["amendment_id"]]
+        for table in (inputs.share_terms, inputs.share_tiers, inputs.share_activations)
+    )
+    if not tiers:
+        return flat, 0.0, []
+    plain = (
+        len({row["share_id"] for row in version}) == 1
+        and {row["axis"] for row in tiers} == {"contract_month"}
+        and last["share_basis"] in {"pct_of_base", "pct_above_floor"}
+        and not criteria
+        and all(last.get(name) is None for name in LIMITING_TERMS)
+    )
+    if plain:
+        floor = float(last["floor_price_per_gpu_hour"] or 0) if last["share_basis"] == "pct_above_floor" else 0.0
+        numbers = [months_between(commencement, month) + 1 for month in months]
+        return _by_month(inputs.share_tiers, last, "rate", numbers, 0.0), floor, []
+    rules = share_rules(version, tiers, criteria, months=months, commencement=commencement, expiry=expiry, history=past)
+    return flat, 0.0, rules
 
 
 def _start_occupancy(inputs: Inputs, close: Close, tranche_ids: Sequence[str], policy: CreditPolicy) -> float:

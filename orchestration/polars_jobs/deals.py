@@ -45,7 +45,14 @@ DEAL_PATHS = 2_000
 # Booked contracts that are compared with each other unasked: the pairs grow with the square.
 MOST_CONTRACTS = 6
 RISK_LEVEL = 0.99
-TERM_TABLES = ("raw.share_terms", "raw.share_tier", "raw.backstop_terms", "raw.backstop_price", "raw.backstop_ramp")
+TERM_TABLES = (
+    "raw.share_terms",
+    "raw.share_tier",
+    "raw.share_activation",
+    "raw.backstop_terms",
+    "raw.backstop_price",
+    "raw.backstop_ramp",
+)
 
 COMPARISON_SCHEMA: dict[str, Any] = {
     "case_id": pl.String,
@@ -87,7 +94,7 @@ def deal_comparison(
     A case is a booked contract with a backstop, at its latest close. ``deals``: ids of contracts or deals (of
     ``raw.contract``) and ``none``; without them, ``none`` and what `_by_default` names. Reads what
     ``backstop_worth.book_at`` reads, ``raw.contract``, ``raw.contract_term`` and ``raw.collateral``. Raises
-    :class:`CreditInputError` for an unknown deal, and for one whose share does not go by contract month.
+    :class:`CreditInputError` for an unknown deal.
     """
     terms = optional(frames, "raw.backstop_terms")
     known = optional(frames, "raw.contract")
@@ -114,7 +121,7 @@ def deal_comparison(
         loading = math.sqrt(policy.number("asset_correlation"))
         service = debt_service_ahead(frames, contract["park_id"], add_months(close.posting_month, 1), len(own.discount))
         months = [row for row in parks.get(contract["park_id"], []) if row.month <= close.posting_month]
-        for deal in chosen if deals is not None else _by_default(frames, chosen, case_id, contracts):
+        for deal in chosen if deals is not None else _by_default(chosen, case_id, contracts):
             book = _book_of(frames, close, contract, deal=deal, own=own, policy=policy)
             paths = month_paths(book, shocks, Loadings(loading, loading, loading))
             lock_in = _lock_in(frames, close, deal, about, book=book, paths=paths, months=months)
@@ -124,14 +131,10 @@ def deal_comparison(
     return make_frame(rows, COMPARISON_SCHEMA, ["case_id", "deal_id", "contract_year"])
 
 
-def _by_default(frames: Frames, known: Sequence[str], case_id: str, booked: Mapping[str, Any]) -> list[str]:
-    """The case's own terms, the deals that are not booked, and the other contracts where there are few; of all of them those whose
-    share goes by contract month.
-    """
+def _by_default(known: Sequence[str], case_id: str, booked: Mapping[str, Any]) -> list[str]:
+    """The case's own terms, the deals that are not booked, and the other contracts where there are few."""
     others = len(booked) <= MOST_CONTRACTS
-    return [
-        deal for deal in known if deal == case_id or ((others or deal not in booked) and not _other_axes(frames, deal))
-    ]
+    return [deal for deal in known if deal == case_id or others or deal not in booked]
 
 
 def _book_of(
@@ -149,7 +152,14 @@ def _book_of(
         nothing = np.zeros(len(own.discount))
         bare = [replace(tranche, committed=nothing, deductible=nothing) for tranche in own.tranches]
         return _undiscounted(
-            replace(own, tranches=bare, share_rate=nothing, floor_price=0.0, caps=Caps(own.caps.period_of_month))
+            replace(
+                own,
+                tranches=bare,
+                share_rate=nothing,
+                floor_price=0.0,
+                share_rules=(),
+                caps=Caps(own.caps.period_of_month),
+            )
         )
     book = book_at(Inputs(transplanted(frames, deal, contract)), close, contract, policy)
     if book is None:
@@ -184,19 +194,7 @@ def transplanted(frames: Frames, deal: str, contract: Mapping[str, Any]) -> dict
             rows = _from_the_first_day(rows, contract)
         others = table.filter(pl.col("contract_id") != contract_id)
         out[name] = pl.concat([others, rows.with_columns(contract_id=pl.lit(contract_id))], how="diagonal_relaxed")
-    axes = _other_axes(frames, deal)
-    if axes:
-        raise wrong("share tier axis", axes, "only contract_month compares", deal)
     return out
-
-
-def _other_axes(frames: Frames, deal: str) -> list[str]:
-    """Axes of a deal's tiers that paths cannot follow: all but the contract month."""
-    tiers = optional(frames, "raw.share_tier")
-    if tiers is None:
-        return []
-    of_deal = tiers.filter((pl.col("contract_id") == deal) & (pl.col("axis") != "contract_month"))
-    return sorted(of_deal["axis"].unique().to_list())
 
 
 def _from_the_first_day(rows: pl.DataFrame, contract: Mapping[str, Any]) -> pl.DataFrame:

@@ -42,10 +42,10 @@ def given_curve(horizon_years: ArrayLike, cumulative_pd: ArrayLike, obligor: obj
     distinct; falling probabilities are an error.
     """
     years, order = _horizons(horizon_years, obligor)
-    names = [obligor] if obligor is not None else None
+    names = [obligor] * len(years) if obligor is not None else None
     field = "cumulative default probability"
     cumulative = check_probability(np.asarray(cumulative_pd, dtype=np.float64)[order], field, obligors=names, axis=0)
-    return DefaultCurve(years, check_rising(cumulative, field))
+    return DefaultCurve(years, check_rising(cumulative, field, obligors=names, axis=0))
 
 
 def _horizons(horizon_years: ArrayLike, obligor: object) -> tuple[Array, npt.NDArray[np.int64]]:
@@ -54,7 +54,15 @@ def _horizons(horizon_years: ArrayLike, obligor: object) -> tuple[Array, npt.NDA
     years = years[order]
     if not len(years):
         raise CreditInputError("a default curve needs at least one horizon", obligor=obligor, field="horizon_years")
-    check_between(years, "horizon in years", low=np.nextafter(0.0, 1.0), high=LARGEST, rule="must be positive")
+    check_between(
+        years,
+        "horizon in years",
+        low=np.nextafter(0.0, 1.0),
+        high=LARGEST,
+        rule="must be positive",
+        obligors=None if obligor is None else [obligor] * len(years),
+        axis=None if obligor is None else 0,
+    )
     if (np.diff(years) == 0).any():
         raise wrong("horizon in years", float(years[1:][np.diff(years) == 0][0]), "comes twice", obligor)
     return years, order

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods, curve_of
+from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods
 from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.frames import Frames, RowsBy, known_rows, local_date, make_frame, need, optional
 from orchestration.polars_jobs.lifetime_ecl import (
@@ -33,8 +33,10 @@ from orchestration.polars_jobs.lifetime_ecl import (
     vasicek_shift,
 )
 from orchestration.polars_jobs.money import MONEY, ZERO, apportion, money_from_estimate
+from orchestration.polars_jobs.obligor_curves import ObligorCurves, Sourced
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes
+from orchestration.polars_jobs.yield_curves import YieldCurves
 
 LOSS_SCHEMA: dict[str, Any] = {
     "contract_id": pl.String,
@@ -44,6 +46,7 @@ LOSS_SCHEMA: dict[str, Any] = {
     "stage": pl.Int32,
     "horizon": pl.String,
     "rating": pl.String,
+    "pd_source": pl.String,
     "pd_fraction": pl.Float64,
     "lgd_fraction": pl.Float64,
     "exposure_amount": MONEY,
@@ -219,7 +222,7 @@ def contract_loss(
     exposures: Exposures,
     *,
     credit: Credit,
-    curve: DefaultCurve,
+    curve: Sourced,
     origination: DefaultCurve,
     worst_days_past_due: int,
     set_off: Decimal,
@@ -238,7 +241,7 @@ def contract_loss(
     settled = np.array(exposures.days, dtype=np.float64) / DAYS_PER_YEAR
     # What is settled by the end of a period was owed during it.
     ead = np.array([amounts[settled >= end].sum() if len(amounts) else 0.0 for end in ends])
-    now = float(1.0 - survival(conditional_pd_for_periods(curve, ends))[-1])
+    now = float(1.0 - survival(conditional_pd_for_periods(curve.curve, ends))[-1])
     then = float(1.0 - survival(conditional_pd_for_periods(origination, ends))[-1])
     stage = ifrs9_stage(
         worst_days_past_due,
@@ -255,7 +258,7 @@ def contract_loss(
     for standard in covered_standards(kind):
         acting = [s.as_today() for s in scenarios] if standard == "cecl" and uses_expedient(policy, kind) else scenarios
         hazards, lgd = _hazards_and_lgd(
-            acting, curve, ends, stage=stage, owed=exposures.total, cover=(set_off, collateral), policy=policy
+            acting, curve.curve, ends, stage=stage, owed=exposures.total, cover=(set_off, collateral), policy=policy
         )
         lifetime = lifetime_ecl(hazards, lgd[:, None, None], ead, eir=0.0, tau_years=ends, weights=weights)
         result, in_year = lifetime, hazards
@@ -281,6 +284,7 @@ def contract_loss(
                     "stage": stage if standard == "ifrs9" else None,
                     "horizon": "twelve_month" if twelve else "lifetime",
                     "rating": credit.rating,
+                    "pd_source": curve.source,
                     "pd_fraction": float(1.0 - survival(in_year[number, 0])[-1]) if in_year.shape[-1] else 0.0,
                     "lgd_fraction": float(lgd[number]),
                     "exposure_amount": exposures.total,
@@ -427,7 +431,7 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
     ``items``: ``credit.fct_receivable_item``; ``balance``: a trial balance that holds unbilled_share_receivable and
     backstop_payable. Also reads ``intermediate.int_closes``, ``core.dim_contract``, ``core.dim_operator``,
     ``raw.default_rate`` and, where given, ``staging.stg_credit_events``, ``raw.share_terms``, ``raw.backstop_terms``,
-    ``raw.collateral``, ``raw.scenario``.
+    ``raw.collateral``, ``raw.scenario``, ``raw.credit_curve`` and ``raw.yield_curve``.
     """
     table = need(
         frames, "raw.default_rate", "agency", "rating", "horizon_years", "cumulative_default_rate", "withdrawn_rate"
@@ -451,14 +455,8 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
     for contract_id in contracts:
         for row in by_contract.of(contract_id):
             by_key.setdefault((contract_id, row["as_of_month"]), []).append(row)
-    curves: dict[tuple[str | None, str], DefaultCurve] = {}
-
-    def curve(credit: Credit, obligor: str) -> DefaultCurve:
-        key = credit.agency, credit.rating
-        if key not in curves:
-            curves[key] = curve_of(table, *key, obligor=obligor)
-        return curves[key]
-
+    yields = YieldCurves(optional(frames, "raw.yield_curve"))
+    curves = ObligorCurves(table, optional(frames, "raw.credit_curve"), yields)
     standing = {
         (contract_id, account, month): amount
         for contract_id, account, month, amount in balance.select(
@@ -482,8 +480,10 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
                 close,
                 exposures,
                 credit=credit,
-                curve=curve(credit, contract["operator_id"]),
-                origination=curve(first, contract["operator_id"]),
+                curve=curves.known(contract["operator_id"], close.month_end_date, credit.agency, credit.rating),
+                origination=curves.first(
+                    contract["operator_id"], close.month_end_date, first.agency, first.rating
+                ).curve,
                 worst_days_past_due=max((item["days_past_due"] for item in own if item["open_amount"] > 0), default=0),
                 set_off=max(payable, ZERO) if set_off_allowed(backstop_terms, close) else ZERO,
                 collateral=pledged(collateral, close),

@@ -19,7 +19,7 @@ Inputs by group (name: columns read):
 - collections: what receivables gave, and ``raw.policy`` (policy, value_text).
 - credit_loss: what receivables and backstop_worth gave; ``core.dim_operator`` (operator_id, rating, rating_agency,
   parent_id, country_code); ``raw.default_rate``; optional ``raw.scenario``, ``raw.share_terms``, ``raw.backstop_terms``,
-  ``raw.collateral``, ``raw.fx_rate``, ``raw.policy``.
+  ``raw.collateral``, ``raw.fx_rate``, ``raw.credit_curve``, ``raw.instrument_flow``, ``raw.yield_curve``, ``raw.policy``.
 - backstop_worth: what receivables gave; ``intermediate.int_closes``, ``core.dim_contract`` (expiry_date, accounting_class),
   ``core.dim_operator``, ``core.dim_tranche`` (tranche_id, contract_id, gpu_model, gpu_count, energised_date),
   ``raw.backstop_terms``, ``raw.backstop_price``, ``raw.backstop_ramp``, ``raw.default_rate``; optional
@@ -27,7 +27,7 @@ Inputs by group (name: columns read):
   ``raw.contract`` (service_commencement_date), ``raw.tranche`` (planned_date), ``metering.fct_capacity_day``
   (tranche_id, service_date, available_gpu_hours, leased_gpu_hours), ``backstop.fct_backstop_month``,
   ``backstop.fct_backstop_cap_month``, ``revenue_share.fct_share_month`` (effective_rate), ``raw.share_terms``,
-  ``raw.share_tier``, ``raw.yield_curve``, ``raw.gpu_price_index``, ``raw.collateral``,
+  ``raw.share_tier``, ``raw.share_activation``, ``raw.yield_curve``, ``raw.gpu_price_index``, ``raw.collateral``, ``raw.credit_curve``,
   ``intermediate.int_backstop_months``, ``intermediate.int_supply_months``, ``raw.policy``.
 - exposure: what credit_loss gave; ``issuer.fct_issuer_quarter``; optional ``backstop.fct_backstop_cap_month``,
   ``core.dim_tranche``, ``raw.backstop_terms``.
@@ -85,6 +85,7 @@ from orchestration.polars_jobs.exposure import (
 )
 from orchestration.polars_jobs.frames import Frames, need, optional
 from orchestration.polars_jobs.functional_currency import FUNCTIONAL_SCHEMA, functional_rollforward
+from orchestration.polars_jobs.instruments import INSTRUMENT_SCHEMA, instrument_losses
 from orchestration.polars_jobs.issuer import FACT_SCHEMA, QUARTER_SCHEMA, issuer_facts, issuer_quarters
 from orchestration.polars_jobs.journal import (
     CASH_EVENTS,
@@ -241,6 +242,7 @@ def credit_loss_group(frames: Frames) -> Outputs:
         "credit.fct_functional_rollforward_month": functional,
         "credit.fct_provision_matrix_month": matrices["cecl"],
         "credit.fct_credit_loss_month": losses,
+        "credit.fct_instrument_loss_month": instrument_losses(frames, policy),
         "credit.fct_standard_difference_month": standard_differences(losses),
         "credit.fct_allowance_rollforward_month": tie_out_allowance(rollforward, balance),
         "credit.fct_credit_journal_lines": credit_lines,
@@ -339,6 +341,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "credit.fct_collection_metrics_month": METRICS_SCHEMA,
     "credit.fct_provision_matrix_month": MATRIX_SCHEMA,
     "credit.fct_credit_loss_month": LOSS_SCHEMA,
+    "credit.fct_instrument_loss_month": INSTRUMENT_SCHEMA,
     "credit.fct_standard_difference_month": DIFFERENCE_SCHEMA,
     "credit.fct_allowance_rollforward_month": ALLOWANCE_SCHEMA,
     "credit.fct_functional_rollforward_month": FUNCTIONAL_SCHEMA,
@@ -374,6 +377,7 @@ TABLES_OF: Mapping[str, tuple[str, ...]] = {
     "credit_loss": (
         "credit.fct_provision_matrix_month",
         "credit.fct_credit_loss_month",
+        "credit.fct_instrument_loss_month",
         "credit.fct_standard_difference_month",
         "credit.fct_allowance_rollforward_month",
         "credit.fct_functional_rollforward_month",

@@ -13,12 +13,13 @@ import numpy as np
 import polars as pl
 
 from orchestration.polars_jobs.backstop_paths import Array
-from orchestration.polars_jobs.backstop_worth import Valuation, YieldCurves, in_force
+from orchestration.polars_jobs.backstop_worth import Valuation, in_force
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.expected_loss import collection_days
 from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, month_end, optional
 from orchestration.polars_jobs.money import MONEY, money_from_estimate
 from orchestration.polars_jobs.policies import CreditPolicy
+from orchestration.polars_jobs.yield_curves import YieldCurves
 
 PARALLEL_BP = (-300, -200, -100, 0, 100, 200, 300)
 KEY_YEARS = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0)

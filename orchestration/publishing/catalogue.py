@@ -438,7 +438,7 @@ _CREDIT_LOSS = [
             "scenarios add up to the loss of the standard."
         ),
         (
-            "contract_id month standard scenario stage horizon rating pd_fraction lgd_fraction exposure_amount "
+            "contract_id month standard scenario stage horizon rating pd_source pd_fraction lgd_fraction exposure_amount "
             "expected_credit_loss_amount weight weighted_amount lifetime_weighted_amount currency_code"
         ),
         own={
@@ -449,6 +449,10 @@ _CREDIT_LOSS = [
             ),
             "horizon": "Time over which losses count: twelve_month or lifetime.",
             "rating": "Operator's rating as known at the close, or the policy's grade for the unrated.",
+            "pd_source": (
+                "What the default probability comes from: cumulative_pd or cds_spread (the operator's own curve, "
+                "reference/credit_curves.csv) or rating."
+            ),
             "pd_fraction": "Probability of default over the horizon under the scenario. Fraction, 0 to 1.",
             "lgd_fraction": "Loss given default after enforceable set-off and collateral. Fraction, 0 to 1.",
             "exposure_amount": "Open items (credits left out) and unbilled accrual, positive.",
@@ -458,6 +462,34 @@ _CREDIT_LOSS = [
             "lifetime_weighted_amount": (
                 "The same over the whole life, also where twelve months count; to the cent, positive."
             ),
+        },
+    ),
+    _table(
+        "credit.fct_instrument_loss_month",
+        "credit_loss",
+        "instrument_id month standard",
+        (
+            "One row per instrument at amortised cost, month and standard. Expected loss on what the vendor has lent to the "
+            "contract's operator by the flows of reference/instruments.csv; measured, in no journal."
+        ),
+        (
+            "instrument_id contract_id month standard stage horizon pd_source pd_fraction lgd_fraction effective_rate "
+            "carrying_amount expected_credit_loss_amount lifetime_amount currency_code"
+        ),
+        own={
+            "instrument_id": "Instrument, as in reference/instruments.csv.",
+            "stage": (
+                "IFRS 9 stage: 1, 2 after a significant increase in risk, 3 in default; null under CECL, which has no "
+                "stages."
+            ),
+            "horizon": "Time over which losses count: twelve_month or lifetime.",
+            "pd_source": "What the default probability comes from: cumulative_pd, cds_spread or rating.",
+            "pd_fraction": "Probability of default over the horizon, weighted over the scenarios. Fraction, 0 to 1.",
+            "lgd_fraction": "Loss given default, weighted over the scenarios. Fraction, 0 to 1.",
+            "effective_rate": "Effective interest rate of all flows a year, ACT/365F. Fraction, 0 to 1 and above.",
+            "carrying_amount": "Amortised cost at the month's end before allowance: the flows to come at the effective rate; positive.",
+            "expected_credit_loss_amount": "Expected credit loss of the standard, weighted over the scenarios; positive.",
+            "lifetime_amount": "The same over the whole life; positive.",
         },
     ),
     _table(

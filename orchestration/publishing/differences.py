@@ -24,6 +24,8 @@ NUMERIC = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT")
 # Beside these, a table of reference data reaches every figure.
 REACH_OF_REFERENCE = {
     "default_rates": {"credit", "monitor", "ledger"},
+    "credit_curves": {"credit", "monitor", "ledger"},
+    "instruments": {"credit"},
     "yield_curve": {"credit", "monitor", "ledger"},
     "gpu_price_index": {"credit", "monitor"},
     "gpu_prices": {"credit", "monitor"},

@@ -22,6 +22,16 @@ AS_OF = "2027-04-20"  # three months are closed by then, and a fourth has begun
 CONTRACT = f"{NORTH}-c"
 PARKS = (NORTH, SOUTH)
 WRITTEN_BY_RUNS = ("lake", "published", "reports", "quarantine", "dagster", ".parkledger", "warehouse.duckdb")
+# The south's operator has a market of its own, and owes a loan beside the share.
+CREDIT_CURVES = f"""obligor_id,curve_date,kind,horizon_years,value,recovery_fraction,source,grade
+{SOUTH}-op,2027-02-15,cds_spread,1,0.0500,,test,assumed
+{SOUTH}-op,2027-02-15,cds_spread,5,0.0811,,test,assumed
+{SOUTH}-op,2027-03-15,cumulative_pd,1,0.0300,,test,assumed
+"""
+INSTRUMENTS = f"""instrument_id,contract_id,flow_date,amount,currency_code,source,grade
+south-loan,{SOUTH}-c,2027-01-15,-1000000.00,USD,test,assumed
+south-loan,{SOUTH}-c,2028-01-15,1090000.00,USD,test,assumed
+"""
 RUN_LIMIT_SECONDS = 1800  # of the clock, on a machine that others use too; CI has its own limit on the whole
 
 
@@ -43,6 +53,8 @@ def write_small_home(path: Path) -> Path:
     write_home(path, as_of=AS_OF)
     for folder in ("reference", "scenarios", "vendors", "policies"):
         shutil.copytree(REPOSITORY / "data" / folder, path / folder)
+    (path / "reference" / "credit_curves.csv").write_text(CREDIT_CURVES)
+    (path / "reference" / "instruments.csv").write_text(INSTRUMENTS)
     return path
 
 

@@ -552,3 +552,28 @@ def test_every_command_explains_itself() -> None:
         shown = CliRunner().invoke(app, [name, "--help"])
         assert shown.exit_code == 0
         assert len(shown.output.split()) > 12, name
+
+
+def test_an_operators_own_curve_and_a_loan_come_from_reference_files_to_the_published_loss(
+    published: duckdb.DuckDBPyConnection,
+) -> None:
+    sources = published.execute(
+        "SELECT DISTINCT month, pd_source FROM credit.fct_credit_loss_month WHERE contract_id = ? ORDER BY month",
+        [f"{SOUTH}-c"],
+    ).fetchall()
+    assert sources == [(first_of(1), "rating"), (first_of(2), "cds_spread"), (first_of(3), "cumulative_pd")]
+    others = one(
+        published,
+        "SELECT string_agg(DISTINCT pd_source) FROM credit.fct_credit_loss_month WHERE contract_id = ?",
+        CONTRACT,
+    )
+    assert others == "rating"
+    carried, loss, rate = one(
+        published,
+        "SELECT carrying_amount, expected_credit_loss_amount, effective_rate FROM credit.fct_instrument_loss_month "
+        "WHERE month = '2027-03-01' AND standard = 'cecl'",
+    )
+    left = (date(2028, 1, 15) - date(2027, 3, 31)).days / 365
+    assert rate == pytest.approx(0.09, abs=1e-9)
+    assert float(carried) == pytest.approx(1_090_000 / 1.09**left, abs=0.01)
+    assert 0 < loss < carried

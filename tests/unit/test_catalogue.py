@@ -27,7 +27,7 @@ INTERNAL = {"reading_hash"}
 
 def _frames():
     """A home in which every table gets rows: two macro scenarios and a stress, a backstop, cash early, late and left
-    over, a write-off, a dispute and two quarters of filings.
+    over, a write-off, a dispute, a loan and two quarters of filings.
     """
     documents = [invoice(date(2026, 12, 1), "100.00", due_days=10), invoice(date(2027, 1, 1), "200.00")]
     documents.append(invoice(date(2027, 1, 1), "-20.00", posted=MONTHS[2], invoice_date=date(2027, 3, 31)))
@@ -49,6 +49,12 @@ def _frames():
     issuer = frames["raw.issuer_fact"]
     return {
         **frames,
+        "raw.instrument_flow": pl.DataFrame(
+            [
+                {"instrument_id": "loan", "contract_id": CONTRACT, "flow_date": day, "amount": D(amount), "currency_code": "USD"}
+                for day, amount in ((date(2027, 1, 15), "-100.00"), (date(2028, 1, 15), "109.00"))
+            ]
+        ),
         "staging.stg_leases": pl.DataFrame([lease("L1", 1200, date(2027, 1, 1), date(2031, 1, 1))]),
         "raw.scenario": pl.DataFrame(
             [

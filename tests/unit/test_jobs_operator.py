@@ -424,24 +424,44 @@ def test_lock_in_stands_beside_the_take(compared):
     assert own["operator_exit_cost_amount"] >= 0
 
 
-def test_an_unknown_deal_and_a_share_that_does_not_go_by_month_are_refused():
+def test_an_unknown_deal_is_refused_and_a_share_by_any_axis_is_compared():
     frames, policy = park(), CreditPolicy(POLICY)
     with pytest.raises(CreditInputError, match="deal is 'other'"):
         deals.deal_comparison(frames, {}, policy, ["other"])
+    on_occupancy = pl.col("contract_id") == "rival"
     tiers = frames["raw.share_tier"].with_columns(
-        axis=pl.when(pl.col("contract_id") == "rival").then(pl.lit("occupancy")).otherwise("axis")
+        axis=pl.when(on_occupancy).then(pl.lit("occupancy")).otherwise("axis"),
+        from_value=pl.lit(0.0),
+        to_value=pl.lit(None, dtype=pl.Float64),
+        application=pl.lit("cliff"),
     )
-    with pytest.raises(CreditInputError, match="obligor rival: share tier axis"):
-        deals.deal_comparison({**frames, "raw.share_tier": tiers}, {}, policy, ["rival"])
+    found = deals.deal_comparison({**frames, "raw.share_tier": tiers}, {}, policy)
+    assert set(found["deal_id"].to_list()) == {CONTRACT, "rival", "none"}
+    same = deals.deal_comparison(frames, {}, policy)
+    amounts = [
+        table.filter(pl.col("deal_id") == "rival").sort("contract_year")["vendor_share_amount"]
+        for table in (found, same)
+    ]
+    assert amounts[0].to_list() == amounts[1].to_list(), "one tier for all occupancies is one rate for all months"
 
 
-def test_unasked_a_deal_whose_share_does_not_go_by_month_is_left_out_and_the_others_are_compared():
-    frames = park()
-    tiers = frames["raw.share_tier"].with_columns(
-        axis=pl.when(pl.col("contract_id") == "rival").then(pl.lit("occupancy")).otherwise("axis")
-    )
-    found = deals.deal_comparison({**frames, "raw.share_tier": tiers}, {}, CreditPolicy(POLICY))
-    assert set(found["deal_id"].to_list()) == {CONTRACT, "none"}
+def test_a_minimum_and_a_cap_of_a_deal_act_on_its_paths():
+    frames, policy = park(), CreditPolicy(POLICY)
+
+    def share(**terms):
+        changed = frames["raw.share_terms"].with_columns(
+            **{name: pl.when(pl.col("contract_id") == "rival").then(pl.lit(v)) for name, v in terms.items()}
+        )
+        found = deals.deal_comparison({**frames, "raw.share_terms": changed}, {}, policy, ["rival"])
+        return found.filter(pl.col("contract_year") == 3).row(0, named=True)
+
+    plain = share()
+    floor = share(minimum_amount=D("2000000.00"), minimum_period="month")
+    assert floor["vendor_share_amount"] > plain["vendor_share_amount"]
+    assert floor["revenue_amount"] == plain["revenue_amount"]
+    assert floor["operator_risk_amount"] != plain["operator_risk_amount"] or plain["operator_risk_amount"] is None
+    capped = share(lifetime_cap_amount=D("1000.00"))
+    assert capped["vendor_share_amount"] == 0, "used up in the years before"
 
 
 # --- metrics and alerts ---------------------------------------------------------------------------

@@ -84,3 +84,65 @@ def test_a_profile_without_an_item_is_named(home: Path) -> None:
     assert faults(home) == [
         "telemetry_profile_*.csv:0: item: item 'busy_spread_fraction' is missing. Add its row, or remove the file."
     ]
+
+
+CURVES = "obligor_id,curve_date,kind,horizon_years,value,recovery_fraction,source,grade\n"
+FLOWS = "instrument_id,contract_id,flow_date,amount,currency_code,source,grade\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            "nobody,2027-01-01,cds_spread,1,0.05,,s,P",
+            "credit_curves.csv:0: obligor_id: nobody is no operator of this home",
+        ),
+        (
+            f"{NORTH}-op,2027-01-01,spread,1,0.05,,s,P",
+            "credit_curves.csv:2: kind: 'spread' is none of cumulative_pd, cds_spread",
+        ),
+        (
+            f"{NORTH}-op,2027-01-01,cumulative_pd,1,1.5,,s,P",
+            "credit_curves.csv:2: value: 1.5 is no probability below 1",
+        ),
+        (f"{NORTH}-op,2027-01-01,cds_spread,1,-0.1,,s,P", "credit_curves.csv:2: value: -0.1 is not at least 0"),
+        (
+            f"{NORTH}-op,2027-01-01,cumulative_pd,1,0.1,,s,P\n{NORTH}-op,2027-01-01,cumulative_pd,2,0.05,,s,P",
+            "credit_curves.csv:3: value: 0.05 after 0.1 in line 2, a shorter horizon of the same curve",
+        ),
+        (
+            f"{NORTH}-op,2027-01-01,cds_spread,1,0.2,,s,P\n{NORTH}-op,2027-01-01,cds_spread,2,0.01,,s,P",
+            f"credit_curves.csv:0: value: obligor {NORTH}-op: CDS spread is 0.01; at 2 years it needs a negative hazard",
+        ),
+    ],
+)
+def test_a_default_curve_that_cannot_be_is_named_before_the_run(home: Path, row: str, said: str) -> None:
+    (home / "reference" / "credit_curves.csv").write_text(CURVES + row + "\n")
+    assert any(said in fault for fault in faults(home)), faults(home)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            "l,nowhere,2027-01-01,-5,USD,s,P\nl,nowhere,2028-01-01,6,USD,s,P",
+            "contract_id: nowhere is no contract of this home",
+        ),
+        (
+            f"l,{NORTH}-c,2027-01-01,5,USD,s,P\nl,{NORTH}-c,2028-01-01,6,USD,s,P",
+            "instruments.csv:2: amount: the first flow is not below 0",
+        ),
+        (f"l,{NORTH}-c,2027-01-01,-5,USD,s,P", "instruments.csv:2: amount: nothing comes back"),
+        (
+            f"l,{NORTH}-c,2027-01-01,-5,USD,s,P\nl,{NORTH}-c,2028-01-01,-6,USD,s,P",
+            "instruments.csv:3: amount: a later flow is not above 0",
+        ),
+        (
+            f"l,{NORTH}-c,2027-01-01,-5,USD,s,P\nl,{NORTH}-c,2028-01-01,6,EUR,s,P",
+            "instruments.csv:3: currency_code: EUR differs from USD",
+        ),
+    ],
+)
+def test_a_loan_whose_flows_cannot_be_is_named_before_the_run(home: Path, rows: str, said: str) -> None:
+    (home / "reference" / "instruments.csv").write_text(FLOWS + rows + "\n")
+    assert any(said in fault for fault in faults(home)), faults(home)
