@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from jobs_home import UTC_TIME, D, backstop, economics, event, home, invoice, lease, month_list, payment
+from jobs_home import CONTRACT, UTC_TIME, D, backstop, economics, event, home, invoice, lease, month_list, payment
 from ruamel.yaml import YAML
 
 from ingest import holding, manifest, mending, quarantine
