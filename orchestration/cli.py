@@ -90,14 +90,36 @@ def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")])
 
 @app.command()
 def run(
+    *,
     force: Annotated[bool, typer.Option("--force", help="Run although nothing is new.")] = False,
+    first: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DAY", help="Read and compute the days from this one on anew (2027-03-01)."),
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="The last of these days; without it, the home's last.")
+    ] = None,
 ) -> None:
-    """Simulate what is missing, land what is new, build the ledgers, derive credit loss, audit and publish."""
+    """Simulate what is missing, land what is new, build the ledgers, derive credit loss, audit and publish.
+
+    A range of days is backfilled as one run: new files of whatever day land, and the telemetry of those days is read again
+    from the lake although it has not changed:
+
+        parkledger run --from 2027-03-01 --to 2027-03-31
+    """
     settings = _settings_of_a_home()
+    _report_problems(settings)
+    days = _days_of_the_home(settings, first, last) if first or last else None
+    from orchestration.writing import only_writer  # noqa: PLC0415
+
+    with only_writer(settings.home, on_wait=lambda said: err.print(said, highlight=False, markup=False)):
+        _run(settings, days, force=force)
+
+
+def _run(settings: Settings, days: Any, *, force: bool) -> None:
     from orchestration.state import is_current  # noqa: PLC0415
 
-    _report_problems(settings)
-    if not force and is_current(settings):
+    if not force and not days and is_current(settings):
         manifest = _manifest(settings)
         out.print(f"Nothing new: the snapshot of run {manifest['run_id']} (as of {manifest['as_of']}) is current.")
         out.print(f"  {settings.published_path}", highlight=False)
@@ -110,7 +132,7 @@ def run(
         progress.step("Starting Dagster")
         from orchestration.run import settle  # noqa: PLC0415 - Dagster takes seconds to import
 
-        outcome = settle(settings, progress, trigger="command line")
+        outcome = settle(settings, progress, trigger="command line", days=days)
     _end(outcome)
     manifest = _manifest(settings)
     rows = sum(table["row_count"] for table in manifest["tables"].values())
@@ -123,6 +145,24 @@ def run(
         out.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     out.print(f"  snapshot  {settings.published_path}", highlight=False)
     out.print(f"  monitor   {_monitor_path(settings, manifest)}", highlight=False)
+
+
+def _days_of_the_home(settings: Settings, first: str | None, last: str | None) -> Any:
+    """A range of days, held against the days of the home's clock."""
+    from datetime import date  # noqa: PLC0415
+
+    from ingest.terms.home import first_service_day  # noqa: PLC0415
+
+    home = _load(settings)
+    known = first_service_day(home), home.as_of_date
+    try:
+        days = date.fromisoformat(first) if first else known[0], date.fromisoformat(last) if last else known[1]
+    except ValueError:
+        raise typer.BadParameter("write days as 2027-03-01", param_hint="--from, --to") from None
+    if not known[0] <= days[0] <= days[1] <= known[1]:
+        said = f"{days[0]} to {days[1]} is no range of days from {known[0]} to {known[1]}, which this home has"
+        raise typer.BadParameter(said, param_hint="--from, --to")
+    return days
 
 
 @app.command()
@@ -762,10 +802,9 @@ def compare(
 
 @app.command()
 def serve(port: Annotated[int, typer.Option("--port", help="Port of the web server.")] = 3000) -> None:
-    """Dagster's web server and daemon on this home: schedules, sensors, lineage."""
+    """Dagster's web server and daemon on this home: schedules and sensors, which are on from the start, and lineage."""
     settings = _settings_of_a_home()
     import os  # noqa: PLC0415
-    import subprocess  # noqa: PLC0415
 
     from orchestration.run import instance_environment  # noqa: PLC0415
 
@@ -776,7 +815,8 @@ def serve(port: Annotated[int, typer.Option("--port", help="Port of the web serv
         "PARKLEDGER_AS_OF": settings.as_of,
     }
     command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", "--port", str(port)]
-    raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603 - our own interpreter and module
+    # In place of this process, so that whoever ends it ends Dagster, which ends its own children.
+    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter and module
 
 
 @contract_app.command("check")

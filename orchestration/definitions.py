@@ -15,13 +15,15 @@ from orchestration.checks import audit, blocking_rules, plausibility
 from orchestration.expectations.covered import BUILT, DERIVED
 from orchestration.partitions import month_partitions, park_day_partitions
 from orchestration.resources import HomeFolder, SilentProgress, Warehouse
-from orchestration.schedules import close_schedule, settlement_schedule
-from orchestration.sensors import new_file_sensor
+from orchestration.retries import no_retry_of_what_would_fail_again
+from orchestration.schedules import close_schedule, report_schedule, settlement_schedule
+from orchestration.sensors import failed_run_sensor, new_file_sensor
 from orchestration.settings import DBT_PROJECT, Settings
 from orchestration.timetable import DAILY_FEEDS
 
 SETTLEMENT = "settlement"
 CLOSE = "monthly_close"
+REPORT = "monthly_report"
 
 
 def build_definitions(settings: Settings, resources: dict[str, Any] | None = None) -> dg.Definitions:
@@ -57,31 +59,44 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
         *(raw.raw_key(table) for table in raw.CATALOGUE if table != "lake_file"),
     ]
     published = publish.publish_assets(settings, upstream)
-    statement = close.close_asset(settings, month_partitions(home))
+    months = month_partitions(home)
+    statement, report = close.close_asset(settings, months), publish.monthly_report(settings, months)
+    hooks = {no_retry_of_what_would_fail_again}
     settle = dg.define_asset_job(
         SETTLEMENT,
-        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(close.CLOSE_STATEMENT),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*statement.keys, *report.keys),
+        hooks=hooks,
         description="Land what is new, build the ledgers, derive credit loss, audit and publish.",
     )
     month_close = dg.define_asset_job(
         CLOSE,
         selection=dg.AssetSelection.assets(close.CLOSE_STATEMENT),
+        hooks=hooks,
         description="State the books of a closed month.",
     )
+    month_report = dg.define_asset_job(
+        REPORT,
+        selection=dg.AssetSelection.assets(publish.MONTHLY_REPORT),
+        hooks=hooks,
+        description="Draw the investor monitor of a stated month.",
+    )
     return dg.Definitions(
-        assets=[*landing, ledgers, *jobs, *published, statement],
+        assets=[*landing, ledgers, *jobs, *published, statement, report],
         asset_checks=[
             blocking_rules(),
             plausibility("plausibility", BUILT),
             plausibility("plausibility_of_derived_tables", DERIVED, before_publishing=True),
             audit(settings),
         ],
-        jobs=[settle, month_close],
+        jobs=[settle, month_close, month_report],
         schedules=[
-            *(settlement_schedule(park, settle, home) for park in home.parks.values()),
-            close_schedule(month_close, home),
+            *(settlement_schedule(park, settle, settings) for park in home.parks.values()),
+            close_schedule(month_close, home, settings),
+            report_schedule(month_report, home, settings),
         ],
-        sensors=[new_file_sensor(settle)],
+        sensors=[new_file_sensor(settle, settings), failed_run_sensor(settings)],
+        # Steps write one after the other anyway, and each process of its own would import Dagster and dbt anew.
+        executor=dg.in_process_executor,
         resources={
             "home_folder": HomeFolder(path=str(settings.home), as_of=settings.as_of),
             "warehouse": Warehouse(

@@ -62,9 +62,18 @@ class TerminalProgress:
         return table
 
 
-def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A plain table; whole numbers with grouped thousands."""
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, whole_from: int | None = None) -> Table:
+    """A plain table; whole numbers with grouped thousands.
+
+    Args:
+        columns: their headings.
+        rows: their cells.
+        whole_from: the columns from this one on are numbers, aligned to the right; none is ever cut.
+    """
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, name in enumerate(columns):
+        is_number = whole_from is not None and number >= whole_from
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=whole_from is not None)
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
     return table

@@ -12,6 +12,7 @@ import polars as pl
 
 from ingest import kept_journal
 from ingest.kept_journal import Reopening
+from orchestration.polars_jobs.frames import month_end
 from orchestration.polars_jobs.journal import CREDIT_EVENTS
 from orchestration.publishing.identities import Outcome
 from orchestration.settings import Settings
@@ -51,6 +52,40 @@ def _with_origin(lines: pl.DataFrame) -> pl.DataFrame:
     """Which half of the house posts the line: the contracts' ledgers, or the credit jobs."""
     is_credit = pl.col("event").is_in(list(CREDIT_EVENTS))
     return lines.with_columns(origin=pl.when(is_credit).then(pl.lit("credit")).otherwise(pl.lit("contract")))
+
+
+def months_to_state(settings: Settings) -> list[date]:
+    """Months that every contract then in force has closed, by the published snapshot, and that are not stated yet."""
+    if not settings.published_path.exists():
+        return []
+    with duckdb.connect(str(settings.published_path), read_only=True) as connection:
+        closed = connection.sql(
+            """
+            SELECT posting_month
+            FROM (SELECT DISTINCT posting_month FROM ledger.fct_period_close) AS months
+            JOIN core.dim_contract AS contract
+                ON contract.is_booked AND date_trunc('month', contract.service_commencement_date) <= posting_month
+            LEFT JOIN ledger.fct_period_close AS period_close USING (contract_id, posting_month)
+            GROUP BY posting_month HAVING count(*) = count(period_close.closed_at) ORDER BY posting_month
+            """
+        ).fetchall()
+    return [month for (month,) in closed if not close_statement_path(settings, month).exists()]
+
+
+def months_to_report(settings: Settings) -> list[date]:
+    """Stated months whose monthly report is missing, or older than the statement: the month was reopened since."""
+    months = []
+    for statement in sorted((settings.home / "closes").glob("????-??.json")):
+        month = date.fromisoformat(f"{statement.stem}-01")
+        report = settings.monthly_reports_folder / month_end(month).isoformat() / "monitor.html"
+        if not report.exists() or report.stat().st_mtime < statement.stat().st_mtime:
+            months.append(month)
+    return months
+
+
+def close_statement_path(settings: Settings, month: date) -> Path:
+    """Where the statement of a closed month stands."""
+    return settings.home / "closes" / f"{month:%Y-%m}.json"
 
 
 def reopen(settings: Settings, month: date, contract_id: str | None, reason: str) -> list[Reopening]:

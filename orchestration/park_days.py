@@ -1,6 +1,6 @@
 """Which park-days a run has changed, table for table: so that a run shows what late rows reached, and nothing else.
 
-Nothing is decided here; the models themselves look for what is out of date.
+The models themselves look for what is out of date; only days that somebody asks for are named to them here.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ TABLES = (
     "metering.fct_lease_revenue_day",
 )
 LISTED = 100
+_EXISTS = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
 
 ParkDay = tuple[str, date]
 States = dict[str, dict[ParkDay, int]]
@@ -43,6 +44,15 @@ def states(connection: duckdb.DuckDBPyConnection) -> States:
         ).fetchall()
         found[table] = {(park_id, day): number for park_id, day, number in rows}
     return found
+
+
+def read_anew(connection: duckdb.DuckDBPyConnection, first: date, last: date) -> None:
+    """Have the next build read the telemetry of some days from the lake again; all that is made of them is built anew anyway."""
+    if connection.execute(_EXISTS, TABLES[0].split(".")).fetchall():
+        connection.execute(
+            f"UPDATE {TABLES[0]} SET partition_fingerprint = 'asked for anew' WHERE service_date BETWEEN ? AND ?",
+            [first, last],
+        )
 
 
 def changes(before: States, after: States) -> Mapping[str, dict[str, int | list[str]]]:

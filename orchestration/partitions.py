@@ -4,27 +4,24 @@ A home whose ``as_of`` is a date has its own calendar, which may lie ahead of th
 rather than derived from the computer's clock. A home that follows the computer's clock uses Dagster's own daily windows.
 """
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import dagster as dg
+from dagster._core.definitions.partitions.utils.multi import MULTIPARTITION_KEY_DELIMITER
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 
-from ingest.terms.home import Home
+from ingest.terms.home import Home, first_service_day
 
-FIRST_DAY_WITHOUT_TRANCHES = date(2020, 1, 1)
 # Dagster writes one event for each park-day and feed, about 4 ms. A run lands whatever is pending, of any day; it is
 # recorded as the settlement of the latest park-days, at most so many. 1,000 holds 15 months of two parks in 8 s; a
 # home of seven parks over seven years would spend minutes on 17,000 events that say the same.
 MAX_RECORDED_PARK_DAYS = 1_000
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
+ANEW_TAG = "parkledger/days_anew"
 
-
-def first_service_day(home: Home) -> date:
-    """The earliest day on which any tranche of the home is energised; the home's last day where all are planned."""
-    days = [
-        tranche.energised_date for park in home.parks.values() for tranche in park.tranches if tranche.energised_date
-    ]
-    return min(*days, home.as_of_date) if days else FIRST_DAY_WITHOUT_TRANCHES
+Days = tuple[date, date]
 
 
 def service_days(home: Home) -> list[str]:
@@ -55,7 +52,33 @@ def month_partitions(home: Home) -> dg.PartitionsDefinition[str]:
     return dg.StaticPartitionsDefinition(service_months(home))
 
 
-def range_tags(home: Home) -> dict[str, str]:
-    """Run tags that make one run out of all park-days, or of the latest where there are very many."""
-    keys = park_day_partitions(home).get_partition_keys()[-MAX_RECORDED_PARK_DAYS:]
-    return {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}
+def range_tags(home: Home, days: Days | None = None) -> dict[str, str]:
+    """Run tags that make one run out of all park-days, or of the latest where there are very many.
+
+    Args:
+        home: whose.
+        days: first and last of a range that is to be computed anew, also where nothing is new; None asks for no such thing.
+    """
+    keys = park_day_partitions(home).get_partition_keys()
+    anew = {}
+    if days:
+        first, last = (day.isoformat() for day in days)
+        keys = [key for key in keys if first <= _day_of(key) <= last]
+        anew = {ANEW_TAG: f"{first}/{last}"}
+    recorded = keys[-MAX_RECORDED_PARK_DAYS:]
+    return {RANGE_START_TAG: recorded[0], RANGE_END_TAG: recorded[-1], **anew}
+
+
+def days_anew(tags: Mapping[str, str]) -> Days | None:
+    """The days that a run is to compute anew: those asked for on the command line, or of a backfill of Dagster's page."""
+    if ANEW_TAG in tags:
+        first, last = tags[ANEW_TAG].split("/")
+    elif BACKFILL_ID_TAG in tags and RANGE_START_TAG in tags:
+        first, last = (_day_of(tags[name]) for name in (RANGE_START_TAG, RANGE_END_TAG))
+    else:
+        return None
+    return date.fromisoformat(first), date.fromisoformat(last)
+
+
+def _day_of(key: str) -> str:
+    return key.split(MULTIPARTITION_KEY_DELIMITER, maxsplit=1)[0]

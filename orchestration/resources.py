@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import dagster as dg
 import duckdb
 import polars as pl
 
 from ingest.terms.home import Home, load_home
+from orchestration.writing import only_writer
 
 
 class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -19,6 +20,13 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     path: str
     memory_limit: str = "2GB"
     threads: int = 2
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """Whoever starts a run, Dagster's daemon or the command line: it waits for the run before it, to its end."""
+        waiting = context.log.info if context.log else None
+        with only_writer(Path(self.path).parent, on_wait=waiting):
+            yield self
 
     @contextmanager
     def writer(self) -> Iterator[duckdb.DuckDBPyConnection]:

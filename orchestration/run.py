@@ -14,10 +14,11 @@ from orchestration.assets.publish import SNAPSHOT, TRIGGER_TAG
 from orchestration.checks import BLOCKING_RULES
 from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
 from orchestration.event_log import EVENT_BATCH_SIZE
-from orchestration.partitions import range_tags
+from orchestration.partitions import Days, range_tags
 from orchestration.resources import ProgressDisplay
 from orchestration.settings import Settings
-from orchestration.state import load, remember
+from orchestration.state import load
+from orchestration.writing import only_writer
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 INSTANCE_CONFIG = """\
@@ -27,9 +28,28 @@ event_log_storage:
   class: KeptEngineEventLogStorage
   config:
     base_dir: {history}
+# One run at a time; runs that are asked for meanwhile wait in the queue.
 concurrency:
+  runs:
+    max_concurrent_runs: 1
   pools:
     default_limit: 1
+# A run whose process has died is found and, where nobody waits for it, tried again.
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 300
+  poll_interval_seconds: 30
+  free_slots_after_run_end_seconds: 60
+run_retries:
+  enabled: true
+  max_retries: 0
+freshness:
+  enabled: true
+retention:
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days: {{skipped: 7, failure: 30, success: 90}}
 telemetry:
   enabled: false
 """
@@ -69,13 +89,16 @@ def instance_environment(settings: Settings) -> dict[str, str]:
     return {"DAGSTER_HOME": str(prepare_instance(settings)), "DAGSTER_EVENT_BATCH_SIZE": str(EVENT_BATCH_SIZE)}
 
 
-def settle(settings: Settings, progress: ProgressDisplay, trigger: str) -> RunOutcome:
-    """Land what is new, build, derive, audit and publish, as one run over all park-days."""
-    home = load(settings)
-    outcome = _execute(settings, SETTLEMENT, progress, tags={**range_tags(home), TRIGGER_TAG: trigger})
-    if outcome.succeeded:
-        remember(settings, home)
-    return outcome
+def settle(settings: Settings, progress: ProgressDisplay, trigger: str, days: Days | None = None) -> RunOutcome:
+    """Land what is new, build, derive, audit and publish, as one run over all park-days.
+
+    Args:
+        settings: where the home stands.
+        progress: what is shown meanwhile.
+        trigger: who asks for it.
+        days: first and last of a range whose telemetry is read again from the lake.
+    """
+    return _execute(settings, SETTLEMENT, progress, tags={**range_tags(load(settings), days), TRIGGER_TAG: trigger})
 
 
 def close_month(settings: Settings, progress: ProgressDisplay, month: str) -> RunOutcome:
@@ -88,7 +111,7 @@ def _execute(
 ) -> RunOutcome:
     os.environ.update(instance_environment(settings))
     log_path = settings.home / ".parkledger" / "run.log"
-    with _tools_write_to(log_path):
+    with only_writer(settings.home, on_wait=progress.advance), _tools_write_to(log_path):
         definitions = build_definitions(settings, resources={"progress": progress})
         with dg.DagsterInstance.get() as instance:
             result = definitions.resolve_job_def(job).execute_in_process(

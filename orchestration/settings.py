@@ -45,6 +45,11 @@ class Settings(BaseSettings):
         return self.home / "reports"
 
     @property
+    def monthly_reports_folder(self) -> Path:
+        """Investor monitors as of the last day of each stated month, drawn once its books had closed."""
+        return self.reports_folder / "monthly"
+
+    @property
     def dagster_folder(self) -> Path:
         """Dagster's own instance: runs, events, schedules."""
         return self.home / "dagster"

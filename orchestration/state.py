@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from pathlib import Path
 
 from ingest.terms.home import Home, load_home
 from orchestration.identity import input_state
@@ -20,9 +21,47 @@ def is_current(settings: Settings) -> bool:
     return bool(json.loads(settings.state_path.read_text(encoding="utf-8")) == input_state(load(settings)))
 
 
-def remember(settings: Settings, home: Home) -> None:
-    """Note what the published snapshot was made from."""
-    settings.state_path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = settings.state_path.with_suffix(".part")
-    temporary.write_text(json.dumps(input_state(home), indent=2) + "\n", encoding="utf-8")
-    temporary.replace(settings.state_path)
+def landing_is_published(settings: Settings, home: Home) -> bool:
+    """Whether the published snapshot was made from the landing files that are there now, whatever else is new."""
+    if not (settings.state_path.exists() and settings.published_path.exists()):
+        return False
+    known = json.loads(settings.state_path.read_text(encoding="utf-8"))
+    return bool(known["landing"] == input_state(home)["landing"])
+
+
+def note_what_is_read(home: Home, run_id: str, *, landing_too: bool = False) -> None:
+    """Note before anything is read what there is to be read: what changes later in the run is new to the next one.
+
+    Args:
+        home: as it is about to be read.
+        run_id: Dagster's. The first note of a run counts for terms, reference data, code and clock.
+        landing_too: whether the landing files are read from here on.
+    """
+    path = _noted(home)
+    noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if noted.get("run") != run_id:
+        noted = {"run": run_id}
+    found = input_state(home)
+    noted = {**{name: value for name, value in found.items() if name != "landing"}, **noted}
+    if landing_too:
+        noted["landing"] = found["landing"]
+    _write(path, noted)
+
+
+def remember(home: Home, run_id: str) -> None:
+    """The published snapshot was made from what this run has noted; a run that read only a part says nothing."""
+    path = _noted(home)
+    noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if noted.pop("run", None) == run_id and "landing" in noted:
+        _write(Settings(home=home.path).state_path, noted)
+
+
+def _noted(home: Home) -> Path:
+    return home.path / ".parkledger" / "read_by_run.json"
+
+
+def _write(path: Path, data: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -8,7 +8,9 @@ import json
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +24,7 @@ from ingest.terms.home import Home, computer_now
 from orchestration import timetable
 from orchestration.alerting import alert_text, operation_alerts, waiting
 from orchestration.display import as_table
+from orchestration.failed_runs import failed_runs
 from orchestration.settings import Settings
 from orchestration.state import is_current, load
 
@@ -132,6 +135,7 @@ def home_status(settings: Settings) -> dict[str, Any]:
         "waiting_notices": waiting(settings),
         "failed_checks": [],
         "next_schedules": _next_schedules(home, computer_now()),
+        "failed_runs": failed_runs(settings),
     }
     if manifest:
         with _snapshot(settings) as connection:
@@ -145,7 +149,8 @@ def home_status(settings: Settings) -> dict[str, Any]:
                 .pl()
                 .to_dicts(),
             }
-    return answer | {"to_do": list(_to_do(home, answer))}
+    to_do = list(_to_do(home, answer))
+    return answer | {"failed_runs": [asdict(run) for run in answer["failed_runs"]], "to_do": to_do}
 
 
 def _snapshot(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -249,8 +254,9 @@ def _instant_text(seconds: float | None) -> str | None:
 
 def _next_schedules(home: Home, now: datetime) -> list[dict[str, str]]:
     """Schedules with the time of their next run by the computer's clock, the soonest first."""
-    timings = [*map(timetable.settlement, home.parks.values()), timetable.close(home)]
-    due = sorted(((timing.next_after(now), timing) for timing in timings), key=lambda pair: (pair[0], pair[1].name))
+    due = sorted(
+        ((timing.next_after(now), timing) for timing in timetable.timings(home)), key=lambda p: (p[0], p[1].name)
+    )
     return [{"name": t.name, "at": at.isoformat(), "time_zone": t.time_zone} for at, t in due]
 
 
@@ -269,7 +275,9 @@ def _to_do(home: Home, answer: dict[str, Any]) -> list[str]:
     run = answer["last_run"]
     if run and run["status"] == "failure":
         log = home.path / ".parkledger" / "run.log"
-        said.append(f"The last run ({run['job']}) failed; what was published before stands. See {log}")
+        why_failed = [f.reason for f in answer["failed_runs"] if f.dagster_run_id == run["dagster_run_id"]]
+        why = f": {why_failed[-1]}" if why_failed else f". See {log}"
+        said.append(f"The last run ({run['job']}) failed; what was published before stands{why}")
     for feed in answer["feeds"]:
         where = f"landing/{feed['park_id']}/{feed['feed']}"
         if not feed["files"] and not home.is_simulated(feed["park_id"]):
@@ -306,7 +314,7 @@ def print_status(answer: dict[str, Any], out: Console) -> None:
     for number, schedule in enumerate(answer["next_schedules"]):
         where = f"{schedule['name']} ({schedule['time_zone']})"
         _line(out, "" if number else "Next", f"{schedule['at']}  {where}")
-    _line(out, "", "by this computer's clock, while `make serve` runs and the schedule is switched on there")
+    _line(out, "", "by this computer's clock, while `make serve` runs; new landing files start a run within a minute")
     for number, text in enumerate(answer["to_do"]):
         _line(out, "" if number else "To do", text)
 
@@ -318,21 +326,25 @@ def _print_feeds(answer: dict[str, Any], out: Console) -> None:
     order = {feed: number for number, feed in enumerate(CONTRACTS)}
     feeds = sorted(answer["feeds"], key=lambda f: (f["park_id"], order.get(f["feed"], len(order)), f["feed"]))
     if answer["feeds_from"] != NOTHING:
-        cells = [
-            (
-                f["park_id"],
-                f["feed"],
-                f["last_day"] or "—",
-                "—" if f["days_late"] is None else f["days_late"],
-                f["files"],
-                f["landed"],
-                f["standing_in_quarantine"],
-                f["rejected_files"],
-            )
-            for f in feeds
-        ]
-        names = ["park", "feed", "last day", "days late", "files", "rows", "in quarantine", "rejected files"]
-        out.print(as_table(names, cells), markup=False)
+        # A park's name on a line of its own leaves room for whole cells in 80 columns.
+        cells: list[tuple[object, ...]] = []
+        for park_id, of_park in groupby(feeds, key=lambda f: f["park_id"]):
+            cells.append((park_id, *[""] * 6))
+            cells += [
+                (
+                    f"  {f['feed']}",
+                    f["last_day"] or "—",
+                    "—" if f["days_late"] is None else f["days_late"],
+                    f["files"],
+                    f["landed"],
+                    f["standing_in_quarantine"],
+                    f["rejected_files"],
+                )
+                for f in of_park
+            ]
+        names = ["park and feed", "last day", "late", "files", "rows", "quarantine", "rejected"]
+        out.print(as_table(names, cells, whole_from=1), markup=False)
+        _line(out, "", "late: days; quarantine: rows that stand there; rejected: files refused as a whole")
 
 
 def _print_held(held: list[dict[str, Any]], out: Console) -> None:
@@ -348,11 +360,14 @@ def _print_months(answer: dict[str, Any], out: Console) -> None:
     if not answer["months"]:
         _line(out, "Months", "none posted")
         return
+    _line(out, "Months", "by contract")
     cells = [
         (m["contract_id"], _span(m["open"]), _span(m["closed"]), _span(m["sealed"]), m["reopenings"])
         for m in answer["months"]
     ]
-    out.print(as_table(["contract", "open months", "closed", "of them sealed", "reopenings"], cells), markup=False)
+    for contract_id, opened, closed, sealed, reopenings in cells:
+        again = f", reopened {reopenings} times" if reopenings else ""
+        _line(out, "", f"{contract_id}: open {opened}; closed {closed}, sealed of them {sealed}{again}")
 
 
 def _span(months: list[str]) -> str:

@@ -14,41 +14,53 @@ from ingest.terms.park import Park
 # Feeds whose every day is due the next morning; rows of the others come when something happens.
 DAILY_FEEDS = ("gpu_telemetry", "power_meter")
 SETTLEMENT_HOUR = 5  # operators deliver the day before by about 02:00 of their clock
-CLOSE_HOUR = 12
+# By then every park of the world has settled its morning (05:00 at UTC-12 is 17:00 UTC), so what closed has been published.
+CLOSE_HOUR, REPORT_HOUR = 18, 19
 CLOSE_ZONE = "UTC"
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One schedule.
+    """One schedule. It looks each day at its hour; on which days there is something to do, `is_due` says.
 
     Attributes:
         name: of the schedule.
         hour: of the day, on the clock of time_zone.
         time_zone: IANA name.
-        day_of_month: the day on which it runs; None for every day.
         description: what runs then.
+        close_after_days: a month's close is what it waits for, so many days after the month's last; None for every day.
     """
 
     name: str
     hour: int
     time_zone: str
-    day_of_month: int | None
     description: str
+    close_after_days: int | None = None
 
     @property
     def cron(self) -> str:
-        """The same for Dagster."""
-        return f"0 {self.hour} {'*' if self.day_of_month is None else self.day_of_month} * *"
+        """The same for Dagster, which looks every day: no cron can say "ten days after a month of any length"."""
+        return f"0 {self.hour} * * *"
+
+    def next_look_after(self, instant: datetime) -> datetime:
+        """The first time after an instant at which it looks, with the offset of the schedule's zone."""
+        return next(self._looks_after(instant))
 
     def next_after(self, instant: datetime) -> datetime:
-        """The first time after an instant, with the offset of the schedule's zone."""
-        return next(at for at in self._times(instant.astimezone(ZoneInfo(self.time_zone)).date()) if at > instant)
+        """The first time after an instant at which there is something to do by policy."""
+        return next(at for at in self._looks_after(instant) if self.is_due(at.date()))
 
-    def _times(self, day: date) -> Iterator[datetime]:
+    def is_due(self, day: date) -> bool:
+        """Whether a month closes by policy as this day begins; every day, where nothing waits for a close."""
+        return self.close_after_days is None or (day - timedelta(days=self.close_after_days)).day == 1
+
+    def _looks_after(self, instant: datetime) -> Iterator[datetime]:
+        zone = ZoneInfo(self.time_zone)
+        day = instant.astimezone(zone).date()
         while True:
-            if self.day_of_month in {None, day.day}:
-                yield datetime.combine(day, time(self.hour), tzinfo=ZoneInfo(self.time_zone))
+            at = datetime.combine(day, time(self.hour), tzinfo=zone)
+            if at > instant:
+                yield at
             day += timedelta(days=1)
 
 
@@ -58,22 +70,38 @@ def settlement(park: Park) -> Timing:
         name=f"daily_settlement_{park.park_id.replace('-', '_')}",
         hour=SETTLEMENT_HOUR,
         time_zone=park.time_zone,
-        day_of_month=None,
         description=f"Daily settlement at {SETTLEMENT_HOUR:02d}:00 of {park.time_zone}, after the day's files of "
         f"{park.park_id}.",
     )
 
 
 def close(home: Home) -> Timing:
-    """The day after the close policy's last day: state the month's books."""
-    day = home.policies.close_after_days + 1
+    """Once a month has closed: state its books."""
+    days = home.policies.close_after_days
     return Timing(
         name="monthly_close",
         hour=CLOSE_HOUR,
         time_zone=CLOSE_ZONE,
-        day_of_month=day,
-        description=f"On day {day} of a month: the statement of the month before, which has closed by then.",
+        description=f"Looks daily at {CLOSE_HOUR}:00 UTC for months that every contract has closed (policy: {days} days after "
+        "their last) and that are not stated yet, and states and seals them.",
+        close_after_days=days,
     )
+
+
+def monthly_report(home: Home) -> Timing:
+    """Once a month's books are stated: draw its report."""
+    return Timing(
+        name="monthly_report",
+        hour=REPORT_HOUR,
+        time_zone=CLOSE_ZONE,
+        description=f"Looks daily at {REPORT_HOUR}:00 UTC for stated months without an investor monitor, and draws it.",
+        close_after_days=home.policies.close_after_days,
+    )
+
+
+def timings(home: Home) -> list[Timing]:
+    """Every schedule of a home."""
+    return [*map(settlement, home.parks.values()), close(home), monthly_report(home)]
 
 
 def last_day_due(park: Park, instant: datetime) -> date:

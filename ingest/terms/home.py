@@ -38,6 +38,7 @@ M = TypeVar("M", bound=Model)
 
 HOME_FILE = "home.yaml"
 ALERTS_FILE = "alerts.yaml"
+FIRST_DAY_WITHOUT_TRANCHES = date(2020, 1, 1)
 _PARK_IDENTITY = {"park_id", "park_name", "country_code", "time_zone", "currency_code", "naive_timestamps", "evidence"}
 
 
@@ -379,6 +380,14 @@ def _scenarios(home: Path, loaded: _Loaded) -> dict[str, Scenario]:
         )
         return {key: scenario for key, scenario in scenarios.items() if scenario.weight is None}
     return scenarios
+
+
+def first_service_day(home: Home) -> date:
+    """The earliest day on which any tranche of the home is energised; the home's last day where all are planned."""
+    days = [
+        tranche.energised_date for park in home.parks.values() for tranche in park.tranches if tranche.energised_date
+    ]
+    return min(*days, home.as_of_date) if days else FIRST_DAY_WITHOUT_TRANCHES
 
 
 def computer_now() -> datetime:

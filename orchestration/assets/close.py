@@ -9,7 +9,8 @@ import dagster as dg
 import duckdb
 
 from orchestration.assets.raw import OWNERS
-from orchestration.keeping import keep
+from orchestration.keeping import close_statement_path, keep
+from orchestration.resources import Warehouse
 from orchestration.settings import Settings
 
 CLOSE_STATEMENT = dg.AssetKey(["ledger", "close_statement"])
@@ -31,7 +32,10 @@ def close_asset(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.
         description="Per month: contracts, trial balance and state hash as closed; its lines are sealed. "
         "A later run that finds another hash fails.",
     )
-    def close_statement(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def close_statement(
+        context: dg.AssetExecutionContext,
+        warehouse: Warehouse,  # noqa: ARG001 - a seal is written while no run publishes
+    ) -> dg.MaterializeResult[None]:
         return dg.MaterializeResult(metadata=state_close(settings, context.partition_key))
 
     return close_statement
@@ -91,7 +95,7 @@ def state_close(settings: Settings, month: str) -> dict[str, str | int]:
             for row in balances
         ],
     }
-    path = settings.home / "closes" / f"{month[:7]}.json"
+    path = close_statement_path(settings, date.fromisoformat(month))
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         if before != statement:

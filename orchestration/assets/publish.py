@@ -1,5 +1,6 @@
 """Write, audit, publish: the candidate snapshot, then the published one, then the investor monitor and the alerts."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,22 @@ import duckdb
 
 from ingest.terms.home import Home
 from orchestration import alerting
+from orchestration.assets.close import CLOSE_STATEMENT
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
 from orchestration.identity import code_version, inputs_of, run_id
 from orchestration.keeping import keep
+from orchestration.polars_jobs.frames import month_end
 from orchestration.publishing import snapshot
 from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
 from orchestration.settings import DBT_PROJECT, Settings
+from orchestration.state import remember
 
 CANDIDATE = dg.AssetKey(["published", "candidate"])
 KEPT_JOURNAL = dg.AssetKey(["ledger", "kept_journal"])
 SNAPSHOT = dg.AssetKey(["published", "snapshot"])
 MONITOR = dg.AssetKey(["published", "monitor"])
 ALERTS = dg.AssetKey(["published", "alerts"])
+MONTHLY_REPORT = dg.AssetKey(["published", "monthly_report"])
 
 CHECK_RESULT_COLUMNS = (
     "run_id VARCHAR, check_name VARCHAR, table_name VARCHAR, severity VARCHAR, "
@@ -118,11 +123,14 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
         deps=[SNAPSHOT],
         description="The investor monitor as self-contained HTML page, PDF and workbook, drawn from the published snapshot.",
     )
-    def monitor(progress: dg.ResourceParam[ProgressDisplay]) -> dg.MaterializeResult[None]:
+    def monitor(
+        context: dg.AssetExecutionContext, home_folder: HomeFolder, progress: dg.ResourceParam[ProgressDisplay]
+    ) -> dg.MaterializeResult[None]:
         progress.step("Drawing the investor monitor")
         from orchestration.publishing.report import write_monitor  # noqa: PLC0415 - charts take a second to import
 
         path, *_ = write_monitor(settings.published_folder, settings.reports_folder)
+        remember(home_folder.load(), context.run.run_id)
         return dg.MaterializeResult(
             metadata={"report": dg.MetadataValue.url(path.resolve().as_uri()), "bytes": path.stat().st_size}
         )
@@ -151,6 +159,28 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
         )
 
     return [candidate, kept, published, monitor, alerts]
+
+
+def monthly_report(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """The investor monitor of each stated month."""
+
+    @dg.asset(
+        key=MONTHLY_REPORT,
+        group_name="published",
+        owners=OWNERS,
+        kinds={"html", "pdf"},
+        partitions_def=months,
+        deps=[SNAPSHOT, CLOSE_STATEMENT],
+        description="The investor monitor as of the last day of a month, once its books are stated, under reports/monthly.",
+    )
+    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        from orchestration.publishing.report import write_monitor  # noqa: PLC0415 - charts take a second to import
+
+        day = month_end(date.fromisoformat(context.partition_key))
+        path, *_ = write_monitor(settings.published_folder, settings.monthly_reports_folder, day)
+        return dg.MaterializeResult(metadata={"report": dg.MetadataValue.url(path.resolve().as_uri())})
+
+    return report
 
 
 def _run_id(home: Home, warehouse: Warehouse) -> str:

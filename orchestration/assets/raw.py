@@ -12,6 +12,7 @@ from ingest.terms import tables as terms_tables
 from ingest.terms.home import Home
 from orchestration import park_days
 from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
+from orchestration.state import note_what_is_read
 from orchestration.timetable import DAILY_FEEDS
 
 WAREHOUSE_POOL = "warehouse"
@@ -32,12 +33,18 @@ def raw_key(table: str) -> dg.AssetKey:
     description="Landing files of feeds that no operator publishes, simulated from the home's seed where they are missing. "
     "A home that declares no simulation gets none.",
 )
-def simulated_feeds(home_folder: HomeFolder, progress: dg.ResourceParam[ProgressDisplay]) -> dg.MaterializeResult[None]:
+def simulated_feeds(
+    context: dg.AssetExecutionContext,
+    home_folder: HomeFolder,
+    warehouse: Warehouse,  # noqa: ARG001 - held for writing from the run's first step on
+    progress: dg.ResourceParam[ProgressDisplay],
+) -> dg.MaterializeResult[None]:
     """Write what is missing; existing files are never touched."""
     home = home_folder.load()
     progress.step("Simulating the feeds that nobody publishes")
     missing = simulation.missing_feeds(home)
     written = simulation.simulate(home, on_progress=progress.advance) if missing and home.simulation else []
+    note_what_is_read(home, context.run.run_id, landing_too=True)
     return dg.MaterializeResult(
         metadata={
             "simulated": bool(home.simulation),
@@ -57,11 +64,15 @@ def simulated_feeds(home_folder: HomeFolder, progress: dg.ResourceParam[Progress
     pool=WAREHOUSE_POOL,
 )
 def terms(
-    home_folder: HomeFolder, warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]
+    context: dg.AssetExecutionContext,
+    home_folder: HomeFolder,
+    warehouse: Warehouse,
+    progress: dg.ResourceParam[ProgressDisplay],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Write every park, contract, deal, vendor, policy and scenario as dated tables."""
     progress.step("Reading terms and reference data")
     home = home_folder.load()
+    note_what_is_read(home, context.run.run_id)
     with warehouse.writer() as connection:
         counts = terms_tables.write_terms(connection, home)
     yield from _results(counts, terms_tables.TABLES)
@@ -81,9 +92,12 @@ def terms(
     ],
     pool=WAREHOUSE_POOL,
 )
-def reference_data(home_folder: HomeFolder, warehouse: Warehouse) -> Iterator[dg.MaterializeResult[None]]:
+def reference_data(
+    context: dg.AssetExecutionContext, home_folder: HomeFolder, warehouse: Warehouse
+) -> Iterator[dg.MaterializeResult[None]]:
     """Write exchange rates, yields, default rates, prices and issuers' filed figures."""
     home = home_folder.load()
+    note_what_is_read(home, context.run.run_id)
     with warehouse.writer() as connection:
         counts = reference.write_reference(connection, home)
     yield from _results(counts, [table.table for table in reference.TABLES])
@@ -98,9 +112,12 @@ def reference_data(home_folder: HomeFolder, warehouse: Warehouse) -> Iterator[dg
     ],
     pool=WAREHOUSE_POOL,
 )
-def sealed_journal(home_folder: HomeFolder, warehouse: Warehouse) -> Iterator[dg.MaterializeResult[None]]:
+def sealed_journal(
+    context: dg.AssetExecutionContext, home_folder: HomeFolder, warehouse: Warehouse
+) -> Iterator[dg.MaterializeResult[None]]:
     """Read back from the lake what must outlive the warehouse: sealed months, landing times, reopenings."""
     home = home_folder.load()
+    note_what_is_read(home, context.run.run_id)
     with warehouse.writer() as connection:
         counts = kept_journal.load(connection, home.path, home.clock_at)
     yield from _results(counts, kept_journal.TABLES)

@@ -19,6 +19,7 @@ from orchestration import park_days
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
 from orchestration.check_results import CheckResult, record
 from orchestration.identity import run_id
+from orchestration.partitions import days_anew
 from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
 from orchestration.settings import DBT_PROJECT, Settings
 
@@ -139,6 +140,9 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
                 home_folder.load(), [row[0] for row in connection.sql("SELECT file_id FROM raw.landed_file").fetchall()]
             )
             before = park_days.states(connection)
+        if days := days_anew(context.run.tags):
+            with warehouse.writer() as connection:
+                park_days.read_anew(connection, *days)
         settings.dbt_target_folder.mkdir(parents=True, exist_ok=True)
         if parsed_elsewhere(settings.dbt_target_folder):
             (settings.dbt_target_folder / PARSE_CACHE).unlink()

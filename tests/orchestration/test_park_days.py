@@ -43,6 +43,19 @@ def test_a_changed_a_new_and_a_vanished_row_change_their_own_day_and_no_other() 
     }
 
 
+def test_days_asked_for_anew_are_read_again_and_no_other() -> None:
+    connection = _warehouse()
+    park_days.read_anew(duckdb.connect(), date(2027, 1, 1), date(2027, 1, 2))  # before the first build: nothing to do
+    connection.execute(f"ALTER TABLE {TELEMETRY} ADD COLUMN partition_fingerprint VARCHAR DEFAULT 'as read'")
+    park_days.read_anew(connection, date(2027, 1, 2), date(2027, 1, 3))
+    found = connection.sql(f"SELECT DISTINCT service_date::VARCHAR, partition_fingerprint FROM {TELEMETRY} ORDER BY 1")
+    assert found.fetchall() == [
+        ("2027-01-01", "as read"),
+        ("2027-01-02", "asked for anew"),
+        ("2027-01-03", "asked for anew"),
+    ]
+
+
 def test_a_first_run_has_changed_everything() -> None:
     found = park_days.changes({}, {HOURS: {("p", date(2027, 1, 1)): 7}})
     assert found[HOURS]["changed_park_days"] == 1

@@ -1,11 +1,14 @@
 """The product in a fresh home, and what it publishes against a calculation by hand from the same landing files."""
 
 import hashlib
+import io
 import json
+import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -18,13 +21,14 @@ import polars as pl
 import pytest
 from by_hand import BILLED_KINDS, REDUCING_KINDS, Landing, Month, instant, rounded
 from conftest import CONTRACT, PARKS, REPOSITORY, copy_home, everything_in, parkledger, parquet_hashes
+from rich.console import Console
 from ruamel.yaml import YAML
 from simulated_home import NORTH, SOUTH
 
 from orchestration.checks import filled
 from orchestration.expectations.covered import SUITES, TELEMETRY_SAMPLE
 from orchestration.settings import Settings
-from orchestration.status_command import home_status
+from orchestration.status_command import home_status, print_status
 
 pytestmark = pytest.mark.published
 
@@ -366,12 +370,35 @@ def test_a_copied_home_settles_to_the_same_bytes_elsewhere(finished: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_forced_run_writes_the_same_bytes_again(finished: Path, tmp_path: Path) -> None:
+def test_days_computed_anew_are_one_run_and_come_out_as_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     again = copy_home(finished, tmp_path / "again")
-    done = parkledger(again, "run", "--force")
+    done = parkledger(again, "run", "--from", "2027-02-01", "--to", "2027-02-10")
     assert done.returncode == 0, done.stdout + done.stderr
+    with closing(sqlite3.connect(again / "dagster" / "history" / "runs.db")) as runs:
+        assert runs.execute("SELECT pipeline_name, status FROM runs").fetchall() == [("settlement", "SUCCESS")]
+    with duckdb.connect(str(again / "warehouse.duckdb"), read_only=True) as warehouse:
+        asked = warehouse.sql(
+            "SELECT count(*) FROM intermediate.int_gpu_hours__by_tranche_hour WHERE partition_fingerprint = 'asked for anew'"
+        ).fetchall()
+    assert asked == [(0,)], "the days asked for were not read again"
     there, here = parquet_hashes(again), parquet_hashes(finished)
     assert {name for name in here if here[name] != there.get(name)} == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--from", "2027-02-30"), "write days as 2027-03-01"),
+        (("--from", "2027-03-01", "--to", "2027-02-01"), "no range of days"),
+        (("--to", "2027-05-01"), "from 2027-01-01 to 2027-04-20"),
+    ],
+)
+def test_a_range_of_days_that_the_home_does_not_have_is_refused(
+    finished: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = parkledger(finished, "run", *arguments)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_verify_finds_that_every_identity_holds(finished: Path) -> None:
@@ -432,6 +459,16 @@ def test_status_counts_how_many_days_a_feed_is_late_against_the_homes_clock(fini
         (park, date(2027, 4, 20), 3) for park in PARKS
     }
     assert sum("gpu_telemetry is 3 day(s) late" in text for text in late["to_do"]) == len(PARKS)
+
+
+def test_status_cuts_no_cell_in_a_terminal_of_80_columns(finished: Path) -> None:
+    said = io.StringIO()
+    print_status(home_status(Settings(home=finished)), Console(file=said, width=80))
+    lines = said.getvalue().splitlines()
+    assert "…" not in said.getvalue()
+    assert {line.split()[0] for line in lines if "2027-04" in line} >= {"gpu_telemetry", "power_meter", "payments"}
+    assert any(line.split()[:2] == [f"{CONTRACT}:", "open"] and "2027-01 to 2027-03 (3)" in line for line in lines)
+    assert sum("monthly_" in line for line in lines) == 2
 
 
 def test_status_fits_on_a_screen_and_needs_no_working_tables(finished: Path, tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""The real daemon, started as `make serve` starts it, on a home of its own."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "unit"))
+
+from small_home import LEASE_HEADER as LEASES  # noqa: E402
+from small_home import PARK_ID, drop, lease_row, make_home  # noqa: E402
+
+# A run of the smallest home takes some 40 s of a machine that does nothing else.
+LIMIT_SECONDS = 600
+COMMAND = [sys.executable, "-m", "orchestration.cli"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return make_home(tmp_path / "home")
+
+
+@pytest.fixture
+def daemon(home: Path) -> Iterator[subprocess.Popen[str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (home.parent / "serve.log").open("w")
+    process = subprocess.Popen(
+        [*COMMAND, "--home", str(home), "serve", "--port", str(port)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "DAGSTER_DISABLE_TELEMETRY": "yes"},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        log.close()
+
+
+def _until(true: Callable[[], object], home: Path, what: str) -> None:
+    began = time.monotonic()
+    while not true():
+        if time.monotonic() - began > LIMIT_SECONDS:
+            pytest.fail(f"waited {LIMIT_SECONDS} s for {what}:\n{(home.parent / 'serve.log').read_text()[-4000:]}")
+        time.sleep(0.5)
+
+
+def _runs(home: Path) -> list[tuple[str, str]]:
+    """Job and status of every run, the earliest first."""
+    path = home / "dagster" / "history" / "runs.db"
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        try:
+            return connection.execute("SELECT pipeline_name, status FROM runs ORDER BY id").fetchall()
+        except sqlite3.OperationalError:  # the daemon has not made its tables yet
+            return []
+
+
+def _run_id(home: Path) -> str | None:
+    path = home / "published" / "manifest.json"
+    return json.loads(path.read_text())["run_id"] if path.exists() else None
+
+
+def _landed(home: Path) -> dict[str, int]:
+    with duckdb.connect(str(home / "published" / "parkledger.duckdb"), read_only=True) as connection:
+        return dict(
+            connection.sql("SELECT feed, sum(landed_count)::INT FROM quality.fct_landed_file GROUP BY 1").fetchall()
+        )
+
+
+@pytest.mark.slow
+def test_a_dropped_file_is_acted_upon_within_a_minute_and_a_failed_run_leaves_what_was_published(
+    home: Path, daemon: subprocess.Popen[str]
+) -> None:
+    _until(lambda: "Serving dagster-webserver" in (home.parent / "serve.log").read_text(), home, "the web server")
+
+    drop(home, "leases", "leases.csv", LEASES + lease_row())
+    dropped = time.monotonic()
+    _until(lambda: _runs(home), home, "a run")
+    assert time.monotonic() - dropped < 60
+    _until(lambda: _run_id(home), home, "a first snapshot")
+    assert _landed(home) == {"leases": 1}
+    _until(lambda: _runs(home) == [("settlement", "SUCCESS")], home, "the end of the first run")
+    first = _run_id(home)
+
+    # Two files at once are one run more, or two one after the other; never two beside each other.
+    drop(home, "leases", "more.csv", LEASES + lease_row("L2"))
+    drop(home, "leases", "still more.csv", LEASES + lease_row("L3"))
+    _until(lambda: _run_id(home) != first, home, "a second snapshot")
+    assert _landed(home)["leases"] >= 2
+    _until(lambda: {status for _, status in _runs(home)} == {"SUCCESS"}, home, "the end of the second run")
+    second = _run_id(home)
+
+    # A rule that blocks fails the run over its input: it is told, not tried again, and what was published stays.
+    (home / "policies" / "blocking.yaml").write_text("rule_severity: {unknown_contract: block}\n")
+    drop(home, "leases", "broken.csv", LEASES + lease_row("L4").replace("my-contract-1", "no-such-contract"))
+    failed = home / ".parkledger" / "failed_runs.jsonl"
+    _until(failed.exists, home, "a failed run")
+    assert _run_id(home) == second
+    assert [status for _, status in _runs(home)].count("FAILURE") == 1
+    told = json.loads(failed.read_text().splitlines()[-1])
+    assert told["job"] == "settlement"
+    status = subprocess.run([*COMMAND, "--home", str(home), "status"], capture_output=True, text=True, check=False)
+    assert "failed" in status.stdout
+    assert PARK_ID in status.stdout
