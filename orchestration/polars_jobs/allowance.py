@@ -16,7 +16,7 @@ import polars as pl
 
 from orchestration.polars_jobs.frames import make_frame
 from orchestration.polars_jobs.journal import account_balances
-from orchestration.polars_jobs.money import MONEY, ZERO
+from orchestration.polars_jobs.money import MONEY, ZERO, exact
 
 STANDARDS = ("cecl", "ifrs9")
 
@@ -54,6 +54,9 @@ def closing_allowance(
     Write-offs and recoveries are positive magnitudes (write-offs less what was reinstated); nothing is clipped
     (ORACLES.md, O14).
     """
+    parts = {"opening": opening, "adoption": adoption, "provision": provision, "write-offs": write_offs}
+    for field, amount in (parts | {"recoveries": recoveries, "fx": fx, "transfers": transfers}).items():
+        exact(amount, field)
     return opening + adoption + provision - write_offs + recoveries + fx + transfers
 
 
@@ -68,6 +71,7 @@ def provision_for(
     transfers: Decimal = ZERO,
 ) -> Decimal:
     """The plug that brings the allowance to what is expected to be lost; negative is a release."""
+    exact(closing, "closing")
     return closing - closing_allowance(
         opening, adoption=adoption, write_offs=write_offs, recoveries=recoveries, fx=fx, transfers=transfers
     )

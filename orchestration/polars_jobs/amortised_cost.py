@@ -14,7 +14,7 @@ import polars as pl
 import pyxirr
 
 from orchestration.polars_jobs.day_count import DayCount, rate_of_period, year_fraction
-from orchestration.polars_jobs.errors import CreditInputError, wrong
+from orchestration.polars_jobs.errors import LARGEST, CreditInputError, check_between, check_number, wrong
 from orchestration.polars_jobs.frames import make_frame
 
 SCHEDULE_SCHEMA: dict[str, Any] = {
@@ -30,6 +30,7 @@ def effective_interest_rate(dates: Sequence[date], amounts: Sequence[float]) -> 
     """Effective annual rate of dated cash flows, ACT/365F (XIRR). Raises :class:`CreditInputError` where there is
     none (flows of one sign).
     """
+    _check_flows(dates, amounts)
     try:
         rate = pyxirr.xirr(list(dates), list(amounts))
     except pyxirr.InvalidPaymentsError as error:
@@ -43,10 +44,17 @@ def dated_present_value(rate: float, dates: Sequence[date], amounts: Sequence[fl
     """Present value of dated flows at the first date, effective annual ``rate``, ACT/365F (XNPV)."""
     if not rate > -1:
         raise wrong("effective interest rate", rate, "must be a number above −1 (−100 %)")
+    _check_flows(dates, amounts)
     found = pyxirr.xnpv(rate, list(dates), list(amounts))
     if found is None:
         raise CreditInputError("these cash flows have no present value")
     return float(found)
+
+
+def _check_flows(dates: Sequence[date], amounts: Sequence[float]) -> None:
+    if len(dates) != len(amounts):
+        raise CreditInputError("each cash flow needs its date", field="cash flow")
+    check_between(amounts, "cash flow", low=-LARGEST, high=LARGEST, rule="must be a number")
 
 
 def amortised_cost(
@@ -66,6 +74,8 @@ def amortised_cost(
     """
     if len(dates) != len(payments) or any(b <= a for a, b in zip([first_date, *dates], dates, strict=False)):
         raise CreditInputError("each payment needs a date, in ascending order after the first")
+    check_number(initial_amount, "initial amount")
+    check_between(payments, "payment", low=-LARGEST, high=LARGEST, rule="must be a number")
     rate = effective_interest_rate([first_date, *dates], [-initial_amount, *payments]) if eir is None else eir
     rows: list[dict[str, Any]] = []
     before, carrying = first_date, initial_amount

@@ -19,7 +19,14 @@ import polars as pl
 
 from orchestration.polars_jobs.backstop_paths import Array, expected_shortfall, most_likely
 from orchestration.polars_jobs.backstop_worth import Valuation
-from orchestration.polars_jobs.errors import CreditInputError, wrong
+from orchestration.polars_jobs.errors import (
+    LARGEST,
+    NOT_NEGATIVE,
+    CreditInputError,
+    check_between,
+    check_number,
+    wrong,
+)
 from orchestration.polars_jobs.frames import make_frame, months_between
 from orchestration.polars_jobs.lifetime_ecl import check_probability
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
@@ -84,6 +91,7 @@ def stand_ready_straight_line(initial: float, months_elapsed: int, months_total:
     """ASC 460: the fair value at inception released evenly over the months (ORACLES.md: 1.2m over 12 months is 1.1m,
     0.6m, 0 after 1, 6, 12).
     """
+    check_number(initial, "fair value at inception")
     if months_total <= 0 or not 0 <= months_elapsed <= months_total:
         raise wrong("elapsed months", months_elapsed, f"must lie between 0 and the term of {months_total}")
     return initial * (1.0 - months_elapsed / months_total)
@@ -93,10 +101,14 @@ def stand_ready_risk_release(initial: float, expected_by_month: Array, months_el
     """ASC 460: released with the risk, initial × (1 − expected claims so far ÷ all expected claims), both as seen at
     inception.
     """
-    total = float(expected_by_month.sum())
+    check_number(initial, "fair value at inception")
+    expected = check_between(expected_by_month, "expected claim", low=0.0, high=LARGEST, rule=NOT_NEGATIVE)
+    if not 0 <= months_elapsed <= len(expected):
+        raise wrong("elapsed months", months_elapsed, f"must lie between 0 and the term of {len(expected)}")
+    total = float(expected.sum())
     if total <= 0:
         return 0.0
-    return initial * (1.0 - float(expected_by_month[:months_elapsed].sum()) / total)
+    return initial * (1.0 - float(expected[:months_elapsed].sum()) / total)
 
 
 def asc450_accrual(probability: float, threshold: float, low: float, best_estimate: float | None) -> float:
@@ -104,6 +116,9 @@ def asc450_accrual(probability: float, threshold: float, low: float, best_estima
     — it is disclosed. No expected value (ORACLES.md, O18: range 15–20, best 17 → 17, without → 15).
     """
     check_probability([probability, threshold], "probability of loss")
+    check_number(low, "low end of the range")
+    if best_estimate is not None:
+        check_number(best_estimate, "best estimate")
     if best_estimate is not None and best_estimate < low:
         raise wrong("best estimate", best_estimate, f"lies below the low end of the range, {low:g}")
     if probability < threshold:
@@ -113,6 +128,10 @@ def asc450_accrual(probability: float, threshold: float, low: float, best_estima
 
 def ias37_onerous(expected_cost: float, exit_penalty: float | None, expected_benefit: float) -> float:
     """IAS 37.66-68: max(0, min(cost to fulfil, exit penalty) − expected benefits)."""
+    given = (("cost to fulfil", expected_cost), ("exit penalty", exit_penalty), ("expected benefit", expected_benefit))
+    for name, value in given:
+        if value is not None:
+            check_number(value, name)
     cost = expected_cost if exit_penalty is None else min(expected_cost, exit_penalty)
     return max(0.0, cost - expected_benefit)
 
@@ -121,11 +140,15 @@ def financial_guarantee(expected_loss: float, initial: float, income_recognised:
     """IFRS 9 4.2.1(c): the higher of the loss allowance and the initial amount less income recognised (ORACLES.md,
     O22: 700 against 500 → 700).
     """
+    given = (("expected loss", expected_loss), ("initial amount", initial), ("income recognised", income_recognised))
+    for name, value in given:
+        check_number(value, name)
     return max(expected_loss, initial - income_recognised)
 
 
 def fair_value(present_values: Array, cost_of_capital: float) -> float:
     """Mean present value plus a risk margin: cost of capital × (ES 99 − mean)."""
+    check_number(cost_of_capital, "cost of capital", low=0.0, rule=NOT_NEGATIVE)
     mean = float(present_values.mean())
     return mean + cost_of_capital * max(expected_shortfall(present_values, 0.99) - mean, 0.0)
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import integrate, optimize, special, stats
 
-from orchestration.polars_jobs.errors import CreditInputError, check_between, wrong
+from orchestration.polars_jobs.errors import LARGEST, NOT_NEGATIVE, CreditInputError, check_between, check_number, wrong
 from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_shift
 from orchestration.polars_jobs.share_paths import Sales, ShareRule, share_of
 
@@ -31,6 +31,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 MONTHS_PER_YEAR = 12.0
 # So many paths of six years stay in the processor's cache while each month is still a long vector.
 BLOCK_PATHS = 2048
+SMALLEST = float(np.nextafter(0.0, 1.0))
 # Floor fractions nearer than this are one.
 SAME_FLOOR = 1e-13
 
@@ -157,6 +158,8 @@ def occupancy_paths(model: Occupancy, shocks: Array) -> Array:
     for name, value in (("start", model.start_fraction), ("mean", model.mean_fraction)):
         if not 0 < value < 1:
             raise wrong(f"{name} occupancy", value, "must lie strictly between 0 and 1")
+    check_probability(model.persistence, "persistence of occupancy")
+    check_number(model.shock, "shock of occupancy", low=0.0, rule=NOT_NEGATIVE)
     mean = float(special.logit(model.mean_fraction))
     away = float(special.logit(model.start_fraction)) - mean
     odds = _follow(away, model.persistence, shocks * model.shock)
@@ -172,6 +175,12 @@ def price_paths(model: Price, shocks: Array, jump_uniforms: Array) -> Array:
     """Prices per GPU-hour (P, T), exact discretisation of the mean-reverting logarithm, times (1 + jump) in months of
     a release.
     """
+    for name, value in (("price", model.start), ("mean price", model.mean)):
+        check_number(value, name, low=SMALLEST, rule="must be positive")
+    for name, value in (("reversion of price", model.reversion_per_year), ("volatility of price", model.volatility)):
+        check_number(value, name, low=0.0, rule=NOT_NEGATIVE)
+    check_probability(model.jump_probability_per_year, "probability of a jump")
+    check_number(model.jump_fraction, "jump of price", low=float(np.nextafter(-1.0, 0.0)), rule="must be above −1")
     step = 1.0 / MONTHS_PER_YEAR
     speed = model.reversion_per_year
     keep = math.exp(-speed * step)
@@ -279,6 +288,10 @@ def shortfall_hours(
     committed: Array, sold: Array, vendor_use: Array | float = 0.0, deductible: Array | float = 0.0
 ) -> Array:
     """Hours drawn: max(0, max(0, committed − sold − vendor use) − deductible); none where the floor is reached."""
+    hours = (("committed", committed), ("sold", sold), ("vendor use", vendor_use), ("deductible", deductible))
+    committed, sold, vendor_use, deductible = (
+        check_between(values, f"{name} hours", low=0.0, high=LARGEST, rule=NOT_NEGATIVE) for name, values in hours
+    )
     return np.maximum(0.0, np.maximum(0.0, committed - sold - vendor_use) - deductible)
 
 
@@ -286,6 +299,8 @@ def cap_claims(claims: Array, caps: Caps, third_party_value: Array | None = None
     """Claims (P, T) after period and annual cap, then the lifetime cap, path by path and month by month.
     ``third_party_value`` (P, T): hours sold × buy-back price, used where sales reduce the cap.
     """
+    if not claims.min(initial=0.0) >= 0.0:
+        check_between(claims, "claim", low=0.0, high=np.inf, rule=NOT_NEGATIVE)
     by_month = len(set(caps.period_of_month.tolist())) == claims.shape[1]
     if caps.period_cap is not None and by_month and not caps.period_used and claims.max(initial=0.0) > caps.period_cap:
         claims = np.minimum(claims, caps.period_cap)
@@ -715,6 +730,7 @@ def _ordered(losses: npt.ArrayLike, level: float) -> Array:
 
 def mean_and_error(values: Array, *, antithetic: bool = True) -> tuple[float, float]:
     """Mean and its standard error; where antithetic from pairs of mirrored paths (path i with path i + P/2)."""
+    check_between(values, "simulated amount", low=-np.inf, high=np.inf, rule="must be a number")
     half = len(values) // 2
     parts = (values[:half] + values[half:]) / 2.0 if antithetic else values
     error = float(parts.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else 0.0
@@ -726,7 +742,9 @@ def most_likely(values: Array) -> float:
 
     Not the mode at a point: a path in a hundred that draws exactly nothing would be that, and nobody's best estimate.
     """
-    sample = np.sort(np.asarray(values, dtype=np.float64))
+    sample = np.sort(check_between(values, "outcome", low=-np.inf, high=np.inf, rule="must be a number"))
+    if not len(sample):
+        raise CreditInputError("no outcomes to choose from", field="outcome")
     size = (len(sample) + 1) // 2
     widths = sample[size - 1 :] - sample[: len(sample) - size + 1]
     start = int(np.argmin(widths))
@@ -788,7 +806,8 @@ def probit_draw(intercept: float, slope: float, floor: float) -> ProbitDraw:
     """
     if not 0 < floor < 1:
         raise wrong("floor", floor, "must lie strictly between 0 and 1")
-    loading = abs(slope)
+    check_number(intercept, "intercept")
+    loading = abs(check_number(slope, "slope"))
     spread = math.sqrt(1.0 + loading * loading)
     mean = float(special.ndtr(intercept / spread))
     if loading == 0:
@@ -845,6 +864,13 @@ def price_and_quantity_shortfall(
     """
     if not -1 <= correlation <= 1:
         raise wrong("correlation", correlation, "must lie in [-1, 1]")
+    if not 0 < floor < 1:
+        raise wrong("floor", floor, "must lie strictly between 0 and 1")
+    for name, value in (("forward price", forward), ("strike", strike)):
+        check_number(value, name, low=SMALLEST, rule="must be positive")
+    check_number(volatility, "volatility", low=0.0, rule=NOT_NEGATIVE)
+    check_number(intercept, "intercept")
+    check_number(slope, "slope")
     own = math.sqrt(1.0 - correlation * correlation)
 
     def put(x: float) -> float:
@@ -880,12 +906,22 @@ def logit_shortfall(model: Occupancy, floor: float, months: int) -> Array:
     """E[(f − U_t)+] in each month of the AR(1) on the logit, by quadrature over its exact normal marginal
     (ORACLES.md, D4).
     """
+    for name, value in (
+        ("floor", floor),
+        ("start occupancy", model.start_fraction),
+        ("mean occupancy", model.mean_fraction),
+    ):
+        if not 0 < value < 1:
+            raise wrong(name, value, "must lie strictly between 0 and 1")
+    check_probability(model.persistence, "persistence of occupancy")
+    check_number(model.shock, "shock of occupancy", low=SMALLEST, rule="must be positive")
     mean, start = float(special.logit(model.mean_fraction)), float(special.logit(model.start_fraction))
     edge = float(special.logit(floor))
     out = np.empty(months)
     for month in range(1, months + 1):
         centre = mean + model.persistence**month * (start - mean)
-        variance = model.shock**2 * (1.0 - model.persistence ** (2 * month)) / (1.0 - model.persistence**2)
+        # The sum of a geometric series, also where persistence is 1 and shocks never fade.
+        variance = model.shock**2 * math.fsum(model.persistence ** (2 * step) for step in range(month))
         spread = math.sqrt(variance)
         low = (edge - centre) / spread
         value, _ = integrate.quad(

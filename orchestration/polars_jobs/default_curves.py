@@ -16,8 +16,8 @@ import numpy.typing as npt
 import polars as pl
 from scipy import linalg, optimize
 
-from orchestration.polars_jobs.errors import CreditInputError, check_between, check_rising, wrong
-from orchestration.polars_jobs.lifetime_ecl import LARGEST, check_probability, conditional_from_cumulative
+from orchestration.polars_jobs.errors import LARGEST, CreditInputError, check_between, check_rising, wrong
+from orchestration.polars_jobs.lifetime_ecl import check_probability, conditional_from_cumulative
 
 Array: TypeAlias = npt.NDArray[np.float64]
 ArrayLike: TypeAlias = npt.ArrayLike

@@ -14,6 +14,8 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[np.float64]
 
 PROBABILITY = "must lie in [0, 1]"
+NOT_NEGATIVE = "must be a number, not negative"
+LARGEST = float(np.finfo(np.float64).max)
 
 
 class CreditInputError(ValueError):
@@ -59,6 +61,22 @@ def check_between(
         return array
     place = tuple(int(index) for index in np.argwhere(~((array >= low) & (array <= high)))[0])
     raise wrong(field, array[place], rule, _obligor(array, place, obligors, axis))
+
+
+def check_number(
+    value: float,
+    field: str,
+    *,
+    low: float = -LARGEST,
+    high: float = LARGEST,
+    rule: str = "must be a number",
+    obligor: object = None,
+) -> float:
+    """One value as a float, if it is a number from ``low`` to ``high`` (any finite one unless given); else
+    :class:`CreditInputError` naming it.
+    """
+    names = None if obligor is None else [obligor]
+    return float(check_between(value, field, low=low, high=high, rule=rule, obligors=names))
 
 
 def check_rising(

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods
-from orchestration.polars_jobs.errors import wrong
+from orchestration.polars_jobs.errors import NOT_NEGATIVE, wrong
 from orchestration.polars_jobs.frames import Frames, RowsBy, known_rows, local_date, make_frame, need, optional
 from orchestration.polars_jobs.lifetime_ecl import (
     Array,
@@ -32,7 +32,7 @@ from orchestration.polars_jobs.lifetime_ecl import (
     twelve_month_ecl,
     vasicek_shift,
 )
-from orchestration.polars_jobs.money import MONEY, ZERO, apportion, money_from_estimate
+from orchestration.polars_jobs.money import MONEY, ZERO, apportion, exact, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves, Sourced
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes
@@ -180,6 +180,10 @@ def loss_given_default(base: float, exposure: Decimal, set_off: Decimal, collate
     below the floor (CREDIT.md, 3.3).
     """
     check_probability([base, floor], "loss given default")
+    exact(exposure, "exposure")
+    for field, amount in (("set-off", set_off), ("collateral", collateral)):
+        if exact(amount, field) < 0:
+            raise wrong(field, amount, NOT_NEGATIVE)
     if exposure <= 0:
         return max(base, floor)
     bare = max(ZERO, exposure - set_off - collateral)

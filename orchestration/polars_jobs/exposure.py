@@ -86,6 +86,8 @@ def net_exposure(
     receivable: Decimal, unbilled: Decimal, claims_payable: Decimal, *, netting_enforceable: bool
 ) -> Decimal:
     """Net of claims payable: receivable + unbilled, less them where netting is enforceable, not below zero."""
+    for field, amount in (("receivable", receivable), ("unbilled", unbilled), ("claims payable", claims_payable)):
+        exact(amount, field)
     gross = receivable + unbilled
     return max(ZERO, gross - claims_payable) if netting_enforceable else gross
 

@@ -19,6 +19,7 @@ import polars as pl
 from scipy import special
 
 from orchestration.polars_jobs.errors import (
+    LARGEST,
     PROBABILITY,
     CreditInputError,
     check_between,
@@ -30,7 +31,6 @@ Array: TypeAlias = npt.NDArray[np.float64]
 ArrayLike: TypeAlias = npt.ArrayLike
 
 WEIGHT_TOLERANCE = 1e-9
-LARGEST = float(np.finfo(np.float64).max)
 # So many obligors of twenty periods and three scenarios stay in the processor's cache.
 BLOCK_OBLIGORS = 2_000
 
@@ -65,17 +65,21 @@ def check_weights(weights: ArrayLike, obligor: object = None) -> Array:
     return array
 
 
-def survival(conditional_pd: ArrayLike) -> Array:
-    """Survival to the end of each period, along the last axis: Π(1 − h)."""
-    return np.asarray(
-        np.cumprod(1.0 - check_probability(conditional_pd, "conditional default probability"), axis=-1),
-        dtype=np.float64,
-    )
+def survival(conditional_pd: ArrayLike, obligors: Sequence[object] | None = None) -> Array:
+    """Survival to the end of each period, along the last axis (obligors on the one before): Π(1 − h)."""
+    return np.asarray(np.cumprod(1.0 - _hazard(conditional_pd, obligors), axis=-1), dtype=np.float64)
 
 
-def marginal_pd(conditional_pd: ArrayLike) -> Array:
-    """Probability of default in each period seen from the start: S_{t−1}·h_t, along the last axis. Sums to 1 − S_T."""
-    return _marginal(check_probability(conditional_pd, "conditional default probability"))
+def marginal_pd(conditional_pd: ArrayLike, obligors: Sequence[object] | None = None) -> Array:
+    """Probability of default in each period seen from the start: S_{t−1}·h_t, along the last axis (obligors on the one
+    before). Sums to 1 − S_T.
+    """
+    return _marginal(_hazard(conditional_pd, obligors))
+
+
+def _hazard(conditional_pd: ArrayLike, obligors: Sequence[object] | None) -> Array:
+    axis = -2 if np.ndim(conditional_pd) > 1 else None
+    return check_probability(conditional_pd, "conditional default probability", obligors=obligors, axis=axis)
 
 
 def _marginal(hazard: Array) -> Array:
@@ -334,18 +338,17 @@ def vasicek_shift(conditional_pd: ArrayLike, asset_correlation: float, factor: A
     probability = check_probability(conditional_pd, "default probability")
     if not 0 <= asset_correlation < 1:
         raise wrong("asset correlation", asset_correlation, "must lie in [0, 1)")
+    level = check_between(factor, "systemic factor", low=-np.inf, high=np.inf, rule="must be a number")
     threshold = special.ndtri(probability)
     return np.asarray(
-        special.ndtr(
-            (threshold - np.sqrt(asset_correlation) * np.asarray(factor, dtype=np.float64))
-            / np.sqrt(1.0 - asset_correlation)
-        ),
+        special.ndtr((threshold - np.sqrt(asset_correlation) * level) / np.sqrt(1.0 - asset_correlation)),
         dtype=np.float64,
     )
 
 
 def worst_case_default_rate(probability: float, asset_correlation: float, confidence: float) -> float:
     """Default rate of a large pool that is not exceeded with the given confidence (Vasicek)."""
+    check_probability(confidence, "confidence")
     return float(vasicek_shift(probability, asset_correlation, -special.ndtri(confidence)))
 
 
@@ -354,7 +357,10 @@ def discounted_shortfall(losses: ArrayLike, probabilities: ArrayLike, eir: float
     years at 7.5 % is 43.667).
     """
     weight = check_weights(probabilities)
-    return float(weight @ np.asarray(losses, dtype=np.float64) * discount_factors(eir, tau_years))
+    short = check_between(losses, "shortfall", low=-LARGEST, high=LARGEST, rule="must be a number")
+    if short.shape != weight.shape:
+        raise wrong("shortfalls", short.tolist(), f"one for each of {len(weight)} probabilities is needed")
+    return float(weight @ short * discount_factors(eir, tau_years))
 
 
 # --- staging --------------------------------------------------------------------------------------
@@ -377,6 +383,7 @@ def ifrs9_stage(
     The increase is relative: lifetime probability now ≥ ratio × that at first recognition, for the same remaining
     time; an absolute level alone makes no stage.
     """
+    check_probability([lifetime_pd, origination_lifetime_pd], "lifetime default probability")
     if insolvent or days_past_due >= default_days:
         return 3
     increased = origination_lifetime_pd > 0 and lifetime_pd >= pd_ratio * origination_lifetime_pd

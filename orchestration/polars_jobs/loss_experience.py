@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from orchestration.polars_jobs.errors import CreditInputError, check_between, wrong
-from orchestration.polars_jobs.lifetime_ecl import LARGEST, check_probability
+from orchestration.polars_jobs.errors import LARGEST, CreditInputError, check_between, wrong
+from orchestration.polars_jobs.lifetime_ecl import check_probability
 
 
 def remaining_loss_by_age(losses_by_age: Sequence[float]) -> list[float]:

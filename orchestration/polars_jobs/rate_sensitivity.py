@@ -14,7 +14,14 @@ import polars as pl
 
 from orchestration.polars_jobs.backstop_paths import Array
 from orchestration.polars_jobs.backstop_worth import Valuation, in_force
-from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.errors import (
+    LARGEST,
+    NOT_NEGATIVE,
+    CreditInputError,
+    check_between,
+    check_number,
+    wrong,
+)
 from orchestration.polars_jobs.expected_loss import collection_days
 from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, month_end, optional
 from orchestration.polars_jobs.money import MONEY, money_from_estimate
@@ -52,12 +59,18 @@ class Curve(NamedTuple):
         return np.asarray(np.interp(times, self.years, self.rates), dtype=np.float64)
 
 
+def _check_flows(flows: Array, times: Array) -> None:
+    if len(flows) != len(times):
+        raise CreditInputError("each flow needs its time")
+    check_between(flows, "cash flow", low=-LARGEST, high=LARGEST, rule="must be a number")
+    check_between(times, "time in years", low=0.0, high=LARGEST, rule=NOT_NEGATIVE)
+
+
 def present_value(flows: Array, times: Array, curve: Curve, shift: Array | float = 0.0) -> float:
     """Σ flow · exp(−(rate + shift) · time); ``flows`` and ``times`` (years, ACT/365F) of equal length, ``shift`` in
     absolute rate, one number or one per flow.
     """
-    if len(flows) != len(times):
-        raise CreditInputError("each flow needs its time")
+    _check_flows(flows, times)
     return float(flows @ np.exp(-(curve.at(times) + shift) * times))
 
 
@@ -82,9 +95,10 @@ def yield_measures(flows: Array, times: Array, yield_rate: float, frequency: int
     """Price, durations and convexity of flows at ``times`` (years) under a yield compounded ``frequency`` times a year
     (ORACLES.md, O20). The day count that makes the times is the instrument's own: it moves the fourth decimal.
     """
-    if len(flows) != len(times):
-        raise CreditInputError("each flow needs its time")
-    growth = 1.0 + yield_rate / frequency
+    _check_flows(flows, times)
+    growth = 1.0 + check_number(yield_rate, "yield") / frequency
+    if growth <= 0:
+        raise wrong("yield", yield_rate, f"must be above −{frequency} at {frequency} payments a year")
     values = flows * growth ** (-times * frequency)
     price = float(values.sum())
     macaulay = float(values @ times) / price

@@ -11,14 +11,19 @@ import polars as pl
 import pytest
 from jobs_home import backstop, home, invoice, month_list
 
+from orchestration.polars_jobs import backstop_liability as basis
 from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
+from orchestration.polars_jobs import rate_sensitivity as rates
 from orchestration.polars_jobs.ageing import absorption, bucket_of, roll_rates
+from orchestration.polars_jobs.allowance import closing_allowance, provision_for
+from orchestration.polars_jobs.amortised_cost import amortised_cost, effective_interest_rate
 from orchestration.polars_jobs.collections import countback_dso, dso_simple, receivables_turnover
 from orchestration.polars_jobs.day_count import rate_of_period
 from orchestration.polars_jobs.default_curves import conditional_pd_for_periods, given_curve, rating_curve
 from orchestration.polars_jobs.errors import CreditInputError
-from orchestration.polars_jobs.exposure import concentration
+from orchestration.polars_jobs.expected_loss import loss_given_default
+from orchestration.polars_jobs.exposure import concentration, net_exposure
 from orchestration.polars_jobs.money import fx_remeasurement
 from orchestration.polars_jobs.programme import lazily, run_all
 from orchestration.polars_jobs.provision_matrix import bucket_loss, matrix_loss, rates_from_history
@@ -156,6 +161,77 @@ def test_the_long_form_names_the_row_that_is_wrong():
         with pytest.raises(CreditInputError) as caught:
             engine.check_term_structure(bad)
         assert caught.value.obligor == "beta", field
+
+
+NAN, NOWHERE = float("nan"), np.zeros((1, 1))
+OCCUPANCY, PRICE = paths.Occupancy(0.85, 0.8, 0.9, 0.35), paths.Price(2.0, 2.0, 1.0, 0.4, 0.5, -0.1)
+YEAR = [date(2027, 1, 1), date(2028, 1, 1)]
+FLOW, CURVE = np.array([5.0]), rates.Curve(np.array([1.0]), np.array([0.05]))
+# A job with a bad input: what its error must call the field.
+REFUSED = {
+    "a survival whose second obligor's hazard is above 1": (
+        lambda: engine.survival([[0.1], [1.2]]), "conditional default probability", 1),
+    "a marginal probability of what is no number": (
+        lambda: engine.marginal_pd([[0.1], [NAN]]), "conditional default probability", 1),
+    "a factor that is no number": (lambda: engine.vasicek_shift(0.02, 0.1, NAN), "systemic factor", None),
+    "a confidence above 1": (lambda: engine.worst_case_default_rate(0.02, 0.1, 1.5), "confidence", None),
+    "a shortfall that is no number": (lambda: engine.discounted_shortfall([0, NAN], [0.5, 0.5], 0.05, 1), "shortfall", None),
+    "shortfalls without probabilities": (lambda: engine.discounted_shortfall([0, 1, 2], [0.5, 0.5], 0.05, 1), "shortfalls", None),
+    "a stage of a probability above 1": (
+        lambda: engine.ifrs9_stage(0, 1.4, 0.1, insolvent=False, default_days=90, significant_days=30, pd_ratio=2.0),
+        "lifetime default probability", None),
+    "an occupancy that grows by itself": (
+        lambda: paths.occupancy_paths(OCCUPANCY._replace(persistence=1.5), NOWHERE), "persistence of occupancy", None),
+    "a negative shock": (lambda: paths.occupancy_paths(OCCUPANCY._replace(shock=-0.1), NOWHERE), "shock of occupancy", None),
+    "a price below nought": (lambda: paths.price_paths(PRICE._replace(start=-1.0), NOWHERE, NOWHERE), "price", None),
+    "a mean price of nought": (lambda: paths.price_paths(PRICE._replace(mean=0.0), NOWHERE, NOWHERE), "mean price", None),
+    "a negative volatility": (
+        lambda: paths.price_paths(PRICE._replace(volatility=-0.4), NOWHERE, NOWHERE), "volatility of price", None),
+    "a jump of all of the price": (
+        lambda: paths.price_paths(PRICE._replace(jump_fraction=-1.0), NOWHERE, NOWHERE), "jump of price", None),
+    "a jump more often than ever": (
+        lambda: paths.price_paths(PRICE._replace(jump_probability_per_year=1.5), NOWHERE, NOWHERE), "probability of a jump", None),
+    "negative hours": (lambda: paths.shortfall_hours(np.array([-5.0]), np.array([1.0])), "committed hours", None),
+    "sold hours that are no number": (lambda: paths.shortfall_hours(np.array([5.0]), np.array([NAN])), "sold hours", None),
+    "a claim that is no number": (lambda: paths.cap_claims(np.array([[NAN]]), paths.NO_CAPS), "claim", None),
+    "a negative claim": (lambda: paths.cap_claims(np.array([[-1.0]]), paths.NO_CAPS), "claim", None),
+    "a mean of what is no number": (lambda: paths.mean_and_error(np.array([1.0, NAN])), "simulated amount", None),
+    "the likeliest of what is no number": (lambda: paths.most_likely(np.array([NAN])), "outcome", None),
+    "the likeliest of nothing": (lambda: paths.most_likely(np.array([])), "outcome", None),
+    "a probit that is no number": (lambda: paths.probit_draw(NAN, 0.5, 0.7), "intercept", None),
+    "a floor above 1": (lambda: paths.logit_shortfall(OCCUPANCY, 1.2, 3), "floor", None),
+    "a forward price below nought": (
+        lambda: paths.price_and_quantity_shortfall(0.8, 0.5, 0.7, forward=-1.0, volatility=0.4, strike=2.0, correlation=0.5),
+        "forward price", None),
+    "a stand-ready amount that is no number": (lambda: basis.stand_ready_straight_line(NAN, 1, 12), "fair value at inception", None),
+    "an expected claim that is no number": (
+        lambda: basis.stand_ready_risk_release(1.0, np.array([NAN]), 1), "expected claim", None),
+    "a release after the term": (lambda: basis.stand_ready_risk_release(1.0, np.array([1.0]), 2), "elapsed months", None),
+    "a loss more than certain": (lambda: basis.asc450_accrual(1.2, 0.75, 1.0, None), "probability of loss", None),
+    "a best estimate that is no number": (lambda: basis.asc450_accrual(0.9, 0.75, 1.0, NAN), "best estimate", None),
+    "a cost that is no number": (lambda: basis.ias37_onerous(NAN, None, 0.0), "cost to fulfil", None),
+    "a guarantee that is no number": (lambda: basis.financial_guarantee(NAN, 1.0, 0.0), "expected loss", None),
+    "a negative cost of capital": (lambda: basis.fair_value(np.array([1.0, 2.0]), -0.1), "cost of capital", None),
+    "a cash flow that is no number": (lambda: effective_interest_rate(YEAR, [-1.0, NAN]), "cash flow", None),
+    "a loan of no number": (lambda: amortised_cost(YEAR[0], NAN, YEAR[1:], [1.0]), "initial amount", None),
+    "a value of no number": (lambda: rates.present_value(np.array([NAN]), FLOW, CURVE), "cash flow", None),
+    "a flow before today": (lambda: rates.present_value(FLOW, np.array([-1.0]), CURVE), "time in years", None),
+    "a yield below −100 %": (lambda: rates.yield_measures(FLOW, FLOW, -3.0), "yield", None),
+    "an exposure that is no number": (
+        lambda: net_exposure(Decimal("NaN"), Decimal(0), Decimal(0), netting_enforceable=True), "receivable", None),
+    "a negative set-off": (
+        lambda: loss_given_default(0.5, Decimal(100), Decimal(-5), Decimal(0), 0.0), "set-off", None),
+    "a provision that is no number": (lambda: closing_allowance(Decimal(1), provision=Decimal("NaN")), "provision", None),
+    "a closing that is no number": (lambda: provision_for(Decimal("NaN"), Decimal(1)), "closing", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_every_job_refuses_what_it_cannot_use_and_names_the_field(name):
+    job, field, obligor = REFUSED[name]
+    with pytest.raises(CreditInputError) as caught:
+        job()
+    assert (caught.value.field, caught.value.obligor) == (field, obligor)
 
 
 # --- the rest of what the peers get wrong (ORACLES.md, 2.2) ---------------------------------------
