@@ -7,6 +7,7 @@
                            held back, where `day` (the partition's day, an SQL expression over `feed` and `held`) is given
     knowledge_interval     columns known_from_at, known_until_at (null: until further notice), is_current
     known_at(alias, k)     condition that picks the versions which a close at instant k sees
+    known_together(a, b)   condition that two versions are known at one instant or more: from the later to the earlier end of the two
 #}
 {% macro rows_known(relation, day=none) -%}
 select
@@ -41,4 +42,9 @@ recorded_at,
 
 {% macro known_at(alias, k) -%}
 ({{ alias }}.known_from_at <= {{ k }} and ({{ alias }}.known_until_at is null or {{ alias }}.known_until_at > {{ k }}))
+{%- endmacro %}
+
+{% macro known_together(a, b) -%}
+({{ a }}.known_until_at is null or {{ b }}.known_from_at < {{ a }}.known_until_at)
+            and ({{ b }}.known_until_at is null or {{ a }}.known_from_at < {{ b }}.known_until_at)
 {%- endmacro %}

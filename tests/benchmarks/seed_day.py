@@ -121,11 +121,11 @@ def prepare_models(con: duckdb.DuckDBPyConnection, home: Path) -> None:
     )
     con.execute(
         "CREATE OR REPLACE TABLE int_lease_intervals (tranche_id VARCHAR, gpu_count INTEGER, holds_from_at TIMESTAMPTZ, "
-        "holds_until_at TIMESTAMPTZ, known_at TIMESTAMPTZ, is_billing BOOLEAN)"
+        "holds_until_at TIMESTAMPTZ, known_until_at TIMESTAMPTZ, is_billing BOOLEAN)"
     )
     con.execute(
         "CREATE OR REPLACE VIEW int_outage_states AS SELECT DISTINCT tranche.tranche_id, tranche.park_id, hour.service_date, "
-        "home.clock_at AS state_at, home.clock_at AS known_at FROM stg_tranche AS tranche "
+        "home.clock_at AS state_at, NULL::TIMESTAMPTZ AS known_until_at FROM stg_tranche AS tranche "
         "JOIN stg_lake_hour AS hour USING (park_id) CROSS JOIN stg_home AS home"
     )
 

@@ -37,7 +37,7 @@ events as (
     inner join {{ ref('int_lease_intervals') }} as leases
         on
             points.park_id = leases.park_id
-            and points.known_at = leases.known_at
+            and {{ known_at('leases', 'points.known_at') }}
             and points.tranche_id = leases.tranche_id
     where leases.is_billing
     group by points.contract_id, points.point_no, points.tranche_id

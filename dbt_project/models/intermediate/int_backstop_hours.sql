@@ -47,7 +47,7 @@ day_hours as (
         on
             segment_days.tranche_id = states.tranche_id
             and segment_days.service_date = states.service_date
-            and segment_days.known_at = states.known_at
+            and {{ known_at('states', 'segment_days.known_at') }}
     left join {{ ref('int_outages__by_tranche_day') }} as outages
         on
             states.tranche_id = outages.tranche_id
@@ -101,7 +101,7 @@ billing_leases as (
     inner join {{ ref('int_lease_intervals') }} as leases
         on
             segments.park_id = leases.park_id
-            and segments.known_at = leases.known_at
+            and {{ known_at('leases', 'segments.known_at') }}
             and segments.tranche_id = leases.tranche_id
     where leases.is_billing
 ),
@@ -130,7 +130,7 @@ billed as (
     inner join {{ ref('int_lease_entries') }} as entries
         on
             billing_leases.park_id = entries.park_id
-            and billing_leases.known_at = entries.known_at
+            and {{ known_at('entries', 'billing_leases.known_at') }}
             and billing_leases.lease_id = entries.lease_id
             and billing_leases.version = entries.version
             and entries.service_date between billing_leases.from_date and billing_leases.to_date

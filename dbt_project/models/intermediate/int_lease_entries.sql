@@ -1,4 +1,4 @@
--- What happens to leases on single days, as known at each instant: metered use, adjustments of the bill, tenants' receipts.
+-- What happens to leases on single days, as known: metered use, adjustments of the bill, tenants' receipts.
 with parks as (
     select
         park_id,
@@ -6,24 +6,12 @@ with parks as (
     from {{ ref('stg_park') }}
 ),
 
-instants as (
-    select distinct
-        park_id,
-        known_at
-    from {{ ref('int_knowledge_points') }}
-    union
-    select
-        parks.park_id,
-        stg_home.clock_at as known_at
-    from parks
-    cross join {{ ref('stg_home') }} as stg_home
-),
-
 -- An interval of use belongs to the day and to the version in which it starts.
 metered_use as (
     select
         leases.park_id,
-        leases.known_at,
+        greatest(leases.known_from_at, usage_rows.known_from_at) as known_from_at,
+        least(leases.known_until_at, usage_rows.known_until_at) as known_until_at,
         leases.lease_id,
         leases.version,
         'metered_use' as component,
@@ -39,7 +27,7 @@ metered_use as (
             and leases.lease_id = usage_rows.lease_id
             and leases.holds_from_at <= usage_rows.interval_start_at
             and leases.holds_until_at > usage_rows.interval_start_at
-            and {{ known_at('usage_rows', 'leases.known_at') }}
+            and {{ known_together('leases', 'usage_rows') }}
 ),
 
 dated_amounts as (
@@ -73,8 +61,9 @@ dated_amounts as (
 -- An amount belongs to the version in force at the end of its day; after the lease to its last version, before it to its first.
 attributed_amounts as (
     select
-        instants.park_id,
-        instants.known_at,
+        amounts.park_id,
+        greatest(leases.known_from_at, amounts.known_from_at) as known_from_at,
+        least(leases.known_until_at, amounts.known_until_at) as known_until_at,
         leases.lease_id,
         leases.version,
         amounts.component,
@@ -82,17 +71,15 @@ attributed_amounts as (
         cast(null as decimal(18, 6)) as gpu_hours,
         amounts.amount,
         amounts.currency_code
-    from instants
-    inner join parks on instants.park_id = parks.park_id
-    inner join dated_amounts as amounts
-        on instants.park_id = amounts.park_id and {{ known_at('amounts', 'instants.known_at') }}
+    from dated_amounts as amounts
+    inner join parks on amounts.park_id = parks.park_id
     inner join {{ ref('int_lease_intervals') }} as leases
         on
-            instants.park_id = leases.park_id
-            and instants.known_at = leases.known_at
+            amounts.park_id = leases.park_id
             and amounts.lease_id = leases.lease_id
+            and {{ known_together('leases', 'amounts') }}
     qualify row_number() over (
-        partition by instants.park_id, instants.known_at, amounts.component, amounts.entry_id
+        partition by amounts.park_id, amounts.component, amounts.entry_id, amounts.known_from_at, leases.known_from_at
         order by
             leases.holds_from_at < timezone(parks.time_zone, cast(amounts.service_date + 1 as timestamp)) desc,
             case

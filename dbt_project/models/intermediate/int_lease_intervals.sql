@@ -1,4 +1,4 @@
--- Leases as known at each instant that matters in their park: the closes of its contracts and the home's clock.
+-- Leases as known, each state of a lease from the first instant that sees it: the closes of its park's contracts and the home's clock.
 with instants as (
     select
         park_id,
@@ -12,15 +12,48 @@ with instants as (
     cross join {{ ref('stg_home') }} as stg_home
 ),
 
+changes as (
+    select
+        park_id,
+        lease_id,
+        known_from_at as changed_at
+    from {{ ref('stg_leases') }}
+    union
+    select
+        park_id,
+        lease_id,
+        known_until_at as changed_at
+    from {{ ref('stg_leases') }}
+    where known_until_at is not null
+),
+
+seen_changes as (
+    select distinct
+        changes.park_id,
+        changes.lease_id,
+        instants.known_at as known_from_at
+    from changes
+    asof join instants on changes.park_id = instants.park_id and changes.changed_at <= instants.known_at
+),
+
+states as (
+    select
+        *,
+        lead(known_from_at) over (partition by park_id, lease_id order by known_from_at) as known_until_at
+    from seen_changes
+),
+
 known_versions as (
     select
-        instants.known_at,
-        leases.*
-    from instants
+        leases.* exclude (known_from_at, known_until_at),
+        states.known_from_at,
+        states.known_until_at
+    from states
     inner join {{ ref('stg_leases') }} as leases
         on
-            instants.park_id = leases.park_id
-            and {{ known_at('leases', 'instants.known_at') }}
+            states.park_id = leases.park_id
+            and states.lease_id = leases.lease_id
+            and {{ known_at('leases', 'states.known_from_at') }}
 ),
 
 -- A version holds until the start of a later one; a later one that starts no later leaves nothing of it.
@@ -32,7 +65,7 @@ bounded_versions as (
             coalesce(ends_at, timestamptz '9999-12-31 00:00:00+00'),
             coalesce(
                 min(starts_at) over (
-                    partition by known_at, park_id, lease_id order by version rows between 1 following and unbounded following
+                    partition by known_from_at, park_id, lease_id order by version rows between 1 following and unbounded following
                 ),
                 timestamptz '9999-12-31 00:00:00+00'
             )
@@ -42,7 +75,8 @@ bounded_versions as (
 
 select
     park_id,
-    known_at,
+    known_from_at,
+    known_until_at,
     lease_id,
     version,
     holds_from_at,

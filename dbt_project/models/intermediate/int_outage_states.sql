@@ -1,4 +1,5 @@
--- Which state of knowledge about a tranche's day each close sees. Most days have one state for all closes; outages are worked out once a state.
+-- The states of knowledge about a tranche's day, each from the first close that sees it: what a later close learns is a row more, and nothing is told
+-- again for a close that learns nothing. Outages are worked out once a state.
 with clock as (
     select clock_at from {{ ref('stg_home') }}
 ),
@@ -25,23 +26,46 @@ days as (
     from tranches
 ),
 
--- A close sees the days of its own month and of those before; the clock sees all.
+-- A close sees the days of its own month and of those before; the clock sees all. Closes come in the order of their months.
+instants as (
+    select
+        tranche_id,
+        known_at,
+        max(max(seen_to_date)) over (partition by tranche_id order by known_at) as seen_to_date
+    from (
+        select
+            tranches.tranche_id,
+            points.known_at,
+            points.month_end_date as seen_to_date
+        from tranches
+        inner join {{ ref('int_knowledge_points') }} as points on tranches.contract_id = points.contract_id
+        union all
+        select
+            tranche_id,
+            clock_at as known_at,
+            date '9999-12-31' as seen_to_date
+        from tranches
+    )
+    group by tranche_id, known_at
+),
+
+first_sights as (
+    select
+        tranche_id,
+        seen_to_date,
+        min(known_at) as known_at
+    from instants
+    group by tranche_id, seen_to_date
+),
+
 seen_days as (
     select
         days.tranche_id,
         days.park_id,
         days.service_date,
-        points.known_at
+        first_sights.known_at as first_seen_at
     from days
-    inner join {{ ref('int_knowledge_points') }} as points
-        on days.contract_id = points.contract_id and days.service_date <= points.month_end_date
-    union
-    select
-        tranche_id,
-        park_id,
-        service_date,
-        clock_at as known_at
-    from days
+    asof join first_sights on days.tranche_id = first_sights.tranche_id and days.service_date <= first_sights.seen_to_date
 ),
 
 telemetry_changes as (
@@ -82,18 +106,44 @@ changes as (
     inner join event_changes
         on days.tranche_id = event_changes.tranche_id and days.service_date between event_changes.from_date and event_changes.to_date
     where event_changes.changed_at is not null
+    union all
+    -- Before the first change there is a state, too: nothing is known.
+    select
+        tranche_id,
+        service_date,
+        timestamptz '0001-01-01 00:00:00+00' as changed_at
+    from days
+),
+
+seen_changes as (
+    select
+        seen_days.tranche_id,
+        seen_days.park_id,
+        seen_days.service_date,
+        changes.changed_at,
+        greatest(changes.changed_at, seen_days.first_seen_at) as seen_from_at
+    from changes
+    inner join seen_days on changes.tranche_id = seen_days.tranche_id and changes.service_date = seen_days.service_date
+),
+
+-- Of the changes that one close sees at once the last one names the state.
+states as (
+    select
+        seen_changes.tranche_id,
+        seen_changes.park_id,
+        seen_changes.service_date,
+        instants.known_at as known_from_at,
+        max(seen_changes.changed_at) as state_at
+    from seen_changes
+    asof join instants on seen_changes.tranche_id = instants.tranche_id and seen_changes.seen_from_at <= instants.known_at
+    group by seen_changes.tranche_id, seen_changes.park_id, seen_changes.service_date, instants.known_at
 )
 
 select
-    seen_days.tranche_id,
-    seen_days.park_id,
-    seen_days.service_date,
-    seen_days.known_at,
-    coalesce(max(changes.changed_at), timestamptz '0001-01-01 00:00:00+00') as state_at
-from seen_days
-left join changes
-    on
-        seen_days.tranche_id = changes.tranche_id
-        and seen_days.service_date = changes.service_date
-        and seen_days.known_at >= changes.changed_at
-group by seen_days.tranche_id, seen_days.park_id, seen_days.service_date, seen_days.known_at
+    tranche_id,
+    park_id,
+    service_date,
+    state_at,
+    known_from_at,
+    lead(known_from_at) over (partition by tranche_id, service_date order by known_from_at) as known_until_at
+from states

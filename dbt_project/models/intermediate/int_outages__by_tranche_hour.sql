@@ -1,6 +1,6 @@
 -- Hours out of supply by cause, in GPU-microseconds (whole numbers), once for each state of knowledge of a tranche's day.
 with states as (
-    select distinct
+    select
         tranche_id,
         park_id,
         service_date,

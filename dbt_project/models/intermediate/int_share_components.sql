@@ -12,7 +12,7 @@ with lease_versions as (
         slices.from_at,
         slices.to_at,
         leases.park_id,
-        leases.known_at,
+        slices.known_at,
         leases.lease_id,
         leases.version,
         leases.pricing,
@@ -24,7 +24,7 @@ with lease_versions as (
         leases.holds_until_at
     from {{ ref('int_share_slices') }} as slices
     inner join {{ ref('int_lease_intervals') }} as leases
-        on slices.park_id = leases.park_id and slices.known_at = leases.known_at
+        on slices.park_id = leases.park_id and {{ known_at('leases', 'slices.known_at') }}
     left join {{ ref('stg_tranche') }} as tranches on leases.tranche_id = tranches.tranche_id
     where
         -- A lease supports the contract of its tranche; one without a tranche names its contract itself.
@@ -47,7 +47,7 @@ entries as (
     inner join {{ ref('int_lease_entries') }} as entries
         on
             lease_versions.park_id = entries.park_id
-            and lease_versions.known_at = entries.known_at
+            and {{ known_at('entries', 'lease_versions.known_at') }}
             and lease_versions.lease_id = entries.lease_id
             and lease_versions.version = entries.version
             and entries.service_date between lease_versions.from_date and lease_versions.to_date

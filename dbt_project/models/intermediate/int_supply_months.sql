@@ -1,11 +1,9 @@
 -- Capacity of a contract's tranches and what was leased of it, month by month as known at each point. GPU-hours, DECIMAL(38, 18).
+-- Whatever changes what is known of a day counts once, at the first point that sees it; a point is the sum of all such changes up to it.
 with months as (
     select
         points.contract_id,
         points.point_no,
-        points.park_id,
-        points.known_at,
-        points.time_zone,
         cast(unnest(generate_series(
             date_trunc('month', contracts.service_commencement_date), points.posting_month, interval 1 month
         )) as date) as service_month
@@ -13,69 +11,147 @@ with months as (
     inner join {{ ref('stg_contract') }} as contracts on points.contract_id = contracts.contract_id
 ),
 
-supply as (
+-- Points know more and more, and see the months up to their own.
+instants as (
     select
-        points.contract_id,
-        points.point_no,
-        cast(date_trunc('month', states.service_date) as date) as service_month,
-        cast(sum(outages.installed) as hugeint) as installed,
-        cast(sum(outages.installed - outages.maintenance - outages.fault - outages.no_sample) as hugeint) as available,
-        cast(sum(outages.busy_milli_pct_seconds) as hugeint) as busy_milli_pct_seconds
-    from {{ ref('int_knowledge_points') }} as points
-    inner join {{ ref('stg_tranche') }} as tranches on points.contract_id = tranches.contract_id
-    inner join {{ ref('int_outage_states') }} as states
-        on
-            tranches.tranche_id = states.tranche_id
-            and points.known_at = states.known_at
-            and points.month_end_date >= states.service_date
+        contract_id,
+        known_at,
+        min(point_no) as point_no
+    from {{ ref('int_knowledge_points') }}
+    group by contract_id, known_at
+),
+
+first_sights as (
+    select
+        months.contract_id,
+        months.service_month,
+        points.time_zone,
+        min(months.point_no) as point_no,
+        min(points.known_at) as known_at
+    from months
+    inner join {{ ref('int_knowledge_points') }} as points on months.contract_id = points.contract_id and months.point_no = points.point_no
+    group by months.contract_id, months.service_month, points.time_zone
+),
+
+day_states as (
+    select
+        tranches.contract_id,
+        tranches.tranche_id,
+        states.service_date,
+        states.known_from_at,
+        outages.installed,
+        outages.installed - outages.maintenance - outages.fault - outages.no_sample as available,
+        outages.busy_milli_pct_seconds
+    from {{ ref('stg_tranche') }} as tranches
+    inner join {{ ref('int_outage_states') }} as states on tranches.tranche_id = states.tranche_id
     inner join {{ ref('int_outages__by_tranche_day') }} as outages
         on
             states.tranche_id = outages.tranche_id
             and states.service_date = outages.service_date
             and states.state_at = outages.state_at
-    group by points.contract_id, points.point_no, cast(date_trunc('month', states.service_date) as date)
 ),
 
-month_instants as (
+day_changes as (
     select
-        *,
-        timezone(time_zone, cast(service_month as timestamp)) as from_at,
-        timezone(time_zone, cast(last_day(service_month) + 1 as timestamp)) as to_at
-    from months
+        contract_id,
+        cast(date_trunc('month', service_date) as date) as service_month,
+        known_from_at as changed_at,
+        cast(0 as hugeint) as leased,
+        {% for column in ['installed', 'available', 'busy_milli_pct_seconds'] -%}
+        {{ column }} - coalesce(lag({{ column }}) over (partition by tranche_id, service_date order by known_from_at), 0)
+            as {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from day_states
 ),
 
-leased as (
+-- What a version of a lease holds of a month, from when it is known so, and taken back from when it is known otherwise.
+leased_months as (
+    select
+        first_sights.contract_id,
+        first_sights.service_month,
+        leases.known_from_at,
+        leases.known_until_at,
+        {{ gpu_microseconds_of_overlap(
+            'leases.gpu_count', 'timezone(first_sights.time_zone, cast(first_sights.service_month as timestamp))',
+            'timezone(first_sights.time_zone, cast(last_day(first_sights.service_month) + 1 as timestamp))',
+            'leases.holds_from_at', 'leases.holds_until_at'
+        ) }} as leased
+    from {{ ref('int_lease_intervals') }} as leases
+    inner join {{ ref('stg_tranche') }} as tranches on leases.park_id = tranches.park_id and leases.tranche_id = tranches.tranche_id
+    inner join first_sights
+        on
+            tranches.contract_id = first_sights.contract_id
+            and timezone(first_sights.time_zone, cast(first_sights.service_month as timestamp)) < leases.holds_until_at
+            and timezone(first_sights.time_zone, cast(last_day(first_sights.service_month) + 1 as timestamp)) > leases.holds_from_at
+    where leases.is_billing
+),
+
+changes as (
+    select * from day_changes
+    union all by name
+    select
+        contract_id,
+        service_month,
+        known_from_at as changed_at,
+        leased
+    from leased_months
+    union all by name
+    select
+        contract_id,
+        service_month,
+        known_until_at as changed_at,
+        -leased as leased
+    from leased_months
+    where known_until_at is not null
+),
+
+seen_changes as (
+    select
+        changes.* exclude (changed_at),
+        first_sights.point_no as first_point_no,
+        greatest(changes.changed_at, first_sights.known_at) as seen_from_at
+    from changes
+    inner join first_sights on changes.contract_id = first_sights.contract_id and changes.service_month = first_sights.service_month
+),
+
+changes_by_point as (
+    select
+        seen_changes.contract_id,
+        seen_changes.service_month,
+        greatest(instants.point_no, seen_changes.first_point_no) as point_no,
+        sum(seen_changes.installed) as installed,
+        sum(seen_changes.available) as available,
+        sum(seen_changes.busy_milli_pct_seconds) as busy_milli_pct_seconds,
+        sum(seen_changes.leased) as leased
+    from seen_changes
+    asof join instants on seen_changes.contract_id = instants.contract_id and seen_changes.seen_from_at <= instants.known_at
+    group by seen_changes.contract_id, seen_changes.service_month, greatest(instants.point_no, seen_changes.first_point_no)
+),
+
+accumulated as (
     select
         months.contract_id,
         months.point_no,
         months.service_month,
-        cast(sum({{ gpu_microseconds_of_overlap(
-            'leases.gpu_count', 'months.from_at', 'months.to_at', 'leases.holds_from_at', 'leases.holds_until_at'
-        ) }}) as hugeint) as leased
-    from month_instants as months
-    inner join {{ ref('int_lease_intervals') }} as leases
+        {% for column in ['installed', 'available', 'busy_milli_pct_seconds', 'leased'] -%}
+        cast(coalesce(sum(changes.{{ column }}) over up_to_point, 0) as hugeint) as {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from months
+    left join changes_by_point as changes
         on
-            months.park_id = leases.park_id
-            and months.known_at = leases.known_at
-            and months.from_at < leases.holds_until_at
-            and months.to_at > leases.holds_from_at
-    inner join {{ ref('stg_tranche') }} as tranches
-        on leases.tranche_id = tranches.tranche_id and months.contract_id = tranches.contract_id
-    where leases.is_billing
-    group by months.contract_id, months.point_no, months.service_month
+            months.contract_id = changes.contract_id
+            and months.point_no = changes.point_no
+            and months.service_month = changes.service_month
+    window up_to_point as (partition by months.contract_id, months.service_month order by months.point_no)
 )
 
 select
-    months.contract_id,
-    months.point_no,
-    months.service_month,
-    main.exact_quotient(coalesce(supply.installed, 0), 3600000000) as installed_gpu_hours,
-    main.exact_quotient(coalesce(supply.available, 0), 3600000000) as available_gpu_hours,
+    contract_id,
+    point_no,
+    service_month,
+    main.exact_quotient(installed, 3600000000) as installed_gpu_hours,
+    main.exact_quotient(available, 3600000000) as available_gpu_hours,
     -- Busy time is measured in 1e-5 second.
-    main.exact_quotient(coalesce(supply.busy_milli_pct_seconds, 0), 360000000) as busy_gpu_hours,
-    main.exact_quotient(coalesce(leased.leased, 0), 3600000000) as leased_gpu_hours
-from months
-left join supply
-    on months.contract_id = supply.contract_id and months.point_no = supply.point_no and months.service_month = supply.service_month
-left join leased
-    on months.contract_id = leased.contract_id and months.point_no = leased.point_no and months.service_month = leased.service_month
+    main.exact_quotient(busy_milli_pct_seconds, 360000000) as busy_gpu_hours,
+    main.exact_quotient(leased, 3600000000) as leased_gpu_hours
+from accumulated

@@ -19,11 +19,10 @@ select
     -- A version that a later one replaced from its own start holds for no time at all.
     coalesce(intervals.holds_until_at, leases.starts_at) as valid_to
 from {{ ref('stg_leases') }} as leases
-cross join {{ ref('stg_home') }} as stg_home
 left join {{ ref('int_lease_intervals') }} as intervals
     on
         leases.park_id = intervals.park_id
         and leases.lease_id = intervals.lease_id
         and leases.version = intervals.version
-        and stg_home.clock_at = intervals.known_at
+        and intervals.known_until_at is null
 where leases.is_current

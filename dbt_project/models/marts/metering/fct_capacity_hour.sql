@@ -1,10 +1,10 @@
 with clock_states as (
     select
-        states.tranche_id,
-        states.service_date,
-        states.state_at
-    from {{ ref('int_outage_states') }} as states
-    inner join {{ ref('stg_home') }} as stg_home on states.known_at = stg_home.clock_at
+        tranche_id,
+        service_date,
+        state_at
+    from {{ ref('int_outage_states') }}
+    where known_until_at is null
 ),
 
 hours as (
@@ -18,10 +18,9 @@ hours as (
 ),
 
 clock_leases as (
-    select leases.*
-    from {{ ref('int_lease_intervals') }} as leases
-    inner join {{ ref('stg_home') }} as stg_home on leases.known_at = stg_home.clock_at
-    where leases.is_billing
+    select *
+    from {{ ref('int_lease_intervals') }}
+    where known_until_at is null and is_billing
 ),
 
 -- Whole hours of a lease are found by their number; leases start and end within an hour at most twice.

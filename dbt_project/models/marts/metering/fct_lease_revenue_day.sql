@@ -4,9 +4,9 @@ with leases as (
         parks.time_zone,
         coalesce(tranches.contract_id, leases.contract_id) as supported_contract_id
     from {{ ref('int_lease_intervals') }} as leases
-    inner join {{ ref('stg_home') }} as stg_home on leases.known_at = stg_home.clock_at
     inner join {{ ref('stg_park') }} as parks on leases.park_id = parks.park_id
     left join {{ ref('stg_tranche') }} as tranches on leases.tranche_id = tranches.tranche_id
+    where leases.known_until_at is null
 ),
 
 lease_days as (
@@ -51,10 +51,10 @@ entries as (
         sum(entries.amount) filter (where entries.component = 'cash_collected' and entries.currency_code = leases.currency_code)
             as collected_amount
     from {{ ref('int_lease_entries') }} as entries
+    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('entries', 'stg_home.clock_at') }}
     inner join leases
         on
             entries.park_id = leases.park_id
-            and entries.known_at = leases.known_at
             and entries.lease_id = leases.lease_id
             and entries.version = leases.version
     group by entries.lease_id, entries.version, entries.park_id, entries.service_date

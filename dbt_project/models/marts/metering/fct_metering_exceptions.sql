@@ -131,11 +131,11 @@ currency_exceptions as (
         sum(entries.amount) as quantity,
         entries.currency_code as unit
     from {{ ref('int_lease_entries') }} as entries
-    inner join {{ ref('stg_home') }} as stg_home on entries.known_at = stg_home.clock_at
+    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('entries', 'stg_home.clock_at') }}
     inner join {{ ref('int_lease_intervals') }} as leases
         on
             entries.park_id = leases.park_id
-            and entries.known_at = leases.known_at
+            and leases.known_until_at is null
             and entries.lease_id = leases.lease_id
             and entries.version = leases.version
     where entries.component != 'metered_use' and entries.currency_code != leases.currency_code
