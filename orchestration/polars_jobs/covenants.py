@@ -233,18 +233,19 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
                 else measure(covenant["metric"], months, seen[::-1], lookback)
             )
             rows.append(_row(close, covenant, found, before))
-        for term, limit in pledge_limits_in_force(terms, close).items():
-            metric = PLEDGE_METRICS[term]
-            found = measure_pledge(metric, months, pledged(collateral, close))
-            rows.append(
-                _row(
-                    close,
-                    {**_LIMIT, "covenant_id": f"pledge_limits.{term}", "metric": metric, "threshold": limit},
-                    found,
-                    before,
-                )
-            )
+        for limit in pledge_tests(terms, close):
+            found = measure_pledge(limit["metric"], months, pledged(collateral, close))
+            rows.append(_row(close, limit, found, before))
     return make_frame(rows, COVENANT_SCHEMA, ["contract_id", "covenant_id", "month"])
+
+
+def pledge_tests(terms: pl.DataFrame | None, close: Close) -> list[dict[str, Any]]:
+    """The limits on pledges in force, written like covenants that are tested each month without a consequence."""
+    limits = pledge_limits_in_force(terms, close)
+    return [
+        {**_LIMIT, "covenant_id": f"pledge_limits.{term}", "metric": PLEDGE_METRICS[term], "threshold": limit}
+        for term, limit in limits.items()
+    ]
 
 
 _LIMIT: dict[str, Any] = {

@@ -7,6 +7,7 @@ it is the question a lender asks. The paths themselves belong in stress.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -17,14 +18,21 @@ import polars as pl
 from scipy import optimize
 
 from orchestration.polars_jobs.covenants import (
+    BOOK_METRICS,
+    PERIOD_MONTHS,
+    PLEDGE_METRICS,
     covenants_in_force,
     headroom,
     lookback_of,
     measure,
+    measure_book,
+    measure_pledge,
     occupancy_by_month,
     passes,
+    pledge_tests,
 )
-from orchestration.polars_jobs.frames import Frames, add_months, make_frame, months_between, need, optional
+from orchestration.polars_jobs.expected_loss import pledged, terms_known
+from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, months_between, need, optional
 from orchestration.polars_jobs.lease_book import tenant_revenue
 from orchestration.polars_jobs.money import ZERO, money_from_estimate
 from orchestration.polars_jobs.operator_economics import (
@@ -54,6 +62,8 @@ REVERSE_DRIVERS: Mapping[str, tuple[float, float]] = {
     "power_price_multiple": (1.0, 100.0),
     "rate_shift_bp": (0.0, 10_000.0),
 }
+HIGHEST_PRICE_RISE = 10.0
+LIFETIME = "lifetime_cap"
 
 
 @dataclass(frozen=True)
@@ -70,29 +80,41 @@ class HoursSold:
 
 
 @dataclass(frozen=True)
+class RunRateCap:
+    """A cap: what it is called, its amount (of a lifetime cap what is left), and over how many months it runs."""
+
+    target: str
+    amount: float
+    months: int
+
+
+@dataclass(frozen=True)
 class OperatorBook:
     """What the operator of one contract looks like at its latest close.
 
     ``months``: the park's months to it. ``hours``: the contract's tranches over the run-rate window. ``window_months``:
-    how many months they cover. ``period_cap``: of a month, or None. ``largest_tenant_fraction``: of the contract's
-    revenue in the window.
+    how many months they cover. ``claim_caps`` and ``share_caps``: what limits claims and the vendor's share;
+    ``share_a_month``: the contract's over the window. ``largest_tenant_fraction``: of the contract's revenue in the window.
+    ``covenants``: with the limits on pledges; ``told``: what the lease book says of them by id; ``pledge``: after haircut.
     """
 
     close: Close
     months: Sequence[ParkMonth]
     hours: Sequence[HoursSold]
     window_months: int
-    period_cap: float | None
-    lifetime_left: float | None
-    months_to_expiry: int
+    claim_caps: Sequence[RunRateCap]
+    share_caps: Sequence[RunRateCap]
+    share_a_month: float
     largest_tenant_fraction: float
     occupancy: Sequence[float | None]
     covenants: Sequence[dict[str, Any]]
+    told: Mapping[str, float | None]
+    pledge: Decimal
 
 
 def claims_at(book: OperatorBook, occupancy_factor: float) -> float:
     """The month's claim at the run rate if third parties took ``occupancy_factor`` of the hours that they take, after
-    the monthly cap.
+    the caps of a period and of a year at their part of a month.
     """
     if not book.window_months:
         return 0.0
@@ -100,8 +122,8 @@ def claims_at(book: OperatorBook, occupancy_factor: float) -> float:
         max(max(h.committed - h.sold * occupancy_factor - h.vendor_use, 0.0) - h.deductible, 0.0) * h.price
         for h in book.hours
     )
-    monthly = total / book.window_months
-    return monthly if book.period_cap is None else min(monthly, book.period_cap)
+    capped = (cap.amount / cap.months for cap in book.claim_caps if cap.target != LIFETIME)
+    return min(total / book.window_months, *capped, math.inf)
 
 
 def stressed_run_rate(book: OperatorBook, drivers: Mapping[str, float]) -> ParkMonth | None:
@@ -166,6 +188,13 @@ def covenant_value(book: OperatorBook, covenant: Mapping[str, Any], drivers: Map
     )
     month = replace(month, collateral=money_from_estimate(float(month.collateral) * price))
     sold = 1.0 + drivers.get("occupancy_change_fraction", 0.0)
+    metric = covenant["metric"]
+    if metric in BOOK_METRICS:
+        told = book.told.get(covenant["covenant_id"])
+        # Hours that are let less are covered less; a tenant's part of the revenue stays what it is.
+        return told if told is None or metric == "concentration" else told * sold
+    if metric in PLEDGE_METRICS.values():
+        return measure_pledge(metric, [month], book.pledge).value
     occupancy = [None if value is None else value * sold for value in book.occupancy]
     return measure(covenant["metric"], [month] * lookback, occupancy, lookback).value
 
@@ -176,7 +205,8 @@ def operator_books(frames: Frames, parks: Mapping[str, list[ParkMonth]]) -> dict
     ``metering.fct_lease_revenue_day`` and ``core.dim_lease`` where given.
     """
     contracts = {row["contract_id"]: row for row in need(frames, "core.dim_contract").iter_rows(named=True)}
-    table = optional(frames, "raw.covenant")
+    table, terms = optional(frames, "raw.covenant"), optional(frames, "raw.contract_term")
+    collateral = RowsBy(optional(frames, "raw.collateral"))
     latest = {close.contract_id: close for close in read_closes(need(frames, "intermediate.int_closes"))}
     out: dict[str, OperatorBook] = {}
     for contract_id, close in sorted(latest.items()):
@@ -184,18 +214,25 @@ def operator_books(frames: Frames, parks: Mapping[str, list[ParkMonth]]) -> dict
         window = [add_months(close.posting_month, -back) for back in range(RUN_RATE_MONTHS)]
         hours, seen = _hours(frames, contract_id, window)
         fractions = occupancy_by_month(frames, contract_id)
-        cap, left = _caps(frames, close)
+        agreed = [] if table is None else covenants_in_force(table, close)
+        left = max(months_between(close.posting_month, contract["expiry_date"]), 0)
         out[contract_id] = OperatorBook(
             close=close,
             months=[row for row in parks.get(contract["park_id"], []) if row.month <= close.posting_month],
             hours=hours,
             window_months=seen,
-            period_cap=cap,
-            lifetime_left=left,
-            months_to_expiry=max(months_between(close.posting_month, contract["expiry_date"]), 0),
+            claim_caps=_claim_caps(frames, close, left),
+            share_caps=_share_caps(frames, close, left),
+            share_a_month=_share_a_month(frames, contract_id, window),
             largest_tenant_fraction=_largest_tenant(frames, contract_id, window),
             occupancy=[fractions.get(month) for month in sorted(window)],
-            covenants=[] if table is None else covenants_in_force(table, close),
+            covenants=[*agreed, *pledge_tests(terms, close)],
+            told={
+                row["covenant_id"]: measure_book(frames, close, row["metric"], lookback_of(row)).value
+                for row in agreed
+                if row["metric"] in BOOK_METRICS
+            },
+            pledge=pledged(collateral, close),
         )
     return out
 
@@ -206,15 +243,33 @@ def _hours(frames: Frames, contract_id: str, window: Sequence[date]) -> tuple[li
         return [], 0
     own = months.filter((pl.col("contract_id") == contract_id) & pl.col("service_month").is_in(list(window)))
     terms = optional(frames, "raw.backstop_terms")
-    fraction = ZERO
+    agreed: dict[str, Any] = {}
     if terms is not None:
-        found = terms.filter(pl.col("contract_id") == contract_id).sort("valid_from", "recorded_at")
-        fraction = (found["deductible_fraction"][-1] or ZERO) if found.height else ZERO
+        agreed = next(
+            iter(
+                terms.filter(pl.col("contract_id") == contract_id)
+                .sort("valid_from", "recorded_at")[-1:]
+                .rows(named=True)
+            ),
+            {},
+        )
+
+    def deductible(row: Mapping[str, Any]) -> float:
+        """Of several deductibles the largest counts (the books' own column holds what was used of it)."""
+        parts = (
+            row["committed_gpu_hours"] * (agreed.get("deductible_fraction") or ZERO),
+            (agreed.get("deductible_gpu_hours") or ZERO),
+            row["installed_gpu_hours"] * (agreed.get("first_loss_band") or ZERO)
+            if agreed.get("first_loss_band")
+            else ZERO,
+        )
+        return max(float(part) for part in parts)
+
     rows = [
         HoursSold(
             float(row["committed_gpu_hours"] - row["excluded_gpu_hours"]),
             float(row["third_party_gpu_hours"]),
-            float(row["committed_gpu_hours"] * fraction),
+            deductible(row),
             float(row["vendor_use_gpu_hours"]),
             float(row["buyback_price_per_gpu_hour"] or 0),
         )
@@ -223,23 +278,59 @@ def _hours(frames: Frames, contract_id: str, window: Sequence[date]) -> tuple[li
     return rows, own["service_month"].n_unique()
 
 
-def _caps(frames: Frames, close: Close) -> tuple[float | None, float | None]:
-    terms, caps = optional(frames, "raw.backstop_terms"), optional(frames, "backstop.fct_backstop_cap_month")
-    cap = left = None
-    if terms is not None:
-        own = terms.filter(
-            (pl.col("contract_id") == close.contract_id)
-            & (pl.col("valid_from") <= close.month_end_date)
-            & (pl.col("recorded_at") <= close.known_at)
-        ).sort("valid_from", "recorded_at")
-        if own.height and own["period_cap_period"][-1] == "month":
-            cap = own["period_cap_amount"][-1]
-    if caps is not None:
-        known = caps.filter(
+def _terms_of(frames: Frames, name: str, close: Close) -> dict[str, Any]:
+    """The row of a terms table in force at the close and known then; empty where there is none, or several blocks."""
+    known = terms_known(RowsBy(optional(frames, name)), close)
+    last = [row for row in known if row["amendment_id"] == known[-1]["amendment_id"]]
+    return last[0] if len(last) == 1 else {}
+
+
+def _caps(terms: Mapping[str, Any], names: Sequence[tuple[str, str, int | None]]) -> list[RunRateCap]:
+    """The caps of a period: (target, column of the amount, months; None: those of period_cap_period)."""
+    found = []
+    for target, column, months in names:
+        if terms.get(column) is not None:
+            period = PERIOD_MONTHS[terms.get("period_cap_period") or "month"] if months is None else months
+            found.append(RunRateCap(target, float(terms[column]), period))
+    return found
+
+
+def _claim_caps(frames: Frames, close: Close, months_left: int) -> list[RunRateCap]:
+    terms = _terms_of(frames, "raw.backstop_terms", close)
+    caps = _caps(terms, [("period_cap", "period_cap_amount", None), ("annual_cap", "annual_cap_amount", 12)])
+    table = optional(frames, "backstop.fct_backstop_cap_month")
+    if table is not None:
+        known = table.filter(
             (pl.col("contract_id") == close.contract_id) & (pl.col("service_month") == close.posting_month)
         )["lifetime_cap_left_amount"].drop_nulls()
-        left = known[0] if len(known) else None
-    return (None if cap is None else float(cap)), (None if left is None else float(left))
+        caps.extend(RunRateCap(LIFETIME, float(left), months_left) for left in known[:1])
+    return caps
+
+
+def _share_caps(frames: Frames, close: Close, months_left: int) -> list[RunRateCap]:
+    """The caps of the share; of a contract with several blocks, each with limits of its own, none."""
+    terms = _terms_of(frames, "raw.share_terms", close)
+    caps = _caps(terms, [("share_period_cap", "period_cap_amount", None)])
+    months = optional(frames, "revenue_share.fct_share_month")
+    earned = ZERO
+    if months is not None and "cumulative_share_amount" in months.columns:
+        own = months.filter(
+            (pl.col("contract_id") == close.contract_id) & (pl.col("service_month") <= close.posting_month)
+        ).sort("service_month")["cumulative_share_amount"]
+        earned = own[-1] if len(own) else ZERO
+    whole = {"share_lifetime_cap": terms.get("lifetime_cap_amount")}
+    if terms.get("return_multiple") is not None:
+        whole["share_return_multiple_cap"] = terms["return_multiple"] * terms["hardware_amount"]
+    left = {target: float(amount - earned) for target, amount in whole.items() if amount is not None}
+    return [*caps, *(RunRateCap(target, amount, months_left) for target, amount in left.items())]
+
+
+def _share_a_month(frames: Frames, contract_id: str, window: Sequence[date]) -> float:
+    months = optional(frames, "revenue_share.fct_share_month")
+    if months is None:
+        return 0.0
+    own = months.filter((pl.col("contract_id") == contract_id) & pl.col("service_month").is_in(list(window)))
+    return float(own["share_amount"].sum()) / own.height if own.height else 0.0
 
 
 def _largest_tenant(frames: Frames, contract_id: str, window: Sequence[date]) -> float:
@@ -252,19 +343,16 @@ def reverse_stress(books: Mapping[str, OperatorBook]) -> pl.DataFrame:
     """``credit.fct_reverse_stress``: one row per contract, target and driver: the level of the driver alone at which
     the target breaks.
 
-    Targets: each covenant in force, and the backstop's monthly and lifetime cap (by occupancy alone; the lifetime cap
-    at the run rate to expiry). Null with a reason where it is broken today or does not break in the range searched.
+    Targets: each covenant and limit on pledges in force; each cap of the backstop (period, annual, lifetime) by a fall of
+    occupancy; each cap of the share by a rise of prices. A lifetime cap is what is left of it against the run rate to
+    expiry. Null with a reason where it is broken today or does not break in the range searched.
     """
     rows: list[dict[str, Any]] = []
     for contract_id, book in books.items():
         for covenant in book.covenants:
             rows.extend(_covenant_row(contract_id, book, covenant, driver) for driver in REVERSE_DRIVERS)
-        for target, cap, months in (
-            ("period_cap", book.period_cap, 1),
-            ("lifetime_cap", book.lifetime_left, book.months_to_expiry),
-        ):
-            if cap is not None:
-                rows.append(_cap_row(contract_id, book, target, cap, months))
+        rows.extend(_claim_cap_row(contract_id, book, cap) for cap in book.claim_caps)
+        rows.extend(_share_cap_row(contract_id, book, cap) for cap in book.share_caps)
     return make_frame(rows, REVERSE_SCHEMA, ["contract_id", "month", "target", "driver"])
 
 
@@ -300,21 +388,42 @@ def _covenant_row(contract_id: str, book: OperatorBook, covenant: Mapping[str, A
     }
 
 
-def _cap_row(contract_id: str, book: OperatorBook, target: str, cap: float, months: int) -> dict[str, Any]:
-    uncapped = replace(book, period_cap=None) if target == "period_cap" else book
+def _claim_cap_row(contract_id: str, book: OperatorBook, cap: RunRateCap) -> dict[str, Any]:
+    # What reaches a cap of a period is claimed before caps; what wears a lifetime cap down is paid after those of periods.
+    uncapped = book if cap.target == LIFETIME else replace(book, claim_caps=())
 
-    def room(level: float) -> float:
-        return cap - claims_at(uncapped, 1.0 + level) * months
+    def claimed(level: float) -> float:
+        return claims_at(uncapped, 1.0 + level) * cap.months
 
-    start, worst = REVERSE_DRIVERS["occupancy_change_fraction"]
-    level, reason = _breaking_level(room, start, worst)
+    driver = "occupancy_change_fraction"
+    return _cap_row(contract_id, book, cap, driver=driver, amount_at=claimed, searched=REVERSE_DRIVERS[driver])
+
+
+def _share_cap_row(contract_id: str, book: OperatorBook, cap: RunRateCap) -> dict[str, Any]:
+    def earned(level: float) -> float:
+        return book.share_a_month * (1.0 + level) * cap.months
+
+    searched = (0.0, HIGHEST_PRICE_RISE)
+    return _cap_row(contract_id, book, cap, driver="price_change_fraction", amount_at=earned, searched=searched)
+
+
+def _cap_row(
+    contract_id: str,
+    book: OperatorBook,
+    cap: RunRateCap,
+    *,
+    driver: str,
+    amount_at: Callable[[float], float],
+    searched: tuple[float, float],
+) -> dict[str, Any]:
+    level, reason = _breaking_level(lambda found: cap.amount - amount_at(found), *searched)
     return {
         "contract_id": contract_id,
         "month": book.close.posting_month,
-        "target": target,
-        "driver": "occupancy_change_fraction",
+        "target": cap.target,
+        "driver": driver,
         "level": level,
         "null_reason": reason,
-        "value_today": claims_at(uncapped, 1.0) * months,
-        "threshold": cap,
+        "value_today": amount_at(0.0),
+        "threshold": cap.amount,
     }

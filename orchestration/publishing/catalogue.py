@@ -1019,18 +1019,22 @@ _REVERSE = [
         "contract_id month target driver",
         (
             "One row per contract, its latest month, target and driver. "
-            "The level of one driver alone at which a covenant or a cap of the backstop breaks, on the run rate of the "
+            "The level of one driver alone at which a covenant, a limit on pledges or a cap breaks, on the run rate of the "
             "last three months."
         ),
         "contract_id month target driver level null_reason value_today threshold",
         own={
-            "target": "covenant:<covenant_id>, period_cap (a month) or lifetime_cap (the run rate to expiry).",
+            "target": (
+                "covenant:<covenant_id> (pledge_limits.<term> among them); of the backstop period_cap, annual_cap or "
+                "lifetime_cap; of the share share_period_cap, share_lifetime_cap or share_return_multiple_cap. What is left of "
+                "a lifetime cap stands against the run rate to expiry."
+            ),
             "driver": (
                 "price_change_fraction, occupancy_change_fraction, power_price_multiple or rate_shift_bp, as in scenarios."
             ),
             "level": "Level of the driver at which the target breaks, in the driver's unit.",
             "null_reason": "Why there is no level: broken today, does not break in the range searched, or not measured.",
-            "value_today": "The covenant's value or the claims at the run rate, in the target's unit.",
+            "value_today": "The covenant's value, or claims or share at the run rate over the cap's time, in the target's unit.",
             "threshold": "Where it breaks, in the target's unit.",
         },
     ),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import numpy as np
 import polars as pl
 import pytest
-from jobs_home import CONTRACT, backstop, economics, event, home, invoice, lease, month_list
+from jobs_home import CONTRACT, at, backstop, economics, event, home, invoice, lease, month_list
 
 from orchestration.polars_jobs import covenants, deals, lock_in, metrics, operator_stress
 from orchestration.polars_jobs import operator_economics as operator
@@ -344,8 +345,70 @@ def test_a_fall_of_occupancy_brings_claims_at_the_run_rate_up_to_the_monthly_cap
     assert operator_stress.claims_at(book, 1.0) == 0.0
     # Nothing sold: committed less 5 % of it, at 2.33.
     assert operator_stress.claims_at(book, 0.0) == pytest.approx(1_264_800 * 0.95 * 2.33)
-    capped = operator_stress.OperatorBook(**{**book.__dict__, "period_cap": 1e6})
-    assert operator_stress.claims_at(capped, 0.0) == 1e6
+    for target, amount, months in (("period_cap", 3e6, 3), ("annual_cap", 12e6, 12)):
+        capped = replace(book, claim_caps=[operator_stress.RunRateCap(target, amount, months)])
+        assert operator_stress.claims_at(capped, 0.0) == 1e6
+
+
+def test_reverse_stress_finds_the_level_of_every_cap_of_claims_and_share():
+    terms = {
+        "period_cap_amount": D("3000000.00"),
+        "period_cap_period": "quarter",
+        "annual_cap_amount": D("10000000.00"),
+    }
+    frames = backstop(park(), **terms)
+    frames = {**park(), "raw.backstop_terms": frames["raw.backstop_terms"]}
+    frames["backstop.fct_backstop_cap_month"] = pl.DataFrame(
+        [
+            {
+                "contract_id": CONTRACT,
+                "service_month": DEC,
+                "lifetime_cap_left_amount": D("50000000.00"),
+                "max_exposure_amount": D(1),
+            }
+        ]
+    )
+    frames["raw.share_terms"] = frames["raw.share_terms"].with_columns(
+        period_cap_amount=pl.lit(D("124000.00")),
+        period_cap_period=pl.lit("month"),
+        lifetime_cap_amount=pl.lit(D("1e9")),
+    )
+    books = operator_stress.operator_books(frames, operator.park_months(frames, CreditPolicy(POLICY)))
+    rows = {
+        row["target"]: row
+        for row in operator_stress.reverse_stress(books).iter_rows(named=True)
+        if ":" not in row["target"]
+    }
+    assert set(rows) == {"period_cap", "annual_cap", "lifetime_cap", "share_period_cap", "share_lifetime_cap"}
+    for target, months in (("period_cap", 3), ("annual_cap", 12)):
+        cap = next(cap for cap in books[CONTRACT].claim_caps if cap.target == target)
+        free = replace(books[CONTRACT], claim_caps=[])
+        assert operator_stress.claims_at(free, 1 + rows[target]["level"]) * months == pytest.approx(
+            cap.amount, rel=1e-6
+        )
+    share = books[CONTRACT].share_a_month
+    assert share * (1 + rows["share_period_cap"]["level"]) == pytest.approx(124_000)
+    assert rows["lifetime_cap"]["level"] is not None or "does not break" in rows["lifetime_cap"]["null_reason"]
+
+
+def test_reverse_stress_covers_coverage_and_the_limits_on_pledges():
+    frames = park(covenants=[("cover", "min_contracted_coverage", ">=", "0.60", "quarter")])
+    limit = {
+        "contract_id": CONTRACT, "instrument": "pledge_limits", "term": "max_future_revenue_pct", "value_text": "0.90",
+        "valid_from": date(2026, 10, 1), "valid_to": None, "recorded_at": at(date(2026, 6, 12)),
+    }  # fmt: skip
+    frames["raw.contract_term"] = pl.DataFrame([limit], schema_overrides={"valid_to": pl.Date})
+    books = operator_stress.operator_books(frames, operator.park_months(frames, CreditPolicy(POLICY)))
+    rows = operator_stress.reverse_stress(books)
+    covered = rows.filter((pl.col("target") == "covenant:cover") & (pl.col("driver") == "occupancy_change_fraction"))
+    told = books[CONTRACT].told["cover"]
+    assert covered["level"].item() == pytest.approx(0.60 / told - 1, abs=1e-6)
+    pledge = rows.filter(pl.col("target") == "covenant:pledge_limits.max_future_revenue_pct")
+    fall = pledge.filter(pl.col("driver") == "price_change_fraction")["level"].item()
+    month = operator.run_rate(books[CONTRACT].months)
+    # At a price fall f the share falls with revenue and debt service does not: (s r (1 + f) + d) ÷ (r (1 + f)) = 0.9.
+    rate, service = float(month.share / month.revenue), float(month.debt_service / month.revenue)
+    assert fall == pytest.approx(service / (0.90 - rate) - 1, abs=1e-4)
 
 
 def test_power_at_three_times_its_price_lowers_coverage_and_insolvency_leaves_none():

@@ -30,7 +30,14 @@ STRESSES = {
 def _stressed(stresses, **over):
     frames = backstop(home(MONTHS, [invoice(date(2027, 9, 1), "100000.00")], policy={"path_count": "400"}))
     frames["revenue_share.fct_share_month"] = pl.DataFrame(
-        [{"contract_id": CONTRACT, "service_month": date(2027, 9, 1), "effective_rate": 0.25}]
+        [
+            {
+                "contract_id": CONTRACT,
+                "service_month": date(2027, 9, 1),
+                "effective_rate": 0.25,
+                "share_amount": Decimal("5.00"),
+            }
+        ]
     )
     frames["staging.stg_leases"] = pl.DataFrame(
         [lease("L1", 1200, date(2027, 1, 1), date(2031, 1, 1)), lease("L2", 600, date(2027, 1, 1), date(2030, 1, 1))]
