@@ -16,5 +16,5 @@ inner join largest_caps on caps.contract_id = largest_caps.contract_id
 where
     caps.lifetime_cap_left_amount < 0
     or caps.claimed_to_date_amount + caps.lifetime_cap_left_amount > largest_caps.lifetime_cap_amount
-    -- Exposures are rounded year by year.
+    -- What is left may end in parts of a minor unit, the exposure is rounded: up to half a yen, or half a cent.
     or caps.max_exposure_amount > caps.lifetime_cap_left_amount + 0.5

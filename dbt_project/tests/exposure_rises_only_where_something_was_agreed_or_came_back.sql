@@ -51,5 +51,5 @@ anti join reasons
         exposures.contract_id = reasons.contract_id
         and exposures.ended_before_at <= reasons.known_at
         and exposures.ended_at >= reasons.known_at
--- Exposures are rounded year by year.
+-- Exposures are rounded.
 where exposures.max_exposure_amount > exposures.amount_before + 0.5

@@ -751,12 +751,12 @@ class Books:
                     "contract": contract,
                 }
                 share = self._tier_share(mine[0]["tiers"], mine[0]["terms"]["combine"], context)
-                paid += share
                 minima = [m["minimum"] for m in mine if m["minimum"] is not None]
                 if minima and mine[0]["terms"]["share_basis"] == "pct_above_breakpoint":
                     share += sum(minima)
                 elif minima:
                     share = max(share, sum(minima))
+                paid += share
                 year_share += share
                 caps = [m["cap"] for m in mine if m["cap"] is not None]
                 if caps:
