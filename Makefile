@@ -12,7 +12,7 @@ export DO_NOT_TRACK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full lint real bench docs serve clean
+.PHONY: help run test test-full lint real faults bench docs serve clean
 
 help: ## Print these lines
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ test-full: $(VENV)/.dev ## All tests, the heavy ones too
 real: $(VENV)/.dev ## Run the whole job over a home of real files (PARKLEDGER_REAL_DATA) and print their facts beside those found
 	@bash tests/install_browser.sh
 	CI=true $(BIN)/pytest tests/real
+
+faults: $(VENV)/.dev ## Break it on purpose (SECTIONS="crashes damage", SHARE=0.1): print what was injected, survived, lost, doubled, wrong; keep it under .faults/
+	$(BIN)/python -m tests.faults $(SECTIONS) --share $(or $(SHARE),1)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import rules, sqlfluff
 	$(BIN)/ruff check .

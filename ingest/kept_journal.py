@@ -103,24 +103,68 @@ def batches(home: Path) -> list[Path]:
     return sorted(path for path in (home / FOLDER).glob("[0-9]*") if (path / MANIFEST).exists())
 
 
-def faults(home: Path) -> list[str]:
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a batch.
+
+    Attributes:
+        batch_no: its number, from 1.
+        part: the file that is wrong; empty for the batch as a whole.
+        said: what is wrong, as the end of a sentence.
+    """
+
+    batch_no: int
+    part: str
+    said: str
+
+    def __str__(self) -> str:
+        place = FOLDER / f"{self.batch_no:06d}" / self.part
+        return f"{place.as_posix()} {self.said}"
+
+
+def faults(home: Path) -> list[Fault]:
     """What is wrong with the chain: a batch that is missing, changed, or not followed by the one that names it."""
-    found: list[str] = []
+    found: list[Fault] = []
     before = ""
     for number, batch in enumerate(batches(home), start=1):
         if batch.name != f"{number:06d}":
-            return [*found, f"{FOLDER}/{number:06d} is missing"]
-        manifest = json.loads((batch / MANIFEST).read_text(encoding="utf-8"))
+            return [*found, Fault(number, "", "is missing")]
+        manifest = _manifest(batch)
+        if manifest is None:
+            return [*found, Fault(number, MANIFEST, "is not as it was written")]
         if manifest["previous"] != before:
-            found.append(f"{FOLDER}/{batch.name} does not follow the batch before it")
+            found.append(Fault(number, "", "does not follow the batch before it"))
         for part, digest in manifest["sha256"].items():
             path = batch / part
             if not path.exists():
-                found.append(f"{FOLDER}/{batch.name}/{part} is missing")
+                found.append(Fault(number, part, "is missing"))
             elif _digest(path) != digest:
-                found.append(f"{FOLDER}/{batch.name}/{part} is not as it was written")
+                found.append(Fault(number, part, "is not as it was written"))
         before = _digest(batch / MANIFEST)
     return found
+
+
+def head(home: Path) -> str:
+    """Digest of the last batch, which stands for all before it: to be noted outside of the home."""
+    found = batches(home)
+    return _digest(found[-1] / MANIFEST) if found else ""
+
+
+def _manifest(batch: Path) -> dict[str, Any] | None:
+    """What a batch says of itself; None where that is not what was written."""
+    try:
+        manifest: dict[str, Any] = json.loads((batch / MANIFEST).read_text(encoding="utf-8"))
+        digest = manifest.get("digest")
+        whole = {"previous", "sha256"} <= manifest.keys() and isinstance(manifest["sha256"], dict)
+    except (ValueError, AttributeError):
+        return None
+    # Batches of older releases hold no digest of themselves; the batch after them does.
+    return manifest if whole and digest in {None, _own_digest(manifest)} else None
+
+
+def _own_digest(manifest: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in manifest.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read(home: Path, part: str) -> pl.DataFrame:
@@ -161,7 +205,9 @@ def append(
     """
     found = faults(home)
     if found:
-        raise BrokenChainError("; ".join(found) + ". Restore lake/journal from its backup before anything is posted")
+        raise BrokenChainError(
+            "; ".join(map(str, found)) + ". Restore lake/journal from its backup before anything is posted"
+        )
     keys = ["contract_id", "posting_month", "reopening_no"]
     kept = read(home, "closes").unique(keys, keep="last", maintain_order=True)
     state = [*keys, "state_hash", "is_sealed"]
@@ -173,11 +219,11 @@ def append(
     if changed.is_empty():
         return None  # files alone are no reason: they are named by the batch in which they first counted
     months = ["contract_id", "posting_month"]
-    new_lines = lines.select(list(LINES)).cast(pl.Schema(LINES)).join(changed.select(months), on=months, how="semi")
+    new_lines = sorted_lines(lines.join(changed.select(months), on=months, how="semi"))
     return _write(
         home,
         {
-            "lines": new_lines.sort("contract_id", "posting_month", "entry_id", "line_no"),
+            "lines": new_lines,
             "closes": changed.sort(keys),
             "files": new_files.sort(file_keys),
         },
@@ -194,10 +240,11 @@ def _write(home: Path, parts: Mapping[str, pl.DataFrame], about: Mapping[str, st
     digests = {}
     for name, frame in parts.items():
         path = temporary / f"{name}.parquet"
-        frame.write_parquet(path, compression="zstd")
+        write_part(frame, path)
         digests[path.name] = _digest(path)
     previous = _digest(before[-1] / MANIFEST) if before else ""
     manifest = {"batch_no": len(before) + 1, **about, "sha256": digests, "previous": previous}
+    manifest["digest"] = _own_digest(manifest)
     (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for path in temporary.iterdir():
         _flush(path)
@@ -205,6 +252,38 @@ def _write(home: Path, parts: Mapping[str, pl.DataFrame], about: Mapping[str, st
     temporary.rename(target)
     _flush(target.parent)
     return target
+
+
+def write_part(frame: pl.DataFrame, path: Path) -> None:
+    """Write a part as batches hold it: the same rows give the same bytes."""
+    frame.write_parquet(path, compression="zstd")
+
+
+def sorted_lines(lines: pl.DataFrame) -> pl.DataFrame:
+    """Lines in the columns, types and order of a batch."""
+    order = ("contract_id", "posting_month", "entry_id", "line_no")
+    return lines.select(list(LINES)).cast(pl.Schema(LINES)).sort(order)
+
+
+def mend_lines(home: Path, batch_no: int, lines: pl.DataFrame) -> bool:
+    """Write the lines of a batch anew where they give the very bytes that its manifest names; whether they do.
+
+    Args:
+        home: the home's folder.
+        batch_no: whose lines are damaged.
+        lines: columns of :data:`LINES`, of every month that the batch closes.
+    """
+    batch = home / FOLDER / f"{batch_no:06d}"
+    target = batch / "lines.parquet"
+    part = batch / ".lines.parquet.part"
+    write_part(sorted_lines(lines), part)
+    manifest = _manifest(batch)
+    if manifest is None or _digest(part) != manifest["sha256"].get(target.name):
+        part.unlink()
+        return False
+    part.chmod(0o444)
+    part.replace(target)
+    return True
 
 
 def _flush(path: Path) -> None:
@@ -254,7 +333,9 @@ def load(con: duckdb.DuckDBPyConnection, home: Path, clock_at: datetime) -> dict
     """
     found = faults(home)
     if found:
-        raise BrokenChainError("; ".join(found) + ". Restore lake/journal from its backup before anything is posted")
+        raise BrokenChainError(
+            "; ".join(map(str, found)) + ". Restore lake/journal from its backup before anything is posted"
+        )
     keys = ["contract_id", "posting_month", "reopening_no"]
     months = ["contract_id", "posting_month"]
     # The first batch that sealed it: what landed later it could not know.

@@ -19,7 +19,6 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from ingest.manifest import LandedFile, Read, reading_hash
 from ingest.reading import BATCH_ROWS, Batch, Cells, Rejected, check_cells, read_cells
 from ingest.terms.home import Home
 from ingest.terms.park import Park
+from ingest.transactions import transaction
 
 __all__ = ["LandedFile", "LandingFile", "create_raw_tables", "land", "pending", "scan"]
 
@@ -48,17 +48,6 @@ Progress = Callable[[str, int, int], None]
 Report = Callable[[LandingFile], None]
 # Files of one content, the first of them in the order of paths.
 Same = list[LandingFile]
-
-
-@contextmanager
-def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    con.execute("BEGIN")
-    try:
-        yield
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
-    con.execute("COMMIT")
 
 
 def create_raw_tables(con: duckdb.DuckDBPyConnection) -> None:
@@ -154,7 +143,7 @@ def _write_documents(
     landing: Sequence[tuple[Same, Cells | Rejected]],
 ) -> None:
     numbered = [(number, cells) for number, (_, cells) in enumerate(landing) if isinstance(cells, Cells)]
-    with _transaction(con):
+    with transaction(con):
         documents.begin(con, contract)
         manifest.begin(con, home, [(same[0], _read(cells)) for same, cells in landing])
         documents.forget(con, contract)
@@ -213,13 +202,13 @@ def _land_delivered(
     for same, copy, found in landing:
         file_id = same[0].key[2]
         path = lake.put_delivered(home.path, feed, park_id, file_id, copy)
-        places = {"file_id": file_id, "path": path, "layout": lake.create_layout(con, found.types)}
+        places = {"file_id": file_id, "sha256": file_id, "path": path, "layout": lake.create_layout(con, found.types)}
         days.append(
             found.days.with_columns(pl.lit(value).alias(name) for name, value in places.items()).with_columns(
                 pl.col("min_recorded_at", "max_recorded_at").fill_null(received[file_id])
             )
         )
-    with _transaction(con):
+    with transaction(con):
         lake.remember_nodes(con, park_id, pl.concat([found.nodes for _, _, found in landing]))
         no_longer = _make_count(
             con,
@@ -282,7 +271,7 @@ def _land_rows(
         rows = pl.concat(good).with_columns(pl.col("recorded_at").fill_null(received))
         days = lake.write_days(home.path, feed, park_id, file_id, rows)
         hours = rows.select(list(lake.HOURS)).unique()
-    with _transaction(con):
+    with transaction(con):
         no_longer = _make_count(con, home, [same], days, hours, batches=batches)
     lake.remove(home.path, no_longer)
 
@@ -315,7 +304,7 @@ def _land_telemetry(
 
 def _refuse(con: duckdb.DuckDBPyConnection, home: Home, contents: Sequence[Same], report: Report) -> None:
     """Note files that are not read at all, with the reason."""
-    with _transaction(con):
+    with transaction(con):
         manifest.begin(
             con, home, [(same[0], _read(_cells(same[0], home.parks.get(same[0].park_id)))) for same in contents]
         )
@@ -362,6 +351,7 @@ def land(
     """
     create_raw_tables(con)
     lake.clear_temporary(home.path)
+    lake.hash_unknown(con, home.path)
     documents.prepare_known(con, home)
     contents: dict[tuple[str, str, str], Same] = defaultdict(list)
     for file in sorted(files, key=lambda file: file.relative_path):
@@ -378,7 +368,7 @@ def land(
     landed = manifest.hashes(con)
     known = {key for key in contents if manifest.is_read_as(landed.get(key), reading_hash(home, key[0], key[1]), home)}
     if known:
-        with _transaction(con):
+        with transaction(con):
             manifest.remember_paths(con, [file for key in sorted(known) for file in contents[key]])
     groups: dict[tuple[int, str, str], list[Same]] = defaultdict(list)
     for key, same in contents.items():
@@ -388,7 +378,7 @@ def land(
             groups[_feed_order(key[1]), key[0], key[1]].append(same)
     for _, group in sorted(groups.items(), key=lambda item: item[0]):
         _land_group(con, home, group, report)
-    with _transaction(con):
+    with transaction(con):
         mending.note_releases(con, home)
         for contract in CONTRACTS.values():
             if contract.in_lake:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
+from ingest.transactions import transaction
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -380,16 +382,10 @@ def _replace(con: duckdb.DuckDBPyConnection, table: ReferenceTable, rows: list[R
     frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String))
     selected = ", ".join(f"CAST({column.name} AS {column.sql_type})" for column in table.columns)
     con.register("reference_rows", frame)
-    con.execute("BEGIN")
-    try:
+    with transaction(con):
         con.execute(f"DELETE FROM raw.{table.table}")
         con.execute(f"INSERT INTO raw.{table.table} SELECT {selected} FROM reference_rows ORDER BY ALL")
-        con.execute("COMMIT")
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
-    finally:
-        con.unregister("reference_rows")
+    con.unregister("reference_rows")
 
 
 def _read_table(path: Path, table: ReferenceTable, problems: list[ReferenceProblem]) -> list[Row]:

@@ -1,7 +1,8 @@
 """The command line: ``parkledger``.
 
 Exit codes: 0 done; 1 an unexpected failure; 2 wrong usage; 3 terms or reference data that cannot be used; 4 a blocking
-check failed, so what was published before stays; 5 nothing is published yet.
+check failed, so what was published before stays; 5 nothing is published yet; 6 the machine or the home refuses: another run
+is under way, no space, no permission, no memory, a damaged file, a clock set back.
 """
 
 import json
@@ -18,7 +19,7 @@ from rich.console import Console
 from orchestration.display import as_table
 from orchestration.settings import Settings
 
-EXIT_FAILED, EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_NOTHING_PUBLISHED = 1, 3, 4, 5
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_NOTHING_PUBLISHED, EXIT_REFUSED = 1, 3, 4, 5, 6
 
 app = typer.Typer(
     name="parkledger",
@@ -29,7 +30,8 @@ app = typer.Typer(
     "A home folder holds terms (YAML), reference data (CSV) and landing files; **run** turns them into a published "
     "DuckDB snapshot and an investor monitor. Start with `parkledger run`, then `parkledger report` and `parkledger sql`.",
     epilog="Exit codes: 0 done · 1 unexpected failure · 2 wrong usage · 3 unusable terms or reference data · "
-    "4 a blocking check failed (the snapshot published before stays) · 5 nothing is published yet",
+    "4 a blocking check failed (the snapshot published before stays) · 5 nothing is published yet · "
+    "6 the machine or the home refuses: another run under way, no space, no permission, no memory, a damaged file, a clock set back",
 )
 quarantine_app = typer.Typer(no_args_is_help=True, help="Read, mend and release rows that were refused.")
 app.add_typer(quarantine_app, name="quarantine")
@@ -125,14 +127,17 @@ def _run(settings: Settings, days: Any, *, force: bool) -> None:
         out.print(f"  {settings.published_path}", highlight=False)
         _tell(settings)
         return
-    _check_reference(settings)
     from orchestration.display import TerminalProgress  # noqa: PLC0415
+    from orchestration.state import refuse_clock_set_back  # noqa: PLC0415
 
+    if not force:
+        refuse_clock_set_back(_load(settings))
+    _check_reference(settings)
     with TerminalProgress() as progress:
         progress.step("Starting Dagster")
         from orchestration.run import settle  # noqa: PLC0415 - Dagster takes seconds to import
 
-        outcome = settle(settings, progress, trigger="command line", days=days)
+        outcome = settle(settings, progress, trigger="command line", days=days, force=force)
     _end(outcome)
     manifest = _manifest(settings)
     rows = sum(table["row_count"] for table in manifest["tables"].values())
@@ -304,8 +309,11 @@ def quarantine_release(
     except mending.MendingError as error:
         err.print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(EXIT_BAD_INPUT) from None
+    from ingest import audit_log  # noqa: PLC0415
+
     for target, text in released:
         mending.put(target, text)
+        audit_log.log(settings.home, "release", target.relative_to(settings.home).as_posix(), note, once=True)
         out.print(target, highlight=False, markup=False, soft_wrap=True)
     out.print(f"{len(released):,} rows released; the next `parkledger run` lands them.")
 
@@ -731,14 +739,54 @@ def alerts_schema() -> None:
 
 
 @app.command()
-def verify(as_json: JsonOption = False) -> None:
-    """Recompute every identity of the books from the published tables, and compare sealed months with the kept journal."""
+def verify(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Say what would be done about each damaged file; with --yes, do it.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --repair: do it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that the books are whole: every file as it was written, every identity recomputed from the published tables, sealed
+    months as they are kept.
+
+    Looks at each byte of lake, working database, kept journal, statements, audit log and published files. What is damaged is
+    named. `--repair` says, line by line, what it would do from what remains, and does nothing; `--repair --yes` does it, runs
+    where that is needed, and verifies again. Exit code 4 where something does not hold.
+    """
     settings = _state_settings()
-    _manifest(settings)
+    if not repair:
+        _manifest(settings)
+    elif yes:
+        _repair(settings)
+    import duckdb  # noqa: PLC0415
+
+    from orchestration.damage import examine  # noqa: PLC0415
     from orchestration.keeping import compare_kept  # noqa: PLC0415
+    from orchestration.publishing.identities import Outcome  # noqa: PLC0415
     from orchestration.publishing.identities import verify as recompute  # noqa: PLC0415
 
-    outcomes = [*recompute(settings.published_path), *compare_kept(settings)]
+    findings = examine(settings)
+    if repair and not yes:
+        _print_plan(findings)
+        return
+    outcomes = [
+        Outcome(
+            "every file is as it was written",
+            "lake, warehouse.duckdb, lake/journal, closes, published",
+            not findings,
+            len(findings),
+            len(findings),
+            "; ".join(map(str, findings)) or "nothing is damaged",
+        )
+    ]
+    try:
+        outcomes += [*recompute(settings.published_path), *compare_kept(settings)]
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        outcomes.append(
+            Outcome("the published tables can be read", "published", passed=False, checked=1, broken=1, measured=said)
+        )
     if as_json:
         print(json.dumps([outcome.__dict__ for outcome in outcomes], indent=2))
     else:
@@ -746,7 +794,86 @@ def verify(as_json: JsonOption = False) -> None:
         out.print(as_table(["", "identity", "measured"], rows))
         failed = sum(not o.passed for o in outcomes)
         out.print(f"{len(outcomes) - failed} of {len(outcomes)} identities hold")
+        for finding in findings:
+            err.print(f"damaged: {finding}", style="red", highlight=False, markup=False, soft_wrap=True)
+        if findings:
+            err.print(
+                f"See what would be done: parkledger --home {settings.home} verify --repair",
+                highlight=False,
+                soft_wrap=True,
+            )
+        from ingest import audit_log, kept_journal  # noqa: PLC0415
+
+        acts = audit_log.read(settings.home)
+        if acts or kept_journal.head(settings.home):
+            last = acts[-1].digest if acts else "none"
+            out.print(
+                f"Note outside of this home: kept journal {kept_journal.head(settings.home) or 'none'}, audit log {last}",
+                highlight=False,
+                soft_wrap=True,
+            )
     if any(not outcome.passed for outcome in outcomes):
+        raise typer.Exit(EXIT_CHECK_FAILED)
+
+
+def _print_plan(findings: list[Any]) -> None:
+    if not findings:
+        out.print("Nothing is damaged: there is nothing to repair.")
+        return
+    for finding in findings:
+        out.print(f"damaged: {finding}", highlight=False, markup=False, soft_wrap=True)
+        out.print(
+            f"  {'would' if finding.mend else 'cannot be mended here:'} {finding.plan}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    if any(finding.needs_run for finding in findings):
+        out.print("Then: parkledger run")
+    mendable = sum(finding.mend is not None for finding in findings)
+    out.print(
+        f"Nothing was done. {mendable} of {len(findings)} can be mended: `parkledger verify --repair --yes` does it."
+    )
+    raise typer.Exit(EXIT_CHECK_FAILED)
+
+
+def _repair(settings: Settings) -> None:
+    """Mend what can be mended, in order, each act logged; then run where that is needed."""
+    from ingest import audit_log  # noqa: PLC0415
+    from orchestration.damage import examine  # noqa: PLC0415
+    from orchestration.display import TerminalProgress  # noqa: PLC0415
+    from orchestration.run import settle  # noqa: PLC0415
+    from orchestration.writing import only_writer  # noqa: PLC0415
+
+    with only_writer(settings.home, on_wait=lambda said: err.print(said, highlight=False, markup=False)):
+        findings = examine(settings)
+        for finding in findings:
+            if finding.mend is None:
+                continue
+            out.print(f"{finding.place}: {finding.plan}", highlight=False, markup=False, soft_wrap=True)
+            finding.mend()
+            audit_log.log(settings.home, "repair", str(finding), finding.plan)
+        if any(finding.needs_run for finding in findings):
+            with TerminalProgress() as progress:
+                outcome = settle(settings, progress, trigger="repair", force=True)
+            _end(outcome)
+
+
+@app.command()
+def audit(as_json: JsonOption = False) -> None:
+    """Who closed, reopened, released or repaired what, when and why: closes/audit.jsonl, whose lines are chained by digest."""
+    settings = _settings_of_a_home()
+    from ingest import audit_log  # noqa: PLC0415
+
+    acts, faults = audit_log.read(settings.home), audit_log.faults(settings.home)
+    if as_json:
+        print(json.dumps({"acts": [act.__dict__ for act in acts], "faults": faults}, indent=2))
+    else:
+        cells = [(a.act_no, a.acted_at, a.actor, a.act, a.subject, a.reason) for a in acts]
+        out.print(as_table(["no", "at (UTC)", "who", "act", "what", "why"], cells))
+        for fault in faults:
+            err.print(fault, style="red", highlight=False, markup=False)
+    if faults:
         raise typer.Exit(EXIT_CHECK_FAILED)
 
 
@@ -979,6 +1106,10 @@ def _monitor_path(settings: Settings, manifest: dict[str, Any]) -> Path:
 def _end(outcome: Any) -> None:
     if outcome.succeeded:
         return
+    if outcome.refusal:
+        err.print(outcome.refusal, style="red", highlight=False, markup=False, soft_wrap=True)
+        err.print(f"Details: {outcome.log_path}", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(EXIT_REFUSED)
     for message in outcome.failed_checks:
         err.print(f"check failed: {message}", style="red", highlight=False, markup=False)
     for message in [] if outcome.failed_checks else outcome.errors:
@@ -1043,6 +1174,12 @@ def _guarded(command: Callable[[], None]) -> None:
         if _State.debug or "--debug" in sys.argv:
             raise
         bad_input = type(error).__name__ in {"TermsError", "ReferenceDataError", "CreditInputError"}
+        from orchestration.remedies import explained  # noqa: PLC0415
+
+        refused = None if bad_input else explained(f"{type(error).__name__}: {error}", _State.settings)
+        if refused:
+            err.print(refused, style="red", highlight=False, markup=False, soft_wrap=True)
+            sys.exit(EXIT_REFUSED)
         err.print(str(error) or type(error).__name__, style="red", highlight=False, markup=False)
         if not bad_input:
             err.print("(--debug shows the traceback)", style="dim")

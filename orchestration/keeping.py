@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from ingest import kept_journal
+from ingest import audit_log, kept_journal
 from ingest.kept_journal import Reopening
 from orchestration.polars_jobs.frames import month_end
 from orchestration.polars_jobs.journal import CREDIT_EVENTS
@@ -31,21 +31,29 @@ def keep(settings: Settings, database: Path, about: dict[str, str], seal_until: 
     Returns:
         The new batch, or None where nothing is new.
     """
+    lines = closed_lines(database)
     with duckdb.connect(str(database), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        lines = connection.sql(
-            "SELECT l.* FROM ledger.fct_journal_lines AS l JOIN ledger.fct_period_close USING (contract_id, posting_month)"
-        ).pl()
         closes = connection.sql("FROM ledger.fct_period_close").pl()
         files = connection.sql("SELECT park_id, feed, file_id, received_at FROM quality.fct_landed_file").pl()
     is_sealed = pl.col("posting_month") <= seal_until if seal_until else pl.lit(value=False)
     return kept_journal.append(
         settings.home,
-        _with_origin(lines),
+        lines,
         closes.with_columns(is_sealed=is_sealed),
         files.unique(["park_id", "feed", "file_id"], maintain_order=True),
         about,
     )
+
+
+def closed_lines(database: Path) -> pl.DataFrame:
+    """The journal lines of the closed months of a snapshot, each with the half of the house that posts it."""
+    with duckdb.connect(str(database), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        lines = connection.sql(
+            "SELECT l.* FROM ledger.fct_journal_lines AS l JOIN ledger.fct_period_close USING (contract_id, posting_month)"
+        ).pl()
+    return _with_origin(lines)
 
 
 def _with_origin(lines: pl.DataFrame) -> pl.DataFrame:
@@ -116,6 +124,10 @@ def reopen(settings: Settings, month: date, contract_id: str | None, reason: str
         raise LookupError(f"{whose} has not closed {month:%Y-%m}: see ledger.fct_period_close for the months that are")
     # What was posted must stand before anything is posted beside it.
     keep(settings, settings.published_path, {"act": f"sealed before {month:%Y-%m} was reopened"}, seal_until=last)
+    for name in found:
+        audit_log.log(
+            settings.home, "reopen", f"{name} {month:%Y-%m} after {kept_journal.head(settings.home)[:16]}", reason
+        )
     acts = [Reopening(name, month, load(settings).clock_at, getpass.getuser(), reason.strip()) for name in found]
     kept_journal.log_reopening(settings.home, acts)
     for statement in sorted((settings.home / "closes").glob("????-??.json")):
@@ -131,6 +143,16 @@ def _free_name(statement: Path) -> Path:
     return name
 
 
+def _named(lines: pl.DataFrame) -> str:
+    """The first lines by contract, month, entry and line, as the end of a sentence."""
+    rows = lines.sort("entry_id", "line_no").head(5).iter_rows(named=True)
+    said = [
+        f"{r['contract_id']} {r['posting_month']:%Y-%m} {r['entry_id']}:{r['line_no']} {r['account']} {r['amount']}"
+        for r in rows
+    ]
+    return f": kept, and not published so: {'; '.join(said)}" if said else ""
+
+
 def compare_kept(settings: Settings) -> list[Outcome]:
     """Whether the kept journal is whole, and whether the published lines of sealed months are those kept."""
     found = kept_journal.faults(settings.home)
@@ -140,7 +162,7 @@ def compare_kept(settings: Settings) -> list[Outcome]:
         not found,
         len(kept_journal.batches(settings.home)),
         len(found),
-        "; ".join(found) or f"{len(kept_journal.batches(settings.home))} batches",
+        "; ".join(map(str, found)) or f"{len(kept_journal.batches(settings.home))} batches",
     )
     if found:
         return [chain]
@@ -168,6 +190,6 @@ def compare_kept(settings: Settings) -> list[Outcome]:
             missing.is_empty(),
             kept.height,
             missing.height,
-            f"{missing.height} broken of {kept.height}, {sealed.height} sealed months",
+            f"{missing.height} broken of {kept.height}, {sealed.height} sealed months" + _named(missing),
         ),
     ]

@@ -11,10 +11,12 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.assets.publish import SNAPSHOT, TRIGGER_TAG
+from orchestration.assets.raw import FORCED_TAG
 from orchestration.checks import BLOCKING_RULES
 from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
 from orchestration.event_log import EVENT_BATCH_SIZE
 from orchestration.partitions import Days, range_tags
+from orchestration.remedies import explained
 from orchestration.resources import ProgressDisplay
 from orchestration.settings import Settings
 from orchestration.state import load
@@ -66,6 +68,7 @@ class RunOutcome:
         errors: messages of steps that failed otherwise.
         warnings: what is held back, and why.
         log_path: where tools' own output went.
+        refusal: what the machine or the home refused, with the way back, where that is what ended the run.
     """
 
     succeeded: bool
@@ -74,6 +77,7 @@ class RunOutcome:
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     log_path: Path | None = None
+    refusal: str | None = None
 
 
 def prepare_instance(settings: Settings) -> Path:
@@ -89,7 +93,9 @@ def instance_environment(settings: Settings) -> dict[str, str]:
     return {"DAGSTER_HOME": str(prepare_instance(settings)), "DAGSTER_EVENT_BATCH_SIZE": str(EVENT_BATCH_SIZE)}
 
 
-def settle(settings: Settings, progress: ProgressDisplay, trigger: str, days: Days | None = None) -> RunOutcome:
+def settle(
+    settings: Settings, progress: ProgressDisplay, trigger: str, days: Days | None = None, *, force: bool = False
+) -> RunOutcome:
     """Land what is new, build, derive, audit and publish, as one run over all park-days.
 
     Args:
@@ -97,8 +103,11 @@ def settle(settings: Settings, progress: ProgressDisplay, trigger: str, days: Da
         progress: what is shown meanwhile.
         trigger: who asks for it.
         days: first and last of a range whose telemetry is read again from the lake.
+        force: run also where the computer's clock stands before that of the last run.
     """
-    return _execute(settings, SETTLEMENT, progress, tags={**range_tags(load(settings), days), TRIGGER_TAG: trigger})
+    forced = {FORCED_TAG: "yes"} if force else {}
+    tags = {**range_tags(load(settings), days), TRIGGER_TAG: trigger, **forced}
+    return _execute(settings, SETTLEMENT, progress, tags=tags)
 
 
 def close_month(settings: Settings, progress: ProgressDisplay, month: str) -> RunOutcome:
@@ -123,6 +132,7 @@ def _execute(
             for event in failures:
                 traceback_text = event.step_failure_data.error.to_string() if event.step_failure_data.error else ""
                 print(traceback_text, file=sys.stderr)
+    texts = [failure.step_failure_data.error.to_string() for failure in failures if failure.step_failure_data.error]
     return RunOutcome(
         succeeded=result.success,
         published=any(e.asset_key == SNAPSHOT for e in result.get_asset_materialization_events()),
@@ -130,6 +140,7 @@ def _execute(
         errors=[f"{e.step_key}: {_reason(e)}" for e in failures],
         warnings=[e.description or "" for e in failed if e.check_name == BLOCKING_RULES],
         log_path=log_path,
+        refusal=next(filter(None, (explained(text, settings) for text in texts)), None) if not checks else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Whether anything is new since the last published run; cheap, for it is asked before Dagster is loaded."""
 
 import json
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from ingest.terms.home import Home, load_home
@@ -19,6 +19,31 @@ def is_current(settings: Settings) -> bool:
     if not (settings.state_path.exists() and settings.published_path.exists()):
         return False
     return bool(json.loads(settings.state_path.read_text(encoding="utf-8")) == input_state(load(settings)))
+
+
+CLOCK_TOLERANCE = timedelta(minutes=10)
+
+
+class ClockSetBackError(RuntimeError):
+    """The computer's clock stands before that of the last published run."""
+
+
+def refuse_clock_set_back(home: Home) -> None:
+    """Books of a home that lives today never go back in time because a clock does.
+
+    Raises:
+        ClockSetBackError: names both instants and the ways on.
+    """
+    manifest = home.path / "published" / "manifest.json"
+    if not (home.is_live and manifest.exists()):
+        return
+    before = datetime.fromisoformat(json.loads(manifest.read_text(encoding="utf-8"))["clock_at"])
+    if home.clock_at < before - CLOCK_TOLERANCE:
+        raise ClockSetBackError(
+            f"this computer's clock says {home.clock_at:%Y-%m-%d %H:%M} UTC, but the last run was published at "
+            f"{before:%Y-%m-%d %H:%M}. Set the clock right and run again; if it is right, and the last run was made with "
+            f"a later --as-of, run with --force"
+        )
 
 
 def landing_is_published(settings: Settings, home: Home) -> bool:

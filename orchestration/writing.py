@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +14,8 @@ from filelock import FileLock, Timeout
 LOCK, HOLDER = "writer.lock", "writer.json"
 # A settlement of the largest homes takes minutes; who waits for hours waits for something that hangs.
 LONGEST_WAIT_SECONDS = 4 * 3600.0
+# A dbt whose run was killed ends its model, finds nobody listening, and goes.
+ORPHAN_SECONDS, POLL_SECONDS = 120.0, 0.25
 
 
 class HomeIsBeingWrittenError(RuntimeError):
@@ -49,9 +53,36 @@ def only_writer(
     try:
         about = {"process_id": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
         (folder / HOLDER).write_text(json.dumps(about), encoding="utf-8")
+        if lock.lock_counter == 1:
+            _await_orphans(home.resolve() / "warehouse.duckdb")
         yield
     finally:
         lock.release()
+
+
+def _await_orphans(database: Path) -> None:
+    """Wait until nobody has the working database open: the dbt of a run that was killed writes on for some seconds."""
+    import duckdb  # noqa: PLC0415 - a run that finds nothing new needs none
+
+    until = time.monotonic() + ORPHAN_SECONDS
+    while database.exists():
+        try:
+            duckdb.connect(str(database), read_only=True).close()
+        except duckdb.IOException as error:
+            if "Could not set lock" not in str(error):
+                return  # damaged, or not to be read: whoever opens it next says so
+            if time.monotonic() >= until:
+                process = re.search(r"PID (\d+)", str(error))
+                who = f"process {process[1]}" if process else "another process"
+                raise HomeIsBeingWrittenError(
+                    f"{who} has {database} open and does not let go. If it is a client of yours, let it open "
+                    "published/parkledger.duckdb instead; end it, and run again"
+                ) from None
+            time.sleep(POLL_SECONDS)
+        except duckdb.Error:
+            return
+        else:
+            return
 
 
 def holder(home: Path) -> str:

@@ -11,6 +11,7 @@ from ingest.terms.contract import Contract, Version
 from ingest.terms.flatten import contract_terms, value_text, version_terms
 from ingest.terms.home import Home
 from ingest.terms.scalars import minor_unit_digits
+from ingest.transactions import transaction
 
 Row = dict[str, Any]
 
@@ -615,8 +616,7 @@ def write_terms(con: duckdb.DuckDBPyConnection, home: Home) -> dict[str, int]:
         if unknown:
             raise ValueError(f"raw.{table} has no column {sorted(unknown)}")
         rows[table].append([row.get(column) for column in COLUMNS[table]])
-    con.execute("BEGIN")
-    try:
+    with transaction(con):
         con.execute("CREATE SCHEMA IF NOT EXISTS raw")
         for table, columns in COLUMNS.items():
             definition = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
@@ -624,8 +624,4 @@ def write_terms(con: duckdb.DuckDBPyConnection, home: Home) -> dict[str, int]:
             if rows[table]:
                 marks = ", ".join("?" for _ in columns)
                 con.executemany(f"INSERT INTO raw.{table} VALUES ({marks})", rows[table])
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
-    con.execute("COMMIT")
     return {table: len(values) for table, values in rows.items()}

@@ -2,12 +2,14 @@
 changed since.
 """
 
+import hashlib
 import json
 from datetime import date
 
 import dagster as dg
 import duckdb
 
+from ingest import audit_log, kept_journal
 from orchestration.assets.raw import OWNERS
 from orchestration.keeping import close_statement_path, keep
 from orchestration.resources import Warehouse
@@ -108,4 +110,7 @@ def state_close(settings: Settings, month: str) -> dict[str, str | int]:
         temporary.write_text(json.dumps(statement, indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
     keep(settings, settings.published_path, {"act": f"closed {month[:7]}"}, seal_until=date.fromisoformat(month))
+    stated = hashlib.sha256(path.read_bytes()).hexdigest()
+    subject = f"{month[:7]} as stated in {stated[:16]}, kept in {kept_journal.head(settings.home)[:16]}"
+    audit_log.log(settings.home, "close", subject, once=True)
     return {"contracts": len(closes), "path": str(path)}

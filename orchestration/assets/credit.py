@@ -8,6 +8,7 @@ import dagster as dg
 import duckdb
 import polars as pl
 
+from ingest.transactions import transaction
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
 from orchestration.polars_jobs import programme
 from orchestration.publishing.catalogue import TABLES, Table
@@ -100,7 +101,7 @@ def _upstream(group: str) -> list[str]:
 
 def credit_group(group: str) -> dg.AssetsDefinition:
     """The assets of one group of jobs: read frames, call one pure function, write tables."""
-    written = [t.name for t in _tables(group)] + ([APPLIED_CASH] if group == "receivables" else [])
+    written = _written(group)
     upstream = _upstream(group)
 
     @dg.multi_asset(
@@ -124,18 +125,28 @@ def credit_group(group: str) -> dg.AssetsDefinition:
         warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]
     ) -> Iterator[dg.MaterializeResult[None]]:
         progress.step(TITLES[group])
-        frames = warehouse.frames(upstream)
-        if APPLIED_CASH in frames:
-            frames[JOURNAL] = frames.pop(APPLIED_CASH)
-        outputs = programme.GROUPS[group](frames)
-        if group == "receivables":
-            outputs[APPLIED_CASH] = outputs.pop(JOURNAL)
-        with warehouse.writer() as connection:
-            for name in written:
-                write_table(connection, name, outputs[name])
-                yield dg.MaterializeResult(asset_key=_key(name), metadata={"dagster/row_count": outputs[name].height})
+        for name, rows in derive(warehouse, group).items():
+            yield dg.MaterializeResult(asset_key=_key(name), metadata={"dagster/row_count": rows})
 
     return assets
+
+
+def derive(warehouse: Warehouse, group: str) -> dict[str, int]:
+    """Read what a group may read, compute it, and write its tables in one transaction; row counts by table."""
+    frames = warehouse.frames(_upstream(group))
+    if APPLIED_CASH in frames:
+        frames[JOURNAL] = frames.pop(APPLIED_CASH)
+    outputs = programme.GROUPS[group](frames)
+    if group == "receivables":
+        outputs[APPLIED_CASH] = outputs.pop(JOURNAL)
+    with warehouse.writer() as connection, transaction(connection):
+        for name in _written(group):
+            write_table(connection, name, outputs[name])
+    return {name: outputs[name].height for name in _written(group)}
+
+
+def _written(group: str) -> list[str]:
+    return [t.name for t in _tables(group)] + ([APPLIED_CASH] if group == "receivables" else [])
 
 
 def write_table(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> None:

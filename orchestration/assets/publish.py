@@ -51,10 +51,7 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
     )
     def candidate(warehouse: Warehouse, progress: dg.ResourceParam[ProgressDisplay]) -> dg.MaterializeResult[None]:
         progress.step("Writing the next snapshot")
-        descriptions = snapshot.described_by_dbt(DBT_PROJECT / "target" / "manifest.json")
-        counts = snapshot.write_candidate(
-            Path(warehouse.path), settings.published_folder, descriptions, warehouse.memory_limit
-        )
+        counts = write_candidate(settings, warehouse)
         return dg.MaterializeResult(metadata={"tables": len(counts), "dagster/row_count": sum(counts.values())})
 
     @dg.asset(
@@ -68,10 +65,7 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
         "full refresh could not bring back. To be backed up.",
     )
     def kept(home_folder: HomeFolder, warehouse: Warehouse) -> dg.MaterializeResult[None]:
-        home = home_folder.load()
-        database = snapshot.candidate_folder(settings.published_folder) / snapshot.DATABASE
-        about = {"run_id": _run_id(home, warehouse), "clock_at": home.clock_at.isoformat(), "act": "published"}
-        batch = keep(settings, database, about)
+        batch = keep_candidate(settings, home_folder.load(), warehouse)
         return dg.MaterializeResult(metadata={"batch": batch.name if batch else "nothing new"})
 
     @dg.asset(
@@ -90,26 +84,11 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
         progress: dg.ResourceParam[ProgressDisplay],
     ) -> dg.MaterializeResult[None]:
         progress.step("Publishing")
-        home = home_folder.load()
-        run = _run_id(home, warehouse)
-        rows_in, rows_out = _row_counts(warehouse, settings.published_folder)
         trigger = context.run.tags.get(TRIGGER_TAG, "schedule")
-        checks = [(run, *row) for row in _check_results(warehouse)]
-        snapshot.add_tables(
-            settings.published_folder,
-            {
-                "quality.fct_check_result": (CHECK_RESULT_COLUMNS, checks),
-                "quality.fct_run": (
-                    RUN_COLUMNS,
-                    [(run, home.clock_at, home.clock_at, trigger, code_version(), home.as_of_date, rows_in, rows_out)],
-                ),
-            },
-        )
-        kept = snapshot.Kept(home.policies.kept_snapshots, home.policies.kept_month_ends)
-        manifest = snapshot.publish_candidate(settings.published_folder, _about(home, run), kept)
+        manifest = publish_candidate(settings, home_folder.load(), warehouse, trigger)
         return dg.MaterializeResult(
             metadata={
-                "run_id": run,
+                "run_id": manifest["run_id"],
                 "tables": len(manifest["tables"]),
                 "path": dg.MetadataValue.path(str(settings.published_path)),
             }
@@ -181,6 +160,46 @@ def monthly_report(settings: Settings, months: dg.PartitionsDefinition[str]) -> 
         return dg.MaterializeResult(metadata={"report": dg.MetadataValue.url(path.resolve().as_uri())})
 
     return report
+
+
+def write_candidate(settings: Settings, warehouse: Warehouse) -> dict[str, int]:
+    """Write the next snapshot beside the published one; row counts by table."""
+    descriptions = snapshot.described_by_dbt(DBT_PROJECT / "target" / "manifest.json")
+    path = Path(warehouse.path)
+    return snapshot.write_candidate(path, settings.published_folder, descriptions, warehouse.memory_limit)
+
+
+def keep_candidate(settings: Settings, home: Home, warehouse: Warehouse) -> Path | None:
+    """Keep the closed months of the candidate in the lake; the new batch, or None where nothing is new."""
+    database = snapshot.candidate_folder(settings.published_folder) / snapshot.DATABASE
+    about = {"run_id": _run_id(home, warehouse), "clock_at": home.clock_at.isoformat(), "act": "published"}
+    return keep(settings, database, about)
+
+
+def publish_candidate(settings: Settings, home: Home, warehouse: Warehouse, trigger: str) -> dict[str, Any]:
+    """Say in the candidate what the run has to say of itself, and swap it in; the manifest.
+
+    Args:
+        settings: where the home stands.
+        home: the loaded home.
+        warehouse: the working database.
+        trigger: what started the run.
+    """
+    run = _run_id(home, warehouse)
+    rows_in, rows_out = _row_counts(warehouse, settings.published_folder)
+    checks = [(run, *row) for row in _check_results(warehouse)]
+    snapshot.add_tables(
+        settings.published_folder,
+        {
+            "quality.fct_check_result": (CHECK_RESULT_COLUMNS, checks),
+            "quality.fct_run": (
+                RUN_COLUMNS,
+                [(run, home.clock_at, home.clock_at, trigger, code_version(), home.as_of_date, rows_in, rows_out)],
+            ),
+        },
+    )
+    kept = snapshot.Kept(home.policies.kept_snapshots, home.policies.kept_month_ends)
+    return snapshot.publish_candidate(settings.published_folder, _about(home, run), kept)
 
 
 def _run_id(home: Home, warehouse: Warehouse) -> str:

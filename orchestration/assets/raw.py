@@ -5,17 +5,18 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 import duckdb
 
-from ingest import kept_journal, landing, reference
+from ingest import kept_journal, lake, landing, reference
 from ingest.contracts import CONTRACTS
 from ingest.simulate import home as simulation
 from ingest.terms import tables as terms_tables
 from ingest.terms.home import Home
 from orchestration import park_days
 from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
-from orchestration.state import note_what_is_read
+from orchestration.state import note_what_is_read, refuse_clock_set_back
 from orchestration.timetable import DAILY_FEEDS
 
 WAREHOUSE_POOL = "warehouse"
+FORCED_TAG = "parkledger/forced"
 OWNERS = ["team:parkledger"]
 SIMULATED_FEEDS = dg.AssetKey(["landing", "simulated_feeds"])
 
@@ -72,6 +73,8 @@ def terms(
     """Write every park, contract, deal, vendor, policy and scenario as dated tables."""
     progress.step("Reading terms and reference data")
     home = home_folder.load()
+    if FORCED_TAG not in context.run.tags:
+        refuse_clock_set_back(home)
     note_what_is_read(home, context.run.run_id)
     with warehouse.writer() as connection:
         counts = terms_tables.write_terms(connection, home)
@@ -222,8 +225,9 @@ def landing_catalogue() -> dg.AssetsDefinition:
         ],
         pool=WAREHOUSE_POOL,
     )
-    def catalogue(warehouse: Warehouse) -> Iterator[dg.MaterializeResult[None]]:
+    def catalogue(home_folder: HomeFolder, warehouse: Warehouse) -> Iterator[dg.MaterializeResult[None]]:
         with warehouse.reader() as connection:
+            lake.stop_at_damage(connection, home_folder.load().path)
             counts = {
                 table: connection.sql(f"SELECT count(*) FROM raw.{table}").fetchall()[0][0] for table in CATALOGUE
             }

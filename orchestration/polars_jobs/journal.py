@@ -371,6 +371,25 @@ def period_closes(lines: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
     :data:`HASHED_COLUMNS` joined by ``|``, instants in microseconds since 1970, nothing for a null. A month without
     lines has the hash of the empty text.
     """
+    return (
+        _with_seals(closes)
+        .filter(~pl.col("is_provisional"))
+        .join(state_hashes(lines), on=["contract_id", "posting_month"], how="left")
+        .with_columns(
+            pl.col("line_count").fill_null(0),
+            closed_at=pl.col("known_at"),
+            state_hash=pl.col("state_hash").fill_null(hashlib.sha256(b"").hexdigest()),
+        )
+        .select(list(PERIOD_CLOSE_SCHEMA))
+        .cast(pl.Schema(PERIOD_CLOSE_SCHEMA))
+        .sort("contract_id", "posting_month")
+    )
+
+
+def state_hashes(lines: pl.DataFrame) -> pl.DataFrame:
+    """SHA-256 of the lines of each contract and posting month that has any: contract_id, posting_month, line_count,
+    state_hash.
+    """
     text = lines.sort("contract_id", "posting_month", "entry_id", "line_no").select(
         "contract_id",
         "posting_month",
@@ -384,23 +403,15 @@ def period_closes(lines: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
             separator="|",
         ),
     )
-    months = text.group_by("contract_id", "posting_month", maintain_order=True).agg(
-        line_count=pl.len().cast(pl.Int32), text=pl.col("line").str.join("\n")
-    )
     return (
-        _with_seals(closes)
-        .filter(~pl.col("is_provisional"))
-        .join(months, on=["contract_id", "posting_month"], how="left")
+        text.group_by("contract_id", "posting_month", maintain_order=True)
+        .agg(line_count=pl.len().cast(pl.Int32), text=pl.col("line").str.join("\n"))
         .with_columns(
-            pl.col("line_count").fill_null(0),
-            closed_at=pl.col("known_at"),
-            state_hash=pl.col("text")
-            .fill_null("")
-            .map_elements(lambda value: hashlib.sha256(value.encode()).hexdigest(), return_dtype=pl.String),
+            state_hash=pl.col("text").map_elements(
+                lambda value: hashlib.sha256(value.encode()).hexdigest(), return_dtype=pl.String
+            )
         )
-        .select(list(PERIOD_CLOSE_SCHEMA))
-        .cast(pl.Schema(PERIOD_CLOSE_SCHEMA))
-        .sort("contract_id", "posting_month")
+        .drop("text")
     )
 
 

@@ -1,7 +1,9 @@
 """The published snapshot: write beside, audit, swap in.
 
-A candidate stands in ``published/.candidate`` until it has been audited; then its files replace the published ones, the
-database last but the manifest, which names the run that all of them belong to. A reader with the old file open keeps it.
+A candidate stands in ``published/.candidate`` until it has been audited; then it becomes one of the two folders of
+``published/.runs``, and the link ``published/.current`` is turned to it. Database, Parquet and manifest under ``published``
+are links through that one, so that one rename replaces all three: whoever opens them, and whenever a run is killed, they
+are of one run. The folder before stays whole until the next publishing, for readers who are in the middle of it.
 Keys are declared to DuckDB, which refuses a candidate whose rows break them; it keeps foreign keys within one schema only.
 What was published before is kept under ``published/earlier`` as long as the policies say.
 """
@@ -10,7 +12,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,8 @@ DIMENSIONS = {
     if len(table.key) == 1 and name.split(".")[1].startswith("dim_")
 }
 EARLIER = "earlier"
+RUNS = ".runs"
+CURRENT = ".current"
 PUBLISHED_SCHEMAS = (
     "core",
     "metering",
@@ -176,21 +181,38 @@ def publish_candidate(published: Path, about: Mapping[str, object], kept: Kept |
         The manifest.
     """
     folder = candidate_folder(published)
-    with duckdb.connect(str(folder / DATABASE), read_only=True, config={"threads": "1"}) as connection:
-        connection.execute("SET TimeZone='UTC'")
+    with opened(folder / DATABASE) as connection:
         names = [
             f"{schema}.{table}"
             for schema, table in connection.sql(
                 "SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL"
             ).fetchall()
         ]
-        tables = {name: _export(connection, name, folder / PARQUET) for name in names}
+        tables = {name: export(connection, name, folder / PARQUET) for name in names}
     manifest = {**about, "tables": tables}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     (folder / DATABASE).chmod(0o444)
     _keep(published, str(about.get("run_id")), kept or Kept(0, 0))
     _swap(folder, published)
     return manifest
+
+
+@contextmanager
+def opened(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A snapshot as it is exported: read-only, in UTC, by one thread, so that the same rows give the same bytes."""
+    with duckdb.connect(str(database), read_only=True, config={"threads": "1"}) as connection:
+        connection.execute("SET TimeZone='UTC'")
+        yield connection
+
+
+def export_again(published: Path, name: str, target: Path) -> None:
+    """Write the Parquet copy of a published table anew from the published database."""
+    scratch = published / ".export"
+    with opened(published / DATABASE) as connection:
+        export(connection, name, scratch)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (scratch / f"{name.replace('.', '/')}.parquet").replace(target)
+    shutil.rmtree(scratch)
 
 
 def earlier_snapshots(published: Path) -> list[Path]:
@@ -216,7 +238,7 @@ def _keep(published: Path, next_run: str, kept: Kept) -> None:
             part = published / EARLIER / f".{run}.part"
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
-            os.link(published / DATABASE, part / DATABASE)
+            os.link((published / DATABASE).resolve(), part / DATABASE)
             shutil.copyfile(published / MANIFEST, part / MANIFEST)
             part.replace(published / EARLIER / f"{number:05d}-{run}")
     before = earlier_snapshots(published)
@@ -227,15 +249,49 @@ def _keep(published: Path, next_run: str, kept: Kept) -> None:
 
 
 def _swap(folder: Path, published: Path) -> None:
-    old = published / ".old"
-    shutil.rmtree(old, ignore_errors=True)
-    if (published / PARQUET).exists():
-        (published / PARQUET).replace(old)
-    (folder / PARQUET).replace(published / PARQUET)
-    (folder / DATABASE).replace(published / DATABASE)
-    (folder / MANIFEST).replace(published / MANIFEST)
-    shutil.rmtree(old, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    _adopt(published)
+    current = published / CURRENT
+    slot = "b" if current.is_symlink() and current.readlink().name == "a" else "a"
+    target = published / RUNS / slot
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(exist_ok=True)
+    folder.replace(target)
+    _point(current, Path(RUNS) / slot)
+    for name in (PARQUET, DATABASE, MANIFEST):
+        _point(published / name, Path(CURRENT) / name)
+
+
+def _adopt(published: Path) -> None:
+    """Make links of what stands as plain files: published before there were links, or copied by what follows them."""
+    current = published / CURRENT
+    if not current.is_symlink():
+        shutil.rmtree(current, ignore_errors=True)
+        if not (published / DATABASE).exists():
+            return
+        shutil.rmtree(published / RUNS, ignore_errors=True)
+        slot = published / RUNS / "a"
+        slot.mkdir(parents=True)
+        for name in (DATABASE, MANIFEST):
+            if (published / name).exists():
+                os.link((published / name).resolve(), slot / name)
+        if (published / PARQUET).exists():
+            shutil.copytree(published / PARQUET, slot / PARQUET, copy_function=os.link)
+        _point(current, Path(RUNS) / "a")
+    for name in (PARQUET, DATABASE, MANIFEST):
+        if (published / CURRENT / name).exists():
+            _point(published / name, Path(CURRENT) / name)
+
+
+def _point(link: Path, to: Path) -> None:
+    """Turn a link to another place, in one step."""
+    if link.is_symlink() and link.readlink() == to:
+        return
+    turned = link.with_name(f".{link.name}.part")
+    turned.unlink(missing_ok=True)
+    turned.symlink_to(to)
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)
+    turned.replace(link)
 
 
 def _publishable(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -320,7 +376,8 @@ def _comment(connection: duckdb.DuckDBPyConnection, table: str, described: Descr
         connection.execute(f"COMMENT ON COLUMN {table}.{column} IS '{_quoted(text)}'")
 
 
-def _export(connection: duckdb.DuckDBPyConnection, name: str, folder: Path) -> dict[str, object]:
+def export(connection: duckdb.DuckDBPyConnection, name: str, folder: Path) -> dict[str, object]:
+    """Write a table as Parquet below a folder; its row count and the SHA-256 of its bytes, which follow from its rows."""
     schema, table = name.split(".")
     path = folder / schema / f"{table}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,422 @@
+"""Deterministic simulation: random worlds of one park and contract each, run through the real landing, ledgers and seals, step by step.
+
+A world follows from its seed: terms with amendments, leases, usage, bills, payments, outages, telemetry, and when each was
+known (`random_contracts.py` draws them). Its facts are written down twice: as they are, for the reference model
+(`oracle.py`, in Fractions, day by day); and as an operator would deliver them, with re-deliveries, splits, shuffled and
+doubled rows, cut and broken lines, packed or not. The driver moves the clock from close to close, lands with crashes and
+retries, builds, seals what has closed, and at times looks back by an earlier clock. After each step the identities must
+hold and no sealed line may have moved; at the end every share, claim, line and entry at every close must be the
+reference model's.
+
+Several worlds share a home, where none knows of another: `python worlds.py SEED` runs one alone and says what is other.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib.util
+import io
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import duckdb
+from homes import REPOSITORY, Bench, environment
+from tally import Tally, case
+
+sys.path.insert(0, str(REPOSITORY / "tests" / "property"))
+
+SHORT = ("2027-04-12", "2027-06-19")
+LONG = ("2027-03-12", "2027-04-13", "2027-05-14", "2027-06-19")
+FEEDS = ("leases", "lease_usage", "lease_adjustments", "payments", "credit_events")
+MARTS = ("intermediate", "revenue_share", "backstop", "ledger", "core", "metering", "staging")
+LINE = "contract_id, posting_month, entry_id, line_no, account, event, amount, currency_code, service_month, posted_at"
+# Taken from the drawn tables; what the pipeline says of the home itself stays.
+KEPT_TERMS = {"home", "policy", "vendor", "operator", "park", "vendor_calendar"}
+
+
+def _module(path: Path) -> ModuleType:
+    """A file of tests, for what it compares."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@dataclass
+class Run:
+    """Some worlds in one home, and what happened to them."""
+
+    folder: Path
+    seeds: list[int]
+    clocks: tuple[str, ...]
+    facts: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
+    delivered: set[tuple[str, str, tuple[Any, ...]]] = field(default_factory=set)
+    crashes: int = 0
+    files: int = 0
+    sealed: dict[tuple[Any, ...], tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.home / "warehouse.duckdb"
+
+
+def draw_facts(run: Run) -> None:
+    """The facts of each world, from its seed alone."""
+    import random_contracts
+    from raw_fixture import create_raw, view_telemetry
+    from scenarios import put_home
+
+    create_raw(run.facts)
+    put_home(run.facts, random_contracts.CLOCK)
+    random_contracts._draw_rates(run.facts, random.Random(0), 150)
+    for seed in run.seeds:
+        random_contracts._draw_contract(run.facts, run.folder / "facts", random.Random(seed), f"w{seed}", f"p{seed}")
+    view_telemetry(run.facts, run.folder / "facts")
+
+
+def write_terms(run: Run, as_of: str) -> None:
+    """The home's YAML: parks as drawn; contracts by name, for landing knows no more of them."""
+    from ingest.terms.templates import CONTRACT
+
+    for folder in ("parks", "contracts"):
+        (run.home / folder).mkdir(parents=True, exist_ok=True)
+    (run.home / "home.yaml").write_text(f"title: Worlds\nas_of: {as_of}\n")
+    parks = run.facts.execute("SELECT park_id, time_zone FROM raw.park ORDER BY ALL").fetchall()
+    for park_id, zone in parks:
+        tranches = run.facts.execute(
+            "SELECT tranche_id, contract_id, gpu_count, planned_date, energised_date FROM raw.tranche WHERE park_id = ? ORDER BY ALL",
+            [park_id],
+        ).fetchall()
+        park = {
+            "park_id": park_id,
+            "park_name": park_id,
+            "operator": {"operator_id": "op", "operator_name": "Operator", "parent_id": "op", "country_code": "ID",
+                         "rating": "B", "rating_agency": "SP"},
+            "country_code": "ID",
+            "time_zone": zone,
+            "currency_code": "USD",
+            "it_power_mw": "10",
+            "telemetry_interval_seconds": 3600,
+            "pue_bounds": ["1.0", "2.0"],
+            "tranches": [
+                {"tranche_id": t, "contract_id": c, "gpu_model": "GB300", "gpu_count": n, "planned_date": str(p),
+                 "energised_date": str(e), "nodes": t}
+                for t, c, n, p, e in tranches
+            ],
+        }  # fmt: skip
+        (run.home / "parks" / f"{park_id}.yaml").write_text(json.dumps(park, indent=1))
+        contract_id = f"w{park_id[1:]}"
+        text = CONTRACT.replace("my-contract-1", contract_id).replace("my-park-1", park_id).replace("my-operator", "op")
+        (run.home / "contracts" / f"{contract_id}.yaml").write_text(text)
+
+
+def deliver(run: Run, clock_at: datetime, draw: random.Random) -> None:
+    """Put under landing what had become known by the clock, the way operators do."""
+    for feed in (*FEEDS, "gpu_telemetry"):
+        header, rows = _rows(run, feed, clock_at)
+        by_park: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        for park_id, *cells in rows:
+            by_park[park_id].append(tuple(cells))
+        for park_id, of_park in sorted(by_park.items()):
+            new = [cells for cells in of_park if (feed, park_id, cells) not in run.delivered]
+            old = [cells for cells in of_park if (feed, park_id, cells) in run.delivered]
+            run.delivered |= {(feed, park_id, cells) for cells in of_park}
+            again = draw.sample(old, min(len(old), draw.choice([0, 0, 3]))) if feed != "gpu_telemetry" else []
+            everything = new + again + draw.sample(new, min(len(new), draw.choice([0, 1, 2])))
+            if everything:
+                draw.shuffle(everything)
+                _write_files(run, park_id, feed, header, everything, draw)
+
+
+def _rows(run: Run, feed: str, clock_at: datetime) -> tuple[list[str], list[tuple[Any, ...]]]:
+    if feed == "gpu_telemetry":
+        query = (
+            "SELECT park_id, gpu_id, tranche_id AS node_id, gpu_model, sampled_at, utilization_milli_pct / 1000 AS utilization_pct, "
+            "power_microwatt / 1000000 AS power_w, gpu_count, xid_code, recorded_at FROM raw.gpu_telemetry"
+        )
+    else:
+        query = f"SELECT park_id, * EXCLUDE (park_id, file_id, line_no, content_hash) FROM raw.{feed}"
+    found = run.facts.execute(f"{query} WHERE recorded_at <= ? ORDER BY ALL", [clock_at])
+    header = [column[0] for column in found.description or []][1:]
+    return header, found.fetchall()
+
+
+def _write_files(  # noqa: PLR0917
+    run: Run, park_id: str, feed: str, header: list[str], rows: list[tuple[Any, ...]], draw: random.Random
+) -> None:
+    folder = run.home / "landing" / park_id / feed
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = draw.choice([1, 1, 2, 3])
+    for part in range(parts):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator=draw.choice(["\n", "\r\n"]))
+        writer.writerow(header)
+        writer.writerows([["" if cell is None else _said(cell) for cell in row] for row in rows[part::parts]])
+        if draw.random() < 0.2:
+            text.write("this line is broken\n")
+        content = text.getvalue().encode()
+        run.files += 1
+        name = f"{run.files:06d}.csv"
+        if draw.random() < 0.15:  # first cut off, then delivered whole
+            (folder / f"cut-{name}").write_bytes(
+                content[: draw.randrange(len(content.splitlines()[0]) + 1, len(content) + 1)]
+            )
+        if draw.random() < 0.3:
+            name, content = f"{name}.gz", gzip.compress(content)
+        (folder / name).write_bytes(content)
+        if draw.random() < 0.2:  # the same bytes under another name
+            (folder / f"again-{name}").write_bytes(content)
+
+
+def _said(cell: Any) -> str:
+    if isinstance(cell, datetime):
+        return cell.isoformat()
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return str(cell)
+
+
+def land(run: Run, draw: random.Random) -> None:
+    """Terms, and what is under landing; now and then the process dies at some statement, and another one goes on."""
+    from test_landing_killed import KilledError, MortalConnection
+
+    from ingest import kept_journal, landing, reference
+    from ingest.terms import tables
+    from ingest.terms.home import load_home
+
+    home = load_home(run.home)
+    for attempt in range(3):
+        with duckdb.connect(str(run.warehouse)) as con:
+            con.execute("SET TimeZone = 'UTC'")
+            tables.write_terms(con, home)
+            _as_drawn(con, run)
+            reference.write_reference(con, home)
+            con.execute("DELETE FROM raw.fx_rate")
+            con.execute("INSERT INTO raw.fx_rate BY NAME SELECT * FROM drawn_fx")
+            kept_journal.load(con, home.path, home.clock_at)
+            landing.create_raw_tables(con)
+            mortal: Any = MortalConnection(con, draw.randrange(400)) if attempt < 2 and draw.random() < 0.6 else con
+            with suppress(KilledError):
+                landing.land(mortal, home, landing.pending(con, home))
+                if mortal is con:
+                    return
+            run.crashes += 1
+    raise AssertionError("the third landing is never killed")
+
+
+def _as_drawn(con: duckdb.DuckDBPyConnection, run: Run) -> None:
+    """Terms tables as they were drawn; the home, its clock and policies stay as the pipeline reads them."""
+    from raw_fixture import TERMS
+
+    for table in TERMS:
+        frame = run.facts.execute(f"FROM raw.{table}").to_arrow_table()
+        con.register("drawn_rows", frame)
+        if table == "policy":
+            con.execute("DELETE FROM raw.policy WHERE policy IN (SELECT policy FROM drawn_rows)")
+            con.execute("INSERT INTO raw.policy BY NAME SELECT * FROM drawn_rows")
+        elif table == "fx_rate":
+            con.execute("CREATE OR REPLACE TEMP TABLE drawn_fx AS SELECT * FROM drawn_rows")
+        elif table not in KEPT_TERMS:
+            con.execute(f"DELETE FROM raw.{table}")
+            con.execute(f"INSERT INTO raw.{table} BY NAME SELECT * FROM drawn_rows")
+        con.unregister("drawn_rows")
+
+
+def build(run: Run) -> None:
+    """The ledgers, by dbt in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("stage.py")), "dbt", str(run.home)],
+        env=environment(), capture_output=True, text=True, check=False, timeout=1800,
+    )  # fmt: skip
+    assert "done" in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
+
+
+def check_step(run: Run) -> None:
+    """The identities that the ledgers alone can keep, and the lines that were sealed."""
+    from orchestration.publishing.identities import IDENTITIES
+
+    with duckdb.connect(str(run.warehouse), read_only=True) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        held = 0
+        for identity in IDENTITIES:
+            try:
+                checked, broken, _ = con.execute(identity.sql).fetchall()[0]
+            except duckdb.CatalogException:
+                continue  # of tables that only the credit jobs write
+            held += 1
+            assert not broken, f"{identity.name}: {broken} of {checked}"
+        assert held >= 8
+        lines = {row[:4]: row for row in con.execute(f"SELECT {LINE} FROM ledger.fct_journal_lines").fetchall()}
+        counts = "landed_count + duplicate_count + superseded_count + quarantined_count"
+        assert con.execute(f"FROM raw.landed_file WHERE state <> 'rejected' AND row_count <> {counts}").fetchall() == []
+    for key, row in run.sealed.items():
+        assert lines.get(key) == row, f"a sealed line moved: {row}, now {lines.get(key)}"
+
+
+def seal(run: Run) -> None:
+    """Keep and seal every month that has closed, as `parkledger close` does."""
+    from ingest import kept_journal
+
+    with duckdb.connect(str(run.warehouse), read_only=True) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        closed = "JOIN intermediate.int_closes AS c USING (contract_id, posting_month) WHERE NOT c.is_provisional"
+        lines = con.execute(f"SELECT l.*, 'contract' AS origin FROM ledger.fct_journal_lines AS l {closed}").pl()
+        closes = con.execute(
+            "SELECT contract_id, posting_month, reopening_no::INTEGER AS reopening_no, known_at AS closed_at, closed_by, "
+            "md5(contract_id || posting_month) AS state_hash, true AS is_sealed FROM intermediate.int_closes WHERE NOT is_provisional"
+        ).pl()
+        files = con.execute("SELECT DISTINCT park_id, feed, file_id, received_at FROM raw.landed_file").pl()
+        for row in con.execute(
+            f"SELECT {LINE} FROM ledger.fct_journal_lines AS l SEMI {closed.split(' WHERE', maxsplit=1)[0]}"
+        ).fetchall():
+            run.sealed[row[:4]] = row
+    kept_journal.append(run.home, lines, closes, files, {"act": "sealed"})
+
+
+def compare(run: Run) -> dict[str, list[str]]:
+    """By world, what is other than the reference model's; the model reads the facts, the pipeline's tables stand beside them."""
+    from oracle import Books
+
+    checks = _module(REPOSITORY / "tests" / "dbt" / "test_random_contracts_match_the_oracle.py")
+    con = run.facts
+    con.execute(f"ATTACH '{run.warehouse}' AS built (READ_ONLY)")
+    for schema, name in con.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'built' UNION "
+        "SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'built' AND NOT internal ORDER BY ALL"
+    ).fetchall():
+        if schema in MARTS:
+            con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            con.execute(f"CREATE VIEW {schema}.{name} AS FROM built.{schema}.{name}")
+    [(clock_at,)] = con.execute("SELECT clock_at FROM built.raw.home").fetchall()
+    other: dict[str, list[str]] = defaultdict(list)
+    books = Books(con, clock_at)
+    for name in (
+        "compare_shares",
+        "test_the_lines_of_each_lease_are_the_oracle_s",
+        "test_the_claim_of_each_tranche_is_the_oracle_s",
+    ):
+        try:
+            getattr(checks, name)(con, books)
+        except (AssertionError, KeyError) as error:
+            other["all"].append(f"{name}: {str(error)[:300]}")
+    try:
+        checks.test_each_close_posted_what_was_known_then(con)
+    except (AssertionError, KeyError) as error:
+        other["all"].append(f"entries at each close: {str(error)[:400]}")
+    return other
+
+
+def play(folder: Path, seeds: list[int], clocks: tuple[str, ...], *, looks_back: bool = False) -> tuple[Run, list[str]]:
+    """Run some worlds from the first clock to the last; what was other, where anything was."""
+    from ingest.terms.home import load_home
+
+    run = Run(folder, seeds, clocks)
+    draw = random.Random(seeds[0])
+    draw_facts(run)
+    try:
+        for number, as_of in enumerate(clocks):
+            write_terms(run, as_of)
+            clock_at = load_home(run.home).clock_at
+            deliver(run, clock_at, draw)
+            land(run, draw)
+            build(run)
+            check_step(run)
+            if looks_back and number == 1:  # somebody sets the clock back, runs, and sets it right again
+                write_terms(run, clocks[0])
+                land(run, draw)
+                build(run)
+                write_terms(run, as_of)
+                land(run, draw)
+                build(run)
+                check_step(run)
+            if number + 1 < len(clocks):
+                seal(run)
+        other = compare(run)
+    except AssertionError as error:
+        return run, [str(error)[:1500]]
+    return run, [said for texts in other.values() for said in texts]
+
+
+def _played(bench: Bench, tally: Tally, groups: list[list[int]], clocks: tuple[str, ...], *, looks_back: bool) -> Tally:
+    crashes = files = 0
+    with tally.timed():
+        for seeds in groups:
+            folder = bench.empty()
+            run, other = play(folder, seeds, clocks, looks_back=looks_back)
+            tally.injected += len(seeds)
+            crashes, files = crashes + run.crashes, files + run.files
+            if not other:
+                tally.survived += len(seeds)
+            else:
+                bad = seeds
+                if len(seeds) > 1:  # which of them: each once more, alone
+                    bad = [s for s in seeds if play(bench.empty(), [s], clocks, looks_back=looks_back)[1]] or seeds
+                tally.survived += len(seeds) - len(bad)
+                tally.figures_wrong += len(bad)
+                tally.note(f"worlds {bad}: {other[0]}; alone: python tests/faults/worlds.py {bad[0]}")
+            shutil.rmtree(bench.folder, ignore_errors=True)
+    tally.note(
+        f"{crashes} crashes of landing and {files} files with imperfections; {len(clocks)} closes' clocks a world"
+    )
+    return tally
+
+
+@case("worlds")
+def short_worlds(bench: Bench) -> Tally:
+    count = bench.times(1000)
+    tally = Tally(f"{count} short worlds of one park and contract")
+    size = 50
+    groups = [list(range(first, min(first + size, 1000 + count))) for first in range(1000, 1000 + count, size)]
+    return _played(bench, tally, groups, SHORT, looks_back=False)
+
+
+@case("worlds")
+def long_worlds(bench: Bench) -> Tally:
+    count = bench.times(50)
+    tally = Tally(f"{count} long worlds, sealed at each close, with a clock that is set back")
+    groups = [list(range(first, min(first + 25, 9000 + count))) for first in range(9000, 9000 + count, 25)]
+    return _played(bench, tally, groups, LONG, looks_back=True)
+
+
+def months_of(run: Run) -> list[date]:
+    """Months that have closed in a run."""
+    with duckdb.connect(str(run.warehouse), read_only=True) as con:
+        return [
+            row[0]
+            for row in con.execute("SELECT DISTINCT posting_month FROM intermediate.int_closes ORDER BY 1").fetchall()
+        ]
+
+
+def nothing_is_empty(run: Run) -> Fraction:
+    """What was accrued in all: a world in which nothing happens proves nothing."""
+    with duckdb.connect(str(run.warehouse), read_only=True) as con:
+        [(total,)] = con.execute("SELECT coalesce(sum(abs(amount)), 0) FROM ledger.fct_journal_lines").fetchall()
+    return Fraction(total)
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    chosen = int(sys.argv[1])
+    with tempfile.TemporaryDirectory() as scratch:
+        played, said = play(Path(scratch), [chosen], LONG if chosen >= 9000 else SHORT, looks_back=chosen >= 9000)
+    print("\n".join(said) or f"world {chosen} is the reference model's")
+    sys.exit(bool(said))
