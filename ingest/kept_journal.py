@@ -248,7 +248,7 @@ def _write(home: Path, parts: Mapping[str, pl.DataFrame], about: Mapping[str, st
     (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for path in temporary.iterdir():
         _flush(path)
-        path.chmod(0o444)
+        path.chmod(path.stat().st_mode & 0o444)
     temporary.rename(target)
     _flush(target.parent)
     return target
@@ -281,7 +281,7 @@ def mend_lines(home: Path, batch_no: int, lines: pl.DataFrame) -> bool:
     if manifest is None or _digest(part) != manifest["sha256"].get(target.name):
         part.unlink()
         return False
-    part.chmod(0o444)
+    part.chmod(part.stat().st_mode & 0o444)
     part.replace(target)
     return True
 

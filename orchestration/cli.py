@@ -72,6 +72,9 @@ def common(
             raise typer.BadParameter(f"{as_of!r} is no date; write it as 2027-12-31", param_hint="--as-of") from None
         chosen["as_of"] = as_of
     _State.settings = Settings(**chosen)
+    import os  # noqa: PLC0415
+
+    os.umask(int(_State.settings.umask, 8))
     _State.debug = debug
 
 
@@ -928,7 +931,16 @@ def compare(
 
 
 @app.command()
-def serve(port: Annotated[int, typer.Option("--port", help="Port of the web server.")] = 3000) -> None:
+def serve(
+    port: Annotated[int, typer.Option("--port", help="Port of the web server.")] = 3000,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            help="Address to listen on. Whoever reaches it may start runs: put a login before any but loopback.",
+        ),
+    ] = "127.0.0.1",
+) -> None:
     """Dagster's web server and daemon on this home: schedules and sensors, which are on from the start, and lineage."""
     settings = _settings_of_a_home()
     import os  # noqa: PLC0415
@@ -941,7 +953,8 @@ def serve(port: Annotated[int, typer.Option("--port", help="Port of the web serv
         "PARKLEDGER_HOME": str(settings.home.resolve()),
         "PARKLEDGER_AS_OF": settings.as_of,
     }
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", "--port", str(port)]
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
+    command += ["--host", host, "--port", str(port)]
     # In place of this process, so that whoever ends it ends Dagster, which ends its own children.
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter and module
 

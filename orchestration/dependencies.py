@@ -93,13 +93,13 @@ def _licence(name: str) -> str:
     if name in _BY_HAND:
         return _BY_HAND[name]
     try:
-        about = metadata.metadata(name)
+        about: dict[str, Any] = metadata.metadata(name).json
     except metadata.PackageNotFoundError:
         return ""
-    if expression := about.get("License-Expression"):
+    if expression := about.get("license_expression"):
         return str(expression)
-    classified = [c.split("::")[-1].strip() for c in about.get_all("Classifier") or [] if c.startswith("License ::")]
-    said = [c for c in classified if c != "OSI Approved"] or [str(about.get("License") or "").strip()]
+    classified = [c.split("::")[-1].strip() for c in about.get("classifier", []) if c.startswith("License ::")]
+    said = [c for c in classified if c != "OSI Approved"] or [str(about.get("license", "")).strip()]
     return " AND ".join(sorted({_SPDX.get(one, one) for one in said if one}))
 
 

@@ -28,6 +28,7 @@ from ingest.formats.registry import FORMATS
 from ingest.terms.computed import COMPUTED, NOT_COMPUTED_YET
 from ingest.terms.policy import Policies
 from orchestration import polars_jobs
+from orchestration.dependencies import locked, write_bill_of_materials
 from orchestration.expectations.covered import BUILT, DERIVED, LAKE_FILES, TELEMETRY_SAMPLE
 from orchestration.publishing.catalogue import QUALITY, TABLES, Table
 from orchestration.publishing.snapshot import NOT_PUBLISHED
@@ -35,6 +36,7 @@ from orchestration.settings import DBT_PROJECT, PROJECT_ROOT, Settings
 
 GUIDES = DBT_PROJECT / "docs"
 SITE = DBT_PROJECT / "site"
+BILL_OF_MATERIALS = "sbom.cdx.json"
 # Units stand last in names; longer endings first.
 UNITS: tuple[tuple[str, str], ...] = (
     ("_null_reason", ""),
@@ -211,6 +213,17 @@ def data_docs(folder: Path) -> bool:
     return True
 
 
+def dependencies_page() -> str:
+    """What is installed to run it, with licences; the SBOM stands beside."""
+    rows = [(one.name, one.version, one.licence, one.marker) for one in locked()]
+    return (
+        "# Dependencies\n\n"
+        f"What `requirements.lock` installs to run parkledger, each file by its SHA-256. The bill of materials is [{BILL_OF_MATERIALS}]"
+        f"({BILL_OF_MATERIALS}) (CycloneDX 1.6). A test keeps every licence among those that Apache-2.0 goes with.\n\n"
+        + text_table(("library", "version", "licence", "only where"), rows)
+    )
+
+
 def job_modules() -> list[ModuleType]:
     """Every module of the Polars jobs."""
     return [
@@ -301,6 +314,7 @@ def pages(*, has_data_docs: bool = False) -> dict[str, str]:
     made = table_pages(manifest())
     made["checks.md"] = checks_page(has_data_docs=has_data_docs)
     made["feeds.md"], made["terms.md"] = feeds_page(), terms_page()
+    made["dependencies.md"] = dependencies_page()
     made["changelog.md"] = (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     made[f"{NOTEBOOK}.md"] = notebook_page(GUIDES / f"{NOTEBOOK}.ipynb")
     for module in job_modules():
@@ -323,6 +337,7 @@ def config(source: Path, site: Path, made: Iterable[str]) -> dict[str, Any]:
             {"Guides": [*GUIDE_ORDER, f"{NOTEBOOK}.md"]},
             {"Tables": [path for path in paths if path.startswith("tables/")]},
             {"Inputs": ["feeds.md", "terms.md", "checks.md"]},
+            {"Dependencies": "dependencies.md"},
             {"Python API": [path for path in paths if path.startswith("api/")]},
             {"Changelog": "changelog.md"},
         ],
@@ -339,6 +354,7 @@ def build(site: Path = SITE) -> Path:
             target = source / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content, encoding="utf-8")
+        write_bill_of_materials(source / BILL_OF_MATERIALS)
         settings = Path(folder) / "mkdocs.yml"
         settings.write_text(json.dumps(config(source, site, made), indent=2), encoding="utf-8")
         command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(settings)]

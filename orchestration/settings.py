@@ -24,6 +24,12 @@ class Settings(BaseSettings):
     memory_limit: str = Field(default="2GB", description="DuckDB's memory limit for the working database.")
     threads: int = Field(default=2, ge=1, description="Threads of DuckDB and of dbt.")
 
+    umask: str = Field(
+        default="077",
+        pattern="^[0-7]{3}$",
+        description="What is taken from the mode of every file that is written: 077 keeps a home to its account, 027 lets a group read.",
+    )
+
     @property
     def warehouse_path(self) -> Path:
         """The working database; only the pipeline opens it."""

@@ -191,7 +191,8 @@ def publish_candidate(published: Path, about: Mapping[str, object], kept: Kept |
         tables = {name: export(connection, name, folder / PARQUET) for name in names}
     manifest = {**about, "tables": tables}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    (folder / DATABASE).chmod(0o444)
+    # For reading only, by whom the umask of its making lets read.
+    (folder / DATABASE).chmod((folder / DATABASE).stat().st_mode & 0o444)
     _keep(published, str(about.get("run_id")), kept or Kept(0, 0))
     _swap(folder, published)
     return manifest

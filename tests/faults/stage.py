@@ -42,9 +42,10 @@ def dbt(settings: Settings) -> None:
     with Warehouse(path=str(settings.warehouse_path)).reader() as con:
         files = [row[0] for row in con.execute("SELECT file_id FROM raw.landed_file").fetchall()]
     os.environ["PARKLEDGER_RUN_ID"] = run_id(load(settings), files)
+    without_tests = ["--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"]
     project = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
     folders = ["--target-path", str(settings.dbt_target_folder), "--log-path", str(settings.home / ".parkledger")]
-    outcome = dbtRunner().invoke(["--quiet", "run", *project, *folders])
+    outcome = dbtRunner().invoke(["--quiet", "build", *without_tests, *project, *folders])
     if not outcome.success:
         raise SystemExit(f"dbt failed: {outcome.exception or outcome.result}")
 

@@ -227,7 +227,7 @@ def _as_drawn(con: duckdb.DuckDBPyConnection, run: Run) -> None:
     from raw_fixture import TERMS
 
     for table in TERMS:
-        frame = run.facts.execute(f"FROM raw.{table}").to_arrow_table()
+        frame = run.facts.sql(f"FROM raw.{table}").to_arrow_table()
         con.register("drawn_rows", frame)
         if table == "policy":
             con.execute("DELETE FROM raw.policy WHERE policy IN (SELECT policy FROM drawn_rows)")
@@ -278,12 +278,12 @@ def seal(run: Run) -> None:
     with duckdb.connect(str(run.warehouse), read_only=True) as con:
         con.execute("SET TimeZone = 'UTC'")
         closed = "JOIN intermediate.int_closes AS c USING (contract_id, posting_month) WHERE NOT c.is_provisional"
-        lines = con.execute(f"SELECT l.*, 'contract' AS origin FROM ledger.fct_journal_lines AS l {closed}").pl()
-        closes = con.execute(
+        lines = con.sql(f"SELECT l.*, 'contract' AS origin FROM ledger.fct_journal_lines AS l {closed}").pl()
+        closes = con.sql(
             "SELECT contract_id, posting_month, reopening_no::INTEGER AS reopening_no, known_at AS closed_at, closed_by, "
             "md5(contract_id || posting_month) AS state_hash, true AS is_sealed FROM intermediate.int_closes WHERE NOT is_provisional"
         ).pl()
-        files = con.execute("SELECT DISTINCT park_id, feed, file_id, received_at FROM raw.landed_file").pl()
+        files = con.sql("SELECT DISTINCT park_id, feed, file_id, received_at FROM raw.landed_file").pl()
         for row in con.execute(
             f"SELECT {LINE} FROM ledger.fct_journal_lines AS l SEMI {closed.split(' WHERE', maxsplit=1)[0]}"
         ).fetchall():
