@@ -1,8 +1,8 @@
 """The command line: ``parkledger``.
 
 Exit codes: 0 done; 1 an unexpected failure; 2 wrong usage; 3 terms or reference data that cannot be used; 4 a blocking
-check failed, so what was published before stays; 5 nothing is published yet; 6 the machine or the home refuses: another run
-is under way, no space, no permission, no memory, a damaged file, a clock set back.
+check failed, so what was published before stays; 5 nothing is published yet; 6 the machine or the home refuses: no
+space, no permission, no memory, a damaged file, a clock set back.
 """
 
 import json
@@ -31,7 +31,7 @@ app = typer.Typer(
     "DuckDB snapshot and an investor monitor. Start with `parkledger run`, then `parkledger report` and `parkledger sql`.",
     epilog="Exit codes: 0 done · 1 unexpected failure · 2 wrong usage · 3 unusable terms or reference data · "
     "4 a blocking check failed (the snapshot published before stays) · 5 nothing is published yet · "
-    "6 the machine or the home refuses: another run under way, no space, no permission, no memory, a damaged file, a clock set back",
+    "6 the machine or the home refuses: no space, no permission, no memory, a damaged file, a clock set back",
 )
 quarantine_app = typer.Typer(no_args_is_help=True, help="Read, mend and release rows that were refused.")
 app.add_typer(quarantine_app, name="quarantine")
