@@ -166,7 +166,7 @@ select
                 )
         else count(multiplier)
     end as rate_count,
-    sum(multiplier) filter (where route = 'quoted') as rate_sum,
+    cast(sum(multiplier) filter (where route = 'quoted') as decimal(38, 9)) as rate_sum,
     list(struct_pack(multiplier := multiplier, divisor := divisor) order by rate_date) as rates
 from rates
 group by contract_id, point_no, share_id, service_month, segment_no, from_currency
