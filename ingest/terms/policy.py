@@ -27,6 +27,8 @@ _MATRIX_RATES = {
     ">120": Decimal("0.106"),
 }
 
+_POOL_CHARACTERISTICS: list[Literal["rating", "country", "currency", "parent"]] = ["rating"]
+
 # Twice the rated power of the board (NVIDIA's and AMD's data sheets): sensors average over transients, of up to twice
 # the rated power for some milliseconds, and a rack's fans and switches may be shared out. Models not named: 5,000 W.
 _POWER_BOUNDS_W = {
@@ -103,6 +105,10 @@ class Policies(Model):
     )
     provision_matrix_rates: dict[Text, Fraction] = Field(
         default_factory=lambda: dict(_MATRIX_RATES), description="loss rate of each ageing bucket"
+    )
+    loss_pool_characteristics: list[Literal["rating", "country", "currency", "parent"]] = Field(
+        default_factory=_POOL_CHARACTERISTICS.copy,
+        description="risk characteristics that receivables of one pool share; rates of the matrix come from the pool's history",
     )
     forward_scalar: Rate = Field(Decimal(1), description="factor on historical loss rates")
     cecl_expedient_2025_05: bool = Field(

@@ -44,6 +44,11 @@ DEFAULTS: Mapping[str, Default] = {
     "cecl_expedient_2025_05": Default(
         "true", "P", "ASU 2025-05: current conditions persist for current trade items of ASC 606"
     ),
+    "loss_pool_characteristics": Default(
+        '["rating"]',
+        "assumed",
+        "what receivables of one pool share: rating, country, currency, parent (ASC 326-20-55-5)",
+    ),
     # expected loss
     "functional_currency": Default("USD", "P", "the vendor's filings are in USD; receivables of others are remeasured"),
     "allowance_standard": Default("cecl", "P", "the vendor reports under US GAAP"),
@@ -186,6 +191,13 @@ class CreditPolicy:
         if value not in allowed:
             raise ValueError(f"policy {key}: {value!r} is none of {', '.join(allowed)}")
         return value
+
+    def names(self, key: str) -> list[str]:
+        """The policy's value as a list of names (JSON array of strings)."""
+        parsed = json.loads(self.text(key))
+        if not isinstance(parsed, list) or not all(isinstance(name, str) for name in parsed):
+            raise ValueError(f"policy {key}: a JSON array of names is needed")
+        return parsed
 
     def rates(self, key: str) -> dict[str, Decimal]:
         """The policy's value as a mapping of name to exact rate (JSON object of strings or numbers)."""

@@ -104,6 +104,7 @@ from orchestration.polars_jobs.journal import (
 )
 from orchestration.polars_jobs.late_interest import late_interest
 from orchestration.polars_jobs.lock_in import LOCK_IN_SCHEMA, lock_in_watch
+from orchestration.polars_jobs.loss_pools import POOL_SCHEMA, Members, companions, pool_losses, pool_members
 from orchestration.polars_jobs.metrics import (
     DIM_SCHEMA,
     METRIC_SCHEMA,
@@ -209,12 +210,13 @@ def credit_loss_group(frames: Frames) -> Outputs:
     applied = need(frames, "credit.fct_credit_journal_lines").filter(pl.col("event").is_in(CASH_EVENTS))
     before = trial_balance(union_lines(lines, applied), closes)
     classes = receivable_classes(frames, policy)
-    matrices = _matrices(frames, policy, classes)
     losses = credit_loss(frames, need(frames, "credit.fct_receivable_item"), before, policy)
-    if policy.choice("allowance_method", "pd_lgd", "provision_matrix") == "pd_lgd":
-        expected = closing_losses(losses)
-    else:
-        expected = _matrix_losses(matrices, classes)
+    members = pool_members(frames, losses, policy)
+    matrices = _matrices(frames, policy, classes, members)
+    expected = closing_losses(losses)
+    if policy.choice("allowance_method", "pd_lgd", "provision_matrix") == "provision_matrix":
+        expected = _matrix_losses(matrices, classes, members, expected)
+    pools = pool_losses(frames, members, losses, expected)
     standard = policy.choice("allowance_standard", "cecl", "ifrs9")
     dated = closes.join(need(frames, "core.dim_contract").select("contract_id", "currency_code"), on="contract_id")
     books = _books(frames, lines, closes)
@@ -243,6 +245,7 @@ def credit_loss_group(frames: Frames) -> Outputs:
         "credit.fct_provision_matrix_month": matrices["cecl"],
         "credit.fct_credit_loss_month": losses,
         "credit.fct_instrument_loss_month": instrument_losses(frames, policy),
+        "credit.fct_loss_pool_month": pools,
         "credit.fct_standard_difference_month": standard_differences(losses),
         "credit.fct_allowance_rollforward_month": tie_out_allowance(rollforward, balance),
         "credit.fct_credit_journal_lines": credit_lines,
@@ -342,6 +345,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "credit.fct_provision_matrix_month": MATRIX_SCHEMA,
     "credit.fct_credit_loss_month": LOSS_SCHEMA,
     "credit.fct_instrument_loss_month": INSTRUMENT_SCHEMA,
+    "credit.fct_loss_pool_month": POOL_SCHEMA,
     "credit.fct_standard_difference_month": DIFFERENCE_SCHEMA,
     "credit.fct_allowance_rollforward_month": ALLOWANCE_SCHEMA,
     "credit.fct_functional_rollforward_month": FUNCTIONAL_SCHEMA,
@@ -378,6 +382,7 @@ TABLES_OF: Mapping[str, tuple[str, ...]] = {
         "credit.fct_provision_matrix_month",
         "credit.fct_credit_loss_month",
         "credit.fct_instrument_loss_month",
+        "credit.fct_loss_pool_month",
         "credit.fct_standard_difference_month",
         "credit.fct_allowance_rollforward_month",
         "credit.fct_functional_rollforward_month",
@@ -462,20 +467,29 @@ def _run_id(lines: pl.DataFrame) -> str:
     return str(found[0]) if len(found) else "adhoc"
 
 
-def _matrices(frames: Frames, policy: CreditPolicy, classes: Mapping[tuple[str, date], str]) -> dict[str, pl.DataFrame]:
-    """The provision matrix by standard: CECL's leaves conditions to come out where the receivable's class may use the
-    expedient of ASU 2025-05.
+def _matrices(
+    frames: Frames, policy: CreditPolicy, classes: Mapping[tuple[str, date], str], members: Members
+) -> dict[str, pl.DataFrame]:
+    """The provision matrix by standard, with each pool's own rates where they come from history: CECL's leaves conditions to
+    come out where the receivable's class may use the expedient of ASU 2025-05.
     """
     aged = need(frames, "credit.fct_ageing_month")
     items, applications = need(frames, "credit.fct_receivable_item"), need(frames, "credit.fct_cash_application")
-    given = policy.rates("provision_matrix_rates")
+    given = (policy.rates("provision_matrix_rates"), "given")
     from_history = policy.choice("provision_matrix_source", "given", "history") == "history"
-    rates = {}
-    for month in aged["month"].unique().to_list():
-        own = historical_rates(items, applications, month) if from_history else None
-        rates[month] = (own, "history") if own is not None else (given, "given")
+    rates: dict[Any, Any] = dict.fromkeys(aged["month"].unique().to_list(), given)
+    pools = {key: member.pool_id for key, member in members.items()}
+    for (contract_id, month), pool_id in pools.items():
+        if (pool_id, month) in rates:
+            continue
+        own = None
+        if from_history:
+            shared = pl.col("contract_id").is_in(companions(members, contract_id, month))
+            own = historical_rates(items.filter(shared), applications, month)
+        rates[pool_id, month] = given if own is None else (own, "history")
     plain, without = (
-        provision_matrix(aged, rates, forward_scalars(policy, expedient=expedient)) for expedient in (False, True)
+        provision_matrix(aged, rates, forward_scalars(policy, expedient=expedient), pools)
+        for expedient in (False, True)
     )
     uses = [
         {"contract_id": contract_id, "month": month, "expedient": uses_expedient(policy, kind)}
@@ -490,20 +504,36 @@ def _matrices(frames: Frames, policy: CreditPolicy, classes: Mapping[tuple[str, 
     return {"cecl": pl.concat(cecl).sort(*keys, "bucket_no"), "ifrs9": plain}
 
 
-def _matrix_losses(matrices: Mapping[str, pl.DataFrame], classes: Mapping[tuple[str, date], str]) -> pl.DataFrame:
+def _matrix_losses(
+    matrices: Mapping[str, pl.DataFrame],
+    classes: Mapping[tuple[str, date], str],
+    members: Members,
+    one_by_one: pl.DataFrame,
+) -> pl.DataFrame:
     """The closing allowance by the matrix: contract_id, month, standard, expected_credit_loss_amount; of the standards
-    that cover the receivable's class.
+    that cover the receivable's class. What shares its risk with nobody takes its own loss, out of ``one_by_one``.
     """
-    covered = [
-        {"contract_id": contract_id, "month": month, "standard": standard}
-        for (contract_id, month), kind in classes.items()
-        for standard in covered_standards(kind)
-    ]
     keys = {"contract_id": pl.String, "month": pl.Date, "standard": pl.String}
+    apart = pl.DataFrame(
+        [{"contract_id": c, "month": m} for (c, m), member in members.items() if member.individual],
+        schema=list(keys.items())[:2],
+    )
+    covered = pl.DataFrame(
+        [
+            {"contract_id": contract_id, "month": month, "standard": standard}
+            for (contract_id, month), kind in classes.items()
+            for standard in covered_standards(kind)
+        ],
+        schema=keys,
+    )
     sums = [
         matrix.group_by("contract_id", "month")
         .agg(pl.col("expected_credit_loss_amount").sum().cast(MONEY))
         .select("contract_id", "month", pl.lit(name).alias("standard"), "expected_credit_loss_amount")
         for name, matrix in matrices.items()
     ]
-    return pl.concat(sums).join(pl.DataFrame(covered, schema=keys), on=list(keys), how="semi")
+    shared = (
+        pl.concat(sums).join(covered, on=list(keys), how="semi").join(apart, on=["contract_id", "month"], how="anti")
+    )
+    alone = one_by_one.join(apart, on=["contract_id", "month"], how="semi").select(shared.columns)
+    return pl.concat([shared, alone])

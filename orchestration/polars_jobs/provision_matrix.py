@@ -32,6 +32,7 @@ MATRIX_SCHEMA: dict[str, Any] = {
     "forward_scalar": pl.Float64,
     "expected_credit_loss_amount": MONEY,
     "loss_rate_source": pl.String,
+    "pool_id": pl.String,
     "currency_code": pl.String,
 }
 
@@ -136,16 +137,21 @@ def forward_scalars(policy: CreditPolicy, *, expedient: bool) -> dict[str, Decim
 
 
 def provision_matrix(
-    ageing: pl.DataFrame, rates: Mapping[Any, tuple[Mapping[str, Exact], str]], scalars: Mapping[str, Exact]
+    ageing: pl.DataFrame,
+    rates: Mapping[Any, tuple[Mapping[str, Exact], str]],
+    scalars: Mapping[str, Exact],
+    pools: Mapping[tuple[str, Any], str] | None = None,
 ) -> pl.DataFrame:
     """One row per contract, month and age bucket of ``credit.fct_provision_matrix_month``.
 
-    ``rates``: month → (rate by bucket, source). Disputed amounts are open amounts here: a dispute does not pay. Each
-    row is rounded once; the sum of the rows is the matrix's allowance.
+    ``rates``: month, or (pool, month) where ``pools`` names the pool of a (contract, month) → (rate by bucket, source).
+    Disputed amounts are open amounts here: a dispute does not pay. Each row is rounded once; the sum of the rows is the
+    matrix's allowance.
     """
     rows: list[dict[str, Any]] = []
     for row in ageing.filter(pl.col("bucket").is_in(BUCKET_NAMES)).iter_rows(named=True):
-        by_bucket, source = rates[row["month"]]
+        pool_id = (pools or {}).get((row["contract_id"], row["month"]))
+        by_bucket, source = rates[row["month"] if pool_id is None else (pool_id, row["month"])]
         amount = row["open_amount"] + row["disputed_amount"]
         rate, scalar = by_bucket[row["bucket"]], scalars[row["bucket"]]
         rows.append(
@@ -159,6 +165,7 @@ def provision_matrix(
                 "forward_scalar": float(scalar),
                 "expected_credit_loss_amount": round_money(bucket_loss(amount, rate, scalar, row["contract_id"])),
                 "loss_rate_source": source,
+                "pool_id": pool_id,
                 "currency_code": row["currency_code"],
             }
         )

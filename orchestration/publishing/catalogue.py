@@ -418,14 +418,15 @@ _CREDIT_LOSS = [
         ),
         (
             "contract_id month bucket bucket_no open_amount loss_rate forward_scalar expected_credit_loss_amount "
-            "loss_rate_source currency_code"
+            "loss_rate_source pool_id currency_code"
         ),
         own={
             "bucket": "Days past due: current (0 or less), 1-30, 31-60, 61-90, 91-120, >120.",
             "open_amount": "Open in the bucket, disputed or not; positive.",
             "loss_rate": "Part of what is in the bucket that is never paid, unrounded. Fraction, 0 to 1.",
             "forward_scalar": "Factor for conditions to come; 1 is none, 0 or more.",
-            "loss_rate_source": "given (by policy) or history (the programme's own invoices that ran their course).",
+            "loss_rate_source": "given (by policy) or history (the invoices of the contract's pool that ran their course).",
+            "pool_id": "Pool of credit.fct_loss_pool_month by its characteristics; null where no standard covers the receivable.",
         },
     ),
     _table(
@@ -462,6 +463,28 @@ _CREDIT_LOSS = [
             "lifetime_weighted_amount": (
                 "The same over the whole life, also where twelve months count; to the cent, positive."
             ),
+        },
+    ),
+    _table(
+        "credit.fct_loss_pool_month",
+        "credit_loss",
+        "pool_id month currency_code",
+        (
+            "One row per pool of receivables, month and currency. Expected loss under CECL of what shares its risk "
+            "characteristics (policy loss_pool_characteristics), and of each contract that shares them with nobody any more; "
+            "over the pools of a month it sums to CECL's closing allowance."
+        ),
+        (
+            "pool_id month currency_code evaluation contract_count exposure_amount expected_credit_loss_amount "
+            "loss_rate_fraction"
+        ),
+        own={
+            "pool_id": "Characteristics with their values; the contract where it is evaluated by itself.",
+            "evaluation": "collective, or individual: in default, so that its risk is its own (ASC 326-20-30-2).",
+            "contract_count": "Contracts in the pool. A count.",
+            "exposure_amount": "Open items (credits left out) and unbilled accrual, positive.",
+            "expected_credit_loss_amount": "Expected credit loss by the posted method (policy allowance_method); positive.",
+            "loss_rate_fraction": "Expected loss ÷ exposure. Fraction, 0 to 1; null without exposure.",
         },
     ),
     _table(
