@@ -19,7 +19,7 @@ from rich.console import Console
 from orchestration.display import as_table
 from orchestration.settings import Settings
 
-EXIT_FAILED, EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_NOTHING_PUBLISHED, EXIT_REFUSED = 1, 3, 4, 5, 6
+EXIT_FAILED, EXIT_USAGE, EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_NOTHING_PUBLISHED, EXIT_REFUSED = 1, 2, 3, 4, 5, 6
 
 app = typer.Typer(
     name="parkledger",
@@ -52,6 +52,12 @@ class _State:
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The home folder; default data/ or PARKLEDGER_HOME.")]
 AsOfOption = Annotated[str, typer.Option("--as-of", help="Stop the home's clock at the end of this day (2027-12-31).")]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", help="What turns telemetry into GPU-hours: duckdb, or spark. Default duckdb or PARKLEDGER_ENGINE."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 
 
@@ -104,6 +110,7 @@ def run(
     last: Annotated[
         str | None, typer.Option("--to", metavar="DAY", help="The last of these days; without it, the home's last.")
     ] = None,
+    engine: EngineOption = None,
 ) -> None:
     """Simulate what is missing, land what is new, build the ledgers, derive credit loss, audit and publish.
 
@@ -112,7 +119,7 @@ def run(
 
         parkledger run --from 2027-03-01 --to 2027-03-31
     """
-    settings = _settings_of_a_home()
+    settings = _with_engine(_settings_of_a_home(), engine)
     _report_problems(settings)
     days = _days_of_the_home(settings, first, last) if first or last else None
     from orchestration.writing import only_writer  # noqa: PLC0415
@@ -171,6 +178,22 @@ def _days_of_the_home(settings: Settings, first: str | None, last: str | None) -
         said = f"{days[0]} to {days[1]} is no range of days from {known[0]} to {known[1]}, which this home has"
         raise typer.BadParameter(said, param_hint="--from, --to")
     return days
+
+
+def _with_engine(settings: Settings, engine: str | None) -> Settings:
+    """The settings with the engine asked for, which must be able to start here."""
+    if engine not in {None, "duckdb", "spark"}:
+        raise typer.BadParameter(f"{engine!r} is no engine: duckdb, spark", param_hint="--engine")
+    chosen = settings if engine is None else settings.model_copy(update={"engine": engine})
+    if chosen.engine == "spark":
+        from orchestration.spark import EngineError, find_what_it_needs  # noqa: PLC0415
+
+        try:
+            find_what_it_needs(chosen)
+        except EngineError as error:
+            err.print(str(error), style="red", highlight=False, markup=False)
+            raise typer.Exit(EXIT_USAGE) from None
+    return chosen
 
 
 @app.command()
@@ -940,9 +963,10 @@ def serve(
             help="Address to listen on. Whoever reaches it may start runs: put a login before any but loopback.",
         ),
     ] = "127.0.0.1",
+    engine: EngineOption = None,
 ) -> None:
     """Dagster's web server and daemon on this home: schedules and sensors, which are on from the start, and lineage."""
-    settings = _settings_of_a_home()
+    settings = _with_engine(_settings_of_a_home(), engine)
     import os  # noqa: PLC0415
 
     from orchestration.run import instance_environment  # noqa: PLC0415
@@ -952,6 +976,7 @@ def serve(
         **instance_environment(settings),
         "PARKLEDGER_HOME": str(settings.home.resolve()),
         "PARKLEDGER_AS_OF": settings.as_of,
+        "PARKLEDGER_ENGINE": settings.engine,
     }
     command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
     command += ["--host", host, "--port", str(port)]

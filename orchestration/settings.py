@@ -4,6 +4,7 @@ Environment variables carry the prefix ``PARKLEDGER_`` (``PARKLEDGER_HOME=/books
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,7 +23,16 @@ class Settings(BaseSettings):
     )
     as_of: str = Field(default="home", description="A date (2027-12-31), or 'home' for what home.yaml says.")
     memory_limit: str = Field(default="2GB", description="DuckDB's memory limit for the working database.")
-    threads: int = Field(default=2, ge=1, description="Threads of DuckDB and of dbt.")
+    threads: int = Field(default=2, ge=1, description="Threads of DuckDB, of dbt and of Spark in this process.")
+    engine: Literal["duckdb", "spark"] = Field(
+        default="duckdb", description="What turns telemetry into GPU-hours: DuckDB, or Spark through dbt-spark."
+    )
+    spark_url: str = Field(
+        default="",
+        pattern=r"^(|sc://.+|thrift://[^:/]+:\d+)$",
+        description="A cluster by Spark Connect (sc://host:15002) or Thrift (thrift://host:10000); empty: in this process.",
+    )
+    spark_memory: str = Field(default="2g", description="Memory of Spark in this process, as Java writes it.")
 
     umask: str = Field(
         default="077",
@@ -64,6 +74,11 @@ class Settings(BaseSettings):
     def state_path(self) -> Path:
         """What the last published run had read, for telling whether anything is new."""
         return self.home / ".parkledger" / "state.json"
+
+    @property
+    def exchange_folder(self) -> Path:
+        """What DuckDB hands to Spark and takes back. A cluster must see it under the same path."""
+        return self.home / ".parkledger" / "spark"
 
     @property
     def dbt_target_folder(self) -> Path:

@@ -14,7 +14,22 @@
     {%- if not execute -%}
         {{ return([]) }}
     {%- endif -%}
-    {%- set query -%}
+    {%- set partitions = [] -%}
+    {%- for row in run_query(adapter.dispatch('pending_telemetry_query')(standing)).rows -%}
+        {%- do partitions.append({
+            'park_id': row[0], 'service_date': row[1], 'fingerprint': row[2], 'way': row[3], 'interval_seconds': row[4],
+            'max_recorded_at': row[5], 'splits': fromjson(row[6]), 'is_one_gpu_a_row': row[7], 'has_xid_codes': row[8], 'files': fromjson(row[9])
+        }) -%}
+    {%- endfor -%}
+    {{ return(partitions) }}
+{% endmacro %}
+
+{# Spark is told which partitions are pending: the catalogue and what stands are DuckDB's. #}
+{% macro spark__pending_telemetry_query(standing) -%}
+select * from {{ handed_over('telemetry_partition') }} order by park_id, service_date
+{%- endmacro %}
+
+{% macro default__pending_telemetry_query(standing) %}
 with clock as (
     select clock_at from {{ ref('stg_home') }}
 ),
@@ -79,36 +94,27 @@ wanted as (
 )
 select
     wanted.park_id,
-    cast(wanted.service_date as varchar),
+    cast(wanted.service_date as varchar) as service_date,
     wanted.fingerprint,
-    case when not wanted.has_single_keys or len(wanted.splits) > 0 then 'dirty' when wanted.has_single_samples then 'single' else 'clean' end,
+    case when not wanted.has_single_keys or len(wanted.splits) > 0 then 'dirty' when wanted.has_single_samples then 'single' else 'clean' end as way,
     wanted.interval_seconds,
-    cast(wanted.max_recorded_at as varchar),
-    to_json(wanted.splits),
+    cast(wanted.max_recorded_at as varchar) as max_recorded_at,
+    cast(to_json(wanted.splits) as varchar) as splits,
     wanted.is_one_gpu_a_row,
     wanted.has_xid_codes,
-    to_json(wanted.files)
+    cast(to_json(wanted.files) as varchar) as files
 from wanted
 {%- if standing %}
 anti join (select distinct park_id, service_date, partition_fingerprint from {{ standing }}) as done
     on wanted.park_id = done.park_id and wanted.service_date = done.service_date and wanted.fingerprint = done.partition_fingerprint
 {%- endif %}
 order by wanted.park_id, wanted.service_date
-    {%- endset -%}
-    {%- set partitions = [] -%}
-    {%- for row in run_query(query).rows -%}
-        {%- do partitions.append({
-            'park_id': row[0], 'service_date': row[1], 'fingerprint': row[2], 'way': row[3], 'interval_seconds': row[4],
-            'max_recorded_at': row[5], 'splits': fromjson(row[6]), 'is_one_gpu_a_row': row[7], 'has_xid_codes': row[8], 'files': fromjson(row[9])
-        }) -%}
-    {%- endfor -%}
-    {{ return(partitions) }}
 {% endmacro %}
 
-{# The folder of the warehouse file is the home; paths in the catalogue are relative to it. #}
-{% macro home_folder() -%}
+{# Paths in the catalogue are relative to the home, which is the folder of the warehouse file unless the lake stands elsewhere, as on an object store. #}
+{% macro lake_folder() -%}
     {%- set warehouse = env_var('PARKLEDGER_WAREHOUSE') -%}
-    {{ warehouse.rsplit('/', 1)[0] if '/' in warehouse else '.' }}
+    {{ env_var('PARKLEDGER_LAKE_URL', '') or (warehouse.rsplit('/', 1)[0] if '/' in warehouse else '.') }}
 {%- endmacro %}
 
 {#
@@ -165,22 +171,14 @@ order by wanted.park_id, wanted.service_date
         rows.file_id,
         rows.line_no
         {%- endif %}
-    from raw.{{ branch.layout }}(
-        [
-            {%- for path in branch.paths %}
-            '{{ home_folder() }}/{{ path | replace("'", "''") }}'{{ ',' if not loop.last }}
-            {%- endfor %}
-        ],
-        {{ branch.clock_shift_seconds }},
-        {{ "timestamptz '" ~ branch.recorded_at ~ "'" if branch.recorded_at is not none else 'cast(null as timestamptz)' }}
-    ) as rows
+    from {{ telemetry_files(branch) }} as rows
     {%- if branch.tranche_id is none and not branch.is_rewritten %}
     inner join {{ ref('stg_lake_node') }} as nodes on rows.node_id = nodes.node_id and nodes.park_id = '{{ branch.park_id }}'
     {%- endif %}
     {%- if branch.is_part %}
     where
-        rows.sampled_at >= timestamptz '{{ branch.first_date }} 00:00:00+00' - interval 1 day
-        and rows.sampled_at < timestamptz '{{ branch.last_date }} 00:00:00+00' + interval 2 days
+        rows.sampled_at >= {{ instant(branch.first_date ~ ' 00:00:00+00') }} - interval 1 day
+        and rows.sampled_at < {{ instant(branch.last_date ~ ' 00:00:00+00') }} + interval 2 days
     {%- endif %}
     {{ 'union all' if not loop.last }}
     {%- endfor %}
@@ -197,9 +195,9 @@ order by wanted.park_id, wanted.service_date
 count(*) as sample_count,
         {% if by_gpu_count -%}
         cast(sum(gpu_count) as bigint) as gpu_sum,
-        cast(sum(utilization_milli_pct * gpu_count::bigint) as bigint) as utilization_sum,
+        cast(sum(utilization_milli_pct * cast(gpu_count as bigint)) as bigint) as utilization_sum,
         cast(sum(gpu_count) filter (where utilization_milli_pct is not null) as bigint) as utilization_gpu_sum,
-        sum(power_microwatt * gpu_count) as power_sum,
+        {{ wide_sum('power_microwatt * gpu_count') }} as power_sum,
         cast(sum(gpu_count) filter (where power_microwatt is not null) as bigint) as power_gpu_sum,
         {%- else -%}
         count(*) as gpu_sum,
@@ -211,19 +209,19 @@ count(*) as sample_count,
         {{ 'coalesce(bool_or(' ~ is_fatal_xid() ~ '), false)' if has_xid_codes else 'false' }} as has_fatal_xid
 {%- endmacro %}
 
-{# The policy's list of fatal XID codes as a literal list of integers. #}
-{% macro fatal_xid_codes() -%}
+{# Whether a sample's XID is in the policy's list of fatal codes. #}
+{% macro is_fatal_xid() -%}
     {%- if execute -%}
         {%- set found = run_query("select value_text from " ~ ref('stg_policy') ~ " where policy = 'fatal_xid_codes'").rows -%}
         {%- set codes = fromjson(found[0][0]) if found | length else [] -%}
-        [{% for code in codes %}{{ code | int }}{{ ', ' if not loop.last }}{% endfor %}]::integer[]
+        {%- if codes -%}
+            xid_code in ({% for code in codes %}{{ code | int }}{{ ', ' if not loop.last }}{% endfor %})
+        {%- else -%}
+            false
+        {%- endif -%}
     {%- else -%}
-        []::integer[]
+        false
     {%- endif -%}
-{%- endmacro %}
-
-{% macro is_fatal_xid() -%}
-list_contains({{ fatal_xid_codes() }}, xid_code)
 {%- endmacro %}
 
 {#
@@ -233,17 +231,28 @@ list_contains({{ fatal_xid_codes() }}, xid_code)
 {% macro observed_total(value_sum, value_gpu_sum) -%}
 case
             when {{ value_gpu_sum }} = gpu_sum and sample_count * interval_seconds <= 3600 then {{ value_sum }} * interval_seconds
-            else main.rounded_quotient(
-                {{ value_sum }}::hugeint * gpu_sum * least(3600, sample_count * interval_seconds), {{ value_gpu_sum }}::hugeint * sample_count
-            )
+            else {{ nearest_quotient(
+                'cast(' ~ value_sum ~ ' as ' ~ wide_type() ~ ') * gpu_sum * least(3600, sample_count * interval_seconds)',
+                'cast(' ~ value_gpu_sum ~ ' as ' ~ wide_type() ~ ') * sample_count'
+            ) }}
         end
 {%- endmacro %}
 
 {# GPUs that a GPU-hour stands for, in thousandths: the mean of its samples' counts, since a rack may be read with a changing count. #}
 {% macro milli_gpus() -%}
 case
-            when gpu_sum % sample_count = 0 then gpu_sum // sample_count * 1000
-            else cast(main.rounded_quotient(gpu_sum * 1000::hugeint, sample_count::hugeint) as bigint)
+            when gpu_sum % sample_count = 0 then {{ whole_quotient('gpu_sum', 'sample_count') }} * 1000
+            else cast({{ nearest_quotient('cast(gpu_sum as ' ~ wide_type() ~ ') * 1000', 'cast(sample_count as ' ~ wide_type() ~ ')') }} as bigint)
+        end
+{%- endmacro %}
+
+{# The time that a GPU-hour's samples stand for, in GPU-milliseconds. #}
+{% macro observed_milliseconds() -%}
+case
+            when sample_count * interval_seconds <= 3600 then gpu_sum * interval_seconds * 1000
+            else cast(
+                {{ nearest_quotient('cast(gpu_sum as ' ~ wide_type() ~ ') * 3600000', 'cast(sample_count as ' ~ wide_type() ~ ')') }} as bigint
+            )
         end
 {%- endmacro %}
 
@@ -261,16 +270,11 @@ select
         known_from_at,
         any_value(fingerprint) as partition_fingerprint,
         cast(sum(sample_count) as bigint) as sample_count,
-        cast(sum({{ milli_gpus() }}) as hugeint) as sampled_milli_gpus,
-        cast(sum(
-            case
-                when sample_count * interval_seconds <= 3600 then gpu_sum * interval_seconds * 1000
-                else cast(main.rounded_quotient(gpu_sum * 3600000::hugeint, sample_count::hugeint) as bigint)
-            end
-        ) as hugeint) as observed_gpu_milliseconds,
-        cast(coalesce(sum({{ observed_total('utilization_sum', 'utilization_gpu_sum') }}), 0) as hugeint) as busy_milli_pct_seconds,
-        cast(coalesce(sum({{ observed_total('power_sum', 'power_gpu_sum') }}), 0) as hugeint) as energy_microjoule,
-        cast(coalesce(sum({{ milli_gpus() }}) filter (where has_fatal_xid), 0) as hugeint) as fatal_milli_gpus
+        cast({{ wide_sum(milli_gpus()) }} as {{ wide_type() }}) as sampled_milli_gpus,
+        cast({{ wide_sum(observed_milliseconds()) }} as {{ wide_type() }}) as observed_gpu_milliseconds,
+        cast(coalesce({{ wide_sum(observed_total('utilization_sum', 'utilization_gpu_sum')) }}, 0) as {{ wide_type() }}) as busy_milli_pct_seconds,
+        cast(coalesce({{ wide_sum(observed_total('power_sum', 'power_gpu_sum')) }}, 0) as {{ wide_type() }}) as energy_microjoule,
+        cast(coalesce({{ wide_sum(milli_gpus()) }} filter (where has_fatal_xid), 0) as {{ wide_type() }}) as fatal_milli_gpus
     from {{ relation }}
     group by park_id, service_date, tranche_id, interval_start_at, known_from_at
 {%- endmacro %}

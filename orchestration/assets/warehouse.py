@@ -15,7 +15,7 @@ import msgpack
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 from packaging.version import Version
 
-from orchestration import park_days
+from orchestration import park_days, spark
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
 from orchestration.check_results import CheckResult, record
 from orchestration.identity import run_id
@@ -64,6 +64,8 @@ def point_dbt_at(settings: Settings) -> None:
     """Dbt's profile reads the working database and its limits from the environment."""
     os.environ["PARKLEDGER_WAREHOUSE"] = str(settings.warehouse_path.resolve())
     os.environ["PARKLEDGER_MEMORY_LIMIT"] = settings.memory_limit
+    os.environ["PARKLEDGER_ENGINE"] = settings.engine
+    os.environ["PARKLEDGER_EXCHANGE"] = str(settings.exchange_folder.resolve())
 
 
 def dbt_project() -> DbtProject:
@@ -148,6 +150,8 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
             (settings.dbt_target_folder / PARSE_CACHE).unlink()
         # By the environment, for changed vars would make dbt parse the whole project anew.
         os.environ["PARKLEDGER_RUN_ID"] = run
+        if settings.engine == "spark":
+            spark.meter(settings, dbt, progress)
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         invocation = dbt.cli(arguments, context=context, target_path=settings.dbt_target_folder)
         try:

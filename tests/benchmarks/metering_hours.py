@@ -87,6 +87,8 @@ def render(
             "env_var": lambda name, default="": (
                 str(home / "warehouse.duckdb") if name.endswith("WAREHOUSE") else default
             ),
+            "adapter": SimpleNamespace(dispatch=lambda name: environment.globals[f"default__{name}"]),
+            "target": SimpleNamespace(type="duckdb"),
             "is_incremental": lambda: this is not None,
         }
     )

@@ -1,9 +1,12 @@
 {{ config(
-    materialized='incremental',
+    materialized=incremental_where_it_stands(),
     incremental_strategy='delete+insert',
     unique_key=['park_id', 'service_date'],
     on_schema_change='sync_all_columns',
-    post_hook="delete from {{ this }} as hours where not exists (select 1 from {{ ref('stg_lake_file') }} as files where files.park_id = hours.park_id and files.service_date = hours.service_date)"
+    post_hook="{{ forget_days_without_files(this, ref('stg_lake_file')) }}",
+    tags=['metering_heavy'],
+    file_format='parquet',
+    location_root=spark_location()
 ) }}
 
 -- depends_on: {{ ref('stg_lake_file') }} {{ ref('stg_lake_node') }} {{ ref('stg_lake_hour') }} {{ ref('stg_park') }}
@@ -12,6 +15,9 @@
 {%- set single = partitions | selectattr('way', 'equalto', 'single') | list %}
 {%- set clean = partitions | selectattr('way', 'equalto', 'clean') | list %}
 {%- set dirty = partitions | selectattr('way', 'equalto', 'dirty') | list %}
+{%- if partitions and is_taken_over() %}
+{{ taken_over(partitions) }}
+{%- else %}
 
 with pending (park_id, service_date, fingerprint, way, interval_seconds, max_recorded_at, splits) as ( -- noqa: ST03
     select
@@ -20,17 +26,17 @@ with pending (park_id, service_date, fingerprint, way, interval_seconds, max_rec
         column_2,
         column_3,
         cast(column_4 as bigint),
-        cast(column_5 as timestamptz),
-        cast(column_6 as timestamptz[])
+        cast(column_5 as {{ instant_type() }}),
+        column_6
     from (
         values
         {%- for partition in partitions %}
         (
             '{{ partition.park_id }}', '{{ partition.service_date }}', '{{ partition.fingerprint }}', '{{ partition.way }}',
-            {{ partition.interval_seconds }}, '{{ partition.max_recorded_at }}', {{ partition.splits }}::varchar[]
+            {{ partition.interval_seconds }}, '{{ partition.max_recorded_at }}', {{ instants(partition.splits) }}
         ),
         {%- endfor %}
-        (null, null, null, null, null, null, null)
+        (null, null, null, null, null, null, {{ instants([]) }})
     ) as listed (column_0, column_1, column_2, column_3, column_4, column_5, column_6)
 ),
 
@@ -51,10 +57,10 @@ single_sums as (
         tranche_id,
         interval_start_at,
         count(*) as sample_count,
-        sum(gpu_count) as gpu_sum,
-        sum(utilization_milli_pct * gpu_count::bigint) as utilization_sum,
-        sum(power_microwatt * gpu_count) as power_sum,
-        sum(gpu_count) filter (where {{ is_fatal_xid() }}) as fatal_gpu_sum
+        {{ wide_sum('gpu_count') }} as gpu_sum,
+        {{ wide_sum('utilization_milli_pct * cast(gpu_count as bigint)') }} as utilization_sum,
+        {{ wide_sum('power_microwatt * gpu_count') }} as power_sum,
+        {{ wide_sum('gpu_count') }} filter (where {{ is_fatal_xid() }}) as fatal_gpu_sum
     from ({{ telemetry_rows(single, false) }})
     group by park_id, tranche_id, interval_start_at
 ),
@@ -68,11 +74,11 @@ single_hours as (
         pending_hours.max_recorded_at as known_from_at,
         pending_hours.fingerprint as partition_fingerprint,
         single_sums.sample_count,
-        cast(single_sums.gpu_sum * 1000 as hugeint) as sampled_milli_gpus,
-        cast(single_sums.gpu_sum * least(3600, pending_hours.interval_seconds) * 1000 as hugeint) as observed_gpu_milliseconds,
-        cast(coalesce(single_sums.utilization_sum, 0) * least(3600, pending_hours.interval_seconds) as hugeint) as busy_milli_pct_seconds,
-        cast(coalesce(single_sums.power_sum, 0) * least(3600, pending_hours.interval_seconds) as hugeint) as energy_microjoule,
-        cast(coalesce(single_sums.fatal_gpu_sum, 0) * 1000 as hugeint) as fatal_milli_gpus
+        cast(single_sums.gpu_sum * 1000 as {{ wide_type() }}) as sampled_milli_gpus,
+        cast(single_sums.gpu_sum * least(3600, pending_hours.interval_seconds) * 1000 as {{ wide_type() }}) as observed_gpu_milliseconds,
+        cast(coalesce(single_sums.utilization_sum, 0) * least(3600, pending_hours.interval_seconds) as {{ wide_type() }}) as busy_milli_pct_seconds,
+        cast(coalesce(single_sums.power_sum, 0) * least(3600, pending_hours.interval_seconds) as {{ wide_type() }}) as energy_microjoule,
+        cast(coalesce(single_sums.fatal_gpu_sum, 0) * 1000 as {{ wide_type() }}) as fatal_milli_gpus
     from single_sums
     inner join pending_hours
         on
@@ -117,14 +123,14 @@ clean_hours as (
 {% if dirty %}
 -- Repeated keys or a close in between. Most GPU-hours of such a day are plain all the same: a mark for each minute with a sample counts as many marks
 -- as samples, and no close parts them. Only the others are looked at row by row.
-dirty_sums as materialized (
+dirty_sums as {{ materialized_once() }} (
     select
         park_id,
         tranche_id,
         gpu_id,
         interval_start_at,
         {{ gpu_hour_aggregates(dirty) }},
-        bit_or(1::ubigint << cast((epoch_us(sampled_at) - epoch_us(interval_start_at)) // 60000000 as integer)) as minutes,
+        bit_or({{ minute_mark('sampled_at', 'interval_start_at') }}) as minutes,
         min(recorded_at) as first_recorded_at,
         max(recorded_at) as last_recorded_at
     from ({{ telemetry_rows(dirty, true) }})
@@ -133,7 +139,7 @@ dirty_sums as materialized (
 ),
 
 -- A correction may have moved a GPU to another tranche: keys are looked for across tranches.
-mixed_hours as materialized (
+mixed_hours as {{ materialized_once() }} (
     select
         sums.park_id,
         sums.gpu_id,
@@ -154,21 +160,31 @@ mixed_hours as materialized (
         on sums.park_id = pending_hours.park_id and sums.interval_start_at = pending_hours.interval_start_at and pending_hours.way = 'dirty'
     where
         sums.sample_count <> sums.minute_count
-        or len(list_filter(pending_hours.splits, lambda split: split >= sums.first_recorded_at and split < sums.last_recorded_at)) > 0
+        or {{ has_one_between('pending_hours.splits', 'sums.first_recorded_at', 'sums.last_recorded_at') }}
 ),
 
 buckets (park_id, service_date, bucket_at) as (
     select
         park_id,
         service_date,
-        unnest(list_append(splits, timestamptz '9999-12-31 00:00:00+00'))
+        {{ each_and_the_end('splits') }}
     from pending
     where way = 'dirty'
 ),
 
 plain_gpu_hours as (
     select
-        sums.* exclude (gpu_id, minutes, first_recorded_at),
+        sums.park_id,
+        sums.tranche_id,
+        sums.interval_start_at,
+        sums.sample_count,
+        sums.gpu_sum,
+        sums.utilization_sum,
+        sums.utilization_gpu_sum,
+        sums.power_sum,
+        sums.power_gpu_sum,
+        sums.has_fatal_xid,
+        sums.last_recorded_at,
         pending_hours.service_date,
         buckets.bucket_at
     from dirty_sums as sums
@@ -184,7 +200,7 @@ plain_gpu_hours as (
 ),
 
 -- By natural key, the last row known counts, once for each state of knowledge.
-versions as materialized (
+versions as {{ materialized_once() }} (
     select
         rows.*,
         pending_hours.service_date,
@@ -266,7 +282,7 @@ dirty_known as (
         pending.interval_seconds
     from (
         select * from plain_gpu_hours
-        union all by name
+        union all
         select * from mixed_gpu_hours
     ) as gpu_hours
     inner join pending on gpu_hours.park_id = pending.park_id and gpu_hours.service_date = pending.service_date
@@ -293,20 +309,21 @@ hours as (
     {% endfor %}
     {% if not partitions %}
     select
-        cast(null as varchar) as park_id,
+        cast(null as {{ text_type() }}) as park_id,
         cast(null as date) as service_date,
-        cast(null as varchar) as tranche_id,
-        cast(null as timestamptz) as interval_start_at,
-        cast(null as timestamptz) as known_from_at,
-        cast(null as varchar) as partition_fingerprint,
+        cast(null as {{ text_type() }}) as tranche_id,
+        cast(null as {{ instant_type() }}) as interval_start_at,
+        cast(null as {{ instant_type() }}) as known_from_at,
+        cast(null as {{ text_type() }}) as partition_fingerprint,
         cast(null as bigint) as sample_count,
-        cast(null as hugeint) as sampled_milli_gpus,
-        cast(null as hugeint) as observed_gpu_milliseconds,
-        cast(null as hugeint) as busy_milli_pct_seconds,
-        cast(null as hugeint) as energy_microjoule,
-        cast(null as hugeint) as fatal_milli_gpus
+        cast(null as {{ wide_type() }}) as sampled_milli_gpus,
+        cast(null as {{ wide_type() }}) as observed_gpu_milliseconds,
+        cast(null as {{ wide_type() }}) as busy_milli_pct_seconds,
+        cast(null as {{ wide_type() }}) as energy_microjoule,
+        cast(null as {{ wide_type() }}) as fatal_milli_gpus
     where false
     {% endif %}
 )
 
 select * from hours
+{%- endif %}
