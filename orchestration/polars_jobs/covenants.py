@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from orchestration.polars_jobs.errors import wrong
-from orchestration.polars_jobs.expected_loss import pledged
+from orchestration.polars_jobs.expected_loss import credit_at, pledged
 from orchestration.polars_jobs.exposure import concentration
 from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, month_end, need, optional
 from orchestration.polars_jobs.lease_book import contracted_coverage, running_leases, tenant_revenue
@@ -26,6 +26,7 @@ from orchestration.polars_jobs.operator_economics import (
     loan_life_coverage,
     run_rate,
 )
+from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes
 
 COVENANT_SCHEMA: dict[str, Any] = {
@@ -74,16 +75,40 @@ def passes(value: float, operator: str, threshold: float) -> bool:
     return room > 0 or (room == 0 and operator in {">=", "<="})
 
 
-def measure(metric: str, months: Sequence[ParkMonth], occupancy: Sequence[float | None], lookback: int) -> Measured:
+# AAA is 1, each notch one more, default 22 (the scale that investors' guidelines count in).
+_NOTCHES = (
+    "AAA Aaa", "AA+ Aa1", "AA Aa2", "AA- Aa3", "A+ A1", "A A2", "A- A3", "BBB+ Baa1", "BBB Baa2", "BBB- Baa3", "BB+ Ba1",
+    "BB Ba2", "BB- Ba3", "B+ B1", "B B2", "B- B3", "CCC+ Caa1", "CCC Caa2 CCC/C", "CCC- Caa3", "CC Ca", "C", "D SD RD",
+)  # fmt: skip
+RATING_NUMBERS = {name.upper(): number for number, names in enumerate(_NOTCHES, start=1) for name in names.split()}
+
+
+def rating_number(rating: str | None) -> float | None:
+    """A rating as a number, 1 for AAA to 22 for default, so that a covenant of at least BB- is "<= 13"; None for none."""
+    number = RATING_NUMBERS.get((rating or "").strip().upper())
+    return None if number is None else float(number)
+
+
+def measure(
+    metric: str,
+    months: Sequence[ParkMonth],
+    occupancy: Sequence[float | None],
+    lookback: int,
+    rating: str | None = None,
+) -> Measured:
     """The value of one covenant metric from the months up to the one tested and the occupancy of each.
 
     dscr: Σ CFADS ÷ Σ debt service over the lookback; llcr and ltv at the month's end; min_occupancy: mean over the
-    lookback; leverage: debt ÷ CFADS of a year at the run rate. What no feed tells is null.
+    lookback; leverage: debt ÷ CFADS of a year at the run rate; rating: :func:`rating_number` of ``rating``. What no feed tells is
+    null.
     """
-    if not months:
+    if not months and metric != "rating":
         return Measured(None, "the park's economics are not given")
-    last, window = months[-1], list(months)[-lookback:]
     value: float | None = None
+    if metric == "rating":
+        value = rating_number(rating)
+        return Measured(value, None if value is not None else "no rating of the scale AAA to D, or of Aaa to C")
+    last, window = months[-1], list(months)[-lookback:]
     match metric:
         case "min_occupancy":
             seen = [fraction for fraction in list(occupancy)[-lookback:] if fraction is not None]
@@ -209,7 +234,8 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
     ``parks``: months by park of ``operator_economics.park_months``. Also reads ``raw.covenant``,
     ``core.dim_contract``, ``intermediate.int_closes`` and, for occupancy, ``metering.fct_capacity_day``; for coverage and
     concentration ``core.dim_lease``, ``core.dim_tranche``, ``metering.fct_lease_revenue_day``; for pledge limits
-    ``raw.contract_term`` and ``raw.collateral``. months_to_breach: headroom ÷ its fall over the last month, where it falls; 0 in breach.
+    ``raw.contract_term`` and ``raw.collateral``; for ratings ``core.dim_operator`` and ``staging.stg_credit_events``.
+    months_to_breach: headroom ÷ its fall over the last month, where it falls; 0 in breach.
     """
     table, terms = optional(frames, "raw.covenant"), optional(frames, "raw.contract_term")
     if table is None:
@@ -230,13 +256,27 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
             found = (
                 measure_book(frames, close, covenant["metric"], lookback)
                 if covenant["metric"] in BOOK_METRICS
-                else measure(covenant["metric"], months, seen[::-1], lookback)
+                else measure(covenant["metric"], months, seen[::-1], lookback, rated(frames, close))
             )
             rows.append(_row(close, covenant, found, before))
         for limit in pledge_tests(terms, close):
             found = measure_pledge(limit["metric"], months, pledged(collateral, close))
             rows.append(_row(close, limit, found, before))
     return make_frame(rows, COVENANT_SCHEMA, ["contract_id", "covenant_id", "month"])
+
+
+def rated(frames: Frames, close: Close) -> str | None:
+    """The rating of a contract's operator as known at a close, changes by events included; D once it has failed; None
+    without one.
+    """
+    contracts = need(frames, "core.dim_contract", "contract_id", "operator_id")
+    operator_id = contracts.filter(pl.col("contract_id") == close.contract_id)["operator_id"][0]
+    table = optional(frames, "core.dim_operator")
+    found = [] if table is None else table.filter(pl.col("operator_id") == operator_id).rows(named=True)
+    operator = found[0] if found else {}
+    events = RowsBy(optional(frames, "staging.stg_credit_events"))
+    credit = credit_at(close, operator, events, CreditPolicy({"unrated_rating": "NR"}))
+    return "D" if credit.insolvent else credit.rating
 
 
 def pledge_tests(terms: pl.DataFrame | None, close: Close) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ from orchestration.polars_jobs.frames import (
 from orchestration.polars_jobs.lease_book import contracted_coverage, running_leases, tenant_revenue
 from orchestration.polars_jobs.metric_catalogue import BY_NAME, ISSUER, METRICS, POLICY, TERMS, source_of
 from orchestration.polars_jobs.money import ZERO
-from orchestration.polars_jobs.receivables import Close, read_closes
+from orchestration.polars_jobs.receivables import Close, disputed_claim_months, read_closes
 
 DIM_SCHEMA: dict[str, Any] = {
     "metric": pl.String,
@@ -383,7 +383,24 @@ def _withdrawn(frames: Frames, close: Close) -> int | None:
     return sum(out.values())
 
 
+def _spread(nodes: Sequence[Mapping[str, Any]], day: date) -> float | None:
+    """The last quoted CDS spread by a day, in basis points: the tenor nearest to five years, the shorter of two."""
+    known = [row for row in nodes if row["kind"] == "cds_spread" and row["curve_date"] <= day]
+    if not known:
+        return None
+    last = max(row["curve_date"] for row in known)
+    tenors = [
+        (abs(float(row["horizon_years"]) - 5.0), float(row["horizon_years"]), row["value"])
+        for row in known
+        if row["curve_date"] == last
+    ]
+    return float(min(tenors)[2]) * 1e4
+
+
 def _operator(frames: Frames, collector: Collector, months: Sequence[Key]) -> None:
+    parks = optional(frames, "core.dim_park")
+    operators = {} if parks is None else dict(parks.select("park_id", "operator_id").iter_rows())
+    spreads = RowsBy(optional(frames, "raw.credit_curve"), "obligor_id")
     economics = _by_key(frames, "credit.fct_operator_economics_month", "park_id", "month")
     for park, month in months:
         row = economics.get((park, month), {})
@@ -426,7 +443,10 @@ def _operator(frames: Frames, collector: Collector, months: Sequence[Key]) -> No
             collector.add(metric, (PARK, park, month), row.get(metric), missing=reason)
         collector.add("liquidity_months", (PARK, park, month), None, missing="no feed tells the operator's cash")
         collector.add(
-            "credit_spread_bp", (PARK, park, month), None, missing="no quoted spread of the operator is given"
+            "credit_spread_bp",
+            (PARK, park, month),
+            _spread(spreads.of(operators.get(park)), month_end(month)),
+            missing="no CDS spread of the operator in reference/credit_curves.csv by the month's end",
         )
         collector.add(
             "residual_mark_fraction",
@@ -592,6 +612,8 @@ def _backstop(frames: Frames, collector: Collector, closes: Sequence[Close]) -> 
     paid, lags = _claims_paid(frames)
     covenants = _tightest(frames)
     collateral = RowsBy(optional(frames, "raw.collateral"))
+    events = RowsBy(optional(frames, "staging.stg_credit_events"))
+    currencies = dict(need(frames, "core.dim_contract").select("contract_id", "currency_code").iter_rows())
     nothing = "no backstop in the month"
     for close in closes:
         entity, month = close.contract_id, close.posting_month
@@ -602,9 +624,16 @@ def _backstop(frames: Frames, collector: Collector, closes: Sequence[Close]) -> 
         claim = row.get("claim_amount")
         collector.add("claims_accrued_amount", (CONTRACT, entity, month), claim, missing=nothing)
         collector.add("claims_paid_amount", (CONTRACT, entity, month), paid.get(key, ZERO))
-        collector.add(
-            "claims_disputed_amount", (CONTRACT, entity, month), None, missing="no feed tells a dispute over a claim"
+        open_months = disputed_claim_months(close, events.of(entity), currencies[entity])
+        disputed = sum(
+            (
+                own["claim_amount"] or ZERO
+                for (who, when), own in months.items()
+                if who == entity and f"{when:%Y-%m}" in open_months
+            ),
+            ZERO,
         )
+        collector.add("claims_disputed_amount", (CONTRACT, entity, month), disputed)
         collector.add(
             "draw_rate_fraction",
             (CONTRACT, entity, month),

@@ -30,6 +30,8 @@ from orchestration.polars_jobs.covenants import (
     occupancy_by_month,
     passes,
     pledge_tests,
+    rated,
+    rating_number,
 )
 from orchestration.polars_jobs.expected_loss import pledged, terms_known
 from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, months_between, need, optional
@@ -189,10 +191,10 @@ def covenant_value(book: OperatorBook, covenant: Mapping[str, Any], drivers: Map
     month = replace(month, collateral=money_from_estimate(float(month.collateral) * price))
     sold = 1.0 + drivers.get("occupancy_change_fraction", 0.0)
     metric = covenant["metric"]
-    if metric in BOOK_METRICS:
+    if metric in BOOK_METRICS or metric == "rating":
         told = book.told.get(covenant["covenant_id"])
         # Hours that are let less are covered less; a tenant's part of the revenue stays what it is.
-        return told if told is None or metric == "concentration" else told * sold
+        return told if told is None or metric != "min_contracted_coverage" else told * sold
     if metric in PLEDGE_METRICS.values():
         return measure_pledge(metric, [month], book.pledge).value
     occupancy = [None if value is None else value * sold for value in book.occupancy]
@@ -231,7 +233,8 @@ def operator_books(frames: Frames, parks: Mapping[str, list[ParkMonth]]) -> dict
                 row["covenant_id"]: measure_book(frames, close, row["metric"], lookback_of(row)).value
                 for row in agreed
                 if row["metric"] in BOOK_METRICS
-            },
+            }
+            | {row["covenant_id"]: rating_number(rated(frames, close)) for row in agreed if row["metric"] == "rating"},
             pledge=pledged(collateral, close),
         )
     return out

@@ -243,7 +243,7 @@ class SubLedger:
             case WriteOff():
                 self._write_off(event)
             case Dispute():
-                self._dispute(event)
+                follow_dispute(self.disputes, event)
             case ClaimPaid():
                 self.claims_payable -= event.amount
             case ClaimDue():
@@ -417,23 +417,38 @@ class SubLedger:
             )
             self.items.setdefault(extra.item_id, Item(extra)).written_off += left
 
-    def _dispute(self, event: Dispute) -> None:
-        if event.opens:
-            self.disputes[event.event_id] = event
-            return
-        ended = [
-            opened.event_id
-            for opened in self.disputes.values()
-            if (opened.event_id == event.names if event.names else event.target in {opened.target, ("all", "")})
-        ]
-        for event_id in ended:
-            del self.disputes[event_id]
+
+def follow_dispute(disputes: dict[str, Dispute], event: Dispute) -> None:
+    """Open a dispute, or end the one that the event names, else those of its target."""
+    if event.opens:
+        disputes[event.event_id] = event
+        return
+    ended = [
+        opened.event_id
+        for opened in disputes.values()
+        if (opened.event_id == event.names if event.names else event.target in {opened.target, ("all", "")})
+    ]
+    for event_id in ended:
+        del disputes[event_id]
+
+
+def disputed_claim_months(close: Close, events: Sequence[Row], currency_code: str) -> set[str]:
+    """The months (YYYY-MM) whose claims are under a dispute that is open at a close, as known then: disputes whose payload
+    names a ``claim_month``. ``events``: all versions of the contract's rows.
+    """
+    disputes: dict[str, Dispute] = {}
+    for event in events_at(close, [], [], events, currency_code):
+        if isinstance(event, Dispute):
+            follow_dispute(disputes, event)
+    return {month for kind, month in (dispute.target for dispute in disputes.values()) if kind == "claim_month"}
 
 
 def _covers(target: tuple[str, str], document: Document, on: date) -> bool:
     kind, value = target
     if kind == "item":
         return document.item_id == value
+    if kind == "claim_month":
+        return False
     if kind == "service_month":
         return f"{document.service_month:%Y-%m}" == value
     return document.invoice_date <= on
@@ -456,10 +471,11 @@ def _names(reference: str, document: Document) -> bool:
 
 
 def payload_target(payload: str | None) -> tuple[tuple[str, str], str]:
-    """What a credit event's JSON payload aims at: (("item", id) | ("service_month", YYYY-MM) | ("all", "")), and the
-    event that it names or "".
+    """What a credit event's JSON payload aims at: (("item", id) | ("service_month", YYYY-MM) | ("claim_month",
+    YYYY-MM) | ("all", "")), and the event that it names or "".
 
-    Keys read: item_id, service_month, dispute_event_id. Raises ``ValueError`` for a payload that is no JSON object.
+    Keys read: item_id, service_month, claim_month (the vendor's own dispute of a claim), dispute_event_id. Raises
+    ``ValueError`` for a payload that is no JSON object.
     """
     if payload is None or not payload.strip():
         return ("all", ""), ""
@@ -471,6 +487,8 @@ def payload_target(payload: str | None) -> tuple[tuple[str, str], str]:
         return ("item", str(parsed["item_id"])), names
     if parsed.get("service_month"):
         return ("service_month", str(parsed["service_month"])[:7]), names
+    if parsed.get("claim_month"):
+        return ("claim_month", str(parsed["claim_month"])[:7]), names
     return ("all", ""), names
 
 

@@ -306,6 +306,44 @@ def test_limits_on_pledges_are_tested_each_month_over_all_creditors():
     assert (row["metric"], row["passed"], row["consequence"]) == ("pledged_revenue", row["value"] <= 0.25, None)
 
 
+def test_a_covenant_on_the_rating_counts_notches_and_follows_changes_as_known():
+    agreed = [("grade", "rating", "<=", "13", "month")]
+    worse = event("r", "rating_change", NOV, payload='{"rating": "CCC+"}')
+    tests = run_all(park(covenants=agreed, home={"events": [worse]}))
+    rows = tests["credit.fct_covenant_test_month"].sort("month")
+    assert rows["value"].to_list() == [15, 17, 17]
+    assert rows["passed"].to_list() == [False] * 3
+    assert [covenants.rating_number(name) for name in ("AAA", "Baa3", "BB-", "CCC/C", "D", "NR", None)] == [
+        1, 10, 13, 18, 22, None, None,
+    ]  # fmt: skip
+    reverse = tests["credit.fct_reverse_stress"].filter(pl.col("target") == "covenant:grade")
+    assert set(reverse["null_reason"]) == {"broken today"}
+
+
+def test_a_disputed_claim_and_a_quoted_spread_have_their_metrics():
+    opened = event("d", "dispute_opened", NOV, payload='{"claim_month": "2027-10"}')
+    closed = event("e", "dispute_closed", DEC, payload='{"claim_month": "2027-10"}')
+    frames = park(home={"events": [opened, closed]})
+    curve = {"obligor_id": "sharon-ai", "kind": "cds_spread", "recovery_fraction": 0.4}
+    frames["raw.credit_curve"] = pl.DataFrame(
+        [
+            {**curve, "curve_date": NOV, "horizon_years": years, "value": value}
+            for years, value in ((1.0, 0.05), (5.0, 0.0811))
+        ]
+    )
+    frames["backstop.fct_backstop_month"] = frames["backstop.fct_backstop_month"].with_columns(
+        claim_amount=pl.lit(D("70.00"))
+    )
+    out = run_all(frames)
+    found = out["monitor.fct_metric_month"].filter(pl.col("entity_level") != "programme").sort("month")
+    disputed = found.filter(pl.col("metric") == "claims_disputed_amount")
+    assert disputed["value"].to_list() == [0, 70, 0]
+    spread = found.filter(pl.col("metric") == "credit_spread_bp")
+    assert spread["value"].to_list() == [None, pytest.approx(811), pytest.approx(811)]
+    assert "reference/credit_curves.csv" in spread["null_reason"][0]
+    assert not out["credit.fct_receivable_item"]["disputed"].any(), "the operator's invoices are in no dispute"
+
+
 def test_what_no_feed_tells_is_neither_passed_nor_failed():
     tests = run_all(park(covenants=[("cash", "min_liquidity", ">=", "1", "month")]))["credit.fct_covenant_test_month"]
     assert set(tests["passed"].to_list()) == {None}
