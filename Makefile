@@ -12,7 +12,7 @@ export DO_NOT_TRACK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full lint real faults spark bench docs serve clean
+.PHONY: help run test test-full lint real faults spark bench docs serve clean fuzz
 
 help: ## Print these lines
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -68,6 +68,14 @@ real: $(VENV)/.dev ## Run the whole job over a home of real files (PARKLEDGER_RE
 
 faults: $(VENV)/.dev ## Break it on purpose (SECTIONS="crashes damage", SHARE=0.1): print what was injected, survived, lost, doubled, wrong; keep it under .faults/
 	$(BIN)/python -m tests.faults $(SECTIONS) --share $(or $(SHARE),1)
+
+# The fuzzer is a library for some Pythons on Linux alone: it stands beside the environment.
+.faults/atheris/.done: requirements-fuzz.lock | $(BIN)/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements-fuzz.lock --target .faults/atheris
+	@touch $@
+
+fuzz: $(VENV)/.dev .faults/atheris/.done ## Fuzz a reader by coverage (READER=nem12, or another format, or yaml; SECONDS=60)
+	PYTHONPATH=.faults/atheris $(BIN)/python tests/faults/fuzz.py $(or $(READER),nem12) --seconds $(or $(SECONDS),60)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import rules, sqlfluff
 	$(BIN)/ruff check .

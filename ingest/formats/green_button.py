@@ -110,7 +110,7 @@ def _text(element: Element | None, *path: str) -> str:
 
 def _entries(root: Element) -> Iterator[_Entry]:
     for node in root.iter():
-        if _local(node) != "entry":
+        if _local(node) != "entry" or not len(node):
             continue
         entry = _Entry()
         for child in node:

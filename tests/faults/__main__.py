@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from homes import MONTH, REPOSITORY, Bench, make_finished, parkledger
 from tally import CASES, Tally, save, table
 
-SECTIONS = ("crashes", "damage", "environments", "readers", "worlds", "hostile", "access", "load")
+SECTIONS = ("crashes", "damage", "readers", "hostile", "environments", "access", "load", "worlds")
 RESULTS = REPOSITORY / ".faults"
 
 

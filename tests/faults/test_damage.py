@@ -11,6 +11,7 @@ from tally import CASES, Case, Tally
 
 HEAVY = {
     damage.mended_from_what_remains,
+    damage.a_run_over_a_damaged_lake,
     damage.a_changed_line_of_a_closed_month,
     damage.a_changed_line_of_the_published_journal,
 }
