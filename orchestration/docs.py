@@ -30,12 +30,15 @@ from ingest.terms.policy import Policies
 from orchestration import polars_jobs
 from orchestration.dependencies import locked, write_bill_of_materials
 from orchestration.expectations.covered import BUILT, DERIVED, LAKE_FILES, TELEMETRY_SAMPLE
+from orchestration.performance_pages import capacity_page, performance_page
 from orchestration.publishing.catalogue import QUALITY, TABLES, Table
 from orchestration.publishing.snapshot import NOT_PUBLISHED
 from orchestration.settings import DBT_PROJECT, PROJECT_ROOT, Settings
 
 GUIDES = DBT_PROJECT / "docs"
 SITE = DBT_PROJECT / "site"
+# The last run of `make bench` that was kept.
+BENCH = GUIDES / "bench.json"
 BILL_OF_MATERIALS = "sbom.cdx.json"
 # Units stand last in names; longer endings first.
 UNITS: tuple[tuple[str, str], ...] = (
@@ -316,6 +319,8 @@ def pages(*, has_data_docs: bool = False) -> dict[str, str]:
     made["feeds.md"], made["terms.md"] = feeds_page(), terms_page()
     made["dependencies.md"] = dependencies_page()
     made["changelog.md"] = (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    bench = json.loads(BENCH.read_text(encoding="utf-8")) if BENCH.exists() else None
+    made["performance.md"], made["capacity-plan.md"] = performance_page(bench), capacity_page(bench)
     made[f"{NOTEBOOK}.md"] = notebook_page(GUIDES / f"{NOTEBOOK}.ipynb")
     for module in job_modules():
         made[f"api/{module.__name__.rsplit('.', 1)[-1]}.md"] = api_page(module)
@@ -336,6 +341,7 @@ def config(source: Path, site: Path, made: Iterable[str]) -> dict[str, Any]:
         "nav": [
             {"Guides": [*GUIDE_ORDER, f"{NOTEBOOK}.md"]},
             {"Tables": [path for path in paths if path.startswith("tables/")]},
+            {"Size and speed": ["performance.md", "capacity-plan.md"]},
             {"Inputs": ["feeds.md", "terms.md", "checks.md"]},
             {"Dependencies": "dependencies.md"},
             {"Python API": [path for path in paths if path.startswith("api/")]},

@@ -8,6 +8,8 @@ from tests.benchmarks import (
     monte_carlo,
     seed_day,
     simulating,
+    spark_engine,
+    whole_product,
 )
 from tests.benchmarks.measuring import Case
 
@@ -19,4 +21,6 @@ CASES: tuple[Case, ...] = (
     *lifetime_loss.CASES,
     monte_carlo.CASE,
     credit_group.CASE,
+    *whole_product.CASES,
+    *spark_engine.CASES,
 )

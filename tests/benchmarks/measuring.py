@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import cProfile
+import io
+import pstats
 import re
 import time
 from collections.abc import Callable
@@ -11,8 +14,18 @@ from typing import Literal
 
 Size = Literal["small", "seed"]
 Side = Literal["project", "baseline"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run gives that knows better than the clock around it what it took: the figure and the seconds."""
+
+    figure: float
+    seconds: float
+
+
 # A call of the thing measured; gives a figure that both sides must agree on.
-Run = Callable[[], float]
+Run = Callable[[], "float | Measured"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +45,11 @@ class Case:
         once: one run a round and no warm-up, for what takes minutes.
         single_at_seed: at the larger size a single run of each side, for what takes many minutes.
         inputs: cases that follow each other under one name share a folder, and with it what `prepare` has written there.
+        rounds: rounds at the smaller size, where not the bench's own number.
         at_most: what the ratio of times must not exceed.
-        seconds_at_most, peak_mib_at_most: the same of the project's own time and memory, at the larger size.
+        seconds_at_most, peak_mib_at_most: the same of the project's own time and memory, at the larger size where that differs.
+        profile: lines that show where the project's time goes, where a profile of this process would not.
+        facts: figures beside time and memory, from the folder, once.
     """
 
     name: str
@@ -52,6 +68,9 @@ class Case:
     at_most: float | None = None
     seconds_at_most: float | None = None
     peak_mib_at_most: float | None = None
+    rounds: int | None = None
+    profile: Callable[[Path, Size], list[str]] | None = None
+    facts: Callable[[Path, Size], dict[str, float]] | None = None
 
     def is_single(self, size: Size) -> bool:
         """Whether each side runs but once."""
@@ -81,10 +100,28 @@ def time_run(run: Run, repeats: int, *, warm_up: bool, before: Callable[[], None
     for number in range(repeats + warm_up):
         before()
         started = time.perf_counter()
-        figure = run()
+        found = run()
+        taken = time.perf_counter() - started
+        figure, taken = (found.figure, found.seconds) if isinstance(found, Measured) else (found, taken)
         if number >= warm_up:
-            seconds.append(time.perf_counter() - started)
+            seconds.append(taken)
     return Timing(seconds, figure, peak_bytes())
+
+
+def profile(case: Case, size: Size, folder: Path) -> list[str]:
+    """Where the project's time goes: the functions that a run spends most of its own time in."""
+    if case.profile is not None:
+        return case.profile(folder, size)
+    run = case.project(folder, size)
+    if case.fresh is not None:
+        case.fresh(folder, "project")
+    profiler = cProfile.Profile()
+    profiler.runcall(run)
+    told = io.StringIO()
+    pstats.Stats(profiler, stream=told).sort_stats("tottime").print_stats(15)
+    rows = told.getvalue().splitlines()
+    first = next(number for number, row in enumerate(rows) if "tottime" in row)
+    return [row.replace(f"{Path.cwd()}/", "").strip() for row in rows[first:] if row.strip()]
 
 
 def peak_bytes() -> int:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.benchmarks.cases import CASES
-from tests.benchmarks.measuring import time_side
+from tests.benchmarks.measuring import profile, time_side
 
 
 def main() -> None:
@@ -14,6 +14,10 @@ def main() -> None:
     case = CASES[int(number)]
     if side == "prepare":
         case.prepare(Path(folder), size)
+        return
+    if side in {"facts", "profile"}:
+        told = case.facts(Path(folder), size) if side == "facts" else profile(case, size, Path(folder))
+        sys.stdout.write(json.dumps(told) + "\n")
         return
     timing = time_side(case, side, size, Path(folder), int(repeats))
     sys.stdout.write(json.dumps(dataclasses.asdict(timing)) + "\n")

@@ -266,6 +266,13 @@ def plausible(folder: Path, _size: Size) -> Run:
     return run
 
 
+def stored(folder: Path, size: Size) -> dict[str, float]:
+    """Bytes a sample in the lake, and of what metering keeps of it."""
+    home = folder / "landed"
+    lake_bytes = sum(path.stat().st_size for path in (home / "lake").rglob("*.parquet"))
+    return {"lake_bytes_a_sample": lake_bytes / ROWS[size], "samples_a_gpu_day": float(MINUTES)}
+
+
 def _day(hour: str, how: str, at_most: float | None, sizes: tuple[Size, ...]) -> Case:
     return Case(
         name="a day from landing files to capacity",
@@ -281,6 +288,7 @@ def _day(hour: str, how: str, at_most: float | None, sizes: tuple[Size, ...]) ->
         inputs="day",
         at_most=at_most,
         peak_mib_at_most=PEAK_MIB,
+        facts=stored,
     )
 
 
