@@ -487,10 +487,10 @@ def _matrices(
             shared = pl.col("contract_id").is_in(companions(members, contract_id, month))
             own = historical_rates(items.filter(shared), applications, month)
         rates[pool_id, month] = given if own is None else (own, "history")
-    plain, without = (
-        provision_matrix(aged, rates, forward_scalars(policy, expedient=expedient), pools)
-        for expedient in (False, True)
-    )
+    plain = provision_matrix(aged, rates, forward_scalars(policy, expedient=False), pools)
+    # Without conditions to come there is nothing that the expedient could leave out.
+    same = policy.decimal("forward_scalar") == 1
+    without = plain if same else provision_matrix(aged, rates, forward_scalars(policy, expedient=True), pools)
     uses = [
         {"contract_id": contract_id, "month": month, "expedient": uses_expedient(policy, kind)}
         for (contract_id, month), kind in classes.items()

@@ -74,12 +74,17 @@ def present_value(flows: Array, times: Array, curve: Curve, shift: Array | float
     return float(flows @ np.exp(-(curve.at(times) + shift) * times))
 
 
+def _values(flows: Array, times: Array, curve: Curve, shifts: Array) -> Array:
+    """Present values (K,) under each of some shifts of the curve (K, T): one product for all of them."""
+    _check_flows(flows, times)
+    return np.asarray(np.exp(-(curve.at(times) + shifts) * times) @ flows, dtype=np.float64)
+
+
 def effective_duration(flows: Array, times: Array, curve: Curve, shift: float = DURATION_SHIFT) -> float | None:
     """(PV down − PV up) ÷ (2 · shift · PV), in years; None where the present value is zero."""
-    base = present_value(flows, times, curve)
-    if base == 0:
-        return None
-    return (present_value(flows, times, curve, -shift) - present_value(flows, times, curve, shift)) / (2 * shift * base)
+    levels = np.array([0.0, -shift, shift])[:, None]
+    base, down, up = _values(flows, times, curve, levels + np.zeros(len(times))).tolist()
+    return (down - up) / (2 * shift * base) if base else None
 
 
 class YieldMeasures(NamedTuple):
@@ -117,15 +122,10 @@ def key_rate_durations(
     """Effective duration to each key rate alone (K,); they sum to the duration of a parallel shift of the same size,
     up to its square.
     """
-    base = present_value(flows, times, curve)
-    if base == 0:
-        return np.zeros(len(nodes))
-    out = [
-        (present_value(flows, times, curve, -shift * weight) - present_value(flows, times, curve, shift * weight))
-        / (2 * shift * base)
-        for weight in key_rate_weights(times, nodes)
-    ]
-    return np.array(out)
+    weights = key_rate_weights(times, nodes)
+    found = _values(flows, times, curve, np.concatenate([np.zeros((1, len(times))), -shift * weights, shift * weights]))
+    base, down, up = found[0], found[1 : len(nodes) + 1], found[len(nodes) + 1 :]
+    return np.asarray((down - up) / (2 * shift * base), dtype=np.float64) if base else np.zeros(len(nodes))
 
 
 def rate_sensitivity(frames: Frames, made: Sequence[Valuation], policy: CreditPolicy) -> pl.DataFrame:
@@ -177,9 +177,8 @@ def _rows(valuation: Valuation, stream: str, flows: Array, times: Array, curve: 
         for number, years in enumerate(KEY_YEARS)
     ]
     out = []
-    # One product for all shocks: their shifts differ, the flows and the curve do not.
     shifts = np.stack([np.broadcast_to(np.asarray(shift, dtype=np.float64), times.shape) for *_, shift, _ in shocks])
-    values = np.exp(-(curve.at(times) + shifts) * times) @ flows
+    values = _values(flows, times, curve, shifts)
     for (name, bp, years, _, duration), found in zip(shocks, values, strict=True):
         value = float(found)
         out.append(
