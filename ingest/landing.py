@@ -19,6 +19,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from ingest.delivered import Delivered
 from ingest.feeds.limits import Limits
 from ingest.files import LandingFile, content_hash, is_unchanged, scan, with_file_id
 from ingest.manifest import LandedFile, Read, reading_hash
-from ingest.reading import BATCH_ROWS, Batch, Cells, Rejected, check_cells, read_cells
+from ingest.reading import BATCH_ROWS, Cells, Rejected, check_cells, read_cells
+from ingest.spool import Spool
 from ingest.terms.home import Home
 from ingest.terms.park import Park
 from ingest.transactions import transaction
@@ -103,10 +105,20 @@ def pending(con: duckdb.DuckDBPyConnection, home: Home) -> list[LandingFile]:
     return waiting
 
 
-def _cells(file: LandingFile, park: Park | None) -> Cells | Rejected:
+@dataclass(frozen=True)
+class _Checked:
+    """What became of a telemetry file's rows: good ones typed, the others for the quarantine; large ones stand on disk."""
+
+    good: Spool
+    rejected: Spool
+    noted: Spool
+
+
+def _cells(home: Home, file: LandingFile) -> Cells | Rejected:
+    park = home.parks.get(file.park_id)
     if file.refusal is not None or park is None:
         return Rejected(*(file.refusal or ("unknown_park", f"there is no readable park {file.park_id}")))
-    return read_cells(file.path, file.feed, park)
+    return read_cells(file.path, file.feed, park, lake.temporary_folder(home.path))
 
 
 def _read(cells: Cells | Rejected) -> Read | Rejected:
@@ -121,7 +133,7 @@ def _land_documents(
     landing: list[tuple[Same, Cells | Rejected]] = []
     row_count = 0
     for same in contents:
-        cells = _cells(same[0], park)
+        cells = _cells(home, same[0])
         report(same[0])
         # What changed while it was read is left for the next time.
         if not is_unchanged(same[0]):
@@ -155,20 +167,30 @@ def _write_documents(
         manifest.note_future(con, home)
 
 
-def _checked(file: LandingFile, limits: Limits) -> tuple[Read | Rejected, list[Batch]]:
-    cells = _cells(file, limits.park)
+def _checked(home: Home, limits: Limits, file: LandingFile) -> tuple[Read | Rejected, _Checked]:
+    scratch = lake.temporary_folder(home.path)
+    checked = _Checked(Spool(scratch), Spool(scratch), Spool(scratch))
+    cells = _cells(home, file)
     if isinstance(cells, Rejected):
-        return cells, []
-    return _read(cells), list(check_cells([(0, cells)], file.feed, limits))
+        return cells, checked
+    for batch in check_cells([(0, cells)], file.feed, limits):
+        for spool, rows in (
+            (checked.good, batch.good),
+            (checked.rejected, batch.rejected),
+            (checked.noted, batch.noted),
+        ):
+            if not rows.is_empty():
+                spool.append(rows)
+    return _read(cells), checked
 
 
-def _read_ahead(files: Sequence[LandingFile], limits: Limits) -> Iterator[tuple[Read | Rejected, list[Batch]]]:
+def _read_ahead(home: Home, limits: Limits, files: Sequence[LandingFile]) -> Iterator[tuple[Read | Rejected, _Checked]]:
     """Rows of telemetry files in order; while one is being written, the next one is read."""
     with ThreadPoolExecutor(max_workers=1) as reader:
-        coming = reader.submit(_checked, files[0], limits)
+        coming = reader.submit(_checked, home, limits, files[0])
         for following in files[1:]:
             outcome = coming.result()
-            coming = reader.submit(_checked, following, limits)
+            coming = reader.submit(_checked, home, limits, following)
             yield outcome
             del outcome
         yield coming.result()
@@ -227,7 +249,7 @@ def _make_count(
     days: pl.DataFrame,
     hours: pl.DataFrame,
     *,
-    batches: Sequence[Batch] = (),
+    checked: _Checked | None = None,
 ) -> list[str]:
     """Within a transaction: manifest, quarantine, catalogue and counts of the telemetry files of `landing_now`.
 
@@ -237,9 +259,11 @@ def _make_count(
     park_id, feed, _ = contents[0][0].key
     manifest.write(con)
     manifest.remember_paths(con, [file for same in contents for file in same])
-    for batch in batches:
-        quarantine.write(con, batch.rejected, park_id, feed)
-        quarantine.write(con, batch.noted, park_id, feed, "row_warning")
+    if checked is not None:
+        for rows in checked.rejected:
+            quarantine.write(con, rows, park_id, feed)
+        for rows in checked.noted:
+            quarantine.write(con, rows, park_id, feed, "row_warning")
     lake.remember_hours(con, park_id, hours)
     before = lake.catalogue(con, feed, park_id, days)
     lake.recount(con, home.path, feed, park_id, {*days["service_date"].to_list(), *(day for day, _ in before)})
@@ -255,24 +279,22 @@ def _make_count(
 
 
 def _land_rows(
-    con: duckdb.DuckDBPyConnection, home: Home, same: Same, read: Read | Rejected, batches: list[Batch]
+    con: duckdb.DuckDBPyConnection, home: Home, same: Same, read: Read | Rejected, checked: _Checked
 ) -> None:
     """Land one telemetry file row by row: its lake files first, then what makes them count in one transaction."""
     file = same[0]
     if not is_unchanged(file):
         return
-    park_id, feed, file_id = file.key
+    _, _, file_id = file.key
     manifest.begin(con, home, [(file, read)])
     days = pl.DataFrame(schema=lake.CATALOGUE)
     hours = pl.DataFrame(schema=lake.HOURS)
-    good = [batch.good for batch in batches if not batch.good.is_empty()]
-    if good:
+    if checked.good.row_count:
         received = manifest.received_at(con)[file_id]
-        rows = pl.concat(good).with_columns(pl.col("recorded_at").fill_null(received))
-        days = lake.write_days(home.path, feed, park_id, file_id, rows)
-        hours = rows.select(list(lake.HOURS)).unique()
+        days = lake.write_days(con, home.path, file.key, checked.good, received)
+        hours = pl.concat([rows.select(list(lake.HOURS)).unique() for rows in checked.good]).unique()
     with transaction(con):
-        no_longer = _make_count(con, home, [same], days, hours, batches=batches)
+        no_longer = _make_count(con, home, [same], days, hours, checked=checked)
     lake.remove(home.path, no_longer)
 
 
@@ -297,17 +319,15 @@ def _land_telemetry(
     if clean:
         _land_delivered(con, home, clean)
     if others:
-        for same, (read, batches) in zip(others, _read_ahead([same[0] for same in others], limits), strict=True):
-            _land_rows(con, home, same, read, batches)
+        for same, (read, checked) in zip(others, _read_ahead(home, limits, [same[0] for same in others]), strict=True):
+            _land_rows(con, home, same, read, checked)
             report(same[0])
 
 
 def _refuse(con: duckdb.DuckDBPyConnection, home: Home, contents: Sequence[Same], report: Report) -> None:
     """Note files that are not read at all, with the reason."""
     with transaction(con):
-        manifest.begin(
-            con, home, [(same[0], _read(_cells(same[0], home.parks.get(same[0].park_id)))) for same in contents]
-        )
+        manifest.begin(con, home, [(same[0], _read(_cells(home, same[0]))) for same in contents])
         manifest.write(con)
         manifest.remember_paths(con, [file for same in contents for file in same])
     for same in contents:

@@ -20,6 +20,7 @@ from ingest.files import LANDING_FOLDER
 from ingest.formats.canonical import csv_rows
 from ingest.formats.errors import FormatError
 from ingest.reading import Cells, check_cells
+from ingest.spool import Spool
 from ingest.terms.home import Home
 
 RELEASED = "released-"
@@ -162,11 +163,18 @@ def _still_broken(home: Home, row: Quarantined, cells: Mapping[str, str]) -> str
         return f"it has no {', '.join(absent)}; give a value with --set {absent[0]}=…"
     frame = pl.DataFrame({"line_no": [2], **{name: [cell] for name, cell in cells.items()}})
     limits = Limits(home.parks[row.park_id], home.clock_at, home.policies)
-    (batch,) = check_cells([(0, Cells("csv", (frame,)))], row.feed, limits)
+    row_alone = Spool()
+    row_alone.append(frame)
+    (batch,) = check_cells([(0, Cells("csv", row_alone))], row.feed, limits)
     if batch.rejected.is_empty():
         return None
     rule, column = batch.rejected.select("rule", "column_name").row(0)
     return f"{column or 'the row'} still breaks {rule}: {RULES[rule].description}"
+
+
+def is_changed(home: Home, row: Quarantined, cells: Mapping[str, str]) -> bool:
+    """Whether cells of a row, empty where it has none, differ from those that it came with."""
+    return {name: cell for name, cell in cells.items() if cell} != cells_of(home, row)
 
 
 def prepare(home: Home, row: Quarantined, changes: Mapping[str, str], note: str = "") -> tuple[Path, str]:

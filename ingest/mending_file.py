@@ -8,10 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.contracts import CONTRACTS
+from ingest.formats.numbers import number
 from ingest.mending import MendingError, Quarantined, cells_of, columns_of
 from ingest.terms.home import Home
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ABOUT = ("row_id", "park_id", "feed", "path", "line_no", "rule", "column_name", "row_text")
+
+
+def _harmless(cell: object) -> object:
+    """Strangers' text that a spreadsheet would take for a formula, behind an apostrophe; numbers stay as they are."""
+    is_formula = isinstance(cell, str) and cell.startswith(_FORMULA) and number(cell) is None
+    return f"'{cell}" if is_formula else cell
+
+
+def _as_it_was(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def write_rows(path: Path, home: Home, rows: Sequence[Quarantined]) -> None:
@@ -22,7 +34,8 @@ def write_rows(path: Path, home: Home, rows: Sequence[Quarantined]) -> None:
         writer.writerow([*_ABOUT, *names])
         for row in rows:
             cells = cells_of(home, row)
-            writer.writerow([*(getattr(row, name) for name in _ABOUT), *(cells.get(name, "") for name in names)])
+            told = [*(getattr(row, name) for name in _ABOUT), *(cells.get(name, "") for name in names)]
+            writer.writerow([_harmless(cell) for cell in told])
 
 
 def read_rows(path: Path) -> dict[str, dict[str, str]]:
@@ -40,5 +53,5 @@ def read_rows(path: Path) -> dict[str, dict[str, str]]:
             if None in line or None in line.values() or line["feed"] not in CONTRACTS:
                 raise MendingError(f"{path}, line {reader.line_num}: not as many cells as columns, or no feed")
             names = columns_of(line["feed"])
-            mended[line["row_id"]] = {name: cell for name, cell in line.items() if name in names}
+            mended[line["row_id"]] = {name: _as_it_was(cell) for name, cell in line.items() if name in names}
     return mended

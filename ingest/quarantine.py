@@ -107,9 +107,9 @@ def write(
     con.unregister("rejected_rows")
 
 
-def _harmless(text: pl.Expr) -> pl.Expr:
-    """Strangers' text that a spreadsheet would take for a formula, behind an apostrophe; the table keeps it as it came."""
-    return pl.when(text.str.contains(r"^[=+\-@\t\r]")).then(pl.lit("'") + text).otherwise(text).name.keep()
+def _harmless(column: str) -> str:
+    """SQL: strangers' text that a spreadsheet would take for a formula, behind an apostrophe; the table keeps it as it came."""
+    return f"CASE WHEN regexp_matches({column}, '^[=+\\-@\\t\\r]') THEN '''' || {column} ELSE {column} END AS {column}"
 
 
 def export(con: duckdb.DuckDBPyConnection, home: Path) -> list[Path]:
@@ -125,17 +125,24 @@ def export(con: duckdb.DuckDBPyConnection, home: Path) -> list[Path]:
         The files written.
     """
     folder = home / QUARANTINE_FOLDER
-    rows = con.sql(
-        "SELECT q.park_id, q.feed, f.path, q.line_no, q.rule, q.column_name, q.row_text, q.file_id "
+    standing = (
         "FROM raw.quarantined_row AS q JOIN raw.landed_file AS f USING (park_id, feed, file_id) "
-        "ANTI JOIN raw.released_row USING (park_id, feed, file_id, line_no) ORDER BY ALL"
-    ).pl()
+        "ANTI JOIN raw.released_row USING (park_id, feed, file_id, line_no)"
+    )
     written: list[Path] = []
-    for (park_id, feed), part in rows.partition_by("park_id", "feed", as_dict=True, maintain_order=True).items():
-        target = folder / str(park_id) / f"{feed}.csv"
+    for park_id, feed in con.execute(f"SELECT DISTINCT park_id, feed {standing} ORDER BY ALL").fetchall():
+        target = folder / park_id / f"{feed}.csv"
         target.parent.mkdir(parents=True, exist_ok=True)
         half_written = target.with_suffix(".csv.tmp")
-        part.drop("park_id", "feed").with_columns(pl.col("path", "row_text").pipe(_harmless)).write_csv(half_written)
+        con.execute("SET VARIABLE exported_park = ?", [park_id])
+        con.execute("SET VARIABLE exported_feed = ?", [feed])
+        con.execute("SET VARIABLE exported_file = ?", [str(half_written)])
+        con.execute(
+            f"COPY (SELECT {_harmless('path')}, line_no, rule, column_name, {_harmless('row_text')}, file_id FROM ("
+            f"SELECT f.path, q.* {standing} WHERE park_id = getvariable('exported_park') "
+            "AND feed = getvariable('exported_feed') ORDER BY f.path, q.line_no, q.rule, q.column_name, q.row_text, q.file_id"
+            ")) TO (getvariable('exported_file')) (FORMAT csv, HEADER)"
+        )
         half_written.replace(target)
         written.append(target)
     for left in set(folder.glob("*/*.csv")) - set(written):

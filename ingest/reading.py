@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from ingest import quarantine
 from ingest.checking import Faults, check
@@ -15,10 +16,13 @@ from ingest.feeds import credit_events, gpu_telemetry, payments, power_meter
 from ingest.feeds.limits import Limits
 from ingest.formats import registry
 from ingest.formats.errors import FormatError
+from ingest.spool import Spool
 from ingest.terms.park import Park
 
 # Small files are checked together up to so many rows: a check costs tens of milliseconds however few they are.
 BATCH_ROWS = 500_000
+# Parquet is read so many rows at once: a day of 2,000 GPUs by the minute is one piece.
+PIECE_ROWS = 3_000_000
 
 # Format, and names and types of the columns.
 Form = tuple[str, tuple[tuple[str, pl.DataType], ...]]
@@ -42,15 +46,15 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Cells:
-    """A file's cells as they came, under canonical names with `line_no`; at least one row."""
+    """A file's cells as they came, under canonical names with `line_no`; at least one row. Large ones stand on disk."""
 
     format_name: str
-    frames: tuple[pl.DataFrame, ...]
+    frames: Spool
 
     @property
     def row_count(self) -> int:
         """All rows of the file."""
-        return sum(frame.height for frame in self.frames)
+        return self.frames.row_count
 
 
 @dataclass(frozen=True)
@@ -109,18 +113,19 @@ def _row_rules(feed: str, limits: Limits) -> RowRules:
     return rules
 
 
-def _parquet(path: Path, contract: FeedContract) -> pl.DataFrame:
-    """The feed's columns of a canonical Parquet file in one go: an order faster than in batches."""
+def _parquet(path: Path, contract: FeedContract) -> Iterator[pl.DataFrame]:
+    """The feed's columns of a canonical Parquet file in large pieces: an order faster than in batches."""
     wanted = {column.name for column in (*contract.columns, RECORDED_AT)}
     scan = pl.scan_parquet(path, hive_partitioning=False, glob=False)
     columns = [name for name in scan.collect_schema().names() if name in wanted]
-    frame = scan.select(columns).collect()
-    return frame.with_columns(line_no=pl.int_range(1, frame.height + 1, dtype=pl.Int64))
+    for start in range(0, pq.read_metadata(path).num_rows, PIECE_ROWS):
+        piece = scan.select(columns).slice(start, PIECE_ROWS).collect()
+        yield piece.with_columns(line_no=pl.int_range(start + 1, start + piece.height + 1, dtype=pl.Int64))
 
 
 def _frames(format_name: str, path: Path, contract: FeedContract, park: Park) -> Iterable[pl.DataFrame]:
     if format_name == "parquet":
-        return [_parquet(path, contract)]
+        return _parquet(path, contract)
     frames = registry.read(format_name, path, contract.name, park)
     return [frames] if isinstance(frames, pl.DataFrame) else frames
 
@@ -157,20 +162,21 @@ def _with_texts(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def read_cells(path: Path, feed: str, park: Park) -> Cells | Rejected:
+def read_cells(path: Path, feed: str, park: Park, scratch: Path | None = None) -> Cells | Rejected:
     """Read all cells of a file, to its end.
 
     Args:
         path: the file.
         feed: the feed of its folder.
         park: the park of its folder.
+        scratch: a folder for what does not fit into memory; None for the system's.
 
     Returns:
         The cells, or why the file is rejected. Nothing is raised for what a file holds.
     """
     contract = CONTRACTS[feed]
     format_name: str | None = None
-    frames: list[pl.DataFrame] = []
+    frames = Spool(scratch)
     try:
         format_name = registry.detect(path, feed)
         for cells in _frames(format_name, path, contract, park):
@@ -187,9 +193,9 @@ def read_cells(path: Path, feed: str, park: Park) -> Cells | Rejected:
         # Parsers fail over strangers' bytes in more ways than anybody lists, and a decoder of Parquet may panic instead of
         # raising. Whatever it is, it costs this file, with its reason, and no other.
         return Rejected("unreadable", f"{type(error).__name__}: {error}".splitlines()[0], format_name)
-    if not any(frame.height for frame in frames):
+    if not frames.row_count:
         return Rejected("unreadable", "the file has no rows", format_name)
-    return Cells(format_name, tuple(frames))
+    return Cells(format_name, frames)
 
 
 def _checked(frame: pl.DataFrame, format_name: str, feed: str, limits: Limits) -> Batch:

@@ -274,7 +274,12 @@ def quarantine_list(
     if as_json:
         print(json.dumps([row.__dict__ for row in found], indent=2))
         return
-    cells = [(r.row_id, r.park_id, r.feed, f"{r.path}:{r.line_no}", r.rule, r.column_name or "") for r in found]
+    # The folder says park and feed once more; on a narrow screen it would crowd out the file.
+    places = [f"{r.path.removeprefix(f'landing/{r.park_id}/{r.feed}/')}:{r.line_no}" for r in found]
+    cells = [
+        (r.row_id, r.park_id, r.feed, place, r.rule, r.column_name or "")
+        for r, place in zip(found, places, strict=True)
+    ]
     out.print(as_table(["row", "park", "feed", "file and line", "rule", "column"], cells))
     out.print(f"{len(found):,} shown; {in_all:,} rows stand in quarantine")
 
@@ -327,20 +332,33 @@ def quarantine_release(
         raise typer.BadParameter("write --set column=value, for one row", param_hint="--set")
     try:
         mended = read_rows(Path(what)) if is_file else {what: dict(change.split("=", 1) for change in changes or [])}
-        released = []
-        with _working_tables(settings) as connection:
-            for row_id, cells in mended.items():
-                row = _one_row(mending.rows(connection, row_id=row_id, with_released=True), row_id)
-                released.append(mending.prepare(home, row, cells, note))
     except mending.MendingError as error:
         err.print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(EXIT_BAD_INPUT) from None
+    released, left, broken = [], 0, []
+    with _working_tables(settings) as connection:
+        for row_id, cells in mended.items():
+            row = _one_row(mending.rows(connection, row_id=row_id, with_released=True), row_id)
+            if is_file and (row.released_file_id or not mending.is_changed(home, row, cells)):
+                left += 1
+                continue
+            try:
+                released.append(mending.prepare(home, row, cells, note))
+            except mending.MendingError as error:
+                broken.append(str(error))
+    if broken:
+        for text in broken:
+            err.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+        err.print("nothing is released", style="red")
+        raise typer.Exit(EXIT_BAD_INPUT)
     from ingest import audit_log  # noqa: PLC0415
 
     for target, text in released:
         mending.put(target, text)
         audit_log.log(settings.home, "release", target.relative_to(settings.home).as_posix(), note, once=True)
         out.print(target, highlight=False, markup=False, soft_wrap=True)
+    if left:
+        out.print(f"{left:,} rows of {what} are as they were, or were released before: left alone", highlight=False)
     out.print(f"{len(released):,} rows released; the next `parkledger run` lands them.")
 
 

@@ -601,6 +601,10 @@ def _write_month(
 ) -> None:
     park, fatal = made.park, home.policies.fatal_xid_codes
     parts: list[telemetry.TrancheMonth] = []
+
+    def is_seen(day: date) -> bool:
+        return telemetry.delivered_at(park, day) <= home.clock_at
+
     for tranche in park.tranches:
         if days.last_of_month(month) >= tranche.energised_date:
             grid, outage = world.outage_of(
@@ -616,18 +620,16 @@ def _write_month(
                     grid=grid,
                     outage=outage,
                     profile=profile,
+                    day_count=sum(map(is_seen, grid.days)),
                     stray_hours=stray,
                 )
             )
-
-    def is_seen(day: date) -> bool:
-        return telemetry.delivered_at(park, day) <= home.clock_at
 
     if not parts or not any(is_seen(day) for part in parts for day in part.grid.days):
         return
     if "gpu_telemetry" in output.wanted:
         path = output.folder / "gpu_telemetry" / f"{PREFIX}gpu_telemetry-{month:%Y-%m}.parquet"
-        telemetry.write_parquet(path, (_usual_rows(made, part, is_seen) for part in parts))
+        telemetry.write_parquet(path, (piece for part in parts for piece in _usual_rows(made, part, is_seen)))
         output.note("gpu_telemetry", path)
         _imperfect_telemetry(home, made, output, parts[0], is_seen)
     if "power_meter" in output.wanted:
@@ -649,13 +651,13 @@ def _stray_hours(made: world.World, grid: Grid) -> npt.NDArray[np.bool_] | None:
     return np.isin([day.day for day in grid.days], list(world.STRAY_DAYS))[grid.day_index]
 
 
-def _usual_rows(made: world.World, part: telemetry.TrancheMonth, is_seen: Callable[[date], bool]) -> pa.Table:
+def _usual_rows(made: world.World, part: telemetry.TrancheMonth, is_seen: Callable[[date], bool]) -> Iterator[pa.Table]:
     late = made.late_day
 
     def keep(day: date) -> bool:
         return is_seen(day) and (late is None or (part.tranche.tranche_id, day) != late[:2])
 
-    return telemetry.telemetry_table(made.park, part, keep)
+    return telemetry.telemetry_tables(made.park, part, keep)
 
 
 def _meter_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -43,7 +43,7 @@ Deci = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class TrancheMonth:
-    """Samples × racks of one tranche and month.
+    """Samples × racks of one tranche and month, up to the last day that is wanted.
 
     `sampled_at`: epoch seconds by sample; `hour`: the grid's hour of each sample; `utilization`: tenths of a per cent;
     `power`: watts a GPU; `outage`: by hour × rack; `stray_count`: hours in which a rack works that nobody leases.
@@ -59,10 +59,15 @@ class TrancheMonth:
     stray_count: int = 0
 
     def it_power_w(self) -> npt.NDArray[np.float64]:
-        """Watts of all racks by hour, those without a sample included: a gap in telemetry is no gap in consumption."""
+        """Watts of all racks by hour, those without a sample included: a gap in telemetry is no gap in consumption.
+
+        Nought after the last day that is wanted.
+        """
         counts = np.array(self.tranche.rack_gpu_counts(), dtype=np.float64)
-        by_sample = self.power @ counts
-        return np.asarray(by_sample.reshape(len(self.grid.hour_at), -1).mean(axis=1))
+        watts = np.zeros(len(self.grid.hour_at))
+        hours = len(np.unique(self.hour))
+        watts[:hours] = (self.power @ counts).reshape(hours, -1).mean(axis=1) if hours else 0
+        return watts
 
 
 def leased_levels(
@@ -99,17 +104,21 @@ def make_tranche_month(
     grid: Grid,
     outage: Outage,
     profile: Profile,
+    day_count: int,
     stray_hours: npt.NDArray[np.bool_] | None = None,
 ) -> TrancheMonth:
-    """Utilisation and power of every rack and sample of a month.
+    """Utilisation and power of every rack and sample of the first `day_count` days of a month's grid.
 
     A rack is the mean of its GPUs: spreads of one GPU shrink with the root of their number. It keeps a level of its own
     over the months and follows the hour before within a month. `stray_hours`: hours in which the last rack works at
-    STRAY_PCT though nobody leases it.
+    STRAY_PCT though nobody leases it. What is drawn by hour is drawn for the whole month, and what is drawn by sample
+    comes last: so the days that are wanted are the same however many they are.
     """
     per_hour = 3600 // park.telemetry_interval_seconds
-    hour = np.repeat(np.arange(len(grid.hour_at)), per_hour)
-    sampled_at = grid.hour_at[hour] + np.tile(np.arange(per_hour) * park.telemetry_interval_seconds, len(grid.hour_at))
+    # A month by the hour costs nothing, and the peak of all its hours sizes what a park generates itself.
+    hours = int((grid.day_index < day_count).sum()) if per_hour > 1 else len(grid.hour_at)
+    hour = np.repeat(np.arange(hours), per_hour)
+    sampled_at = grid.hour_at[hour] + np.tile(np.arange(per_hour) * park.telemetry_interval_seconds, hours)
     parts, levels = leased_levels(tranche, leases, grid, profile)
     expected = (parts @ levels).T  # hours × racks
     gpus = np.sqrt(np.array(tranche.rack_gpu_counts(), dtype=np.float32))
@@ -126,8 +135,10 @@ def make_tranche_month(
         stray_hours = stray_hours & (expected[:, -1] == 0) & ~outage.silent[:, -1]
         percent[stray_hours, -1] = STRAY_PCT
     percent[outage.idle] = 0
+    percent = percent[hour]
     if per_hour > 1:
-        percent = np.clip(percent[hour] * (1 + draw.normal(0, 0.02, (len(hour), 1)).astype(np.float32)), 0, 100)
+        jitter = draw.normal(0, 0.02, (len(grid.hour_at) * per_hour, 1))[: len(hour)].astype(np.float32)
+        percent = np.clip(percent * (1 + jitter), 0, 100)
     utilization = np.rint(percent * 10).astype(np.int16)
     rated_w = profile.rated_w.get(tranche.gpu_model, profile.rated_w["other"])
     curve = np.interp(np.arange(1001) / 10, np.arange(101), profile.power_fraction).astype(np.float32) * rated_w
@@ -151,35 +162,52 @@ def telemetry_table(
     racks: slice = slice(None),
 ) -> pa.Table:
     """Rows of the days that `keep` takes, by sample then rack; `recorded_at` replaces the usual delivery."""
+    return pa.concat_tables(telemetry_tables(park, made, keep, recorded_at=recorded_at, racks=racks))
+
+
+def telemetry_tables(
+    park: ParkPlan,
+    made: TrancheMonth,
+    keep: Callable[[date], bool],
+    *,
+    recorded_at: datetime | None = None,
+    racks: slice = slice(None),
+) -> Iterator[pa.Table]:
+    """The same in pieces of a row group, so that none outgrows a processor's caches; at least one."""
     wanted = np.array([keep(day) for day in made.grid.days])
     samples = np.flatnonzero(wanted[made.grid.day_index[made.hour]])
-    all_racks = np.arange(made.tranche.rack_count)[racks]
-    present = ~made.outage.silent[made.hour[samples]][:, all_racks]
-    at, rack = np.nonzero(present)
-    sample, rack = samples[at], all_racks[rack]
+    all_racks = np.arange(made.tranche.rack_count, dtype=np.int32)[racks]
+    counts = np.array(made.tranche.rack_gpu_counts(), np.int32)
     names = pa.array(made.tranche.node_ids(), pa.string())
-    nodes = pa.DictionaryArray.from_arrays(pa.array(rack, pa.int32()), names)
-    models = pa.DictionaryArray.from_arrays(np.zeros(len(rack), np.int8), pa.array([made.tranche.gpu_model]))
     usual = np.array([int(delivered_at(park, day).timestamp()) for day in made.grid.days])
     known = (
         usual[made.grid.day_index]
         if recorded_at is None
         else np.full(len(made.grid.hour_at), int(recorded_at.timestamp()))
     )
-    xid = made.outage.xid[made.hour[sample], rack]
-    return pa.table(
-        {
-            "gpu_id": nodes,
-            "node_id": nodes,
-            "gpu_model": models,
-            "sampled_at": _instants(made.sampled_at[sample]),
-            "utilization_pct": (np.arange(1001) / 10)[made.utilization[sample, rack]],
-            "power_w": pa.array(made.power[sample, rack].astype(np.float64)),
-            "gpu_count": pa.array(np.array(made.tranche.rack_gpu_counts(), np.int32)[rack]),
-            "xid_code": pa.array(xid, mask=xid == 0),
-            "recorded_at": _instants(known[made.hour[sample]]),
-        }
-    )
+    at_once = max(1, ROW_GROUP_ROWS // len(all_racks))
+    for start in range(0, max(1, len(samples)), at_once):
+        sample = samples[start : start + at_once]
+        hour = made.hour[sample]
+        present = ~made.outage.silent[hour][:, racks]
+        height = present.sum(axis=1)
+        rack = np.broadcast_to(all_racks, present.shape)[present]
+        nodes = pa.DictionaryArray.from_arrays(pa.array(rack, pa.int32()), names)
+        models = pa.DictionaryArray.from_arrays(np.zeros(len(rack), np.int8), pa.array([made.tranche.gpu_model]))
+        xid = made.outage.xid[hour][:, racks][present]
+        yield pa.table(
+            {
+                "gpu_id": nodes,
+                "node_id": nodes,
+                "gpu_model": models,
+                "sampled_at": _instants(np.repeat(made.sampled_at[sample], height)),
+                "utilization_pct": (np.arange(1001) / 10)[made.utilization[sample][:, racks][present]],
+                "power_w": pa.array(made.power[sample][:, racks][present].astype(np.float64)),
+                "gpu_count": pa.array(counts[rack]),
+                "xid_code": pa.array(xid, mask=xid == 0),
+                "recorded_at": _instants(np.repeat(known[hour], height)),
+            }
+        )
 
 
 def _instants(seconds: npt.NDArray[np.int64]) -> pa.Array:

@@ -13,7 +13,7 @@ from ingest.simulate import fresh_home
 from ingest.terms.home import load_home
 from tests.benchmarks.measuring import Case, Run, Side, Size
 
-# A whole month: the simulator draws a month at a time.
+# A whole month by the minute, the dearest: fewer days are drawn in less than their share of it.
 DAYS, INTERVAL_SECONDS, FIRST = 31, 60, date(2027, 3, 1)
 GPUS: dict[Size, int] = {"small": 2_880, "seed": 28_800}
 RACK_GPUS = 72

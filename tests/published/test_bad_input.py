@@ -1,12 +1,17 @@
 """Input that cannot be used is named, with its remedy, and everything else goes on; what was published before stays."""
 
+import gzip
+import io
 import json
+import random
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 from conftest import CONTRACT, copy_home, everything_in, parkledger, write_small_home
 from simulated_home import NORTH, SOUTH
@@ -28,6 +33,45 @@ RECORDED = "2027-03-02T00:00:00Z"
 HELD_DAY = "2027-03-10"
 
 
+ENTITY_BOMB = (
+    '<?xml version="1.0"?><!DOCTYPE feed [<!ENTITY a "x"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+    '<feed xmlns="http://www.w3.org/2005/Atom"><title>&b;</title></feed>'
+)
+PAYMENT_HEADER = "payment_id,contract_id,direction,received_at,amount,currency_code,recorded_at"
+BAD_LEASE = (
+    f"bad,1,t,{CONTRACT},{NORTH}-a,GB300,many,2027-03-01T00:00:00Z,2027-03-02T00:00:00Z,2.5,USD,training,third_party,"
+    f"reserved,active,{RECORDED}\n"
+)
+LINE_WITHOUT_END = b"x" * 50_000_000
+MEMORY_KIB = 4 * 1024**2
+
+# Every kind of bad input that a feed may bring: feed, name, content, and what becomes of it, by rule.
+BAD_FILES: tuple[tuple[str, str, bytes, str, str], ...] = (
+    ("payments", "junk.csv", random.Random(1).randbytes(100_000), "rejected", "unreadable"),
+    ("gpu_telemetry", "error.csv", b"<!DOCTYPE html>\n<html><body>502</body></html>\n", "rejected", "unreadable"),
+    ("leases", "mark.csv", f"\ufeff{LEASE_HEADER}\n{BAD_LEASE}".encode(), "landed", "not_an_integer"),
+    ("lease_usage", "comma.csv", f'{USAGE_HEADER}\nL,{HOUR},"2,5",{RECORDED}\n'.encode(), "landed", "not_a_number"),
+    ("payments", "line.csv", f"{PAYMENT_HEADER}\n".encode() + LINE_WITHOUT_END + b"\n", "landed", "line_too_long"),
+    ("payments", "bomb.csv.gz", gzip.compress(PAYMENT_HEADER.encode() + b"\n" * 80_000_000), "rejected", "unreadable"),
+    ("power_meter", "bomb.xml", ENTITY_BOMB.encode(), "rejected", "unreadable"),
+    (
+        "leases",
+        "x'); DROP TABLE raw.leases; --<b>.csv",
+        f"{LEASE_HEADER}\n{BAD_LEASE}\n".encode(),
+        "landed",
+        "not_an_integer",
+    ),
+)
+
+
+def lists_for_numbers() -> bytes:
+    """A Parquet file with a feed's columns and other types."""
+    columns = ("meter_id", "register", "role", "interval_start_at", "interval_end_at", "energy_kwh", "quality")
+    buffer = io.BytesIO()
+    pl.DataFrame({name: [[1, 2]] for name in columns}).write_parquet(buffer)
+    return buffer.getvalue()
+
+
 @pytest.fixture(scope="module")
 def spoilt(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """The finished home with every kind of bad input dropped into it, run again."""
@@ -40,6 +84,12 @@ def spoilt(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         f"training,third_party,reserved,active,{RECORDED}\n"
     )
     (landing / "lease_usage" / "unknown-lease.csv").write_text(f"{USAGE_HEADER}\nnobodys-lease,{HOUR},1,{RECORDED}\n")
+    for feed, name, content, _, _ in BAD_FILES:
+        (landing / feed / name).write_bytes(content)
+    (landing / "power_meter" / "lists.parquet").write_bytes(lists_for_numbers())
+    outside = home.parent / "outside.csv"
+    outside.write_text(f"{PAYMENT_HEADER}\nsecret,{CONTRACT},paid,{RECORDED},5.00,USD,{RECORDED}\n")
+    (landing / "payments" / "link.csv").symlink_to(outside)
     (home / "policies" / "feeds.yaml").write_text("rule_severity: {crosses_day: block}\n")
     (home / "landing" / SOUTH / "power_meter" / "two-days.csv").write_text(
         "meter_id,register,role,interval_start_at,interval_end_at,energy_kwh,quality\n"
@@ -69,6 +119,29 @@ def test_a_run_over_bad_input_still_publishes(spoilt: tuple[Path, Any]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Published run" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_every_kind_of_bad_file_is_named_with_its_rule_and_its_rows_add_up(spoilt: tuple[Path, Any]) -> None:
+    home, _ = spoilt
+    found = {
+        path.rpartition("/")[2]: (state, rule)
+        for path, state, rule in the(
+            home,
+            "SELECT DISTINCT path, state, coalesce(rule, split_part(reason, ':', 1)) FROM quality.fct_landed_file "
+            "LEFT JOIN quality.fct_quarantined_row USING (file_id, park_id, feed)",
+        )
+    }
+    wanted = {name: (state, rule) for _, name, _, state, rule in BAD_FILES}
+    wanted |= {"lists.parquet": ("rejected", "unreadable"), "link.csv": ("rejected", "not_a_plain_file")}
+    assert {name: found.get(name) for name in wanted} == wanted
+    sums = "landed_count + duplicate_count + superseded_count + quarantined_count"
+    assert the(home, f"SELECT path FROM quality.fct_landed_file WHERE row_count <> {sums}") == []
+    assert the(home, "SELECT max(length(row_text)) < 10000 FROM quality.fct_quarantined_row") == [(True,)]
+
+
+def test_bad_input_is_read_in_bounded_memory(spoilt: tuple[Path, Any]) -> None:
+    assert spoilt[1].returncode == 0
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < MEMORY_KIB
 
 
 @pytest.mark.parametrize(("feed", "name"), [("gpu_telemetry", "unreadable.parquet"), ("payments", "other-header.csv")])

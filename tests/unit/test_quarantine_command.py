@@ -165,16 +165,47 @@ def test_many_rows_are_mended_in_a_table(home: Path, run: Run, tmp_path: Path) -
     assert listed(run, "--feed", "leases") == []
 
 
-def test_one_unmended_row_of_a_table_releases_none(home: Path, run: Run, tmp_path: Path) -> None:
-    table = tmp_path / "mend.csv"
-    run("list", "--csv", str(table))
-    code, _ = run("release", str(table))
-    assert code == EXIT_BAD_INPUT
-    assert not list(home.glob("landing/*/*/released-*"))
-
-
 @pytest.mark.parametrize("row", ["", "ffffffffffff"])
 def test_an_id_of_no_row_or_of_several_is_refused(run: Run, row: str) -> None:
     code, said = run("show", row)
     assert code == EXIT_BAD_INPUT
     assert "quarantine list" in said
+
+
+def test_rows_of_a_table_that_nobody_touched_are_left_and_the_others_released(
+    run: Run, home: Path, tmp_path: Path
+) -> None:
+    drop(home, "leases", "more.csv", LEASE_HEADER + lease_row("L3", price="=1+2") + lease_row("L4", price="-three"))
+    land(home)
+    table = tmp_path / "mend.csv"
+    assert run("list", "--csv", str(table))[0] == 0
+    text = table.read_text()
+    assert ",'=1+2," in text, "a spreadsheet would run it"
+    table.write_text(text.replace(",'=1+2,", ",3.5,"))
+    code, said = run("release", str(table))
+    assert (code, "1 rows released" in said, "4 rows of" in said) == (0, True, True), said
+    land(home)
+    with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        price = con.execute("SELECT price_per_gpu_hour FROM raw.leases WHERE lease_id = 'L3'").fetchall()
+    assert price == [(Decimal("3.5"),)]
+    code, said = run("release", str(table))
+    assert (code, "0 rows released" in said, "5 rows of" in said) == (0, True, True), said
+
+
+def test_every_row_of_a_table_that_still_breaks_a_rule_is_named_and_none_is_released(
+    run: Run, home: Path, tmp_path: Path
+) -> None:
+    drop(home, "leases", "more.csv", LEASE_HEADER + lease_row("L3", price="three") + lease_row("L4", price="four"))
+    land(home)
+    table = tmp_path / "mend.csv"
+    run("list", "--csv", str(table), "--rule", "not_a_number", "--feed", "leases")
+    table.write_text(table.read_text().replace(",three,USD", ",5,USD").replace("four", "vier").replace("two", "zwei"))
+    code, said = run("release", str(table))
+    assert code == EXIT_BAD_INPUT
+    assert said.count("price_per_gpu_hour still breaks not_a_number") == 2
+    assert "nothing is released" in said
+    assert list((home / "landing").rglob("released-*")) == []
+
+
+def test_the_list_names_file_and_line_on_a_narrow_screen(run: Run) -> None:
+    assert "l.csv:3" in run("list")[1]

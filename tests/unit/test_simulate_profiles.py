@@ -1,5 +1,6 @@
 """Profiles of real traces: what the tracked tables say, and that simulated telemetry looks like them."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -30,13 +31,22 @@ def park() -> ParkPlan:
     return ParkPlan("p", "op", "B", "SP", ZoneInfo("Australia/Sydney"), "USD", 3600, Decimal(1), Decimal(2), (tranche,))
 
 
-def made_month(park: ParkPlan, profile: Profile, month: date) -> telemetry.TrancheMonth:
+def made_month(park: ParkPlan, profile: Profile, month: date, day_count: int | None = None) -> telemetry.TrancheMonth:
     [tranche] = park.tranches
     contract = ContractPlan("c", "nvidia", "p", "USD", 2, START, date(2032, 12, 31), ())
     leases = make_leases(3, park, {"c": contract}, {})
     grid = outages.month_grid(park, month, START)
     outage = outages.draw_outage(3, park, tranche, grid, events=[], profile=profile, fatal_codes=FATAL)
-    return telemetry.make_tranche_month(3, park, tranche, leases=leases, grid=grid, outage=outage, profile=profile)
+    return telemetry.make_tranche_month(
+        3,
+        park,
+        tranche,
+        leases=leases,
+        grid=grid,
+        outage=outage,
+        profile=profile,
+        day_count=len(grid.days) if day_count is None else day_count,
+    )
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -135,3 +145,15 @@ def test_a_home_may_bring_its_own_profile(tmp_path: Path) -> None:
     changed.write_csv(tmp_path / "telemetry_profile_model.csv")
     assert load_profile(tmp_path).rated_w["GB300"] == 1000
     assert load_profile(tmp_path).gap_rate_per_hour == load_profile().gap_rate_per_hour
+
+
+def test_a_few_days_by_the_minute_are_drawn_as_the_first_of_their_month(park: ParkPlan, profile: Profile) -> None:
+    by_minute = replace(park, telemetry_interval_seconds=300)
+    month = date(2027, 5, 1)
+    whole, few = made_month(by_minute, profile, month), made_month(by_minute, profile, month, 3)
+    samples = 3 * 24 * 12
+    assert len(few.sampled_at) == samples
+    for name in ("sampled_at", "utilization", "power"):
+        assert np.array_equal(getattr(few, name), getattr(whole, name)[:samples])
+    assert np.array_equal(few.it_power_w()[:72], whole.it_power_w()[:72])
+    assert not few.it_power_w()[72:].any()

@@ -1,0 +1,121 @@
+"""Files that do not fit into memory land as those that do: the same tables, whatever stood on disk between."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+from small_home import LEASE_HEADER, PARK_ID, Books, drop, lease_row, make_home
+
+from ingest import lake, reading, spool
+from ingest.formats import opening
+
+TELEMETRY = "gpu_id,node_id,gpu_model,sampled_at,utilization_pct,power_w,energy_mj,gpu_count,recorded_at\n"
+GIB = 1024**3
+# Lands a home as a run does, with a bounded database beside it.
+LAND = """
+import sys
+from pathlib import Path
+import duckdb
+from ingest import landing
+from ingest.terms.home import load_home
+home = load_home(Path(sys.argv[1]))
+with duckdb.connect(str(home.path / "warehouse.duckdb")) as con:
+    con.execute("SET memory_limit = '1GB'; SET threads = 2; SET preserve_insertion_order = false")
+    landing.create_raw_tables(con)
+    landing.land(con, home, landing.pending(con, home))
+"""
+TABLES = ("gpu_telemetry", "leases", "landed_file", "quarantined_row", "row_warning", "lake_file", "lake_hour")
+
+
+def samples() -> str:
+    """Three days, not in order: repeated and corrected keys across pieces, bad and torn rows, a late one."""
+    lines = [
+        f"a-{gpu}/0,a-{gpu},GB300,2027-01-{day:02d}T{hour:02d}:{minute:02d}:00Z,{(gpu * 7 + minute) % 100},900,,1,"
+        for day in (7, 5, 6)
+        for gpu in range(4)
+        for hour in (3, 14)
+        for minute in range(0, 60, 10)
+    ]
+    lines += lines[10:30]
+    lines += [line.replace(",900,", ",901,") + "2027-02-01T00:00:00Z" for line in lines[:5]]
+    lines[40:40] = ["torn", lines[0].replace(",900,", ",9000,"), lines[1].replace("a-0,", "b-0,")]
+    return TELEMETRY + "".join(f"{line}\n" for line in lines)
+
+
+def tables(home: Path) -> dict[str, list[tuple[object, ...]]]:
+    drop(home, "gpu_telemetry", "one.csv", samples())
+    drop(home, "leases", "one.csv", LEASE_HEADER + "".join(lease_row(f"L{n}") for n in range(50)) + "torn\n")
+    books = Books(home)
+    files = books.land()
+    assert [
+        f for f in files if f.row_count != f.landed_count + f.duplicate_count + f.superseded_count + f.quarantined_count
+    ] == []
+    # Rows are the same, bytes need not be: they are written in other pieces.
+    found = {name: books.rows(f"SELECT COLUMNS(lambda c: c <> 'sha256') FROM raw.{name} ORDER BY ALL") for name in TABLES}
+    found["quarantine"] = [((home / "quarantine" / PARK_ID / "gpu_telemetry.csv").read_text(),)]
+    return found
+
+
+def test_a_file_that_goes_over_the_disk_gives_the_tables_of_one_that_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tables(make_home(tmp_path / "small"))
+    assert small["landed_file"]
+    assert len(small["quarantined_row"]) == 4
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 10)
+    monkeypatch.setattr(lake, "PIECE_ROWS", 7)
+    monkeypatch.setattr(opening, "_BLOCK_BYTES", 1000)
+    home = make_home(tmp_path / "large")
+    assert tables(home) == small
+    assert [path for path in (home / "lake" / ".writing").rglob("*") if path.is_file()] == []
+
+
+def peak_bytes(home: Path) -> int:
+    """Lands a home in a process of its own; the most memory that it held."""
+    process = subprocess.Popen([sys.executable, "-c", LAND, str(home)])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss * 1024
+
+
+def counts(home: Path) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
+        query = (
+            "SELECT row_count, landed_count, duplicate_count, superseded_count, quarantined_count FROM raw.landed_file"
+        )
+        return con.execute(query).fetchall()
+
+
+@pytest.mark.slow
+def test_a_line_of_ten_gigabytes_costs_its_own_row_in_bounded_memory(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    with drop(home, "gpu_telemetry", "line.csv", "").open("wb") as file:
+        file.write(f"{TELEMETRY}a-1/0,a-1,GB300,2027-01-05T00:00:00Z,50,900,,1,\n".encode())
+        file.seek(10 * GIB, io.SEEK_CUR)  # a hole: the file system gives zeros
+        file.write(b"\na-1/0,a-1,GB300,2027-01-05T00:01:00Z,50,900,,1,\n")
+    assert peak_bytes(home) < GIB
+    assert counts(home) == [(3, 2, 0, 0, 1)]
+
+
+@pytest.mark.slow
+def test_two_gigabytes_of_rows_land_in_memory_that_does_not_grow_with_them(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    target = drop(home, "gpu_telemetry", "rows.csv", "")
+    gpus, minutes = 10_000, 3_600
+    duckdb.sql(
+        f"""COPY (
+            SELECT 'a-' || gpu AS gpu_id, 'a-' || gpu AS node_id, 'GB300' AS gpu_model,
+                strftime(TIMESTAMP '2027-03-01' + to_minutes(minute), '%Y-%m-%dT%H:%M:%SZ') AS sampled_at,
+                CAST(hash(gpu, minute) % 1001 AS DOUBLE) / 10 AS utilization_pct, 300 + hash(minute) % 900 AS power_w
+            FROM (SELECT unnest(range({minutes})) AS minute) AS minutes, (SELECT unnest(range({gpus})) AS gpu) AS gpus
+        ) TO '{target}' (FORMAT csv, HEADER)"""
+    )
+    assert target.stat().st_size > 1.7 * GIB
+    assert peak_bytes(home) < 3.5 * GIB
+    assert counts(home) == [(gpus * minutes, gpus * minutes, 0, 0, 0)]
