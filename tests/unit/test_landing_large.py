@@ -55,7 +55,9 @@ def tables(home: Path) -> dict[str, list[tuple[object, ...]]]:
         f for f in files if f.row_count != f.landed_count + f.duplicate_count + f.superseded_count + f.quarantined_count
     ] == []
     # Rows are the same, bytes need not be: they are written in other pieces.
-    found = {name: books.rows(f"SELECT COLUMNS(lambda c: c <> 'sha256') FROM raw.{name} ORDER BY ALL") for name in TABLES}
+    found = {
+        name: books.rows(f"SELECT COLUMNS(lambda c: c <> 'sha256') FROM raw.{name} ORDER BY ALL") for name in TABLES
+    }
     found["quarantine"] = [((home / "quarantine" / PARK_ID / "gpu_telemetry.csv").read_text(),)]
     return found
 
