@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--share", type=float, default=1.0, help="part of the injections to make")
     parser.add_argument("--case", help="only cases whose name holds this")
+    parser.add_argument("--finished", type=Path, help="a tiny home that was run and closed before, to be copied")
     arguments = parser.parse_args()
     unknown = set(arguments.sections) - set(SECTIONS)
     if unknown:
@@ -42,7 +43,7 @@ def main() -> int:
     started, tallies, broken = time.monotonic(), [], 0
     try:
         print("A tiny home is run once", file=sys.stderr, flush=True)
-        finished = make_finished(folder / "finished")
+        finished = arguments.finished or make_finished(folder / "finished")
         assert parkledger(finished, "close", MONTH).returncode == 0
         bench = Bench(folder / "work", finished, arguments.share)
         for section in arguments.sections or SECTIONS:

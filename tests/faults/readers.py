@@ -117,8 +117,6 @@ FORBIDDEN = (
     "SET home_directory = '{folder}'",
     "CREATE SECRET mine (TYPE s3, KEY_ID 'a', SECRET 'b')",
     "CREATE PERSISTENT SECRET mine (TYPE s3, KEY_ID 'a', SECRET 'b')",
-    "CHECKPOINT",
-    "VACUUM ANALYZE",
     "SELECT getenv('HOME')",
 )
 
