@@ -154,6 +154,9 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
             spark.meter(settings, dbt, progress)
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         invocation = dbt.cli(arguments, context=context, target_path=settings.dbt_target_folder)
+        cache = settings.dbt_target_folder / PARSE_CACHE
+        if cache.exists():
+            cache.chmod(0o600)  # dagster-dbt has copied it with the mode that it has in the project
         try:
             for done, event in enumerate(invocation.stream(), start=1):
                 progress.advance(_name_of(event), done)

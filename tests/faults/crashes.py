@@ -19,6 +19,8 @@ from homes import MONTH, Bench, copy_of, environment, parkledger, published_tabl
 from killing import Killer, end_group
 from tally import Rows, Tally, case
 
+from ingest import audit_log
+
 LANDING = "land_home.py"
 # Two kills before a rerun are no easier than one.
 KILLS_A_HOME = 2
@@ -165,11 +167,16 @@ def killed_while_closing(bench: Bench) -> Tally:
 
     def contents(home: Path) -> Rows:
         folders = ("closes", "lake/journal")
-        return {
-            folder: [(f.name, f.read_text() if f.suffix != ".parquet" else f.read_bytes())
-                     for f in sorted((home / folder).rglob("*")) if f.is_file()]
+        found: dict[str, list[tuple[object, ...]]] = {
+            folder: [
+                (f.name, f.read_bytes())
+                for f in sorted((home / folder).rglob("*"))
+                if f.is_file() and f.name != "audit.jsonl"
+            ]
             for folder in folders
-        }  # fmt: skip
+        }
+        # When and by whom follows from the clock on the wall.
+        return {**found, "audit log": [(act.act_no, act.act, act.subject) for act in audit_log.read(home)]}
 
     return disturb(
         tally,

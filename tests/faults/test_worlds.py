@@ -16,3 +16,16 @@ def test_the_books_of_random_worlds_are_those_of_the_reference_model(
     many: Bench, clean: Callable[[Tally], None], case: Callable[[Bench], Tally]
 ) -> None:
     clean(case(many))
+
+
+@pytest.mark.slow
+def test_a_world_whose_facts_were_others_is_found(many: Bench) -> None:
+    folder = many.empty()
+    run, said = worlds.play(folder, [1000], worlds.SHORT)
+    assert said == []
+    assert worlds.nothing_is_empty(run) > 0
+    run.facts.execute("DROP SCHEMA ledger CASCADE; DROP SCHEMA revenue_share CASCADE")
+    told = worlds.Run(folder, [1000], worlds.SHORT)
+    worlds.draw_facts(told)
+    told.facts.execute("UPDATE raw.leases SET gpu_count = gpu_count + 1")
+    assert worlds.compare(told)

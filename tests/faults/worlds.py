@@ -25,7 +25,7 @@ import sys
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -394,15 +394,6 @@ def long_worlds(bench: Bench) -> Tally:
     tally = Tally(f"{count} long worlds, sealed at each close, with a clock that is set back")
     groups = [list(range(first, min(first + 25, 9000 + count))) for first in range(9000, 9000 + count, 25)]
     return _played(bench, tally, groups, LONG, looks_back=True)
-
-
-def months_of(run: Run) -> list[date]:
-    """Months that have closed in a run."""
-    with duckdb.connect(str(run.warehouse), read_only=True) as con:
-        return [
-            row[0]
-            for row in con.execute("SELECT DISTINCT posting_month FROM intermediate.int_closes ORDER BY 1").fetchall()
-        ]
 
 
 def nothing_is_empty(run: Run) -> Fraction:
