@@ -91,6 +91,17 @@ def raise_alert(settings: Settings, alert_id: str, *, rule: str, about: str, sev
     return stands is None
 
 
+def raise_failed_run(settings: Settings, job: str, reason: str) -> None:
+    """Raise that a run failed for good; it stands until a run of the same job has gone well."""
+    rule = f"a run of {job} failed; what was published before stands"
+    raise_alert(settings, f"run:{job}", rule=rule, about=reason)
+
+
+def clear_failed_run(settings: Settings, job: str) -> None:
+    """A run of the job went well."""
+    clear_alert(settings, f"run:{job}")
+
+
 def clear_alert(settings: Settings, alert_id: str) -> bool:
     """Clear an alert of operation; whether it stood."""
     with _book(settings) as book:

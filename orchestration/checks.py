@@ -15,6 +15,8 @@ import duckdb
 import polars as pl
 
 from ingest import holding, lake
+from orchestration import alerting
+from orchestration.arrivals import Arrival, arrivals
 from orchestration.assets.publish import CANDIDATE
 from orchestration.assets.raw import WAREHOUSE_POOL, raw_key
 from orchestration.check_results import CheckResult, record
@@ -166,6 +168,71 @@ def blocking_rules() -> dg.AssetChecksDefinition:
         )
 
     return check
+
+
+def arrival_check(feed: str, settings: Settings) -> dg.AssetChecksDefinition:
+    """A daily feed is neither late nor half empty; a warning and an alert, for the other feeds are published all the same."""
+
+    @dg.asset_check(
+        name="arrival",
+        asset=raw_key(feed),
+        pool=WAREHOUSE_POOL,
+        description="Each park's last day due has landed (policy feed_late_days), with at least as many rows as policy "
+        "feed_volume_fraction has of a usual day.",
+    )
+    def check(home_folder: HomeFolder, warehouse: Warehouse) -> dg.AssetCheckResult:
+        home = home_folder.load()
+        policies = home.policies
+        with warehouse.writer() as connection:
+            found = [arrival for arrival in arrivals(connection, home) if arrival.feed == feed]
+            late = [a for a in found if a.days_late > policies.feed_late_days]
+            small = [a for a in found if a.is_small(float(policies.feed_volume_fraction))]
+            results = [
+                CheckResult(
+                    f"{a.feed} of {a.park_id} has come",
+                    f"raw.{feed}",
+                    "warn",
+                    a not in late,
+                    f"{a.days_late} days late",
+                    f"at most {policies.feed_late_days}",
+                )
+                for a in found
+            ] + [
+                CheckResult(
+                    f"{a.feed} of {a.park_id} is whole",
+                    f"raw.{feed}",
+                    "warn",
+                    a not in small,
+                    f"{a.row_count} rows on {a.last_day}",
+                    f"at least {policies.feed_volume_fraction} of {a.usual_row_count:g}",
+                )
+                for a in found
+                if a.usual_row_count is not None
+            ]
+            record(connection, f"arrival {feed}", results)
+        said = [f"{a.park_id}: {a.days_late} days late, the last is {a.last_day}" for a in late]
+        said += [f"{a.park_id}: {a.row_count} rows on {a.last_day}, usual are {a.usual_row_count:g}" for a in small]
+        if settings.as_of == "home":  # another clock for one run is no news
+            for arrival in found:
+                _alert(settings, "late", arrival, f"{feed} is late", said, stands=arrival in late)
+                _alert(settings, "volume", arrival, f"{feed} is less than usual", said, stands=arrival in small)
+        return dg.AssetCheckResult(
+            passed=not said,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(said) or f"{len(found)} parks have delivered",
+            metadata={a.park_id: f"{a.last_day}: {a.row_count} rows, {a.days_late} days late" for a in found},
+        )
+
+    return check
+
+
+def _alert(settings: Settings, kind: str, arrival: Arrival, rule: str, said: Sequence[str], *, stands: bool) -> None:
+    alert_id = f"{kind}:{arrival.park_id}:{arrival.feed}"
+    if stands:
+        about = "; ".join(text for text in said if text.startswith(f"{arrival.park_id}:"))
+        alerting.raise_alert(settings, alert_id, rule=rule, about=about, severity="warning")
+    else:
+        alerting.clear_alert(settings, alert_id)
 
 
 def audit(settings: Settings) -> dg.AssetChecksDefinition:

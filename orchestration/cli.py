@@ -5,19 +5,23 @@ check failed, so what was published before stays; 5 nothing is published yet; 6 
 space, no permission, no memory, a damaged file, a clock set back.
 """
 
+from __future__ import annotations
+
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from orchestration.display import as_table
-from orchestration.settings import Settings
+if TYPE_CHECKING:
+    # Its library takes as long to import as all else that --help needs.
+    from orchestration.settings import Settings
+
 
 EXIT_FAILED, EXIT_USAGE, EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_NOTHING_PUBLISHED, EXIT_REFUSED = 1, 2, 3, 4, 5, 6
 
@@ -46,7 +50,7 @@ err = Console(stderr=True)
 
 
 class _State:
-    settings: Settings = Settings()
+    settings: Settings
     debug: bool = False
 
 
@@ -68,9 +72,11 @@ def common(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Options that every command takes."""
+    from orchestration.settings import Settings  # noqa: PLC0415 - nothing is imported that --help does not need
+
     chosen: dict[str, Any] = {"home": home.resolve()} if home else {}
     if as_of != "home":
-        from datetime import date  # noqa: PLC0415 - nothing is imported that --help does not need
+        from datetime import date  # noqa: PLC0415
 
         try:
             date.fromisoformat(as_of)
@@ -982,11 +988,22 @@ def serve(
         ),
     ] = "127.0.0.1",
     engine: EngineOption = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help="`web` or `daemon` alone, for services of their own; without it, both.")
+    ] = None,
 ) -> None:
     """Dagster's web server and daemon on this home: schedules and sensors, which are on from the start, and lineage."""
     settings = _with_engine(_settings_of_a_home(), engine)
     import os  # noqa: PLC0415
 
+    modules = ["-m", "orchestration.definitions"]
+    parts = {
+        None: ["dagster", "dev", *modules, "--host", host, "--port", str(port)],
+        "web": ["dagster_webserver", *modules, "--host", host, "--port", str(port)],
+        "daemon": ["dagster._daemon", "run", *modules],
+    }
+    if only not in parts:
+        raise typer.BadParameter("write web or daemon", param_hint="--only")
     from orchestration.run import instance_environment  # noqa: PLC0415
 
     environment = {
@@ -996,10 +1013,8 @@ def serve(
         "PARKLEDGER_AS_OF": settings.as_of,
         "PARKLEDGER_ENGINE": settings.engine,
     }
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
-    command += ["--host", host, "--port", str(port)]
     # In place of this process, so that whoever ends it ends Dagster, which ends its own children.
-    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter and module
+    os.execve(sys.executable, [sys.executable, "-m", *parts[only]], environment)  # noqa: S606 - our own interpreter
 
 
 @contract_app.command("check")
@@ -1189,6 +1204,13 @@ def _tell(settings: Settings) -> None:
             err.print(said, style="yellow", highlight=False, markup=False)
         else:
             out.print(f"{delivery.sent_count} notices sent to {delivery.channel_id}", highlight=False, markup=False)
+
+
+def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Any:
+    """A table to be printed."""
+    from orchestration import display  # noqa: PLC0415 - only commands that print one need it
+
+    return display.as_table(columns, rows)
 
 
 def _show(rows: Any, target: Path, *, as_json: bool) -> None:

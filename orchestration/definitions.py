@@ -11,7 +11,7 @@ import dagster as dg
 
 from ingest.terms.home import load_home
 from orchestration.assets import close, credit, publish, raw, warehouse
-from orchestration.checks import audit, blocking_rules, plausibility
+from orchestration.checks import arrival_check, audit, blocking_rules, plausibility
 from orchestration.expectations.covered import BUILT, DERIVED
 from orchestration.partitions import month_partitions, park_day_partitions
 from orchestration.resources import HomeFolder, SilentProgress, Warehouse
@@ -58,7 +58,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
         *(key for job in jobs for key in job.keys),
         *(raw.raw_key(table) for table in raw.CATALOGUE if table != "lake_file"),
     ]
-    published = publish.publish_assets(settings, upstream)
+    published = publish.publish_assets(settings, upstream, is_live=home.is_live)
     months = month_partitions(home)
     statement, report = close.close_asset(settings, months), publish.monthly_report(settings, months)
     hooks = {no_retry_of_what_would_fail_again}
@@ -84,6 +84,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
         assets=[*landing, ledgers, *jobs, *published, statement, report],
         asset_checks=[
             blocking_rules(),
+            *(arrival_check(feed, settings) for feed in DAILY_FEEDS),
             plausibility("plausibility", BUILT),
             plausibility("plausibility_of_derived_tables", DERIVED, before_publishing=True),
             audit(settings),

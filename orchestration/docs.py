@@ -33,6 +33,7 @@ from orchestration.expectations.covered import BUILT, DERIVED, LAKE_FILES, TELEM
 from orchestration.performance_pages import capacity_page, performance_page
 from orchestration.publishing.catalogue import QUALITY, TABLES, Table
 from orchestration.publishing.snapshot import NOT_PUBLISHED
+from orchestration.reference_pages import Lineage, cli_page, lineage, settings_page, text_table, yaml_page
 from orchestration.settings import DBT_PROJECT, PROJECT_ROOT, Settings
 
 GUIDES = DBT_PROJECT / "docs"
@@ -70,15 +71,6 @@ def unit_of(column: str) -> str:
     return next((unit for ending, unit in UNITS if column.endswith(ending)), "")
 
 
-def text_table(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A Markdown table; bars and line breaks in cells are escaped."""
-    heads = list(heading)
-    lines = [heads, ["---"] * len(heads), *([str(cell) for cell in row] for row in rows)]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n" for line in lines
-    )
-
-
 # --- pages ----------------------------------------------------------------------------------------
 
 
@@ -93,7 +85,7 @@ def manifest() -> dict[str, Any]:
     return found
 
 
-def table_section(table: Table, model: Mapping[str, Any] | None) -> str:
+def table_section(table: Table, model: Mapping[str, Any] | None, made_from: Lineage) -> str:
     """One published table: grain, key, columns. ``model``: dbt's node, where dbt builds and describes the table."""
     heading, rows = ("column", "unit", "what it is"), list(table.columns.items())
     made_by = f"the {table.group} group of the credit jobs"
@@ -104,8 +96,15 @@ def table_section(table: Table, model: Mapping[str, Any] | None) -> str:
         made_by = "landing and the run itself"
     key = ", ".join(f"`{column}`" for column in table.key)
     grain = model["description"] if model is not None else table.description
+    above, below = made_from.get(table.name, ([], []))
+    flow = f"Made from {_listed(above)}." if above else ""
+    flow += f" Read by {_listed(below)}." if below else ""
     columns = text_table(heading, ((f"`{name}`", unit_of(name), text) for name, text in rows))
-    return f"## {table.name}\n\n{grain}\n\nKey: {key}. Made by {made_by}.\n\n{columns}\n"
+    return f"## {table.name}\n\n{grain}\n\nKey: {key}. Made by {made_by}. {flow}\n\n{columns}\n"
+
+
+def _listed(tables: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in tables)
 
 
 def table_pages(parsed: Mapping[str, Any]) -> dict[str, str]:
@@ -115,10 +114,11 @@ def table_pages(parsed: Mapping[str, Any]) -> dict[str, str]:
         for node in parsed["nodes"].values()
         if node["resource_type"] == "model"
     }
+    made_from = lineage(parsed)
     sections: dict[str, list[str]] = defaultdict(list)
     for name, table in sorted(TABLES.items()):
         if name not in NOT_PUBLISHED:
-            sections[name.split(".")[0]].append(table_section(table, models.get(name)))
+            sections[name.split(".")[0]].append(table_section(table, models.get(name), made_from))
     return {f"tables/{schema}.md": f"# {schema}\n\n" + "\n".join(parts) for schema, parts in sections.items()}
 
 
@@ -300,15 +300,18 @@ def notebook_page(path: Path) -> str:
 
 # --- the site -------------------------------------------------------------------------------------
 
+TUTORIALS = ("index.md", "quickstart.md", "tutorial.md")
+HOW_TO = {
+    "Data engineer": ("your-own-home.md", "operations.md", "production.md"),
+    "Analyst": ("sql-cookbook.md", f"{NOTEBOOK}.md"),
+    "Accountant": ("close-a-month.md",),
+    "Investor": ("reading-the-monitor.md",),
+}
+EXPLANATIONS = ("how-the-books-work.md", "credit-loss.md")
 GUIDE_ORDER = (
-    "index.md",
-    "quickstart.md",
-    "reading-the-monitor.md",
-    "your-own-home.md",
-    "sql-cookbook.md",
-    "how-the-books-work.md",
-    "credit-loss.md",
-    "operations.md",
+    *TUTORIALS,
+    *(page for pages_of in HOW_TO.values() for page in pages_of if page != f"{NOTEBOOK}.md"),
+    *EXPLANATIONS,
 )
 
 
@@ -318,6 +321,7 @@ def pages(*, has_data_docs: bool = False) -> dict[str, str]:
     made["checks.md"] = checks_page(has_data_docs=has_data_docs)
     made["feeds.md"], made["terms.md"] = feeds_page(), terms_page()
     made["dependencies.md"] = dependencies_page()
+    made["command-line.md"], made["settings.md"], made["yaml-files.md"] = cli_page(), settings_page(), yaml_page()
     made["changelog.md"] = (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     bench = json.loads(BENCH.read_text(encoding="utf-8")) if BENCH.exists() else None
     made["performance.md"], made["capacity-plan.md"] = performance_page(bench), capacity_page(bench)
@@ -339,10 +343,12 @@ def config(source: Path, site: Path, made: Iterable[str]) -> dict[str, Any]:
         "plugins": ["search"],
         "markdown_extensions": ["tables", "fenced_code", {"toc": {"permalink": True, "toc_depth": 2}}],
         "nav": [
-            {"Guides": [*GUIDE_ORDER, f"{NOTEBOOK}.md"]},
+            {"Start": list(TUTORIALS)},
+            {"How to": [{reader: list(of_reader)} for reader, of_reader in HOW_TO.items()]},
+            {"Explanation": list(EXPLANATIONS)},
+            {"Reference": ["command-line.md", "settings.md", "yaml-files.md", "feeds.md", "terms.md", "checks.md"]},
             {"Tables": [path for path in paths if path.startswith("tables/")]},
             {"Size and speed": ["performance.md", "capacity-plan.md"]},
-            {"Inputs": ["feeds.md", "terms.md", "checks.md"]},
             {"Dependencies": "dependencies.md"},
             {"Python API": [path for path in paths if path.startswith("api/")]},
             {"Changelog": "changelog.md"},

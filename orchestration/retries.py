@@ -34,3 +34,13 @@ def no_retry_of_what_would_fail_again(context: dg.HookContext) -> None:
     """Marks a run that failed over its input, so that the daemon leaves it."""
     if isinstance(context.op_exception, FINAL):
         context.instance.add_run_tags(context.run_id, {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"})
+
+
+def reason_of(event: dg.DagsterEvent) -> str:
+    """Why a step failed: the message of the error that began it, without Dagster's words around it."""
+    error = event.step_failure_data.error
+    if error is None:
+        return event.message or ""
+    while error.cause is not None:
+        error = error.cause
+    return error.message.strip()

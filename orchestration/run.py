@@ -1,6 +1,7 @@
 """Run a Dagster job of a home in this process: the same assets, checks and job that a schedule runs."""
 
 import contextlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration import alerting
 from orchestration.assets.publish import SNAPSHOT, TRIGGER_TAG
 from orchestration.assets.raw import FORCED_TAG
 from orchestration.checks import BLOCKING_RULES
@@ -18,18 +20,28 @@ from orchestration.event_log import EVENT_BATCH_SIZE
 from orchestration.partitions import Days, range_tags
 from orchestration.remedies import explained
 from orchestration.resources import ProgressDisplay
+from orchestration.retries import reason_of
 from orchestration.settings import Settings
 from orchestration.state import load
 from orchestration.writing import only_writer
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-INSTANCE_CONFIG = """\
-# Written by parkledger; Dagster's own instance of this home.
+SQLITE_STORAGE = """\
 event_log_storage:
   module: orchestration.event_log
   class: KeptEngineEventLogStorage
   config:
     base_dir: {history}
+"""
+POSTGRES_STORAGE = """\
+storage:
+  postgres:
+    postgres_url:
+      env: PARKLEDGER_DAGSTER_POSTGRES_URL
+"""
+INSTANCE_CONFIG = """\
+# Written by parkledger; Dagster's own instance of this home.
+{storage}\
 # One run at a time; runs that are asked for meanwhile wait in the queue.
 concurrency:
   runs:
@@ -84,8 +96,25 @@ def prepare_instance(settings: Settings) -> Path:
     """Make Dagster's folder of a home, with its configuration."""
     folder = settings.dagster_folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dagster.yaml").write_text(INSTANCE_CONFIG.format(history=folder / "history"), encoding="utf-8")
+    (folder / "dagster.yaml").write_text(instance_config(settings), encoding="utf-8")
     return folder
+
+
+def instance_config(settings: Settings) -> str:
+    """``dagster.yaml`` of a home. An address of a database is taken from the environment and not written.
+
+    Raises:
+        ModuleNotFoundError: PostgreSQL is asked for, and what Dagster needs for it is not installed.
+    """
+    if settings.dagster_postgres_url is None:
+        history = settings.dagster_folder.resolve() / "history"
+        return INSTANCE_CONFIG.format(storage=SQLITE_STORAGE.format(history=history))
+    if importlib.util.find_spec("dagster_postgres") is None:
+        raise ModuleNotFoundError(
+            "PARKLEDGER_DAGSTER_POSTGRES_URL is set, and dagster-postgres is not installed: "
+            'pip install "dagster-postgres>=0.29,<0.30" psycopg2-binary'
+        )
+    return INSTANCE_CONFIG.format(storage=POSTGRES_STORAGE)
 
 
 def instance_environment(settings: Settings) -> dict[str, str]:
@@ -133,24 +162,20 @@ def _execute(
                 traceback_text = event.step_failure_data.error.to_string() if event.step_failure_data.error else ""
                 print(traceback_text, file=sys.stderr)
     texts = [failure.step_failure_data.error.to_string() for failure in failures if failure.step_failure_data.error]
+    errors = [f"{e.step_key}: {reason_of(e)}" for e in failures]
+    failed_checks = [f"{e.asset_key.to_user_string()} {e.check_name}: {e.description or ''}" for e in checks]
+    if not result.success:
+        alerting.raise_failed_run(settings, job, "; ".join(failed_checks or errors))
+        alerting.deliver(settings)
     return RunOutcome(
         succeeded=result.success,
         published=any(e.asset_key == SNAPSHOT for e in result.get_asset_materialization_events()),
-        failed_checks=[f"{e.asset_key.to_user_string()} {e.check_name}: {e.description or ''}" for e in checks],
-        errors=[f"{e.step_key}: {_reason(e)}" for e in failures],
+        failed_checks=failed_checks,
+        errors=errors,
         warnings=[e.description or "" for e in failed if e.check_name == BLOCKING_RULES],
         log_path=log_path,
         refusal=next(filter(None, (explained(text, settings) for text in texts)), None) if not checks else None,
     )
-
-
-def _reason(event: dg.DagsterEvent) -> str:
-    error = event.step_failure_data.error
-    if error is None:
-        return event.message or ""
-    while error.cause is not None:
-        error = error.cause
-    return error.message.strip()
 
 
 @contextlib.contextmanager

@@ -7,11 +7,11 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ingest.landing import scan
+from orchestration import alerting
 from orchestration.assets.publish import TRIGGER_TAG
-from orchestration.failed_runs import FailedRun, tell
 from orchestration.partitions import range_tags
 from orchestration.resources import HomeFolder
-from orchestration.retries import RETRIED
+from orchestration.retries import RETRIED, reason_of
 from orchestration.settings import Settings
 from orchestration.state import landing_is_published
 
@@ -52,15 +52,16 @@ def failed_run_sensor(settings: Settings) -> dg.SensorDefinition:
     @dg.run_failure_sensor(
         name="failed_run",
         minimum_interval_seconds=SENSOR_INTERVAL_SECONDS,
-        description="Notes a run that failed and is not tried again, for `parkledger status`, and raises an alert.",
+        description="Raises an alert of a run that failed and is not tried again, and tells the channels of alerts.yaml.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
         run = context.dagster_run
         if run.is_complete_and_waiting_to_retry:
             return dg.SkipReason(f"Run {run.run_id} is tried again")
-        said = [event.message or "" for event in context.get_step_failure_events()]
-        tell(settings, FailedRun(run.run_id, run.job_name, "; ".join(said) or context.failure_event.message or ""))
+        said = [reason_of(event) for event in context.get_step_failure_events()]
+        alerting.raise_failed_run(settings, run.job_name, "; ".join(said) or context.failure_event.message or "")
+        alerting.deliver(settings)
         return None
 
     return sensor

@@ -6,7 +6,7 @@ Environment variables carry the prefix ``PARKLEDGER_`` (``PARKLEDGER_HOME=/books
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +38,10 @@ class Settings(BaseSettings):
         default="077",
         pattern="^[0-7]{3}$",
         description="What is taken from the mode of every file that is written: 077 keeps a home to its account, 027 lets a group read.",
+    )
+    dagster_postgres_url: SecretStr | None = Field(
+        default=None,
+        description="A PostgreSQL database for Dagster's own runs and events; without it SQLite under the home.",
     )
 
     @property

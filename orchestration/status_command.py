@@ -8,7 +8,6 @@ import json
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -24,7 +23,6 @@ from ingest.terms.home import Home, computer_now
 from orchestration import timetable
 from orchestration.alerting import alert_text, operation_alerts, waiting
 from orchestration.display import as_table
-from orchestration.failed_runs import failed_runs
 from orchestration.settings import Settings
 from orchestration.state import is_current, load
 
@@ -135,7 +133,6 @@ def home_status(settings: Settings) -> dict[str, Any]:
         "waiting_notices": waiting(settings),
         "failed_checks": [],
         "next_schedules": _next_schedules(home, computer_now()),
-        "failed_runs": failed_runs(settings),
     }
     if manifest:
         with _snapshot(settings) as connection:
@@ -149,8 +146,7 @@ def home_status(settings: Settings) -> dict[str, Any]:
                 .pl()
                 .to_dicts(),
             }
-    to_do = list(_to_do(home, answer))
-    return answer | {"failed_runs": [asdict(run) for run in answer["failed_runs"]], "to_do": to_do}
+    return answer | {"to_do": list(_to_do(home, answer))}
 
 
 def _snapshot(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -232,16 +228,27 @@ def _months(connection: duckdb.DuckDBPyConnection, home: Home) -> list[dict[str,
 
 def _last_run(settings: Settings) -> dict[str, Any] | None:
     """The last run that Dagster recorded, also one that failed; None where there was none."""
-    path = settings.dagster_folder / "history" / "runs.db"
-    if not path.exists():
-        return None
     query = (
         "SELECT run_id, pipeline_name AS job, status, start_time AS started_at, end_time AS ended_at "
         "FROM runs ORDER BY id DESC LIMIT 1"
     )
-    with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        row = connection.execute(query).fetchone()
+    row: Any
+    path = settings.dagster_folder / "history" / "runs.db"
+    if settings.dagster_postgres_url is not None:
+        import sqlalchemy as sa  # noqa: PLC0415 - only where Dagster's storage is a database of its own
+
+        with sa.create_engine(settings.dagster_postgres_url.get_secret_value()).connect() as connection:
+            row = (
+                connection.execute(sa.text(query)).mappings().first()
+                if sa.inspect(connection).has_table("runs")
+                else None
+            )
+    elif not path.exists():
+        row = None
+    else:
+        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as sqlite:
+            sqlite.row_factory = sqlite3.Row
+            row = sqlite.execute(query).fetchone()
     if row is None:
         return None
     times = {name: _instant_text(row[name]) for name in ("started_at", "ended_at")}
@@ -275,8 +282,8 @@ def _to_do(home: Home, answer: dict[str, Any]) -> list[str]:
     run = answer["last_run"]
     if run and run["status"] == "failure":
         log = home.path / ".parkledger" / "run.log"
-        why_failed = [f.reason for f in answer["failed_runs"] if f.dagster_run_id == run["dagster_run_id"]]
-        why = f": {why_failed[-1]}" if why_failed else f". See {log}"
+        told = [alert["about"] for alert in answer["operation_alerts"] if alert["alert_id"] == f"run:{run['job']}"]
+        why = f": {told[0]}" if told else f". See {log}"
         said.append(f"The last run ({run['job']}) failed; what was published before stands{why}")
     for feed in answer["feeds"]:
         where = f"landing/{feed['park_id']}/{feed['feed']}"

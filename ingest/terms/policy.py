@@ -199,6 +199,12 @@ class Policies(Model):
         Decimal("0.06"), description="cost of capital on ES 99 less expected, for fair value"
     )
 
+    feed_late_days: Annotated[int, Field(ge=0, le=366)] = Field(
+        0, description="days that a daily feed may be late before an alert is raised"
+    )
+    feed_volume_fraction: Annotated[Decimal, Field(ge=0, le=1)] = Field(
+        Decimal("0.5"), description="share of a usual day's rows (median of 28 days) below which an alert is raised"
+    )
     kept_snapshots: Annotated[int, Field(ge=0, le=10_000)] = Field(
         10, description="earlier published snapshots that are kept, for `parkledger diff`"
     )

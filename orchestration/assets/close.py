@@ -10,6 +10,7 @@ import dagster as dg
 import duckdb
 
 from ingest import audit_log, kept_journal
+from orchestration import alerting
 from orchestration.assets.raw import OWNERS
 from orchestration.keeping import close_statement_path, keep
 from orchestration.resources import Warehouse
@@ -38,7 +39,9 @@ def close_asset(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.
         context: dg.AssetExecutionContext,
         warehouse: Warehouse,  # noqa: ARG001 - a seal is written while no run publishes
     ) -> dg.MaterializeResult[None]:
-        return dg.MaterializeResult(metadata=state_close(settings, context.partition_key))
+        stated = state_close(settings, context.partition_key)
+        alerting.clear_failed_run(settings, context.run.job_name)
+        return dg.MaterializeResult(metadata=stated)
 
     return close_statement
 

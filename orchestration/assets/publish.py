@@ -1,6 +1,6 @@
 """Write, audit, publish: the candidate snapshot, then the published one, then the investor monitor and the alerts."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ RUN_COLUMNS = (
 TRIGGER_TAG = "parkledger/trigger"
 
 
-def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.AssetsDefinition]:
+def publish_assets(settings: Settings, upstream: list[dg.AssetKey], *, is_live: bool) -> list[dg.AssetsDefinition]:
     """The assets at the end of the house."""
 
     @dg.asset(
@@ -75,6 +75,12 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
         kinds={"duckdb", "parquet"},
         deps=[CANDIDATE, KEPT_JOURNAL],
         pool=WAREHOUSE_POOL,
+        # Of a home that lives today: published each morning of each park, so a day and a half without is a fault.
+        freshness_policy=dg.FreshnessPolicy.time_window(
+            fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
+        )
+        if is_live
+        else None,
         description="The published snapshot: read-only DuckDB, Parquet copies and manifest, all of one run.",
     )
     def published(
@@ -126,6 +132,7 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey]) -> list[dg.A
         context: dg.AssetExecutionContext, progress: dg.ResourceParam[ProgressDisplay]
     ) -> dg.MaterializeResult[None]:
         progress.step("Telling of alerts")
+        alerting.clear_failed_run(settings, context.run.job_name)
         told = alerting.deliver(settings)
         for delivery in told:
             if delivery.error:
@@ -157,6 +164,7 @@ def monthly_report(settings: Settings, months: dg.PartitionsDefinition[str]) -> 
 
         day = month_end(date.fromisoformat(context.partition_key))
         path, *_ = write_monitor(settings.published_folder, settings.monthly_reports_folder, day)
+        alerting.clear_failed_run(settings, context.run.job_name)
         return dg.MaterializeResult(metadata={"report": dg.MetadataValue.url(path.resolve().as_uri())})
 
     return report

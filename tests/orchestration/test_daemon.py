@@ -112,15 +112,15 @@ def test_a_dropped_file_is_acted_upon_within_a_minute_and_a_failed_run_leaves_wh
     _until(lambda: {status for _, status in _runs(home)} == {"SUCCESS"}, home, "the end of the second run")
     second = _run_id(home)
 
-    # A rule that blocks fails the run over its input: it is told, not tried again, and what was published stays.
-    (home / "policies" / "blocking.yaml").write_text("rule_severity: {unknown_contract: block}\n")
-    drop(home, "leases", "broken.csv", LEASES + lease_row("L4").replace("my-contract-1", "no-such-contract"))
-    failed = home / ".parkledger" / "failed_runs.jsonl"
-    _until(failed.exists, home, "a failed run")
+    # A table that cannot be read fails the run over its input: it is told, not tried again, and what was published stays.
+    (home / "alerts.yaml").write_text("channels:\n  - {channel_id: desk, file: told.jsonl}\n")
+    (home / "reference" / "fx.csv").write_text("this,is,no\ntable,of,rates\n")
+    drop(home, "leases", "last.csv", LEASES + lease_row("L4"))
+    told = home / "told.jsonl"
+    _until(told.exists, home, "the alert of a failed run")
     assert _run_id(home) == second
     assert [status for _, status in _runs(home)].count("FAILURE") == 1
-    told = json.loads(failed.read_text().splitlines()[-1])
-    assert told["job"] == "settlement"
+    assert "a run of settlement failed" in json.loads(told.read_text().splitlines()[-1])["body"]
     status = subprocess.run([*COMMAND, "--home", str(home), "status"], capture_output=True, text=True, check=False)
     assert "failed" in status.stdout
     assert PARK_ID in status.stdout

@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.event_log import EVENT_BATCH_SIZE
 from orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG
-from orchestration.run import INSTANCE_CONFIG
+from orchestration.run import INSTANCE_CONFIG, SQLITE_STORAGE
 
 DAYS = dg.StaticPartitionsDefinition([f"day-{n:02}" for n in range(30)])
 FEED = dg.AssetKey("feed")
@@ -25,7 +25,9 @@ def feed() -> dg.MaterializeResult[None]:
 @contextmanager
 def _instance(folder: Path) -> Iterator[dg.DagsterInstance]:
     folder.mkdir()
-    (folder / "dagster.yaml").write_text(INSTANCE_CONFIG.format(history=folder / "history"), encoding="utf-8")
+    (folder / "dagster.yaml").write_text(
+        INSTANCE_CONFIG.format(storage=SQLITE_STORAGE.format(history=folder / "history")), encoding="utf-8"
+    )
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         yield instance
 
