@@ -90,7 +90,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
         [*as_user, POSTGRES / "pg_ctl", "-D", data, "-w", "-l", data / "log", "-o", options, "start"], check=True
     )
     try:
-        yield f"postgresql://parkledger@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://parkledger@127.0.0.1:{port}/postgres"
     finally:
         subprocess.run([*as_user, POSTGRES / "pg_ctl", "-D", data, "-m", "fast", "stop"], check=True)
 
