@@ -45,6 +45,7 @@ def test_every_command_shown_is_one_that_the_command_line_takes(
     monkeypatch.chdir(tmp_path)
     for word in arguments:
         if Path(word).suffix in {".csv", ".yaml"}:
+            Path(word).parent.mkdir(parents=True, exist_ok=True)
             Path(word).touch()  # some commands ask for a file that is there
     parsed, context = get_command(app), None
     while True:
