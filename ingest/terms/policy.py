@@ -27,6 +27,16 @@ _MATRIX_RATES = {
     ">120": Decimal("0.106"),
 }
 
+ParkParameter = Literal[
+    "occupancy_persistence",
+    "occupancy_mean_fraction",
+    "occupancy_shock",
+    "renewal_probability",
+    "price_reversion_per_year",
+    "price_volatility",
+    "price_jump_probability_per_year",
+    "price_jump_fraction",
+]
 _POOL_CHARACTERISTICS: list[Literal["rating", "country", "currency", "parent"]] = ["rating"]
 
 # Twice the rated power of the board (NVIDIA's and AMD's data sheets): sensors average over transients, of up to twice
@@ -172,6 +182,16 @@ class Policies(Model):
         Decimal("0.25"), description="how far above the buy-back price the market must pay for that"
     )
     path_seed: Annotated[int, Field(ge=0)] = Field(20260701, description="seed of the Monte Carlo paths")
+    process_parameters: Literal["given", "history"] = Field(
+        "given",
+        description="parameters of occupancy and price: the policies', or estimated from the park's own history",
+    )
+    process_history_count: Annotated[int, Field(ge=4, le=600)] = Field(
+        12, description="fewest months, and days with a price, that an estimate rests on"
+    )
+    park_processes: dict[Text, dict[ParkParameter, Rate]] = Field(
+        default_factory=dict, description="parameters of occupancy and price by park_id, in place of the policies'"
+    )
     occupancy_persistence: Fraction = Field(
         Decimal("0.90"), description="monthly AR(1) on the logit of re-letting occupancy"
     )

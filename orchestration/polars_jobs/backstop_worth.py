@@ -65,6 +65,7 @@ from orchestration.polars_jobs.frames import (
 )
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves
+from orchestration.polars_jobs.path_history import estimate_occupancy, estimate_volatility
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes
 from orchestration.polars_jobs.share_paths import ShareRule, share_rules
@@ -378,6 +379,8 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
     terms = in_force(inputs.terms, close)
     if terms is None:
         return None
+    if contract.get("park_id"):
+        policy = policy.for_park(contract["park_id"])
     expiry = terms.get("expiry_date") or contract["expiry_date"]
     first = add_months(close.posting_month, 1)
     months = (
@@ -428,12 +431,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
     return Book(
         tranches=tranches,
         caps=_caps(inputs, close, terms=terms, months=months, commencement=commencement, expiry=expiry),
-        occupancy=Occupancy(
-            _start_occupancy(inputs, close, [row["tranche_id"] for row in rows], policy),
-            policy.number("occupancy_mean_fraction"),
-            policy.number("occupancy_persistence"),
-            policy.number("occupancy_shock"),
-        ),
+        occupancy=_occupancy(inputs, close, [row["tranche_id"] for row in rows], policy),
         price=_price(inputs, close, tranches=rows, leases=leases, buyback=prices, policy=policy),
         operator_pd=conditional_pd_for_periods(
             inputs.obligors.known(contract["operator_id"], close.month_end_date, credit.agency, credit.rating).curve,
@@ -768,6 +766,35 @@ def _share(
     return flat, 0.0, rules
 
 
+def _occupancy(inputs: Inputs, close: Close, tranche_ids: Sequence[str], policy: CreditPolicy) -> Occupancy:
+    """Where occupancy starts, and how it moves: by the policies, or as the contract's own months up to the close say."""
+    start = _start_occupancy(inputs, close, tranche_ids, policy)
+    given = Occupancy(
+        start,
+        policy.number("occupancy_mean_fraction"),
+        policy.number("occupancy_persistence"),
+        policy.number("occupancy_shock"),
+    )
+    if policy.choice("process_parameters", "given", "history") == "given":
+        return given
+    if inputs.supply_known is not None:
+        known = inputs.supply_known.get((close.contract_id, close.posting_month), [])
+        hours = {row["service_month"]: (row["leased_gpu_hours"], row["available_gpu_hours"]) for row in known}
+    else:
+        hours = {}
+        for (tranche_id, month), (leased, available) in inputs.occupancy.items():
+            if tranche_id in tranche_ids:
+                before = hours.get(month, (0.0, 0.0))
+                hours[month] = (before[0] + leased, before[1] + available)
+    fractions = [
+        min(float(leased or 0) / float(available), 1.0)
+        for month, (leased, available) in sorted(hours.items())
+        if available and month <= close.posting_month
+    ]
+    found = estimate_occupancy(fractions, policy.integer("process_history_count"), EDGE_FRACTION)
+    return given if found is None else Occupancy(start, found.mean_fraction, found.persistence, found.shock)
+
+
 def _start_occupancy(inputs: Inputs, close: Close, tranche_ids: Sequence[str], policy: CreditPolicy) -> float:
     """Leased ÷ available hours of the contract's tranches in the month just ended, as known at the close where
     ``intermediate.int_supply_months`` is given; the policy's mean where nothing was available.
@@ -798,6 +825,7 @@ def _price(
     (estimates of backstop floors are none), else the mean price of running leases, else the buy-back price.
     """
     start = mean = 0.0
+    volatility = policy.number("price_volatility")
     counts: dict[str, int] = {}
     for row in tranches:
         counts[row["gpu_model"]] = counts.get(row["gpu_model"], 0) + row["gpu_count"]
@@ -810,6 +838,8 @@ def _price(
             and not row["tenor"].startswith("backstop")
             and row["price_per_gpu_hour"] is not None
         ]
+        if policy.text("process_parameters") == "history":
+            volatility = estimate_volatility(seen, policy.integer("process_history_count")) or volatility
         if seen:
             last = max(day for day, _ in seen)
             mean = float(np.exp(np.log([price for _, price in seen]).mean()))
@@ -831,7 +861,7 @@ def _price(
         start,
         mean,
         policy.number("price_reversion_per_year"),
-        policy.number("price_volatility"),
+        volatility,
         policy.number("price_jump_probability_per_year"),
         policy.number("price_jump_fraction"),
     )

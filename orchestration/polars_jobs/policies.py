@@ -114,6 +114,15 @@ DEFAULTS: Mapping[str, Default] = {
         "0.25", "assumed", "how far above the buy-back price the market must pay for that"
     ),
     "path_seed": Default("20260701", "assumed", "joined with contract and month by a stable hash"),
+    "process_parameters": Default(
+        "given",
+        "assumed",
+        "given | history: those of the policies, or estimated from the park's own months and the price index",
+    ),
+    "process_history_count": Default(
+        "12", "assumed", "fewest months, and days with a price, that an estimate rests on"
+    ),
+    "park_processes": Default("{}", "assumed", "parameters of occupancy and price by park, in place of the policies"),
     "occupancy_persistence": Default(
         "0.90", "assumed", "monthly AR(1) on the logit of re-letting occupancy (ORACLES.md, D4)"
     ),
@@ -141,6 +150,18 @@ DEFAULTS: Mapping[str, Default] = {
 }
 
 
+PARK_PARAMETERS = (
+    "occupancy_persistence",
+    "occupancy_mean_fraction",
+    "occupancy_shock",
+    "renewal_probability",
+    "price_reversion_per_year",
+    "price_volatility",
+    "price_jump_probability_per_year",
+    "price_jump_fraction",
+)
+
+
 class CreditPolicy:
     """The policies in force: user values over :data:`DEFAULTS`. Keys that the credit jobs do not know are left to
     others.
@@ -155,6 +176,19 @@ class CreditPolicy:
     def but(self, **values: str) -> CreditPolicy:
         """The same policies with some of another value."""
         return CreditPolicy({**self._values, **values})
+
+    def for_park(self, park_id: str) -> CreditPolicy:
+        """The policies with a park's own parameters of occupancy and price (``park_processes``) in their place. Raises
+        ``ValueError`` for a name that is none of :data:`PARK_PARAMETERS`.
+        """
+        own = json.loads(self.text("park_processes")).get(park_id, {})
+        given = json.loads(own) if isinstance(own, str) else own
+        for name in given:
+            if name not in PARK_PARAMETERS:
+                raise ValueError(
+                    f"policy park_processes: {name!r} of park {park_id} is none of {', '.join(PARK_PARAMETERS)}"
+                )
+        return self.but(**{name: str(value) for name, value in given.items()}) if given else self
 
     def text(self, key: str) -> str:
         """The policy's value as text."""
