@@ -1250,10 +1250,14 @@ class Books:
         terms_of = {t["amendment_id"]: t for t in self.tables["backstop_terms"] if t["contract_id"] == contract_id}
         if (
             cap_left is None and not claimed.keys() & by_month.keys()
-        ):  # nothing was in force yet: the cap is still whole
+        ):  # nothing was in force yet: the cap is still whole, but for what time has worn off
             known = [terms_of[v] for v in self.versions_known(contract_id, "backstop") if v in terms_of]
             if known and known[-1]["lifetime_cap_amount"] is not None:
                 cap_left = Fraction(known[-1]["lifetime_cap_amount"])
+                if "time" in known[-1]["lifetime_cap_reduces_with"]:
+                    expiry = min(contract["expiry_date"], known[-1]["expiry_date"] or date.max)
+                    left_days = (expiry - max(days_of(as_of_month)[-1], commencement - DAY)).days
+                    cap_left *= Fraction(max(0, left_days), (expiry - commencement).days + 1)
         years: dict[int, Fraction] = defaultdict(Fraction)
         day = next_month(as_of_month)
         while day <= contract["expiry_date"]:
