@@ -2,8 +2,8 @@
     The partitions of telemetry (park, service date) whose rows in int_gpu_hours__by_tranche_hour are out of date, with the files to read.
 
     A partition is named by a fingerprint of all that its rows depend on: the version of this model's arithmetic, its files and how they were read, the
-    closes that fall between the first and the last recorded_at in them (they split what was known), the park's sampling interval and the list of fatal
-    XID codes. A partition is pending when the relation that stands holds no row with its fingerprint.
+    closes that fall between the first and the last recorded_at in them (they split what was known), the park's sampling interval and, where a file holds
+    XID codes, the list of fatal ones. A partition is pending when the relation that stands holds no row with its fingerprint.
 
     Returns a list of dicts: park_id, service_date, fingerprint, way, interval_seconds, max_recorded_at (text), splits (list of instants as text),
     is_one_gpu_a_row, has_xid_codes, files (list of dicts: path, layout, clock_shift_seconds, tranche_id, recorded_at, day_count). `way` is
@@ -87,7 +87,7 @@ wanted as (
         coalesce(splits.splits, []) as splits,
         md5(concat_ws(
             '|', 'microjoule', partitions.file_ids, array_to_string(coalesce(splits.splits, []), ','), partitions.interval_seconds,
-            (select value_text from {{ ref('stg_policy') }} where policy = 'fatal_xid_codes')
+            case when partitions.has_xid_codes then (select value_text from {{ ref('stg_policy') }} where policy = 'fatal_xid_codes') end
         )) as fingerprint
     from partitions
     left join splits on partitions.park_id = splits.park_id and partitions.service_date = splits.service_date

@@ -95,6 +95,17 @@ def write_home(home: Path, gpus: int) -> Path:
     return target
 
 
+class Relation(str):
+    """A table's name as dbt gives it to a model."""
+
+    __slots__ = ()
+
+    @property
+    def identifier(self) -> str:
+        """The name without its schema."""
+        return self.rpartition(".")[2]
+
+
 def _model(name: str) -> str:
     [path] = (DBT / "models").rglob(f"{name}.sql")
     return path.read_text(encoding="utf-8")
@@ -111,6 +122,7 @@ def connect(home: Path) -> duckdb.DuckDBPyConnection:
 def prepare_models(con: duckdb.DuckDBPyConnection, home: Path) -> None:
     """The staging models that metering reads, and what stands beside it in a park without leases, closes and events."""
     con.execute(render(con, home, None, "{{ create_exact_arithmetic() }}"))
+    con.execute(render(con, home, None, "{{ create_standing_days() }}"))
     for name in ("home", "park", "tranche", "policy", "held_file", "lake_file", "lake_node", "lake_hour"):
         con.execute(f"CREATE OR REPLACE VIEW stg_{name} AS {render(con, home, None, _model(f'stg_{name}'))}")
     con.execute("CREATE OR REPLACE TABLE int_knowledge_points (park_id VARCHAR, known_at TIMESTAMPTZ)")
@@ -149,9 +161,8 @@ def land_and_measure(con: duckdb.DuckDBPyConnection, home: Path) -> int:
     prepare_models(con, home)
     for name in MODELS:
         stands = bool(con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [name]).fetchall())
-        is_incremental = stands and name == MODELS[0]
-        sql = render(con, home, None, _model(name), this=name if is_incremental else None)
-        if is_incremental:
+        sql = render(con, home, None, _model(name), this=Relation(name) if stands else None)
+        if stands:
             con.execute(f"CREATE OR REPLACE TEMP TABLE fresh AS {sql}")
             con.execute(
                 f"DELETE FROM {name} USING fresh WHERE {name}.park_id = fresh.park_id AND {name}.service_date = fresh.service_date"
@@ -159,6 +170,16 @@ def land_and_measure(con: duckdb.DuckDBPyConnection, home: Path) -> int:
             con.execute(f"INSERT INTO {name} BY NAME FROM fresh")
         else:
             con.execute(f"CREATE OR REPLACE TABLE {name} AS {sql}")
+        if name == MODELS[0]:
+            con.execute(
+                "CREATE OR REPLACE TABLE int_park_days AS SELECT park_id, service_date, any_value(partition_fingerprint) "
+                f"AS outages_fingerprint, outages_fingerprint AS capacity_fingerprint FROM {name} GROUP BY ALL"
+            )
+        else:
+            con.execute(
+                f"CREATE OR REPLACE TABLE intermediate.standing__{name} AS "
+                "SELECT park_id, service_date, outages_fingerprint AS fingerprint FROM int_park_days"
+            )
     return sum(file.row_count for file in landed)
 
 

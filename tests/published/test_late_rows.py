@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.published, pytest.mark.slow]
 DAY, KNOWN_AT = "2027-02-10", "2027-04-15T00:00:00Z"
 CHANGED = (
     "intermediate/int_gpu_hours__by_tranche_hour",
+    "intermediate/int_outages__by_tranche_hour",
     "metering/fct_capacity_hour",
     "metering/fct_capacity_day",
 )
@@ -64,6 +65,8 @@ def test_late_rows_rebuild_their_own_day_and_leave_closed_months_alone(
     for name in CHANGED:
         assert told[name]["first_changed_park_days"] == [f"{NORTH} {DAY}"], name
         assert told[name]["kept_park_days"] > 100, name  # type: ignore[operator]
+        assert told[name]["first_rebuilt_park_days"] == [f"{NORTH} {DAY}"], name
+    assert told["metering/fct_lease_revenue_day"]["rebuilt_park_days"] == 0
     for name in UNCHANGED:
         assert told[name]["changed_park_days"] == 0, name
     manifest = json.loads((home / "published" / "manifest.json").read_text())

@@ -1,3 +1,11 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='park_days',
+    follows='outages',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_fingerprints('outages') }}"
+) }}
+
 -- Hours out of supply by cause, in GPU-microseconds (whole numbers), once for each state of knowledge of a tranche's day.
 with states as (
     select
@@ -5,7 +13,8 @@ with states as (
         park_id,
         service_date,
         state_at
-    from {{ ref('int_outage_states') }}
+    from {{ ref('int_outage_states') }} as states
+    {{ days_to_build('states', 'outages') }}
 ),
 
 -- The hours of the park's clock that have ended; a service day has 23, 24 or 25 of them.

@@ -1,3 +1,11 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='park_days',
+    follows='capacity',
+    on_schema_change='append_new_columns',
+    post_hook="{{ keep_fingerprints('capacity') }}"
+) }}
+
 with sums as (
     select
         tranche_id,
@@ -8,7 +16,8 @@ with sums as (
         {% endfor -%}
         cast(sum(it_energy_kwh) as decimal(28, 9)) as it_energy_kwh,
         cast(sum(main.exact_product(coverage_fraction, installed_gpu_hours)) as decimal(28, 9)) as covered_gpu_hours
-    from {{ ref('fct_capacity_hour') }}
+    from {{ ref('fct_capacity_hour') }} as hours
+    {{ days_to_build('hours', 'capacity') }}
     group by tranche_id, service_date
 )
 

@@ -1,3 +1,11 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='park_days',
+    follows='capacity',
+    on_schema_change='append_new_columns',
+    post_hook="{{ keep_fingerprints('capacity') }}"
+) }}
+
 with clock_states as (
     select
         tranche_id,
@@ -15,6 +23,7 @@ hours as (
             outages.tranche_id = clock_states.tranche_id
             and outages.service_date = clock_states.service_date
             and outages.state_at = clock_states.state_at
+    {{ days_to_build('outages', 'capacity') }}
 ),
 
 clock_leases as (

@@ -1,3 +1,11 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='park_days',
+    follows='revenue',
+    on_schema_change='append_new_columns',
+    post_hook="{{ keep_fingerprints('revenue') }}"
+) }}
+
 with leases as (
     select
         leases.*,
@@ -25,7 +33,7 @@ lease_days as (
 
 day_hours as (
     select
-        *,
+        lease_days.*,
         {{ gpu_hours_of_overlap(
             'gpu_count',
             'timezone(time_zone, cast(service_date as timestamp))',
@@ -34,6 +42,7 @@ day_hours as (
             'holds_until_at'
         ) }} as reserved_gpu_hours
     from lease_days
+    {{ days_to_build('lease_days', 'revenue') }}
 ),
 
 entries as (
@@ -57,6 +66,7 @@ entries as (
             entries.park_id = leases.park_id
             and entries.lease_id = leases.lease_id
             and entries.version = leases.version
+    {{ days_to_build('entries', 'revenue') }}
     group by entries.lease_id, entries.version, entries.park_id, entries.service_date
 ),
 

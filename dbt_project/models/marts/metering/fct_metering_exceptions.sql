@@ -1,28 +1,5 @@
--- GPUs under no contract and never leased are their owner's own: using them is no exception.
-with sold as (
-    select tranche_id
-    from {{ ref('stg_tranche') }}
-    where contract_id is not null
-    union
-    select tranche_id
-    from {{ ref('stg_leases') }}
-),
-
-hour_exceptions as (
-    select
-        hours.tranche_id,
-        hours.park_id,
-        hours.service_date,
-        sum(greatest(0, hours.busy_gpu_hours - hours.leased_gpu_hours)) filter (where sold.tranche_id is not null) as busy_without_lease,
-        sum(greatest(0, hours.leased_gpu_hours - (hours.installed_gpu_hours - hours.no_sample_gpu_hours))) as leased_without_telemetry,
-        sum(greatest(0, hours.leased_gpu_hours - hours.installed_gpu_hours)) as over_leased
-    from {{ ref('fct_capacity_hour') }} as hours
-    left join sold on hours.tranche_id = sold.tranche_id
-    group by hours.tranche_id, hours.park_id, hours.service_date
-),
-
-tranche_exceptions as (
-    unpivot hour_exceptions
+with tranche_exceptions as (
+    unpivot {{ ref('int_capacity_contradictions') }}
     on busy_without_lease, leased_without_telemetry, over_leased
     into name kind value quantity
 ),

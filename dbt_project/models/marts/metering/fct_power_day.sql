@@ -1,3 +1,11 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='park_days',
+    follows='power',
+    on_schema_change='append_new_columns',
+    post_hook="{{ keep_fingerprints('power') }}"
+) }}
+
 -- An interval that begins before an earlier one of its register has ended would count the same energy twice: it is left out here and is an
 -- exception. Decided over all files, so that the split of rows over files changes nothing.
 with current_intervals as (
@@ -60,5 +68,6 @@ select
     ) }} as pue,
     {{ fraction_of('metered_days.estimated_energy_kwh', 'metered_days.all_energy_kwh') }} as estimated_energy_fraction
 from metered_days
+{{ days_to_build('metered_days', 'power') }}
 left join telemetry_days
     on metered_days.park_id = telemetry_days.park_id and metered_days.service_date = telemetry_days.service_date
