@@ -56,7 +56,7 @@ def find_what_it_needs(settings: Settings) -> None:
             f"Spark reads {' '.join(unfit)} in a path as a pattern: move the home {settings.home} to a folder without."
         )
     if not settings.spark_url:
-        os.environ["JAVA_HOME"] = str(_java_home())
+        os.environ["JAVA_HOME"] = str(java_home())
 
 
 def _is_installed(name: str) -> bool:
@@ -87,7 +87,8 @@ def _candidates() -> Iterator[Path]:
     yield from sorted(_JVM_FOLDER.glob("*/bin/java"), reverse=True)
 
 
-def _java_home() -> Path:
+def java_home() -> Path:
+    """The home of a Java that Spark can run on; EngineError says which were seen and how to get one."""
     seen: list[str] = []
     for java in _candidates():
         version = java_version(java)
