@@ -343,10 +343,13 @@ def test_simulation_is_said_plainly(finished: Path) -> None:
 
 def test_nothing_is_left_of_the_candidate(finished: Path) -> None:
     assert sorted(p.name for p in (finished / "published").iterdir()) == [
+        ".current",
+        ".runs",
         "manifest.json",
         "parkledger.duckdb",
         "parquet",
     ]
+    assert [p.name for p in (finished / "published" / ".runs").iterdir()] == ["a"]
     assert (finished / "published" / "parkledger.duckdb").stat().st_mode & 0o222 == 0
 
 
