@@ -50,13 +50,16 @@ def only_writer(
             lock.acquire(timeout=longest_wait_seconds, poll_interval=0.5)
         except Timeout:
             raise HomeIsBeingWrittenError(f"{holder(home)} still writes {home}; end it, or wait for it") from None
+    is_outermost = lock.lock_counter == 1
     try:
-        about = {"process_id": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-        (folder / HOLDER).write_text(json.dumps(about), encoding="utf-8")
-        if lock.lock_counter == 1:
+        if is_outermost:
+            about = {"process_id": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+            (folder / HOLDER).write_text(json.dumps(about), encoding="utf-8")
             _await_orphans(home.resolve() / "warehouse.duckdb")
         yield
     finally:
+        if is_outermost:
+            (folder / HOLDER).unlink(missing_ok=True)
         lock.release()
 
 

@@ -53,7 +53,11 @@ def test_a_killed_writer_leaves_no_lock(tmp_path: Path) -> None:
 
 
 def test_a_writer_may_hold_its_own_home_twice(tmp_path: Path) -> None:
-    with only_writer(tmp_path), only_writer(tmp_path, longest_wait_seconds=0.1):
-        pass
+    holder = tmp_path / ".parkledger" / "writer.json"
+    with only_writer(tmp_path):
+        with only_writer(tmp_path, longest_wait_seconds=0.1):
+            pass
+        assert holder.exists()
+    assert not holder.exists()
     with only_writer(tmp_path, longest_wait_seconds=0.1):
         pass
