@@ -169,7 +169,10 @@ def feeds_page() -> str:
 
 def terms_page() -> str:
     """Which optional contract terms are computed, and every policy with its default."""
-    listed = [(name, "computed" if name in COMPUTED else "not yet") for name in sorted(COMPUTED | NOT_COMPUTED_YET)]
+    listed = [
+        (name, "computed" if name in COMPUTED else f"not yet: {NOT_COMPUTED_YET[name]}")
+        for name in sorted(COMPUTED | NOT_COMPUTED_YET.keys())
+    ]
     policies = (
         (
             f"`{name}`",

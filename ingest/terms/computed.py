@@ -89,25 +89,24 @@ COMPUTED: frozenset[str] = frozenset(
     }
 )
 
-NOT_COMPUTED_YET: frozenset[str] = frozenset(
-    {
-        "natural_breakpoint.cumulative_share_paid.beside_others",
-        "true_up.due_days",
-        "true_up.interest",
-        "token_advances.interest",
-        "base_measure.ebitda",
-        "base_scope.all_cloud",
-        "activation.other_metric",
-        "reserve_pct",
-        "settlement_type.revenue_shortfall",
-        "settlement_type.debt_service_shortfall",
-        "settlement_type.lease_payment",
-        "cap_basis.indexed",
-        "seller_withdrawal.clawback_pct",
-        "termination_payment",
-        "residual_value_support_pct",
-    }
-)
+# Each with what stands in the way, in the words that its user reads.
+NOT_COMPUTED_YET: dict[str, str] = {
+    "natural_breakpoint.cumulative_share_paid.beside_others": "breakpoint and share would each hang on the other",
+    "true_up.due_days": "one invoice holds the month and its true-up, and falls due once",
+    "true_up.interest": "neither its rate nor the day from which it runs is settled",
+    "token_advances.interest": "whether it is recouped, paid or added to the advance is not settled",
+    "base_measure.ebitda": "which costs leave the base is not settled, and no feed tells them",
+    "base_scope.all_cloud": "the base sees the contract's park, not the operator's others",
+    "activation.other_metric": "the metrics are occupancy, availability, utilization, revenue, base and price_per_gpu_hour",
+    "reserve_pct": "what a reserve is set against is not settled",
+    "settlement_type.revenue_shortfall": "which revenue is guaranteed is not settled",
+    "settlement_type.debt_service_shortfall": "no feed tells the debt service that was paid",
+    "settlement_type.lease_payment": "no term states the rent of the lease",
+    "cap_basis.indexed": "no term names the index",
+    "seller_withdrawal.clawback_pct": "of what it is a part is not settled",
+    "termination_payment": "who pays it to whom is not settled",
+    "residual_value_support_pct": "no feed tells what the hardware is worth on rv_date",
+}
 
 # Stated in fct_contract_terms and compared between deals; they change no amount, so they need no computation:
 # audit_right, seniority, availability_measure and availability_sla, consideration, early_termination without a payment,

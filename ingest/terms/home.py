@@ -23,7 +23,7 @@ from ingest.terms import scenario as scenario_module
 from ingest.terms import vendor as vendor_module
 from ingest.terms.alert import RULE_KINDS, Alerts
 from ingest.terms.checks import check_contract, check_park, check_references
-from ingest.terms.computed import not_computed
+from ingest.terms.computed import NOT_COMPUTED_YET, not_computed
 from ingest.terms.contract import Contract
 from ingest.terms.errors import Problem, TermsError
 from ingest.terms.flatten import contract_terms, is_identity, version_terms
@@ -299,7 +299,11 @@ def _contracts(
         if evidence_required:
             has_findings |= _findings(source, _ungraded_contract(contract), loaded)
         uncomputed = (
-            (path, f"{name} is not computed yet", "leave the term away, or wait for the version that computes it")
+            (
+                path,
+                f"{name} is not computed yet: {NOT_COMPUTED_YET[name]}",
+                "leave the term away, or wait for the version that computes it",
+            )
             for name, path in not_computed(contract)
         )
         has_findings |= _findings(source, uncomputed, loaded)
