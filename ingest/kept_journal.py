@@ -1,7 +1,8 @@
 """The journal as it is kept in the lake: append-only batches of Parquet that outlive the warehouse.
 
-``HOME/lake/journal/000001/`` holds the lines of closed months, the closes with their state hash, and the files landed
-until then. A batch is written once, under a temporary name, and renamed; ``batch.json`` holds the digest of each of its
+``HOME/lake/journal/000001/`` holds the lines of closed months, the closes with their state hash, the files landed
+until then and, of months that it seals, the steps of their statements, the dates of their invoices and the terms that
+were known. A batch is written once, under a temporary name, and renamed; ``batch.json`` holds the digest of each of its
 files and of the batch before it, so that a change to any batch breaks the chain. A closed month whose lines are not
 those kept before comes again in a later batch; from the batch that seals it on, its lines stand. What a line is worth,
 and when a month is closed, do not belong here.
@@ -55,13 +56,48 @@ CLOSES: dict[str, Any] = {
     "state_hash": pl.String,
     "is_sealed": pl.Boolean,
 }
+STEPS: dict[str, Any] = {
+    "contract_id": pl.String,
+    "posting_month": pl.Date,
+    "statement": pl.String,
+    "service_month": pl.Date,
+    "step_no": pl.Int32,
+    "section_no": pl.Int32,
+    "part_id": pl.String,
+    "tier_no": pl.Int32,
+    "step": pl.String,
+    "gpu_hours": pl.Decimal(28, 9),
+    "of_amount": pl.Decimal(38, 12),
+    "rate": pl.Decimal(18, 9),
+    "amount": pl.Decimal(38, 12),
+    "term": pl.String,
+}
+DOCUMENTS: dict[str, Any] = {
+    "contract_id": pl.String,
+    "posting_month": pl.Date,
+    "item_id": pl.String,
+    "invoice_date": pl.Date,
+    "due_date": pl.Date,
+}
+TERMS: dict[str, Any] = {
+    "contract_id": pl.String,
+    "posting_month": pl.Date,
+    "amendment_id": pl.String,
+    "instrument": pl.String,
+    "term": pl.String,
+    "value_text": pl.String,
+}
 FILES: dict[str, Any] = {"park_id": pl.String, "feed": pl.String, "file_id": pl.String, "received_at": _UTC}
 REOPENING_COLUMNS = ("contract_id", "posting_month", "reopened_at", "reopened_by", "reason")
-_PARTS: Mapping[str, dict[str, Any]] = {"lines": LINES, "closes": CLOSES, "files": FILES}
+# What is kept of months that are sealed, beside their lines.
+STATED: Mapping[str, dict[str, Any]] = {"steps": STEPS, "documents": DOCUMENTS, "terms": TERMS}
+_PARTS: Mapping[str, dict[str, Any]] = {"lines": LINES, "closes": CLOSES, "files": FILES, **STATED}
 
 TABLES = {
     "sealed_close": "One row per contract, sealed month and reopening.",
     "sealed_line": "One row per journal line of the months that were sealed, as last sealed.",
+    "sealed_step": "One row per step of a statement that a sealed close changed, as last sealed.",
+    "sealed_document": "One row per invoice and credit note of the months that were sealed, with its dates.",
     "kept_file": "One row per landed file that a batch of the kept journal names.",
     "period_reopening": "One row per contract and month that was reopened, by each reopening.",
 }
@@ -72,6 +108,9 @@ _SQL_TYPES = {
     pl.Boolean: "BOOLEAN",
     _UTC: "TIMESTAMPTZ",
     pl.Decimal(18, 2): "DECIMAL(18, 2)",
+    pl.Decimal(28, 9): "DECIMAL(28, 9)",
+    pl.Decimal(18, 9): "DECIMAL(18, 9)",
+    pl.Decimal(38, 12): "DECIMAL(38, 12)",
 }
 
 
@@ -172,7 +211,7 @@ def read(home: Path, part: str) -> pl.DataFrame:
 
     Args:
         home: the home's folder.
-        part: lines, closes or files.
+        part: lines, closes, files, steps, documents or terms; batches of before there was such a part have no rows of it.
     """
     schema = _PARTS[part]
     frames = [
@@ -181,12 +220,19 @@ def read(home: Path, part: str) -> pl.DataFrame:
         .cast(pl.Schema(schema))
         .with_columns(pl.lit(int(batch.name), dtype=pl.Int32).alias("batch_no"))
         for batch in batches(home)
+        if (batch / f"{part}.parquet").exists()
     ]
     return pl.concat(frames) if frames else pl.DataFrame(schema={**schema, "batch_no": pl.Int32})
 
 
 def append(
-    home: Path, lines: pl.DataFrame, closes: pl.DataFrame, files: pl.DataFrame, about: Mapping[str, str]
+    home: Path,
+    lines: pl.DataFrame,
+    closes: pl.DataFrame,
+    files: pl.DataFrame,
+    about: Mapping[str, str],
+    *,
+    stated: Mapping[str, pl.DataFrame],
 ) -> Path | None:
     """Keep the closed months that are not kept yet as they are now, and the files landed since.
 
@@ -196,6 +242,7 @@ def append(
         closes: columns of :data:`CLOSES`.
         files: columns of :data:`FILES`, all that have landed.
         about: what the batch says of itself (run id, clock).
+        stated: the parts of :data:`STATED`, at least those of the closes that are sealed.
 
     Returns:
         The batch's folder, or None where nothing is new.
@@ -226,6 +273,14 @@ def append(
             "lines": new_lines,
             "closes": changed.sort(keys),
             "files": new_files.sort(file_keys),
+            **{
+                part: stated[part]
+                .select(list(schema))
+                .cast(pl.Schema(schema))
+                .join(changed.filter("is_sealed").select(months), on=months, how="semi")
+                .sort(pl.all())
+                for part, schema in STATED.items()
+            },
         },
         about,
     )
@@ -309,7 +364,9 @@ def _raw_schemas() -> dict[str, dict[str, Any]]:
     batch = {"batch_no": pl.Int32}
     reopening = {"posting_month": pl.Date, "reopened_at": _UTC}
     return {
-        "sealed_close": CLOSES | batch,
+        "sealed_close": CLOSES | batch | {"has_steps": pl.Boolean},
+        "sealed_step": STEPS | batch,
+        "sealed_document": DOCUMENTS | batch,
         "sealed_line": LINES | batch,
         "kept_file": FILES | batch,
         "period_reopening": {name: reopening.get(name, pl.String) for name in REOPENING_COLUMNS},
@@ -344,10 +401,14 @@ def load(con: duckdb.DuckDBPyConnection, home: Path, clock_at: datetime) -> dict
         .filter(pl.col("is_sealed") & (pl.col("closed_at") <= clock_at))
         .unique(keys, keep="first", maintain_order=True)
     )
+    # Homes sealed before steps were kept have none of those months: they are computed, as they were.
+    with_steps = [int(batch.name) for batch in batches(home) if (batch / "steps.parquet").exists()]
     latest = closes.unique(months, keep="last", maintain_order=True).select(*months, "batch_no")
     frames = {
-        "sealed_close": closes,
+        "sealed_close": closes.with_columns(has_steps=pl.col("batch_no").is_in(with_steps)),
         "sealed_line": read(home, "lines").join(latest, on=[*months, "batch_no"], how="semi"),
+        "sealed_step": read(home, "steps").join(latest, on=[*months, "batch_no"], how="semi"),
+        "sealed_document": read(home, "documents").join(latest, on=[*months, "batch_no"], how="semi"),
         "kept_file": read(home, "files"),
         "period_reopening": _reopening_frame(reopenings(home)),
     }

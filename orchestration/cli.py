@@ -1022,21 +1022,25 @@ def contract_check() -> None:
     """Find every fault of contracts and deals, with file, line, key and remedy.
 
     Beside what a file says wrongly in itself: caps below what has been accrued, amendments that claim to have been known
-    at a close that was stated without them, and currencies of leases that no rate translates.
+    at a close that was stated without them, terms that are not those of a sealed month, and currencies of leases that no
+    rate translates.
     """
     from orchestration.contract_commands import (  # noqa: PLC0415
         amendments_before_a_close,
         caps_below_paid,
         currencies_without_rates,
     )
+    from orchestration.sealed_terms import changes  # noqa: PLC0415
 
     settings = _settings_of_a_home()
     home = _load(settings)
     faults = [problem for problem in home.problems if problem.file.startswith(("contracts/", "deals/"))]
+    faults += changes(home)
     faults += caps_below_paid(settings, home)
     faults += amendments_before_a_close(settings, home)
     _check_reference(settings)
     faults += currencies_without_rates(settings, home)
+    faults = list({(fault.file, fault.line, fault.key): fault for fault in faults}.values())
     for problem in faults:
         err.print(str(problem), style="red", highlight=False, markup=False)
     out.print(f"{len(home.contracts)} contracts and {len(home.deals)} deals can be used; {len(faults)} faults.")
@@ -1143,7 +1147,10 @@ def _one_row(found: list[Any], row_id: str) -> Any:
 
 
 def _report_problems(settings: Settings) -> None:
+    from orchestration.sealed_terms import refuse_changes  # noqa: PLC0415
+
     home = _load(settings)
+    refuse_changes(home)
     for problem in home.problems:
         err.print(f"left out: {problem}", style="yellow", highlight=False, markup=False)
     if not home.parks:

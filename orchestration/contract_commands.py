@@ -19,7 +19,8 @@ from ingest.terms.contract import BackstopLifetimeCap, LifetimeAmount
 from ingest.terms.errors import Problem
 from ingest.terms.home import Home
 from ingest.terms.tables import known_at, write_terms
-from ingest.terms.yaml_source import KeyPath, YamlSource, read_yaml
+from ingest.terms.yaml_source import KeyPath
+from orchestration.sealed_terms import contract_sources
 from orchestration.settings import DBT_PROJECT, Settings
 
 COMPARED = ("fct_share_month", "fct_backstop_month")
@@ -107,7 +108,7 @@ def caps_below_paid(settings: Settings, home: Home) -> Iterator[Problem]:
     if not settings.published_path.exists():
         return
     with duckdb.connect(str(settings.published_path), read_only=True) as connection:
-        for source in _contract_sources(settings.home):
+        for source in contract_sources(settings.home):
             contract = home.contracts.get(str(source.values.get("contract_id")))
             for position, version in enumerate(contract.versions if contract else []):
                 # Of several blocks no one knows what each has accrued: the published figures add them up.
@@ -140,7 +141,7 @@ def currencies_without_rates(settings: Settings, home: Home) -> Iterator[Problem
         for row in read_reference(home)["fx_rate"]
     ]
     billed = _lease_currencies(settings)
-    for source in _contract_sources(settings.home):
+    for source in contract_sources(settings.home):
         contract = home.contracts.get(str(source.values.get("contract_id")))
         if contract is None:
             continue
@@ -190,7 +191,7 @@ def amendments_before_a_close(settings: Settings, home: Home) -> Iterator[Proble
         closes = connection.execute(
             "SELECT contract_id, posting_month, closed_at FROM ledger.fct_period_close ORDER BY closed_at"
         ).fetchall()
-    for source in _contract_sources(settings.home):
+    for source in contract_sources(settings.home):
         contract = home.contracts.get(str(source.values.get("contract_id")))
         for position, version in enumerate(contract.versions if contract else []):
             own = [(month, at) for name, month, at in closes if contract and name == contract.contract_id]
@@ -202,13 +203,6 @@ def amendments_before_a_close(settings: Settings, home: Home) -> Iterator[Proble
                     f"{version.amendment_id} is said to be known at the close of {month:%Y-%m} ({at:%Y-%m-%d}), stated without it",
                     "write as recorded_at when it came to be known; months before that are corrected in the open month",
                 )
-
-
-def _contract_sources(home: Path) -> Iterator[YamlSource]:
-    for path in sorted((home / "contracts").glob("*.yaml")):
-        source = read_yaml(path, f"contracts/{path.name}")
-        if isinstance(source, YamlSource):
-            yield source
 
 
 def _figures(settings: Settings, home: Home, contract_id: str, folder: Path) -> dict[date, tuple[Decimal, Decimal]]:

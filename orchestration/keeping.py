@@ -18,6 +18,16 @@ from orchestration.publishing.identities import Outcome
 from orchestration.settings import Settings
 from orchestration.state import load
 
+# What a closed month was stated with: the steps that its close changed, the dates of its invoices, the terms known at it.
+_STATED = {
+    "steps": "SELECT s.*, c.posting_month FROM ledger.fct_statement_step AS s "
+    "JOIN ledger.fct_period_close AS c ON s.contract_id = c.contract_id AND s.known_at = c.closed_at",
+    "documents": "SELECT d.* FROM ledger.fct_receivable_document AS d "
+    "JOIN ledger.fct_period_close USING (contract_id, posting_month)",
+    "terms": "SELECT t.*, c.posting_month FROM core.fct_contract_terms AS t "
+    "JOIN ledger.fct_period_close AS c ON t.contract_id = c.contract_id AND t.recorded_at <= c.closed_at",
+}
+
 
 def keep(settings: Settings, database: Path, about: dict[str, str], seal_until: date | None = None) -> Path | None:
     """Keep the closed months of a snapshot database in the lake; seal those up to a month.
@@ -36,6 +46,7 @@ def keep(settings: Settings, database: Path, about: dict[str, str], seal_until: 
         connection.execute("SET TimeZone = 'UTC'")
         closes = connection.sql("FROM ledger.fct_period_close").pl()
         files = connection.sql("SELECT park_id, feed, file_id, received_at FROM quality.fct_landed_file").pl()
+        stated = {part: connection.sql(query).pl() for part, query in _STATED.items()}
     is_sealed = pl.col("posting_month") <= seal_until if seal_until else pl.lit(value=False)
     return kept_journal.append(
         settings.home,
@@ -43,6 +54,7 @@ def keep(settings: Settings, database: Path, about: dict[str, str], seal_until: 
         closes.with_columns(is_sealed=is_sealed),
         files.unique(["park_id", "feed", "file_id"], maintain_order=True),
         about,
+        stated=stated,
     )
 
 

@@ -12,6 +12,7 @@ from ingest.terms import tables as terms_tables
 from ingest.terms.home import Home
 from orchestration import park_days
 from orchestration.resources import HomeFolder, ProgressDisplay, Warehouse
+from orchestration.sealed_terms import refuse_changes
 from orchestration.state import note_what_is_read, refuse_clock_set_back
 from orchestration.timetable import DAILY_FEEDS
 
@@ -73,6 +74,7 @@ def terms(
     """Write every park, contract, deal, vendor, policy and scenario as dated tables."""
     progress.step("Reading terms and reference data")
     home = home_folder.load()
+    refuse_changes(home)
     if FORCED_TAG not in context.run.tags:
         refuse_clock_set_back(home)
     note_what_is_read(home, context.run.run_id)

@@ -414,13 +414,16 @@ def _terms(frame: pl.DataFrame, steps: pl.DataFrame, statement: str, month: date
     of_a_block = key.first().is_in(steps["part_id"].unique().to_list()) & key.get(1, null_on_oob=True).is_in(
         sorted(named)
     )
-    rows = frame.filter(
-        (pl.col("instrument").str.starts_with(statement))
+    known = frame.filter(
+        pl.col("instrument").str.starts_with(statement)
         & (pl.col("valid_from") <= last)
-        & (pl.col("valid_to").is_null() | (pl.col("valid_to") >= month))
         & (pl.col("recorded_at") <= known_at)
-        & (key.first().is_in(sorted(named)) | of_a_block)
-    ).sort("instrument", "term", "valid_from", "amendment_id")
+    )
+    rows = (
+        known.join(_begun_later(known, month), on=["instrument", "amendment_id"], how="anti")
+        .filter(key.first().is_in(sorted(named)) | of_a_block)
+        .sort("instrument", "term", "valid_from", "amendment_id")
+    )
     return [
         Term(
             f"{row['instrument']}.{row['term']}",
@@ -432,6 +435,14 @@ def _terms(frame: pl.DataFrame, steps: pl.DataFrame, statement: str, month: date
         )
         for row in rows.iter_rows(named=True)
     ]
+
+
+def _begun_later(known: pl.DataFrame, month: date) -> pl.DataFrame:
+    """Versions in whose place another had come, as known then, by the month's first day. `valid_to` says what is known now."""
+    order = ["valid_from", "recorded_at", "amendment_id"]
+    versions = known.select("instrument", *order).unique().sort("instrument", *order)
+    following = versions.with_columns(next_from=pl.col("valid_from").shift(-1).over("instrument"))
+    return following.filter(pl.col("next_from") <= month)
 
 
 def _last_day(month: date) -> date:

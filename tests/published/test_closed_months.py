@@ -23,6 +23,10 @@ LINES = (
 EVENTS = (
     "event_id,contract_id,tranche_id,kind,effective_at,ends_at,gpu_count,amount,currency_code,payload,recorded_at\n"
 )
+DOCUMENTS = (
+    "SELECT item_id, invoice_date, due_date, original_amount FROM ledger.fct_receivable_document WHERE contract_id = ? "
+    "AND posting_month <= '2027-03-01' ORDER BY ALL"
+)
 PAYMENTS = "payment_id,contract_id,direction,received_at,amount,currency_code,remittance_reference,funded_by_claim,recorded_at\n"
 ADJUSTMENTS = "adjustment_id,lease_id,service_date,kind,amount,currency_code,recorded_at\n"
 
@@ -68,14 +72,38 @@ def by_hand(*lines: tuple[str, str], month: str, reason: str) -> dict[str, Any]:
     }
 
 
+def amended(text: str) -> str:
+    """The same share at 31 % and with other payment terms, agreed after March had closed, from the first day on."""
+    share = text.split("    revenue_share:\n")[1].split("    backstop:\n", maxsplit=1)[0]
+    share = share.replace('rate: "0.25"', 'rate: "0.31"').replace("payment_terms_days: 30", "payment_terms_days: 90")
+    head = "  - amendment_id: second\n    valid_from: 2027-01-01\n    recorded_at: 2027-04-25T00:00:00Z\n    revenue_share:\n"
+    return text + head + share
+
+
+def try_to_edit_the_terms_then_amend_them(home: Path) -> None:
+    contract = home / "contracts" / f"{CONTRACT}.yaml"
+    as_it_was = contract.read_text()
+    contract.write_text(as_it_was.replace('rate: "0.25"', 'rate: "0.31"'))
+    refused = parkledger(home, "run")
+    assert refused.returncode == 3
+    said = "was 0.25 when 2027-03 was sealed, and is 0.31 (put it back as it was and add an amendment"
+    assert said in " ".join(refused.stderr.split())
+    assert f"contracts/{CONTRACT}.yaml:" in refused.stderr
+    contract.write_text(amended(as_it_was))
+
+
 def test_a_sealed_month_stands_whatever_comes_later_and_what_it_lacks_lands_in_the_open_month(
     finished: Path, tmp_path: Path
 ) -> None:
-    """Late and back-dated data, terms edited in place, another close policy, a restated rating, an entry by hand, and the
-    loss of the warehouse and of everything else in the lake, all at once.
+    """Late and back-dated data, an amendment, terms edited in place, another close policy, a restated rating, an entry by
+    hand, and the loss of the warehouse and of everything else in the lake.
     """
     home = copy_home(finished, tmp_path / "home")
     run(home, "close", "2027-03")
+    stated = [tmp_path / name for name in ("before.html", "after.html")]
+    run(home, "statement", CONTRACT, "2027-03", "--kind", "share", "--format", "html", "--out", str(stated[0]))
+    documents = ask(home, DOCUMENTS, CONTRACT)
+    assert documents
     before = ask(home, LINES.format("<= '2027-03-01'"), CONTRACT)
     closes = ask(home, "FROM ledger.fct_period_close WHERE posting_month <= '2027-03-01' ORDER BY ALL")
     assert {row[7] for row in before} == {row[1] for row in closes if row[0] == CONTRACT}
@@ -92,8 +120,7 @@ def test_a_sealed_month_stands_whatever_comes_later_and_what_it_lacks_lands_in_t
         + event("WRONG", CONTRACT, "manual_journal", "2027-02-10", "2027-02-11T00:00:00Z",
                 payload=by_hand(("trade_receivable", "12.00"), ("cash", "-12.00"), month="2027-02", reason="round the sub-ledger"))
     )  # fmt: skip
-    contract = home / "contracts" / f"{CONTRACT}.yaml"
-    contract.write_text(contract.read_text().replace('rate: "0.25"', 'rate: "0.31"'))
+    try_to_edit_the_terms_then_amend_them(home)
     park = home / "parks" / f"{NORTH}.yaml"
     park.write_text(park.read_text().replace("rating: B,", "rating: CCC,"))
     (home / "policies" / "close.yaml").write_text("close_after_days: 12\n")
@@ -106,6 +133,9 @@ def test_a_sealed_month_stands_whatever_comes_later_and_what_it_lacks_lands_in_t
     run(home, "run")
     assert ask(home, LINES.format("<= '2027-03-01'"), CONTRACT) == before
     assert ask(home, "FROM ledger.fct_period_close WHERE posting_month <= '2027-03-01' ORDER BY ALL") == closes
+    run(home, "statement", CONTRACT, "2027-03", "--kind", "share", "--format", "html", "--out", str(stated[1]))
+    assert stated[1].read_bytes() == stated[0].read_bytes()
+    assert ask(home, DOCUMENTS, CONTRACT) == documents
     later = {
         (row[0], row[1]): row[2]
         for row in ask(

@@ -12,18 +12,22 @@ with invoice_dates as (
 documents as (
     select
         entries.*,
-        invoice_dates.payment_terms_days,
-        -- A correction is dated on the last day of the month that posts it, never before the first document.
-        case
+        -- A sealed document keeps the dates that it went out with. A correction is dated on the last day of the month that posts it, never
+        -- before the first document.
+        coalesce(sealed.invoice_date, case
             when entries.corrects_entry_id is null then coalesce(invoice_dates.contractual_invoice_date, entries.month_end_date)
             else greatest(invoice_dates.contractual_invoice_date, entries.month_end_date)
-        end as invoice_date
+        end) as invoice_date,
+        sealed.due_date as sealed_due_date,
+        invoice_dates.payment_terms_days
     from {{ ref('int_journal_entries') }} as entries
     left join invoice_dates
         on
             entries.contract_id = invoice_dates.contract_id
             and entries.point_no = invoice_dates.point_no
             and entries.service_month = invoice_dates.service_month
+    left join {{ source('raw', 'sealed_document') }} as sealed
+        on entries.is_sealed and entries.contract_id = sealed.contract_id and entries.entry_id = sealed.item_id
     where entries.event_family = 'invoice_share'
 )
 
@@ -35,7 +39,7 @@ select
     posting_month,
     posted_at,
     invoice_date,
-    cast(invoice_date + coalesce(payment_terms_days, 0) as date) as due_date,
+    coalesce(sealed_due_date, cast(invoice_date + coalesce(payment_terms_days, 0) as date)) as due_date,
     amount as original_amount,
     currency_code,
     is_provisional,

@@ -1,11 +1,18 @@
 -- Every step from what was billed, or from what stood unsold, to the amount due; as known at each close, where it differs from the one before.
+-- What a sealed close stated is what was kept of it.
 with points as (
     select
         contract_id,
         point_no,
         month_end_date,
         known_at,
-        currency_code
+        currency_code,
+        posting_month,
+        is_posted and (contract_id, posting_month) in (
+            select (sealed.contract_id, sealed.posting_month)
+            from {{ source('raw', 'sealed_close') }} as sealed
+            where sealed.has_steps
+        ) and is_sealed as has_kept_steps
     from {{ ref('int_knowledge_points') }}
 ),
 
@@ -190,11 +197,44 @@ steps as (
 
 numbered as (
     select
-        steps.*,
-        row_number() over (
-            partition by contract_id, statement, service_month, point_no order by section_no, part_id, place, step
-        ) as step_no
+        steps.contract_id,
+        steps.statement,
+        steps.service_month,
+        steps.point_no,
+        cast(row_number() over (
+            partition by steps.contract_id, steps.statement, steps.service_month, steps.point_no
+            order by steps.section_no, steps.part_id, steps.place, steps.step
+        ) as integer) as step_no,
+        cast(steps.section_no as integer) as section_no,
+        steps.part_id,
+        cast(case when steps.step = 'tier' then steps.place end as integer) as tier_no,
+        steps.step,
+        cast(steps.gpu_hours as decimal(28, 9)) as gpu_hours,
+        main.settled(steps.of_amount) as of_amount,
+        cast(steps.rate as decimal(18, 9)) as rate,
+        main.settled(steps.amount) as amount,
+        steps.term
     from steps
+    inner join points on steps.contract_id = points.contract_id and steps.point_no = points.point_no
+    where not points.has_kept_steps
+    union all by name
+    select
+        kept.contract_id,
+        kept.statement,
+        kept.service_month,
+        points.point_no,
+        kept.step_no,
+        kept.section_no,
+        kept.part_id,
+        kept.tier_no,
+        kept.step,
+        kept.gpu_hours,
+        kept.of_amount,
+        kept.rate,
+        kept.amount,
+        kept.term
+    from {{ source('raw', 'sealed_step') }} as kept
+    inner join points on kept.contract_id = points.contract_id and kept.posting_month = points.posting_month and points.has_kept_steps
 ),
 
 states as (
@@ -219,15 +259,15 @@ select
     numbered.statement,
     numbered.service_month,
     points.known_at,
-    cast(numbered.step_no as integer) as step_no,
-    cast(numbered.section_no as integer) as section_no,
+    numbered.step_no,
+    numbered.section_no,
     numbered.part_id,
-    cast(case when numbered.step = 'tier' then numbered.place end as integer) as tier_no,
+    numbered.tier_no,
     numbered.step,
-    cast(numbered.gpu_hours as decimal(28, 9)) as gpu_hours,
-    main.settled(numbered.of_amount) as of_amount,
-    cast(numbered.rate as decimal(18, 9)) as rate,
-    main.settled(numbered.amount) as amount,
+    numbered.gpu_hours,
+    numbered.of_amount,
+    numbered.rate,
+    numbered.amount,
     points.currency_code,
     numbered.term
 from numbered
