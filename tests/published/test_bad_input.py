@@ -288,7 +288,11 @@ def test_status_of_a_new_home_says_what_is_missing_and_what_to_do(tmp_path: Path
     said = "\n".join(answer["to_do"])
     assert "Nothing is published" in said
     assert f"Put its files under {home}/landing/{PARK_ID}/gpu_telemetry/" in said
-    assert [s["name"] for s in answer["next_schedules"]] == ["daily_settlement_my_park_1", "monthly_close"]
+    assert [s["name"] for s in answer["next_schedules"]] == [
+        "daily_settlement_my_park_1",
+        "monthly_close",
+        "monthly_report",
+    ]
 
 
 def test_wrong_usage_is_exit_2(tmp_path: Path) -> None:
