@@ -684,28 +684,86 @@ def diff(
 
 
 @app.command()
-def report() -> None:
-    """Draw the investor monitor anew from the published snapshot, as HTML, PDF and XLSX, and say where it stands.
+def report(
+    *,
+    kind: Annotated[
+        str, typer.Option("--kind", help="`monitor`; or the sheets of one reader: `operator`, `lender`, `tenant`.")
+    ] = "monitor",
+    operator: Annotated[str | None, typer.Option("--operator", help="The operator sheet of this operator.")] = None,
+    contract: Annotated[
+        str | None, typer.Option("--contract", help="The lender's certificate of this contract.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant and CIO sheet of this tenant.")] = None,
+    known_at: Annotated[
+        str | None,
+        typer.Option("--known-at", help="As known at the end of this day (UTC): what was recorded later is not seen."),
+    ] = None,
+) -> None:
+    """Draw a report from the published snapshot as HTML, PDF and XLSX, and say where it stands.
 
-    With `--as-of` a day before that of the snapshot, it ends with that day's month, as known by the snapshot:
+    Without options that is the investor monitor. The same snapshot gives the same bytes, on any day.
 
-        parkledger report --as-of 2027-06-30
+        parkledger report --kind operator --operator sharon-ai
+        parkledger report --kind lender --contract sharon-nvda-2026
+        parkledger report --kind tenant                                 every tenant's
+        parkledger report --as-of 2027-06-30                            up to that month, as known now
+        parkledger report --as-of 2027-06-30 --known-at 2027-09-30      as it was known then
+
+    `--known-at` runs the books anew from the landed files with the clock stopped there, aside from what is published.
     """
     settings = _state_settings()
-    manifest = _manifest(settings)
+    _manifest(settings)
     from datetime import date  # noqa: PLC0415
 
-    from orchestration.publishing.report import write_monitor  # noqa: PLC0415
+    from orchestration.publishing.report import write_monitor, write_sheets  # noqa: PLC0415
+    from orchestration.publishing.sheets import NobodyKnownError  # noqa: PLC0415
 
+    named = {"operator": operator, "lender": contract, "tenant": tenant}
+    given = [name for name, who in named.items() if who is not None]
+    if kind not in {"monitor", *named}:
+        raise typer.BadParameter(f"{kind!r} is none of monitor, {', '.join(named)}", param_hint="--kind")
+    if len(given) > 1 or (given and kind not in {"monitor", *given}):
+        raise typer.BadParameter("name one operator, contract or tenant, of the kind asked for", param_hint="--kind")
+    chosen = given[0] if given else kind
     day = None if settings.as_of == "home" else date.fromisoformat(settings.as_of)
+    published = settings.published_folder if known_at is None else _as_known(settings, known_at)
     try:
-        written = write_monitor(settings.published_folder, settings.reports_folder, day)
+        if chosen == "monitor":
+            written = write_monitor(published, settings.reports_folder, day, known_at or "")
+        else:
+            whose = (chosen, named[chosen])
+            written = write_sheets(published, settings.reports_folder, whose, day, known_at or "")
+    except NobodyKnownError as error:
+        err.print(str(error.args[0]), style="red", highlight=False, markup=False)
+        raise typer.Exit(EXIT_BAD_INPUT) from None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--as-of") from None
     for path in written:
-        out.print(path, highlight=False, soft_wrap=True)
+        out.print(path, highlight=False, markup=False, soft_wrap=True)
+    manifest = json.loads((published / "manifest.json").read_text(encoding="utf-8"))
     if manifest["is_simulated"]:
-        out.print(f"Simulated: {manifest['simulation_note']}", style="yellow", highlight=False)
+        out.print(f"Simulated: {manifest['simulation_note']}", style="yellow", highlight=False, markup=False)
+
+
+def _as_known(settings: Settings, known_at: str) -> Path:
+    """The folder of a snapshot as known at the end of a day, made if need be."""
+    from datetime import date  # noqa: PLC0415
+
+    from orchestration.as_known import known_snapshot  # noqa: PLC0415
+    from orchestration.display import TerminalProgress  # noqa: PLC0415
+
+    try:
+        day = date.fromisoformat(known_at)
+    except ValueError:
+        raise typer.BadParameter(f"{known_at!r} is no date; write it as 2027-09-30", param_hint="--known-at") from None
+    with TerminalProgress() as progress:
+        try:
+            published, outcome = known_snapshot(settings, day, progress)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--known-at") from None
+    if outcome is not None:
+        _end(outcome)
+    return published
 
 
 @app.command()

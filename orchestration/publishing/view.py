@@ -208,6 +208,39 @@ def vendor_text(view: View) -> str:
     return clean(vendors[0]) if len(vendors) == 1 else "the vendors"
 
 
+# Tables that speak of no contract, park or operator and may stand in a sheet about one of them.
+_ABOUT_ALL = (
+    "core.dim_vendor",
+    "core.dim_vendor_calendar",
+    "core.dim_calendar",
+    "monitor.dim_metric",
+    "quality.fct_check_result",
+)
+
+
+def narrow(view: View, contract_ids: Iterable[str], park_ids: Iterable[str], operator_ids: Iterable[str]) -> View:
+    """The view of some contracts, parks and operators: rows about others are gone, and with them tables that only speak
+    of the programme as a whole.
+    """
+    kept_by = {
+        "contract_id": sorted(contract_ids),
+        "park_id": sorted(park_ids),
+        "operator_id": sorted(operator_ids),
+    }
+    ids = [one for known in kept_by.values() for one in known]
+    tables = {}
+    for name, frame in view.tables.items():
+        columns = [column for column in kept_by if column in frame.columns]
+        if {"entity_level", "entity_id"} <= set(frame.columns):
+            kept = pl.col("entity_level").is_in(["contract", "park"]) & pl.col("entity_id").is_in(ids)
+            tables[name] = frame.filter(kept)
+        elif columns:
+            tables[name] = frame.filter(pl.col(columns[0]).is_in(kept_by[columns[0]]))
+        elif name in _ABOUT_ALL or name.startswith("issuer."):
+            tables[name] = frame
+    return View(tables, view.manifest, view.as_of, view.known_at)
+
+
 @dataclass(frozen=True)
 class Evidence:
     """The weakest grade among the terms behind a figure, and which terms have it."""

@@ -149,7 +149,7 @@ def test_claims_are_explained_by_unsold_hours_in_words(seen: view.View) -> None:
     (move,) = movements.claim_movements(seen)
     assert re.match(
         r"Backstop claims fell from USD\u00a0[\d.]+m in November 2027 to USD\u00a0[\d.]+m in December 2027 "
-        r"because unsold hours fell from [\d.]+m\u00a0GPU-hours to [\d.]+m\u00a0GPU-hours: third-party hours −",
+        r"because unsold hours fell from [\d.]+ to [\d.]+ m GPU-hours: third-party hours −",
         move.sentence(),
     )
 
@@ -256,7 +256,7 @@ def test_deals_for_comparison_are_no_contracts_of_the_book(seen: view.View) -> N
 
 
 def test_what_breaks_first_shows_the_level_of_each_driver_or_why_there_is_none(seen: view.View) -> None:
-    (table,) = risk._breaking(seen)
+    (table,) = risk.breaking(seen)
     assert isinstance(table, Table)
     row = next(row for row in table.rows if "dscr" in row.head.text.lower())
     assert [cell.text for cell in row.cells][1:4] == [

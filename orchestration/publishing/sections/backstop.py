@@ -92,7 +92,7 @@ def section(view: View) -> Section:
             ("capacity by use and claims by month", _charts),
             ("from unsold hours to claims", _tranche_table),
             ("claims by month", _history),
-            ("use of the caps", _caps),
+            ("use of the caps", caps),
             (
                 "the movement of the exposure",
                 lambda seen: [Prose([one.sentence() for one in exposure_movements(seen)])],
@@ -330,7 +330,7 @@ def _history(view: View) -> Sequence[Block]:
     return blocks
 
 
-def _caps(view: View) -> Sequence[Block]:
+def caps(view: View) -> Sequence[Block]:
     frame = need(
         view,
         CAPS,

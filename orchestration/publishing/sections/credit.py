@@ -89,7 +89,7 @@ def receivables(view: View) -> Section:
             ),
             ("the roll-forward of receivables", _rollforward),
             ("receivables, ageing and days outstanding", _receivable_charts),
-            ("ageing", _ageing_table),
+            ("ageing", ageing_table),
             ("collection metrics", _metrics_table),
             ("the issuer's own ratios", _issuer_table),
         ],
@@ -234,7 +234,10 @@ def _ageing_chart(view: View) -> list[Drawing]:
 
 
 def _buckets(frame: pl.DataFrame) -> list[str]:
+    """The buckets of what is open. Unapplied cash is no part of it: it has a column of its own beside them."""
     there = [str(one) for one in frame["bucket"].unique().sort()]
+    if "unapplied_amount" in frame.columns:
+        there = [one for one in there if one != "unapplied"]
     return [one for one in BUCKETS if one in there] + [one for one in there if one not in BUCKETS]
 
 
@@ -282,7 +285,7 @@ def _dso_chart(view: View) -> list[Drawing]:
                     "filed",
                     [(month, level) for month in months],
                     "slate",
-                    f"{vendor_text(view)[:8]} {number(level)}",
+                    f"{vendor_text(view).removeprefix('the ').split(' ')[0][:9]} {number(level)}",
                     dashed=True,
                 )
             )
@@ -303,7 +306,7 @@ def _dso_chart(view: View) -> list[Drawing]:
     ]
 
 
-def _ageing_table(view: View) -> Sequence[Block]:
+def ageing_table(view: View) -> Sequence[Block]:
     frame = need(view, AGEING, "contract_id", "month", "bucket", "open_amount")
     month, rows = latest(upto(view, frame, "month", AGEING), "month")
     blocks: list[Block] = []

@@ -33,6 +33,7 @@ from orchestration.publishing.sections.record import grade_counts, latest_checks
 from orchestration.publishing.sections.risk import (
     COVENANTS,
     DISTRIBUTION,
+    broken_by_stress,
     covenant_rows,
     draws,
     quantile_column,
@@ -118,18 +119,41 @@ class Headline:
 def headline(view: View) -> Headline:
     """All five answers; what cannot be computed says so in its place."""
     vendor = vendor_text(view)
-    asked: list[tuple[str, str, str, Callable[[View, str, str], Answer]]] = [
-        (f"What is {vendor} owed?", "receivable and accrued share", "receivables", _owed),
-        (f"What might {vendor} have to buy?", "maximum backstop exposure, undiscounted", "backstop", _might_buy),
-        ("How sure is that?", "of the terms in force are assumed, not public", "terms", _how_sure),
-        ("What breaks first?", "least covenant headroom", "stress", _breaks_first),
+    answers = answered(
+        view,
+        [
+            (f"What is {vendor} owed?", "receivable and accrued share", "receivables", owed),
+            (f"What might {vendor} have to buy?", "maximum backstop exposure, undiscounted", "backstop", might_buy),
+            ("How sure is that?", "of the terms in force are assumed, not public", "terms", how_sure),
+            ("What breaks first?", "least covenant headroom", "stress", breaks_first),
+        ],
+    )
+    moves, lacking = moved(view)
+    queries = [
+        (f"{answer.question} {answer.measure}", value.text, value.sql)
+        for answer in answers
+        for value in answer.values
+        if value.sql
     ]
+    return Headline(answers, moves, lacking, queries)
+
+
+Asked = tuple[str, str, str, Callable[[View, str, str], Answer]]
+
+
+def answered(view: View, asked: Sequence[Asked]) -> list[Answer]:
+    """The answers to (question, what is measured, anchor, builder); what cannot be computed says why in its place."""
     answers = []
     for question, measure, anchor, builder in asked:
         try:
             answers.append(builder(view, question, anchor))
         except CannotCompute as reason:
             answers.append(Answer(question, measure, reason=missing(str(reason)), anchor=anchor))
+    return answers
+
+
+def moved(view: View) -> tuple[list[movements.Movement], list[tuple[str, str]]]:
+    """What moved since the month before, and of what that cannot be said, with the reason."""
     moves: list[movements.Movement] = []
     lacking: list[tuple[str, str]] = []
     for name, mover in (
@@ -143,13 +167,7 @@ def headline(view: View) -> Headline:
             moves.extend(mover(view))
         except CannotCompute as reason:
             lacking.append((name, missing(str(reason))))
-    queries = [
-        (f"{answer.question} {answer.measure}", value.text, value.sql)
-        for answer in answers
-        for value in answer.values
-        if value.sql
-    ]
-    return Headline(answers, moves, lacking, queries)
+    return moves, lacking
 
 
 def _sql(expression: str, table: str, month_column: str, month: date, also: str = "") -> str:
@@ -160,7 +178,7 @@ def _and_currency(frame: pl.DataFrame, currency: str) -> str:
     return f" and currency_code = '{currency}'" if "currency_code" in frame.columns else ""
 
 
-def _owed(view: View, question: str, anchor: str) -> Answer:
+def owed(view: View, question: str, anchor: str) -> Answer:
     frame = need(view, EXPOSURES, "contract_id", "month")
     receivable = pick(frame, EXPOSURES, "receivable_amount", "receivable")
     unbilled = pick(frame, EXPOSURES, "unbilled_amount", "unbilled")
@@ -169,12 +187,12 @@ def _owed(view: View, question: str, anchor: str) -> Answer:
     month, rows = latest(upto(view, frame, "month", EXPOSURES), "month")
     values, facts = [], []
     for currency, mine in currencies(view, rows):
-        owed = total(mine[receivable]) + total(mine[unbilled])
+        sum_owed = total(mine[receivable]) + total(mine[unbilled])
         also = _and_currency(frame, currency)
         values.append(
             Value(
-                money(owed, currency),
-                plain(owed),
+                money(sum_owed, currency),
+                plain(sum_owed),
                 _sql(f"sum({receivable} + {unbilled})", EXPOSURES, "month", month, also),
             )
         )
@@ -229,7 +247,7 @@ def _when(view: View, month: date) -> str:
     return f"{month_text(month)}, provisional" if True in states else month_text(month)
 
 
-def _might_buy(view: View, question: str, anchor: str) -> Answer:
+def might_buy(view: View, question: str, anchor: str) -> Answer:
     frame = need(view, EXPOSURE, "contract_id", "as_of_month", "vendor_fiscal_year", "max_exposure_amount")
     month, rows = latest(upto(view, frame, "as_of_month", EXPOSURE), "as_of_month")
     values, facts = [], []
@@ -293,7 +311,7 @@ def _expected(view: View) -> list[Fact]:
     return facts
 
 
-def _how_sure(view: View, question: str, anchor: str) -> Answer:
+def how_sure(view: View, question: str, anchor: str) -> Answer:
     counts = grade_counts(view)
     whole = sum(counts.values())
     weak = sum(count for grade, count in counts.items() if grade in {"assumed", "ungraded"})
@@ -352,7 +370,7 @@ def _how_sure(view: View, question: str, anchor: str) -> Answer:
     )
 
 
-def _breaks_first(view: View, question: str, anchor: str) -> Answer:
+def breaks_first(view: View, question: str, anchor: str) -> Answer:
     month, rows = covenant_rows(view)
     tested = [row for row in rows if row["relative"] is not None]
     if not tested:
@@ -395,12 +413,10 @@ def _breaking_scenarios(view: View) -> list[Fact]:
         _, rows = stress_rows(view)
     except CannotCompute as reason:
         return [Fact("scenarios that break a covenant", missing(str(reason)))]
-    if "covenant_breached" not in rows.columns:
+    found = broken_by_stress(rows)
+    if found is None:
         return []
-    whole = rows["scenario_id"].n_unique()
-    broken = [
-        words(one)
-        for one in rows.filter(pl.col("covenant_breached").fill_null(value=False))["scenario_id"].unique().sort()
-    ]
+    already, broken, whole = found
     shown = join_words(broken[:2]) + (" …" if len(broken) > 2 else "")
-    return [Fact("scenarios that break one", f"{number(len(broken))} of {number(whole)}", shown)]
+    name = "scenarios that break one of another contract" if already else "scenarios that break one"
+    return [Fact(name, f"{number(len(broken))} of {number(whole)}", shown)]

@@ -20,10 +20,11 @@ from orchestration.publishing.formats import (
     money_scale,
     month_text,
     number,
-    quantity,
+    quantity_scale,
     round_half_away,
     short_month_text,
     to_decimal,
+    unit_text,
 )
 from orchestration.publishing.view import (
     CannotCompute,
@@ -79,7 +80,8 @@ class Movement:
     @property
     def scale(self) -> Scale:
         """The scale of both figures and of the effects."""
-        return money_scale([self.before, self.after])
+        values = [self.before, self.after] if self.before or self.after else [value for _, value in self.effects]
+        return money_scale(values)
 
     @property
     def before_text(self) -> str:
@@ -224,10 +226,9 @@ def claim_movements(view: View) -> list[Movement]:
         if unsold[0] != unsold[1]:
             word = "rose" if unsold[1] > unsold[0] else "fell"
             joint = "because" if (unsold[1] > unsold[0]) == (after > before) else "although"
-            because = (
-                f"{joint} unsold hours {word} from {quantity(unsold[0], 'GPU-hours')} "
-                f"to {quantity(unsold[1], 'GPU-hours')}"
-            )
+            scale = quantity_scale(unsold)
+            was, now_is = (number(hours_of, scale.digits, scale.divisor) for hours_of in unsold)
+            because = f"{joint} unsold hours {word} from {was} to {now_is} {unit_text('GPU-hours', scale)}"
         found.append(
             Movement(
                 "Backstop claims", currency, before_month, month, before, after, list(effects.items()), because, name

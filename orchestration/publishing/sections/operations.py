@@ -73,7 +73,7 @@ def programme(view: View) -> Section:
         "programme",
         "Programme",
         "Which parks and tranches stand behind these figures?",
-        [("the programme in one sentence", _programme_prose), ("parks", _parks), ("tranches", _tranches)],
+        [("the programme in one sentence", _programme_prose), ("parks", _parks), ("tranches", tranches_table)],
     )
 
 
@@ -157,7 +157,7 @@ def _parks(view: View) -> Sequence[Block]:
     return [Table("Parks and operators", head, rows, "core.dim_park, core.dim_operator, core.dim_tranche")]
 
 
-def _tranches(view: View) -> Sequence[Block]:
+def tranches_table(view: View) -> Sequence[Block]:
     name = "core.dim_tranche"
     frame = need(view, name, "tranche_id", "contract_id", "park_id", "gpu_model", "gpu_count", "energised_date")
     listed = frame.sort("park_id", "tranche_id").to_dicts()
@@ -200,7 +200,7 @@ def capacity(view: View) -> Section:
         [
             ("capacity in sentences", _capacity_prose),
             ("capacity, occupancy and PUE by month", _capacity_charts),
-            ("capacity by park", _capacity_table),
+            ("capacity by park", capacity_table),
             ("energy by month", _power_charts),
             ("power by park", _power_table),
         ],
@@ -421,7 +421,7 @@ def _share_chart(index: int, park: str, rows: pl.DataFrame) -> Drawing:
     )
 
 
-def _capacity_table(view: View) -> Sequence[Block]:
+def capacity_table(view: View) -> Sequence[Block]:
     months = _capacity_months(view)
     names = park_names(view)
     month, rows = _last_rows(months)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,6 @@ from orchestration.publishing.formats import (
     count_text,
     instant_text,
     join_words,
-    month_text,
     number,
     percent,
     sentence_case,
@@ -47,6 +47,7 @@ from orchestration.publishing.view import (
     latest,
     months_of,
     need,
+    optional,
     ratio,
     terms_in_force,
     total,
@@ -79,7 +80,7 @@ def quality(view: View) -> Section:
             ("quarantined rows", _quarantine),
             ("checks", _checks),
             ("metering exceptions", _exceptions),
-            ("alerts", _alerts),
+            ("alerts", alerts),
         ],
     )
 
@@ -222,35 +223,58 @@ def open_alerts(view: View) -> pl.DataFrame:
     if frame is None or not {"metric", "entity_id", "month", "rule", "severity"} <= set(frame.columns):
         raise CannotCompute(f"table {ALERTS} is not in this snapshot")
     kept = frame.filter(pl.col("month") <= view.month)
-    return kept.filter(pl.col("cleared_at").is_null()) if "cleared_at" in kept.columns else kept
+    if "cleared_at" not in kept.columns:
+        return kept
+    # An alert that a later month cleared stood on the as-of day.
+    end = datetime.combine(view.as_of + timedelta(days=1), time(), UTC)
+    return kept.filter(pl.col("cleared_at").is_null() | (pl.col("cleared_at") > end))
 
 
-def _alerts(view: View) -> Sequence[Block]:
+def alerts(view: View) -> Sequence[Block]:
     frame = open_alerts(view)
     if frame.is_empty():
         return [Prose(["No alert is open."])]
+    known = optional(view, METRICS, "metric", "title", "unit")
+    rows_of = known.to_dicts() if known is not None else []
+    titles = {row["metric"]: f"{clean(row['title'])}, {clean(row['unit'])}" for row in rows_of}
     rows = [
         Row(
-            Cell(words(row["metric"])),
+            Cell(sentence_case(clean(row["rule"]))),
             [
                 text(clean(row["entity_id"])),
-                text(clean(row["rule"])),
-                text(words(row["severity"])),
-                text(month_text(row["month"])),
+                Cell(words(row["severity"]), tone="bad" if row["severity"] == "critical" else ""),
+                text(short_month_text(row["month"])),
+                text(titles.get(row["metric"]) or words(row["metric"])),
+                _plain_figure(row.get("value"), row.get("evidence_grade"), "missing"),
+                _plain_figure(row.get("measured_value"), None, "not published"),
+                _plain_figure(row.get("threshold"), None, "not published"),
             ],
         )
-        for row in frame.sort(["month", "metric", "entity_id"], descending=[True, False, False])
+        for row in frame.sort(["severity", "month", "metric", "entity_id"], descending=[False, True, False, False])
         .head(MOST_ROWS)
         .to_dicts()
     ]
     head = [
-        Column("Metric", "text"),
+        Column("What is wrong", "text"),
         Column("Of", "text"),
-        Column("Rule", "text"),
         Column("Severity", "text"),
-        Column("Month", "text"),
+        Column("Since", "text"),
+        Column("Metric", "text"),
+        Column("Value", unit="when raised"),
+        Column("Measured", unit="by the rule"),
+        Column("Against"),
     ]
-    return [Table(f"Open alerts ({number(frame.height)})", head, rows, ALERTS)]
+    notes = [
+        "Measured is what the rule looks at: the value, its change, its change a month, the months left, or the months missing."
+    ]
+    return [Table(f"Open alerts ({number(frame.height)})", head, rows, ALERTS, notes=notes)]
+
+
+def _plain_figure(value: Any, grade: str | None, reason: str) -> Cell:
+    """A figure of any unit: money and hours whole, ratios and days with three places."""
+    exact = to_decimal(value)
+    cell = figure(value, 0 if exact is not None and abs(exact) >= 1000 else 3, reason=reason)
+    return Cell(cell.text, cell.kind, cell.exact, cell.reason, clean(grade or ""))
 
 
 def metrics(view: View) -> Section:

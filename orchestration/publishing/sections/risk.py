@@ -59,6 +59,7 @@ from orchestration.publishing.view import (
 DISTRIBUTION = "credit.fct_backstop_distribution_month"
 CONCENTRATION = "credit.fct_concentration_month"
 STRESS = "credit.fct_stress_result"
+BASELINE = "baseline"
 COVENANTS = "credit.fct_covenant_test_month"
 OPERATORS = "credit.fct_operator_economics_month"
 REVERSE = "credit.fct_reverse_stress"
@@ -341,15 +342,15 @@ def stress(view: View) -> Section:
         "Covenants and stress",
         "What breaks first, and what would break it?",
         [
-            ("covenant headroom", _covenants),
-            ("the least stress that breaks something", _breaking),
-            ("stress scenarios", _stress_table),
-            ("operator economics", _operators),
+            ("covenant headroom", covenants),
+            ("the least stress that breaks something", breaking),
+            ("stress scenarios", stress_table),
+            ("operator economics", operators),
         ],
     )
 
 
-def _breaking(view: View) -> Sequence[Block]:
+def breaking(view: View) -> Sequence[Block]:
     """The levels of reverse stress, one row a target, one column a driver."""
     frame = need(view, REVERSE, "contract_id", "month", "target", "driver", "level", "null_reason")
     month, rows = latest(upto(view, frame, "month", REVERSE), "month")
@@ -456,7 +457,7 @@ def covenant_rows(view: View) -> tuple[Any, list[dict[str, Any]]]:
     )
 
 
-def _covenants(view: View) -> Sequence[Block]:
+def covenants(view: View) -> Sequence[Block]:
     month, rows = covenant_rows(view)
     out = []
     for row in rows:
@@ -512,18 +513,34 @@ def stress_rows(view: View) -> tuple[Any, pl.DataFrame]:
     return latest(upto(view, frame, "month", STRESS), "month")
 
 
-def _stress_table(view: View) -> Sequence[Block]:
+def broken_by_stress(rows: pl.DataFrame) -> tuple[list[str], list[str], int] | None:
+    """Contracts whose covenants the baseline breaks already; scenarios that break one of another; how many there are.
+
+    None where the results do not say. What is broken before any stress is no finding of a scenario.
+    """
+    if "covenant_breached" not in rows.columns:
+        return None
+    broken = rows.filter(pl.col("covenant_breached").fill_null(value=False))
+    already = broken.filter(pl.col("scenario_id") == BASELINE)["contract_id"].unique().sort().to_list()
+    others = rows.filter(pl.col("scenario_id") != BASELINE)
+    added = broken.filter((pl.col("scenario_id") != BASELINE) & ~pl.col("contract_id").is_in(already))
+    names = [words(one.removeprefix("stress-")) for one in added["scenario_id"].unique().sort()]
+    return [clean(one) for one in already], names, others["scenario_id"].n_unique()
+
+
+def stress_table(view: View) -> Sequence[Block]:
     month, rows = stress_rows(view)
     blocks: list[Block] = []
-    if "covenant_breached" in rows.columns:
-        broken = rows.filter(pl.col("covenant_breached").fill_null(value=False))
-        names = [words(one) for one in broken["scenario_id"].unique().sort()]
-        whole = rows["scenario_id"].n_unique()
-        if names:
-            said = f"{number(len(names))} of {count_text(whole, 'scenario', 'scenarios')} break a covenant"
-            blocks.append(Prose([f"{said}: {join_words(names)}."]))
-        else:
-            blocks.append(Prose([f"None of {count_text(whole, 'scenario', 'scenarios')} breaks a covenant."]))
+    found = broken_by_stress(rows)
+    if found is not None:
+        already, names, whole = found
+        which = "a covenant of another contract" if already else "a covenant"
+        before = [f"Broken before any stress: covenants of {join_words(already)}."] if already else []
+        said = (
+            f"{number(len(names))} of {count_text(whole, 'scenario', 'scenarios')} break {which}: {join_words(names)}."
+        )
+        none = f"None of {count_text(whole, 'scenario', 'scenarios')} breaks {which}."
+        blocks.append(Prose([*before, said if names else none]))
     for currency, mine in currencies(view, rows.sort("scenario_id", "contract_id")):
         scale = money_scale(value for column in ("share_amount", "claim_amount") for value in mine[column])
         out = []
@@ -536,7 +553,7 @@ def _stress_table(view: View) -> Sequence[Block]:
             }[broke]
             out.append(
                 Row(
-                    Cell(sentence_case(words(row["scenario_id"]))),
+                    Cell(sentence_case(words(row["scenario_id"].removeprefix("stress-")).replace("-", " "))),
                     [
                         Cell(clean(row["contract_id"]), kind="code"),
                         *[
@@ -563,7 +580,7 @@ def _stress_table(view: View) -> Sequence[Block]:
     return blocks
 
 
-def _operators(view: View) -> Sequence[Block]:
+def operators(view: View) -> Sequence[Block]:
     frame = need(view, OPERATORS, "operator_id", "park_id", "month")
     month, rows = latest(upto(view, frame, "month", OPERATORS), "month")
     amounts = [

@@ -76,7 +76,7 @@ def section(view: View) -> Section:
             ("the movement of the share", lambda seen: [Prose([one.sentence() for one in share_movements(seen)])]),
             ("share, take rate and waterfall by contract", _charts),
             ("the waterfall in figures", _waterfall_table),
-            ("share by contract", _contract_table),
+            ("share by contract", contract_table),
             ("share by contract and month", _history),
         ],
     )
@@ -307,7 +307,7 @@ LINES = (
 )
 
 
-def _contract_table(view: View) -> Sequence[Block]:
+def contract_table(view: View) -> Sequence[Block]:
     frame = need(view, SHARE, "contract_id", "service_month", "base_amount", "effective_rate", "share_amount")
     month, rows = latest(upto(view, frame, "service_month", SHARE), "service_month")
     later = restated_months(view, "accrue_share")

@@ -200,7 +200,7 @@ def lock_in(view: View) -> Section:
         "lock-in",
         "Lock-in, collateral and competition watch",
         "What ties each park to one vendor, and what would it cost each side to leave?",
-        [("lock-in in sentences", _tied), ("lock-in by contract", _ties), ("terms that tie", tying_terms)],
+        [("lock-in in sentences", _tied), ("lock-in by contract", ties), ("terms that tie", tying_terms)],
     )
 
 
@@ -228,7 +228,7 @@ def _tied(view: View) -> Sequence[Block]:
     return [Prose(said)]
 
 
-def _ties(view: View) -> Sequence[Block]:
+def ties(view: View) -> Sequence[Block]:
     month, found = _lock_rows(view)
     blocks: list[Block] = []
     for currency, mine in currencies(view, found.sort("contract_id")):

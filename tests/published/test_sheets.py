@@ -1,0 +1,210 @@
+"""Sheets for an operator, a lender and a tenant, from the snapshot of a run: right, their reader's alone, and safe."""
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import openpyxl
+import polars as pl
+import pytest
+from conftest import AS_OF, CONTRACT, copy_home, parkledger
+
+from orchestration.publishing.document import Document
+from orchestration.publishing.html import render_html
+from orchestration.publishing.page import Table
+from orchestration.publishing.pdf import render_pdf
+from orchestration.publishing.sheets import KINDS, NobodyKnownError, known_ids, make_sheet
+from orchestration.publishing.workbook import render_workbook
+
+pytestmark = pytest.mark.published
+
+HOSTILE = '=HYPERLINK("http://evil.example","x") <img src=x onerror=alert(1)> \u202e\u0645\u0631\u062d\u0628\u0627 \U0001f600 #import'
+Tables = dict[str, pl.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def tables(finished: Path) -> Tables:
+    manifest = json.loads((finished / "published" / "manifest.json").read_text())
+    with duckdb.connect(str(finished / "published" / "parkledger.duckdb"), read_only=True) as connection:
+        connection.execute("SET TimeZone='UTC'")
+        return {name: connection.sql(f"FROM {name}").pl() for name in manifest["tables"]}
+
+
+@pytest.fixture(scope="module")
+def manifest(finished: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((finished / "published" / "manifest.json").read_text())
+    return found
+
+
+def busiest_tenant(tables: Tables) -> str:
+    leases = tables["core.dim_lease"].filter((pl.col("contract_id") == CONTRACT) & (pl.col("status") == "active"))
+    return str(leases.group_by("tenant_id").len().sort("len", "tenant_id")["tenant_id"][-1])
+
+
+def whose(tables: Tables, kind: str) -> str:
+    if kind == "operator":
+        contracts = tables["core.dim_contract"].filter(pl.col("contract_id") == CONTRACT)
+        return str(contracts["operator_id"][0])
+    return CONTRACT if kind == "lender" else busiest_tenant(tables)
+
+
+@pytest.fixture(scope="module")
+def sheets(tables: Tables, manifest: dict[str, Any]) -> dict[str, Document]:
+    return {kind: make_sheet(tables, manifest, kind, whose(tables, kind)) for kind in KINDS}
+
+
+def table(document: Document, caption: str) -> Table:
+    (found,) = [
+        block
+        for section in document.sections
+        for block in section.blocks
+        if isinstance(block, Table) and block.caption.startswith(caption)
+    ]
+    return found
+
+
+def cells(document: Document) -> Iterator[str]:
+    for section in document.sections:
+        for block in section.blocks:
+            for row in block.rows if isinstance(block, Table) else ():
+                yield from (cell.text for cell in (row.head, *row.cells))
+
+
+def test_an_operator_owes_what_its_own_contracts_owe(tables: Tables, sheets: dict[str, Document]) -> None:
+    exposure = tables["credit.fct_exposure_month"].filter(pl.col("contract_id") == CONTRACT)
+    last = exposure.filter(pl.col("month") == pl.col("month").max())
+    (value,) = sheets["operator"].headline.answers[0].values
+    assert value.exact == format((last["receivable_amount"].sum() + last["unbilled_amount"].sum()).normalize(), "f")
+    named = {text for text in cells(sheets["operator"]) if text in known_ids(tables, "lender")}
+    assert named == {CONTRACT}
+
+
+def test_a_tenants_sheet_is_about_its_own_leases_and_names_no_other_tenant(
+    tables: Tables, manifest: dict[str, Any], sheets: dict[str, Document]
+) -> None:
+    mine = busiest_tenant(tables)
+    leases = tables["core.dim_lease"]
+    own = set(leases.filter(pl.col("tenant_id") == mine)["lease_id"])
+    shown = {row.head.text for row in table(sheets["tenant"], "Leases that run").rows}
+    assert shown
+    assert shown <= own
+    page = render_html(sheets["tenant"])
+    others = set(tables["core.dim_tenant"]["tenant_id"]) - {mine, *tables["core.dim_vendor"]["vendor_id"]}
+    assert others
+    assert not [one for one in others if one in page]
+    assert not [one for one in set(leases["lease_id"]) - own if one in page]
+    hours = tables["metering.fct_lease_revenue_day"].filter(
+        pl.col("lease_id").is_in(list(own))
+        & (pl.col("service_date").dt.truncate("1mo") <= date.fromisoformat(manifest["as_of"]))
+    )
+    months = hours.with_columns(month=pl.col("service_date").dt.truncate("1mo"))
+    last = months.filter(pl.col("month") == pl.col("month").max())
+    assert float(table(sheets["tenant"], "What was billed and used").rows[0].cells[0].exact) == pytest.approx(
+        float(last["billed_gpu_hours"].sum())
+    )
+    for subject in ("Exit clauses", "When the vendor has to buy", "Limits on collateral", "Portability"):
+        assert table(sheets["tenant"], subject).rows
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_snapshot_gives_the_same_bytes_in_every_form(
+    tables: Tables, manifest: dict[str, Any], sheets: dict[str, Document], kind: str
+) -> None:
+    again = make_sheet(tables, manifest, kind, whose(tables, kind))
+    for render in (lambda document: render_html(document).encode(), render_pdf, render_workbook):
+        assert render(sheets[kind]) == render(again)
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert not any(name.startswith("on") for name, _ in attrs)
+        self.tags.append(tag)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_names_stay_text_in_every_form(tables: Tables, manifest: dict[str, Any], kind: str) -> None:
+    names = {
+        "park_name",
+        "operator_name",
+        "tenant_name",
+        "value_text",
+        "source",
+        "rule",
+        "consequence",
+        "workload",
+        "gpu_model",
+    }
+    changed = {
+        name: frame.with_columns(pl.lit(HOSTILE).alias(one) for one in names & set(frame.columns))
+        for name, frame in tables.items()
+    }
+    document = make_sheet(changed, manifest, kind, whose(tables, kind))
+    page = _Tags()
+    page.feed(render_html(document))
+    assert "img" not in page.tags
+    assert page.tags.count("script") == 1
+    assert render_pdf(document).startswith(b"%PDF")
+    book = openpyxl.load_workbook(io.BytesIO(render_workbook(document)))
+    formulas = [cell.value for sheet in book for line in sheet.iter_rows() for cell in line if cell.data_type == "f"]
+    assert not [one for one in formulas if "HYPERLINK" in one]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sheet_says_what_it_cannot_compute_and_draws_the_rest(
+    tables: Tables, manifest: dict[str, Any], kind: str
+) -> None:
+    needed = {"core.dim_operator", "core.dim_contract", "core.dim_park", "core.dim_tenant", "core.dim_lease"}
+    needed |= {"metering.fct_lease_revenue_day"}
+    bare = {name: frame for name, frame in tables.items() if name in needed}
+    document = make_sheet(bare, manifest, kind, whose(tables, kind))
+    assert document.gaps
+    assert "n/a — table" in render_html(document)
+
+
+def test_nobody_known_is_said_with_those_who_are(tables: Tables, manifest: dict[str, Any]) -> None:
+    for kind in KINDS:
+        with pytest.raises(NobodyKnownError, match="nobody is no ") as refused:
+            make_sheet(tables, manifest, kind, "nobody")
+        assert known_ids(tables, kind)[0] in str(refused.value)
+
+
+def test_the_command_draws_one_or_all_and_refuses_who_is_not_there(finished: Path, tmp_path: Path) -> None:
+    home = copy_home(finished, tmp_path / "home")
+    every = parkledger(home, "report", "--kind", "lender")
+    assert every.returncode == 0, every.stderr
+    assert (home / "reports" / AS_OF / f"certificate-{CONTRACT}.pdf").is_file()
+    nobody = parkledger(home, "report", "--operator", "nobody")
+    assert nobody.returncode == 3
+    assert "nobody is no operator of this snapshot" in nobody.stderr
+    both = parkledger(home, "report", "--operator", "a", "--tenant", "b")
+    assert both.returncode == 2
+
+
+@pytest.mark.slow
+def test_a_report_as_known_then_is_that_of_a_run_whose_clock_stood_then(finished: Path, tmp_path: Path) -> None:
+    home, other = copy_home(finished, tmp_path / "home"), copy_home(finished, tmp_path / "other", with_results=False)
+    then = "2027-03-05"
+    drawn = parkledger(home, "report", "--as-of", "2027-02-10", "--known-at", then)
+    assert drawn.returncode == 0, drawn.stdout + drawn.stderr
+    folder = home / "reports" / "2027-02-10"
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(first) == {f"monitor-known-{then}.{ending}" for ending in ("html", "pdf", "xlsx")}
+    again = parkledger(home, "report", "--as-of", "2027-02-10", "--known-at", then)
+    assert again.returncode == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert parkledger(other, "run", "--as-of", then).returncode == 0
+    assert parkledger(other, "report", "--as-of", "2027-02-10").returncode == 0
+    for name, content in first.items():
+        assert (other / "reports" / "2027-02-10" / name.replace(f"-known-{then}", "")).read_bytes() == content
+    published = json.loads((home / "published" / "manifest.json").read_text())
+    assert published["as_of"] == AS_OF  # what is published stays
+    assert parkledger(home, "report", "--known-at", "2029-01-01").returncode == 2
