@@ -27,10 +27,10 @@ _REMEDY = (
 
 
 def refuse_changes(home: Home) -> None:
-    """Raises :class:`TermsError` where :func:`changes` finds anything."""
+    """Raises :class:`TermsError` where :func:`changes` finds anything, with what is wrong in the files themselves."""
     found = list(changes(home))
     if found:
-        raise TermsError(found)
+        raise TermsError((*found, *(fault for fault in home.problems if fault.file.startswith("contracts/"))))
 
 
 def contract_sources(home: Path) -> Iterator[YamlSource]:
@@ -44,6 +44,14 @@ def contract_sources(home: Path) -> Iterator[YamlSource]:
 def changes(home: Home) -> Iterator[Problem]:
     """Terms known at a seal that stands and that the file no longer has, has otherwise, or has more of."""
     seals = _standing_seals(home)
+    for contract_id in sorted(seals.keys() - home.contracts.keys()):
+        yield Problem(
+            "contracts/",
+            0,
+            contract_id,
+            f"its books are sealed up to {seals[contract_id][0]:%Y-%m}, and no file gives its terms, or the file has faults",
+            "mend the file or put it back: books without it would not be those that were sealed",
+        )
     kept = kept_journal.read(home.path, "terms") if seals else None
     if kept is None or kept.is_empty():
         return

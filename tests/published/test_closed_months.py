@@ -89,6 +89,12 @@ def try_to_edit_the_terms_then_amend_them(home: Path) -> None:
     said = "was 0.25 when 2027-03 was sealed, and is 0.31 (put it back as it was and add an amendment"
     assert said in " ".join(refused.stderr.split())
     assert f"contracts/{CONTRACT}.yaml:" in refused.stderr
+    contract.write_text(as_it_was.replace("share_basis: pct_of_base", "share_basis: pct_of_bass"))
+    left_out = parkledger(home, "run")
+    assert left_out.returncode == 3
+    said = " ".join(left_out.stderr.split())
+    assert f"contracts/: {CONTRACT}: its books are sealed up to 2027-03, and no file gives its terms" in said
+    assert "pct_of_bass" in said
     contract.write_text(amended(as_it_was))
 
 
