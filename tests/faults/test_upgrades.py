@@ -94,7 +94,10 @@ def test_sealed_months_and_reopenings_of_the_old_home_are_known(
     closes = kept_journal.read(old_home, "closes").drop("batch_no")
     again = closes.with_columns(reopening_no=closes["reopening_no"] + 1)
     lines = kept_journal.read(old_home, "lines").drop("batch_no")
-    assert kept_journal.append(old_home, lines, again, kept_journal.read(old_home, "files"), {"act": "closed again"})
+    files = kept_journal.read(old_home, "files")
+    stated = {part: kept_journal.read(old_home, part).drop("batch_no") for part in kept_journal.STATED}
+    assert all(frame.is_empty() for frame in stated.values()), "the first release kept none of it"
+    assert kept_journal.append(old_home, lines, again, files, {"act": "closed again"}, stated=stated)
     assert kept_journal.faults(old_home) == []
 
 

@@ -19,6 +19,7 @@ tranche_facts as (
         cast(null as date) as to_date,
         {{ fact_number(['tranche_id', 'contract_id', 'gpu_count']) }} as number
     from {{ ref('stg_tranche') }}
+    where energised_date is not null
 ),
 
 -- The hours of the clock's own day have not all ended.
@@ -168,7 +169,9 @@ sale_facts as (
         cast(null as date) as to_date,
         {{ fact_number(['tranches.tranche_id']) }} as number
     from {{ ref('stg_tranche') }} as tranches
-    where tranches.contract_id is not null or tranches.tranche_id in (select leases.tranche_id from {{ ref('stg_leases') }} as leases)
+    where
+        tranches.energised_date is not null
+        and (tranches.contract_id is not null or tranches.tranche_id in (select leases.tranche_id from {{ ref('stg_leases') }} as leases))
 ),
 
 facts as (
