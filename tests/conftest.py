@@ -4,6 +4,11 @@ import os
 import sys
 
 import pytest
+from hypothesis import settings
+
+# Machines are noisy: an example that took long is no failure. All else is as the profile in force has it.
+settings.register_profile("untimed", parent=settings(), deadline=None)
+settings.load_profile("untimed")
 
 _STATUS: dict[str, int] = {}
 
