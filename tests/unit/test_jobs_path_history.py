@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -11,9 +12,10 @@ import pytest
 from jobs_home import CONTRACT, backstop, home, month_list
 from scipy import special
 
+from ingest.terms.policy import ParkParameter
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.path_history import estimate_occupancy, estimate_volatility
-from orchestration.polars_jobs.policies import CreditPolicy
+from orchestration.polars_jobs.policies import PARK_PARAMETERS, CreditPolicy
 from orchestration.polars_jobs.programme import run_all
 
 
@@ -101,3 +103,7 @@ def test_a_home_may_take_them_from_its_history_and_each_close_from_what_it_knew(
     fractions = [value / 1000 for value in leased]
     changed = [estimate_occupancy(fractions[: n + 1], 14) is not None for n in range(13, 16)]
     assert [now != then for now, then in zip(own[13:], given[13:], strict=True)] == changed
+
+
+def test_the_parameters_that_a_homes_policy_may_give_are_those_that_the_paths_know() -> None:
+    assert get_args(ParkParameter) == PARK_PARAMETERS
