@@ -33,6 +33,11 @@ class Settings(BaseSettings):
         description="A cluster by Spark Connect (sc://host:15002) or Thrift (thrift://host:10000); empty: in this process.",
     )
     spark_memory: str = Field(default="2g", description="Memory of Spark in this process, as Java writes it.")
+    lake_url: str = Field(
+        default="",
+        pattern=r"^(|[a-z][a-z0-9]+://.+)$",
+        description="Where the lake has a copy that metering reads (s3://bucket/books); empty: in the home.",
+    )
 
     umask: str = Field(
         default="077",

@@ -15,7 +15,7 @@ import msgpack
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 from packaging.version import Version
 
-from orchestration import park_days, spark
+from orchestration import lake_copy, park_days, spark
 from orchestration.assets.raw import OWNERS, WAREHOUSE_POOL
 from orchestration.check_results import CheckResult, record
 from orchestration.identity import run_id
@@ -66,6 +66,7 @@ def point_dbt_at(settings: Settings) -> None:
     os.environ["PARKLEDGER_MEMORY_LIMIT"] = settings.memory_limit
     os.environ["PARKLEDGER_ENGINE"] = settings.engine
     os.environ["PARKLEDGER_EXCHANGE"] = str(settings.exchange_folder.resolve())
+    os.environ["PARKLEDGER_LAKE_URL"] = settings.lake_url.rstrip("/")
 
 
 def dbt_project() -> DbtProject:
@@ -150,6 +151,13 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
             (settings.dbt_target_folder / PARSE_CACHE).unlink()
         # By the environment, for changed vars would make dbt parse the whole project anew.
         os.environ["PARKLEDGER_RUN_ID"] = run
+        if settings.lake_url:
+            progress.step("Copying the lake to its object store")
+            with warehouse.writer() as connection:
+                try:
+                    lake_copy.copy_new(connection, settings)
+                except lake_copy.LakeCopyError as error:
+                    raise dg.Failure(str(error)) from error
         if settings.engine == "spark":
             spark.meter(settings, dbt, progress)
         arguments = ["build", "--exclude-resource-type", "unit_test"]

@@ -3,63 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
+from metered import SMALL_GPUS, TABLES, meter, rows_that_differ
 from random_telemetry import HOURLY_DAY, LONG_DAY, SHORT_DAY, write_random_home
 
 from orchestration import spark
-from orchestration.assets.warehouse import DbtBesidePython, point_dbt_at
-from orchestration.resources import SilentProgress
-from orchestration.settings import DBT_PROJECT, Settings
-
-HOURS = "intermediate.int_gpu_hours__by_tranche_hour"
-PUBLISHED = ("metering.fct_capacity_hour", "metering.fct_capacity_day")
-SMALL_GPUS = 24
-
-
-@pytest.fixture(autouse=True)
-def _environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """dbt is pointed at a home by the environment."""
-    for name in (
-        "PARKLEDGER_WAREHOUSE",
-        "PARKLEDGER_MEMORY_LIMIT",
-        "PARKLEDGER_ENGINE",
-        "PARKLEDGER_EXCHANGE",
-        "JAVA_HOME",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PARKLEDGER_SPARK_PARTITIONS", "2")
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
-    yield
-    monkeypatch.undo()
-
-
-def meter(settings: Settings) -> None:
-    """Metering of a home whose files have landed, as a run of it goes."""
-    dbt = DbtBesidePython(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT))
-    point_dbt_at(settings)
-    if settings.engine == "spark":
-        spark.meter(settings, dbt, SilentProgress())
-    dbt.cli(["run", "--select", "+fct_capacity_day"], target_path=settings.dbt_target_folder).wait()
-
-
-def rows_that_differ(one: Path, other: Path, table: str) -> tuple[int, int]:
-    """How many rows of either home's table the other's has not, and how many there are."""
-    with duckdb.connect() as con:
-        con.execute(
-            f"ATTACH '{one / 'warehouse.duckdb'}' AS one (READ_ONLY); ATTACH '{other / 'warehouse.duckdb'}' AS other (READ_ONLY)"
-        )
-        found = con.execute(
-            f"SELECT (SELECT count(*) FROM (FROM one.{table} EXCEPT ALL FROM other.{table})) "
-            f"+ (SELECT count(*) FROM (FROM other.{table} EXCEPT ALL FROM one.{table})), (SELECT count(*) FROM one.{table})"
-        ).fetchall()
-    return found[0]
+from orchestration.settings import Settings
 
 
 def through_both(tmp_path: Path, gpus: int, seed: int) -> tuple[Path, Path, int]:
@@ -93,7 +46,7 @@ def test_days_of_23_24_and_25_hours_of_every_kind_are_the_same_in_both_engines(t
     assert way == "dirty"
     assert splits > 0
     assert list((other / ".parkledger/spark/out").rglob("*.parquet")), "Spark has written nothing"
-    for table in (HOURS, *PUBLISHED):
+    for table in TABLES:
         different, count = rows_that_differ(one, other, table)
         assert (different, count > 0) == (0, True), table
 
@@ -105,6 +58,6 @@ def test_twenty_million_random_samples_are_the_same_in_both_engines(
     monkeypatch.setenv("PARKLEDGER_SPARK_PARTITIONS", "8")
     one, other, rows = through_both(tmp_path, 4_700, seed=20260701)
     assert rows >= 20_000_000
-    for table in (HOURS, *PUBLISHED):
+    for table in TABLES:
         different, count = rows_that_differ(one, other, table)
         assert (different, count > 0) == (0, True), table
