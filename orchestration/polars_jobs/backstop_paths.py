@@ -700,32 +700,45 @@ def _receivable_loss(book: Book, share: Array, paid: Array, default_month: npt.N
 # -----------------------------
 
 
-def value_at_risk(losses: Array, level: float) -> float:
-    """The order statistic number ceil(level · n) of the losses. Raises :class:`CreditInputError` for a level outside
-    [0, 1], for NaN, and where there is no loss to order.
+class Tail(NamedTuple):
+    """Value at risk and expected shortfall of one sample at one level."""
+
+    value_at_risk: float
+    expected_shortfall: float
+
+
+def tails(losses: npt.ArrayLike, levels: Sequence[float]) -> list[Tail]:
+    """Value at risk and expected shortfall at each level, ordering the losses (P,) once.
+
+    Value at risk is the order statistic number ceil(level · n). Expected shortfall is the mean of the worst
+    (1 − level) · n losses, the boundary path with its fractional weight; never below the value at risk, also with ties
+    (CREDIT.md, 4.28). Raises :class:`CreditInputError` for a level outside [0, 1], for NaN, and where there is no loss
+    to order.
     """
-    ordered = _ordered(losses, level)
-    return float(ordered[max(math.ceil(level * len(ordered) - 1e-9), 1) - 1])
-
-
-def expected_shortfall(losses: Array, level: float) -> float:
-    """Mean of the worst (1 − level) · n losses, the boundary path with its fractional weight; never below the value
-    at risk, also with ties (CREDIT.md, 4.28).
-    """
-    ordered = _ordered(losses, level)[::-1]
-    count = (1.0 - level) * len(ordered)
-    whole = math.floor(count + 1e-9)
-    part = max(count - whole, 0.0)
-    total = float(ordered[:whole].sum()) + (part * float(ordered[whole]) if whole < len(ordered) else 0.0)
-    return max(total / count, value_at_risk(losses, level)) if count > 0 else float(ordered[0])
-
-
-def _ordered(losses: npt.ArrayLike, level: float) -> Array:
-    check_probability([level], "level")
+    check_probability(levels, "level")
     ordered = np.sort(check_between(losses, "loss", low=-np.inf, high=np.inf, rule="must be a number"))
     if not len(ordered):
         raise CreditInputError("no losses to order", field="loss")
-    return ordered
+    worst_first = ordered[::-1]
+    found = []
+    for level in levels:
+        at_risk = float(ordered[max(math.ceil(level * len(ordered) - 1e-9), 1) - 1])
+        count = (1.0 - level) * len(ordered)
+        whole = math.floor(count + 1e-9)
+        part = max(count - whole, 0.0)
+        total = float(worst_first[:whole].sum()) + (part * float(worst_first[whole]) if whole < len(ordered) else 0.0)
+        found.append(Tail(at_risk, max(total / count, at_risk) if count > 0 else float(worst_first[0])))
+    return found
+
+
+def value_at_risk(losses: Array, level: float) -> float:
+    """That of :func:`tails` at one level."""
+    return tails(losses, [level])[0].value_at_risk
+
+
+def expected_shortfall(losses: Array, level: float) -> float:
+    """That of :func:`tails` at one level."""
+    return tails(losses, [level])[0].expected_shortfall
 
 
 def mean_and_error(values: Array, *, antithetic: bool = True) -> tuple[float, float]:

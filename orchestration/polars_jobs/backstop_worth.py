@@ -39,7 +39,7 @@ from orchestration.polars_jobs.backstop_paths import (
     expected_shortfall,
     mean_and_error,
     simulate,
-    value_at_risk,
+    tails,
     wrong_way_multiplier,
 )
 from orchestration.polars_jobs.default_curves import conditional_pd_for_periods
@@ -72,6 +72,7 @@ from orchestration.polars_jobs.share_paths import ShareRule, share_rules
 from orchestration.polars_jobs.yield_curves import YieldCurves
 
 CASES = ("independent", "base", "stressed")
+TAIL_LEVELS = {"95": 0.95, "99": 0.99, "999": 0.999}
 
 DISTRIBUTION_SCHEMA: dict[str, Any] = {
     "contract_id": pl.String,
@@ -262,9 +263,9 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
                 "joint_loss_amount": float(joint.mean()),
                 "joint_loss_es_99_amount": expected_shortfall(joint, 0.99),
             }
-            for name, level in (("95", 0.95), ("99", 0.99), ("999", 0.999)):
-                estimates[f"var_{name}_amount"] = value_at_risk(result.present_value, level)
-                estimates[f"es_{name}_amount"] = expected_shortfall(result.present_value, level)
+            for name, tail in zip(TAIL_LEVELS, tails(result.present_value, list(TAIL_LEVELS.values())), strict=True):
+                estimates[f"var_{name}_amount"] = tail.value_at_risk
+                estimates[f"es_{name}_amount"] = tail.expected_shortfall
             rows.append({**row, **{name: money_from_estimate(number) for name, number in estimates.items()}})
     return make_frame(rows, DISTRIBUTION_SCHEMA, ["contract_id", "month", "correlation_case"])
 

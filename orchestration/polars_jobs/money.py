@@ -11,6 +11,7 @@ import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
+from functools import cache
 from typing import TypeVar
 
 import polars as pl
@@ -40,6 +41,7 @@ def exact(value: Decimal | Fraction | float, field: str = "amount", obligor: obj
         raise wrong(field, value, "must be a number", obligor) from error
 
 
+@cache
 def minor_unit(digits: int) -> Decimal:
     """The smallest amount of a currency with ``digits`` minor-unit digits (ISO 4217): 2 → 0.01, 0 → 1."""
     return Decimal(1).scaleb(-digits)

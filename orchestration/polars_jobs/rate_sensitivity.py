@@ -113,7 +113,9 @@ def yield_measures(flows: Array, times: Array, yield_rate: float, frequency: int
 
 def key_rate_weights(times: Array, nodes: Sequence[float]) -> Array:
     """(K, T): the triangular part of each key rate in the rate at each time; they sum to 1, the ends are flat."""
-    return np.stack([np.interp(times, nodes, np.eye(len(nodes))[k]) for k in range(len(nodes))])
+    node = np.arange(len(nodes), dtype=np.float64)
+    # Where each time lies among the nodes, in nodes: between two of them it belongs to both, by its nearness.
+    return np.maximum(1.0 - np.abs(np.interp(times, nodes, node) - node[:, None]), 0.0)
 
 
 def key_rate_durations(
@@ -160,6 +162,7 @@ def _claim_days(terms: RowsBy, valuation: Valuation) -> int:
 
 def _rows(valuation: Valuation, stream: str, flows: Array, times: Array, curve: Curve) -> list[dict[str, Any]]:
     base = present_value(flows, times, curve)
+    base_amount = money_from_estimate(base)
     weights = key_rate_weights(times, KEY_YEARS)
     keys = key_rate_durations(flows, times, curve)
     shocks: list[tuple[str, int, float | None, Array | float, float | None]] = [
@@ -180,7 +183,7 @@ def _rows(valuation: Valuation, stream: str, flows: Array, times: Array, curve: 
     shifts = np.stack([np.broadcast_to(np.asarray(shift, dtype=np.float64), times.shape) for *_, shift, _ in shocks])
     values = _values(flows, times, curve, shifts)
     for (name, bp, years, _, duration), found in zip(shocks, values, strict=True):
-        value = float(found)
+        amount = money_from_estimate(float(found))
         out.append(
             {
                 "contract_id": valuation.close.contract_id,
@@ -189,8 +192,8 @@ def _rows(valuation: Valuation, stream: str, flows: Array, times: Array, curve: 
                 "shock": name,
                 "shift_bp": bp,
                 "key_rate_years": years,
-                "present_value_amount": money_from_estimate(value),
-                "change_amount": money_from_estimate(value) - money_from_estimate(base),
+                "present_value_amount": amount,
+                "change_amount": amount - base_amount,
                 "effective_duration_years": duration,
                 "currency_code": valuation.currency_code,
             }
