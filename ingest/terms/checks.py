@@ -229,6 +229,19 @@ def _backstop(backstop: Backstop, at: KeyPath, contract: Contract, first: date) 
         )
     if len(set(backstop.excluded_causes)) < len(backstop.excluded_causes):
         yield (*at, "excluded_causes"), "a cause stands twice", "name each once"
+    if backstop.settlement_type == "revenue_shortfall":
+        if backstop.make_up is not None:
+            yield (
+                (*at, "make_up"),
+                "revenue_shortfall buys no hours that could be made up",
+                "take it away, or use settlement_type: unsold_hours_x_price",
+            )
+    elif backstop.fx is not None:
+        yield (
+            (*at, "fx"),
+            f"{backstop.settlement_type} translates no revenue",
+            "take it away, or use settlement_type: revenue_shortfall",
+        )
     if backstop.set_off.enforceable and backstop.set_off.scope == "none":
         yield (*at, "set_off"), "set-off without a scope cannot be enforceable", "give the scope"
 

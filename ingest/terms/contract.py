@@ -135,6 +135,13 @@ class Fx(Model):
     fix: Literal["average", "month_end", "invoice_date"] = "average"
 
 
+class ClaimFx(Model):
+    """How tenants' revenue in other currencies is translated where a claim hangs on it."""
+
+    source: Text = "ecb"
+    fix: Literal["average", "month_end"] = "average"
+
+
 class AuditRight(Model):
     """The vendor's right to audit; stated, not computed."""
 
@@ -289,7 +296,7 @@ class Consideration(Model):
 
 
 class Backstop(Model):
-    """Capacity that stays unsold and that the vendor buys at an agreed price."""
+    """Capacity that stays unsold and that the vendor buys at an agreed price, or whose revenue it makes up to that price."""
 
     settlement_type: Literal["unsold_hours_x_price", "revenue_shortfall", "debt_service_shortfall", "lease_payment"] = (
         "unsold_hours_x_price"
@@ -316,6 +323,7 @@ class Backstop(Model):
     deductible_fraction: Fraction | None = None
     first_loss_band: Fraction | None = None
     buyback_price: Annotated[list[PriceStep], Field(min_length=1)]
+    fx: ClaimFx | None = None
     period_cap: PeriodCap | None = None
     annual_cap: PositiveMoney | None = None
     lifetime_cap: BackstopLifetimeCap | None = None

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 from ingest.terms.checks import graded
-from ingest.terms.contract import Backstop, Contract, RevenueShare, Tier, TokenAdvance, Version
+from ingest.terms.contract import Backstop, ClaimFx, Contract, RevenueShare, Tier, TokenAdvance, Version
 
 _MEASURES = {
     "gross_billed": "what tenants are billed, taxes and pass-through included",
@@ -101,21 +101,34 @@ def _limits(share: RevenueShare, currency: str) -> Iterator[Line]:
         yield "true_up", f"Trued up each {share.true_up.frequency.replace('_', ' ')}; what is over is {back}."
 
 
-def _backstop(backstop: Backstop, currency: str) -> Iterator[Line]:
+def _settlement(backstop: Backstop) -> Iterator[Line]:
+    committed = f"{percent(backstop.committed_fraction)} of the installed hours"
+    if backstop.settlement_type == "unsold_hours_x_price":
+        yield "committed_fraction", f"The vendor buys what stays unsold of {committed}."
+        return
+    yield "committed_fraction", f"The vendor guarantees what {committed} would earn at the price below."
     yield (
-        "committed_fraction",
-        f"The vendor buys what stays unsold of {percent(backstop.committed_fraction)} of the installed hours.",
+        "settlement_type",
+        "It pays what third parties are billed less than that in a tranche's month, and buys no hours.",
     )
+    fx = backstop.fx or ClaimFx()
+    rate = "the mean of the month's rates" if fx.fix == "average" else "the month's last rate"
+    yield "fx", f"What is billed in other currencies is translated at {rate} ({fx.source})."
+
+
+def _backstop(backstop: Backstop, currency: str) -> Iterator[Line]:
+    yield from _settlement(backstop)
     for step in backstop.ramp:
         yield (
             "ramp",
             f"Of that only {percent(step.fraction)} in months {step.from_month} to {step.to_month} of a tranche.",
         )
+    verb = "pays" if backstop.settlement_type == "unsold_hours_x_price" else "guarantees"
     for price in backstop.buyback_price:
         until = f"to {price.to_month}" if price.to_month is not None else "on"
         yield (
             "buyback_price",
-            f"It pays {currency} {price.price_per_gpu_hour} per GPU-hour in contract months {price.from_month} {until}"
+            f"It {verb} {currency} {price.price_per_gpu_hour} per GPU-hour in contract months {price.from_month} {until}"
             + (f", moved by the index {price.index} since commencement." if price.index else "."),
         )
     condition = backstop.effective_condition
@@ -143,7 +156,8 @@ def _backstop(backstop: Backstop, currency: str) -> Iterator[Line]:
 
 def _claims(backstop: Backstop, currency: str) -> Iterator[Line]:
     causes = ", ".join(cause.replace("_", " ") for cause in backstop.excluded_causes) or "none"
-    yield "excluded_causes", f"Hours out of supply that are not bought: {causes}."
+    covered = "guaranteed" if backstop.settlement_type == "revenue_shortfall" else "bought"
+    yield "excluded_causes", f"Hours out of supply that are not {covered}: {causes}."
     if backstop.period_cap is not None:
         yield "period_cap", f"At most {_amount(backstop.period_cap.amount, currency)} a {backstop.period_cap.period}."
     if backstop.annual_cap is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from ingest.terms.contract import Contract, Version
+from ingest.terms.contract import ClaimFx, Contract, Version
 from ingest.terms.flatten import contract_terms, value_text, version_terms
 from ingest.terms.home import Home
 from ingest.terms.scalars import minor_unit_digits
@@ -192,6 +192,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "expiry_date": _DATE,
         "accounting_class": _TEXT,
         "make_up_window_months": _INT,
+        "fx_source": _TEXT,
+        "fx_fix": _TEXT,
     },
     "backstop_ramp": {**_VERSION, "from_month": _INT, "to_month": _INT, "fraction": _RATE},
     "backstop_price": {
@@ -470,7 +472,7 @@ def _backstop_rows(contract: Contract, version: Version, keys: Row, dated: Row) 
     if backstop is None:
         return
     direct = {name for name in COLUMNS["backstop_terms"] if name in type(backstop).model_fields}
-    cap, lifetime = backstop.period_cap, backstop.lifetime_cap
+    cap, lifetime, fx = backstop.period_cap, backstop.lifetime_cap, backstop.fx or ClaimFx()
     yield (
         "backstop_terms",
         {
@@ -497,6 +499,8 @@ def _backstop_rows(contract: Contract, version: Version, keys: Row, dated: Row) 
             "resale_proceeds_to": backstop.resale.proceeds_to,
             "expiry_date": backstop.expiry_date or contract.expiry_date,
             "make_up_window_months": backstop.make_up.window_months if backstop.make_up else None,
+            "fx_source": fx.source,
+            "fx_fix": fx.fix,
         },
     )
     for step in backstop.ramp:

@@ -295,6 +295,14 @@ def shortfall_hours(
     return np.maximum(0.0, np.maximum(0.0, committed - sold - vendor_use) - deductible)
 
 
+def shortfall_amount(tranche: Tranche, earned: Array) -> Array:
+    """What tenants' revenue (…, T) falls short of the guarantee: committed hours less the vendor's own use and the deductible,
+    at the price of the month.
+    """
+    guaranteed = np.maximum(tranche.committed - tranche.vendor_use - tranche.deductible, 0.0) * tranche.buyback_price
+    return np.maximum(guaranteed - earned, 0.0)
+
+
 def cap_claims(claims: Array, caps: Caps, third_party_value: Array | None = None) -> Array:
     """Claims (P, T) after period and annual cap, then the lifetime cap, path by path and month by month.
     ``third_party_value`` (P, T): hours sold × buy-back price, used where sales reduce the cap.
@@ -354,7 +362,8 @@ class Book:
     from the payment day of each month's claim (T,); ``discount``: from month ends (T,). ``share_rate`` (T,) on
     revenue above ``floor_price`` per hour; where the terms say more, ``share_rules`` take their place.
     ``outstanding_months``: months of share that are unpaid at a default; ``exposure_now``: billed and accrued today.
-    ``lgd``: on what is owed then.
+    ``lgd``: on what is owed then. ``guarantees_revenue``: the vendor pays what tenants' revenue falls short of committed
+    hours × price, and buys no hours.
     """
 
     tranches: Sequence[Tranche]
@@ -378,6 +387,7 @@ class Book:
     operator_in_default: bool = False
     withdrawal: Withdrawal | None = None
     share_rules: Sequence[ShareRule] = ()
+    guarantees_revenue: bool = False
 
 
 class PathResult(NamedTuple):
@@ -534,15 +544,17 @@ class _Sales:
     """What is sold, drawn and claimed on each path and in each month, (P, T), added up tranche by tranche.
 
     ``market``: hours sold at the market's price; ``revenue``: what contracts pay; ``hours``: drawn, only where they are
-    resold; ``sold_hours`` and ``sold_value`` (hours × buy-back price) only where terms ask for them.
+    resold; ``sold_hours`` and ``sold_value`` (hours × buy-back price) only where terms ask for them. ``price``: the market's
+    price, where revenue is guaranteed and hours are not bought.
     """
 
-    def __init__(self, book: Book, shape: tuple[int, int]) -> None:
+    def __init__(self, book: Book, shape: tuple[int, int], price: Array) -> None:
         def nothing() -> Array:
             return np.zeros(shape, order="F")
 
         self.claims, self.market, self.revenue = nothing(), nothing(), nothing()
-        self.hours = nothing() if book.resale_fraction > 0 else None
+        self.price = price if book.guarantees_revenue else None
+        self.hours = nothing() if book.resale_fraction > 0 and self.price is None else None
         self.sold_hours = nothing() if book.floor_price > 0 or book.share_rules else None
         self.sold_value = nothing() if book.caps.sales_reduce else None
 
@@ -567,7 +579,7 @@ class _Sales:
                 self.sold_value += occupancy * np.sum([t.installed * t.buyback_price for t in tranches], axis=0)
 
     def add_tranche(self, tranche: Tranche, occupancy: Array, contracts: tuple[Array, Array, Array] | None) -> None:
-        """One tranche with leases (their hours as of :func:`_contract_hours`) or the vendor's own use."""
+        """One tranche with leases (their hours as of :func:`_contract_hours`), the vendor's own use, or a guaranteed revenue."""
         sold = occupancy * tranche.installed
         if tranche.vendor_use.any():
             np.minimum(sold, np.maximum(tranche.installed - tranche.vendor_use, 0.0), out=sold)
@@ -581,6 +593,10 @@ class _Sales:
             self.sold_hours += sold
         if self.sold_value is not None:
             self.sold_value += sold * tranche.buyback_price
+        if self.price is not None:
+            earned = sold * self.price if contracts is None else paid + (sold - contracted) * self.price
+            self.claims += shortfall_amount(tranche, earned)
+            return
         drawn = np.subtract(tranche.committed - tranche.vendor_use - tranche.deductible, sold, out=sold)
         np.maximum(drawn, 0.0, out=drawn)
         if self.hours is not None:
@@ -589,11 +605,12 @@ class _Sales:
         self.claims += drawn
 
 
-def _sales(book: Book, shocks: Shocks, occupancy: Array, levels: Array, loading: float) -> _Sales:
+def _sales(book: Book, shocks: Shocks, occupancy: Array, levels: Array, loading: float, *, price: Array) -> _Sales:
     """The sales of all tranches; tenants' defaults hang on the factor's ``levels``."""
     shape = occupancy.shape[0], occupancy.shape[1]
-    sales = _Sales(book, shape)
-    own = [tranche for tranche in book.tranches if tranche.leases or tranche.vendor_use.any()]
+    sales = _Sales(book, shape, price)
+    # A guarantee is held against the revenue of its own tranche: no two may be taken together.
+    own = [t for t in book.tranches if book.guarantees_revenue or t.leases or t.vendor_use.any()]
     sales.add_open_market(
         [tranche for tranche in book.tranches if all(tranche is not other for other in own)], occupancy
     )
@@ -624,7 +641,7 @@ def _month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
         if book.operator_in_default
         else default_months(survival_paths(book.operator_pd, levels, loadings.default), shocks.operator)
     )
-    sales = _sales(book, shocks, occupancy, levels, loadings.default)
+    sales = _sales(book, shocks, occupancy, levels, loadings.default, price=price)
     revenue, claims = sales.revenue + sales.market * price, sales.claims
     if book.withdrawal is not None and book.tranches:
         kept = 1.0 - book.withdrawal.fraction * _withdrawn(book.withdrawal, price, book.tranches)
@@ -789,10 +806,15 @@ def break_even_occupancy(book: Book) -> float | None:
         else:
             margin = max(book.price.mean - book.floor_price, 0.0)
             share = math.fsum((book.share_rate * margin * hours).sum() for hours in sold)
-        claims = math.fsum(
-            float((shortfall_hours(promised, occupancy * installed, use, deductible) * price).sum())
-            for installed, promised, deductible, use, price in committed
-        )
+        if book.guarantees_revenue:
+            earned = [book.price.mean * hours for hours in sold]
+            short = (shortfall_amount(t, amount) for t, amount in zip(book.tranches, earned, strict=True))
+            claims = math.fsum(float(amounts.sum()) for amounts in short)
+        else:
+            claims = math.fsum(
+                float((shortfall_hours(promised, occupancy * installed, use, deductible) * price).sum())
+                for installed, promised, deductible, use, price in committed
+            )
         return share - claims
 
     if net(0.0) >= 0 or net(1.0) <= 0:

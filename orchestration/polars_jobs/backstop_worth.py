@@ -454,6 +454,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         operator_in_default=credit.insolvent,
         withdrawal=_withdrawal(terms, policy),
         share_rules=rules,
+        guarantees_revenue=terms.get("settlement_type") == "revenue_shortfall",
     )
 
 

@@ -71,7 +71,7 @@ LIFETIME = "lifetime_cap"
 @dataclass(frozen=True)
 class HoursSold:
     """A month's GPU-hours of one tranche: committed net of exclusions, sold to third parties, deductible, used by the
-    vendor, and the buy-back price.
+    vendor, and the buy-back price; what third parties were billed where the backstop guarantees revenue, else None.
     """
 
     committed: float
@@ -79,6 +79,7 @@ class HoursSold:
     deductible: float
     vendor_use: float
     price: float
+    billed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,20 @@ class OperatorBook:
     pledge: Decimal
 
 
-def claims_at(book: OperatorBook, occupancy_factor: float) -> float:
-    """The month's claim at the run rate if third parties took ``occupancy_factor`` of the hours that they take, after
-    the caps of a period and of a year at their part of a month.
+def claims_at(book: OperatorBook, occupancy_factor: float, price_factor: float = 1.0) -> float:
+    """The month's claim at the run rate if third parties took ``occupancy_factor`` of the hours that they take, at
+    ``price_factor`` of the prices that they pay, after the caps of a period and of a year at their part of a month.
     """
     if not book.window_months:
         return 0.0
-    total = sum(
-        max(max(h.committed - h.sold * occupancy_factor - h.vendor_use, 0.0) - h.deductible, 0.0) * h.price
-        for h in book.hours
-    )
+
+    def claim(h: HoursSold) -> float:
+        if h.billed is not None:
+            guaranteed = max(h.committed - h.vendor_use - h.deductible, 0.0) * h.price
+            return max(guaranteed - h.billed * occupancy_factor * price_factor, 0.0)
+        return max(max(h.committed - h.sold * occupancy_factor - h.vendor_use, 0.0) - h.deductible, 0.0) * h.price
+
+    total = sum(claim(h) for h in book.hours)
     capped = (cap.amount / cap.months for cap in book.claim_caps if cap.target != LIFETIME)
     return min(total / book.window_months, *capped, math.inf)
 
@@ -131,8 +136,8 @@ def claims_at(book: OperatorBook, occupancy_factor: float) -> float:
 def stressed_run_rate(book: OperatorBook, drivers: Mapping[str, float]) -> ParkMonth | None:
     """The park's run rate under the drivers; None without economics.
 
-    Prices and occupancy act on all revenue and, through it, on the share; occupancy also on claims; the largest
-    tenant's revenue goes with it; power, and interest on all that is outstanding, as named.
+    Prices and occupancy act on all revenue and, through it, on the share; occupancy also on claims, prices where they
+    guarantee revenue; the largest tenant's revenue goes with it; power, and interest on all that is outstanding, as named.
     """
     usual = run_rate(book.months)
     if usual is None:
@@ -150,7 +155,7 @@ def stressed_run_rate(book: OperatorBook, drivers: Mapping[str, float]) -> ParkM
         rate_shift=drivers.get("rate_shift_bp", 0.0) * 1e-4,
     )
     # Claims of the run rate are as booked; what the stress adds is the difference that it makes to them.
-    more = claims_at(book, sold) - claims_at(book, 1.0)
+    more = claims_at(book, sold, price) - claims_at(book, 1.0)
     return replace(stressed, claims=usual.claims + money_from_estimate(more))
 
 
@@ -275,6 +280,7 @@ def _hours(frames: Frames, contract_id: str, window: Sequence[date]) -> tuple[li
             deductible(row),
             float(row["vendor_use_gpu_hours"]),
             float(row["buyback_price_per_gpu_hour"] or 0),
+            None if row.get("third_party_revenue_amount") is None else float(row["third_party_revenue_amount"]),
         )
         for row in own.sort("service_month", "tranche_id").iter_rows(named=True)
     ]

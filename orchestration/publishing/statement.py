@@ -59,10 +59,16 @@ _LABELS = {
     "unsold": "Unsold",
     "deductible": "Deductible",
     "claim": "Claimed",
+    "guaranteed": "Guaranteed (committed less excluded, own use and deductible)",
+    "guaranteed_revenue": "Guaranteed revenue",
+    "third_party_revenue": "Less billed to third parties, hours × price",
+    "revenue_above_guarantee": "Above the guarantee: nothing is claimed",
     "claim_before_caps": "Claim before caps",
     "claims_before_caps": "Claims of all tranches, before caps",
 }
-_TOTALS = {"base", "amount_due", "claim"}
+_TOTALS = {"base", "amount_due", "claim", "guaranteed"}
+# Steps whose rate is a price per GPU-hour.
+_PRICED = {"claim_before_caps", "guaranteed_revenue"}
 
 
 class NothingToStateError(LookupError):
@@ -312,7 +318,7 @@ def _reason(steps: pl.DataFrame, month: date, before: Any, after: datetime) -> s
         label = _label(row["step"], row["tier_no"])
         if row["part_id"] and has_parts:
             label = f"{label}, {row['part_id']}"
-        if row["step"] in {"tier", "claim_before_caps"}:
+        if row["step"] == "tier" or row["step"] in _PRICED:
             if row["rate"] != row["was_rate"] and row["rate"] is not None and row["was_rate"] is not None:
                 said.append(f"{label}: {_plain(row['was_rate'])} is now {_plain(row['rate'])}")
         elif row["gpu_hours"] is not None or row["was_hours"] is not None:
@@ -327,7 +333,7 @@ def _reason(steps: pl.DataFrame, month: date, before: Any, after: datetime) -> s
 
 
 def _step(row: Mapping[str, Any], statement: str) -> Step:
-    is_price = row["step"] == "claim_before_caps"
+    is_price = row["step"] in _PRICED
     return Step(
         section=_SECTIONS[statement][row["section_no"]],
         part=row["part_id"] if row["part_id"] != "share" else "",

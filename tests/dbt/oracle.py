@@ -1422,6 +1422,11 @@ class Books:
                 return None if is_over or day < contract["service_commencement_date"] else terms
         return None
 
+    def _claim_fx(self, contract: Row, month: date) -> str:
+        """The backstop's rule of the last day of the month on which revenue is guaranteed."""
+        terms = [t for t in (self._backstop_terms_on(contract, day) for day in days_of(month)) if t]
+        return str([t for t in terms if t["settlement_type"] == "revenue_shortfall"][-1]["fx_fix"])
+
     def _backstop_segment(
         self, contract: Row, tranche: Row, terms: Row, days: list[date], month: date, zone: ZoneInfo
     ) -> dict[str, Fraction]:
@@ -1481,6 +1486,25 @@ class Books:
             deductibles.append(Fraction(terms["deductible_fraction"]) * committed)
         deductibles.append(Fraction(terms["first_loss_band"] or 0) * installed)
         deductible = min(unsold, max(deductibles))
+        guarantees = terms["settlement_type"] == "revenue_shortfall"
+        before_caps = (unsold - deductible) * price
+        if guarantees:
+            billed = sum(
+                (
+                    self.billed_hours(lease, day)
+                    * Fraction(lease["price_per_gpu_hour"])
+                    * self.rate({"fx_fix": self._claim_fx(contract, month)}, contract, lease["currency_code"], month)
+                    for day in days
+                    for lease in self.leases
+                    if lease["tranche_id"] == tranche["tranche_id"]
+                    and lease["park_id"] == tranche["park_id"]
+                    and lease["customer_type"] != "vendor_own_use"
+                    and self.billed_hours(lease, day)
+                ),
+                Fraction(0),
+            )
+            guaranteed = max(Fraction(0), committed - excluded - own - max(deductibles)) * price
+            before_caps = max(Fraction(0), guaranteed - billed)
         return {
             "installed": installed,
             "excluded": excluded,
@@ -1489,8 +1513,8 @@ class Books:
             "vendor_use": vendor_use,
             "unsold": unsold,
             "deductible": deductible,
-            "claim": unsold - deductible,
-            "before_caps": (unsold - deductible) * price,
+            "claim": Fraction(0) if guarantees else unsold - deductible,
+            "before_caps": before_caps,
             "third_party_sale": third_party * price,
         }
 

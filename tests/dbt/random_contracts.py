@@ -359,6 +359,14 @@ def _backstop_terms(rnd: random.Random) -> dict[str, Any]:
     return terms
 
 
+def _settlement(contract_id: str, amendment_id: str) -> dict[str, Any]:
+    """Drawn apart, so that all else stays what its seed has drawn."""
+    own = random.Random(f"{contract_id} {amendment_id}")
+    if own.random() < 0.6:
+        return {}
+    return {"settlement_type": "revenue_shortfall", "fx_fix": own.choice(["average", "month_end"])}
+
+
 def _draw_contract(
     con: duckdb.DuckDBPyConnection, home: Path, rnd: random.Random, contract_id: str, park_id: str
 ) -> None:
@@ -453,6 +461,7 @@ def _draw_contract(
                 expiry_date=expiry if rnd.random() < 0.8 else min(expiry, date(2027, 5, 7)),
                 **keys,
                 **_backstop_terms(rnd),
+                **_settlement(contract_id, amendment_id),
             )
 
     if rnd.random() < 0.25:  # an amendment that ends the backstop

@@ -66,7 +66,8 @@ TERMS: dict[str, str] = {
     " withdrawal_tranche_min INTEGER, annual_cap_amount DECIMAL(18,2), first_loss_band DECIMAL(18,9),"
     " buyer_own_use_reduces BOOLEAN, claim_notice_days INTEGER, claim_cure_days INTEGER, claim_payment_days INTEGER,"
     " set_off_scope VARCHAR, set_off_enforceable BOOLEAN, resale_allowed BOOLEAN, resale_proceeds_to VARCHAR,"
-    " survives_operator_insolvency BOOLEAN, expiry_date DATE, accounting_class VARCHAR, make_up_window_months INTEGER",
+    " survives_operator_insolvency BOOLEAN, expiry_date DATE, accounting_class VARCHAR, make_up_window_months INTEGER,"
+    " fx_source VARCHAR, fx_fix VARCHAR",
     "backstop_ramp": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER, fraction DECIMAL(18,9)",
     "backstop_price": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER,"
     " price_per_gpu_hour DECIMAL(18,9), index_id VARCHAR",

@@ -166,6 +166,8 @@ def put_backstop(
         "resale_proceeds_to": "vendor",
         "survives_operator_insolvency": False,
         "accounting_class": "purchase_commitment_disclosure",
+        "fx_source": "ecb",
+        "fx_fix": "average",
         **values,
     }
     put(con, "backstop_terms", **terms)

@@ -81,6 +81,16 @@ def test_the_sheet_says_an_index_a_condition_and_a_set_off(tmp_path: Path) -> No
     assert "it is set off against open invoices (all sums)" in sheet
 
 
+def test_the_sheet_says_that_revenue_is_guaranteed_and_no_hours_are_bought(tmp_path: Path) -> None:
+    home = load_home(
+        make_home(tmp_path, contract=lambda text: text.replace("unsold_hours_x_price", "revenue_shortfall", 1))
+    )
+    sheet = "\n".join(term_sheet(home.contracts[CONTRACT_ID]))
+    assert "The vendor guarantees what 85 % of the installed hours would earn at the price below." in sheet
+    assert "It pays what third parties are billed less than that in a tranche's month, and buys no hours." in sheet
+    assert "It guarantees USD" in sheet
+
+
 def test_a_home_without_an_amendment_keeps_the_others_and_is_itself_unchanged(tmp_path: Path) -> None:
     home = load_home(make_home(tmp_path, contract=lambda text: text + ENDED))
     kept = without_amendment(home, CONTRACT_ID, "second").contracts[CONTRACT_ID].versions

@@ -388,6 +388,17 @@ def test_a_fall_of_occupancy_brings_claims_at_the_run_rate_up_to_the_monthly_cap
         assert operator_stress.claims_at(capped, 0.0) == 1e6
 
 
+def test_where_revenue_is_guaranteed_a_fall_of_prices_brings_claims_as_one_of_occupancy_does():
+    book = operator_stress.operator_books(park(), {})[CONTRACT]
+    hours = operator_stress.HoursSold(1000, 600, 50, 100, 2.0, billed=1800.0)
+    given = replace(book, hours=[hours], window_months=1, claim_caps=[])
+    # (1,000 − 100 − 50) × 2.00 = 1,700 guaranteed, less 1,800 × what is left of it.
+    assert operator_stress.claims_at(given, 1.0) == 0.0
+    assert operator_stress.claims_at(given, 0.5) == operator_stress.claims_at(given, 1.0, 0.5) == pytest.approx(800)
+    bought = replace(given, hours=[replace(hours, billed=None)])
+    assert operator_stress.claims_at(bought, 1.0, 0.5) == operator_stress.claims_at(bought, 1.0)
+
+
 def test_reverse_stress_finds_the_level_of_every_cap_of_claims_and_share():
     terms = {
         "period_cap_amount": D("3000000.00"),

@@ -119,6 +119,49 @@ def test_the_order_of_tranches_and_of_paths_is_nobodys():
     assert claims(book(tranches), shocks=shuffled).claims == pytest.approx(first.claims[order], rel=1e-12)
 
 
+# --- guaranteed revenue ---------------------------------------------------------------------------
+
+
+def test_a_revenue_guarantee_pays_on_each_path_what_each_tranche_s_own_revenue_falls_short_of_it():
+    """The plain way. A tranche that earns more helps none that earns less; hours are not bought, so none are resold."""
+    tranches = [
+        tranche("a", 1e5),
+        tranche("b", 5e4, start=4, buyback_price=3.0 * FLAT),
+        tranche("c", 8e4, vendor_use=1e4 * FLAT),
+    ]
+    given = book(tranches, guarantees_revenue=True, caps=paths.NO_CAPS, survives_insolvency=True)
+    found = claims(given)
+    own = math.sqrt(1 - 0.45**2)
+    price = paths.price_paths(given.price, 0.45 * SHOCKS.factor + own * SHOCKS.price, SHOCKS.jump)
+    occupied = paths.occupancy_paths(given.occupancy, 0.45 * SHOCKS.factor + own * SHOCKS.occupancy)
+    total = np.zeros(1_000)
+    for month in range(MONTHS):
+        for t in tranches:
+            sold = np.minimum(occupied[:, month] * t.installed[month], t.installed[month] - t.vendor_use[month])
+            guaranteed = max(0, t.committed[month] - t.vendor_use[month] - t.deductible[month]) * t.buyback_price[month]
+            total += np.maximum(0, guaranteed - sold * price[:, month])
+    assert found.claims == pytest.approx(total, rel=1e-9)
+    assert found.claims.mean() > 0
+    assert not found.resale.any()
+
+
+def test_dear_hours_that_stand_empty_are_bought_and_not_made_up_and_cheap_ones_the_other_way_round():
+    dear, cheap = ({"caps": paths.NO_CAPS, "price": paths.Price(p, p, 1.0, 0.0, 0.0, 0.0)} for p in (6.0, 0.5))
+    hours = tranche("a", 1e5)
+    full = hours.__class__(**{**hours.__dict__, "deductible": 0 * FLAT, "committed": 0.5 * hours.installed})
+    for prices, guaranteed_costs_more in ((dear, False), (cheap, True)):
+        bought, made_up = (
+            claims(book([full], **prices, guarantees_revenue=flag)).claims.mean() for flag in (False, True)
+        )
+        assert bool(made_up > bought) is guaranteed_costs_more
+
+
+def test_the_terms_say_whether_the_paths_guarantee_revenue():
+    bought, made_up = _worth(), _worth(settlement_type="revenue_shortfall")
+    assert made_up["expected_amount"] != bought["expected_amount"]
+    assert made_up["expected_resale_present_value_amount"] == 0
+
+
 # --- withdrawal -----------------------------------------------------------------------------------
 
 

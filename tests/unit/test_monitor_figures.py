@@ -154,6 +154,21 @@ def test_claims_are_explained_by_unsold_hours_in_words(seen: view.View) -> None:
     )
 
 
+def test_claims_on_guaranteed_revenue_are_explained_by_what_was_billed(seen: view.View) -> None:
+    name = "backstop.fct_backstop_month"
+    billed = {date(2027, 11, 1): Decimal(900), date(2027, 12, 1): Decimal(700)}
+    frame = seen.tables[name].with_columns(
+        guaranteed_gpu_hours=pl.col("committed_gpu_hours"),
+        third_party_revenue_amount=pl.col("service_month").replace_strict(billed, default=None),
+    )
+    (move,) = movements.claim_movements(replace(seen, tables={**seen.tables, name: frame}))
+    effects = dict(move.effects)
+    tranches = frame.filter(pl.col("service_month") == date(2027, 12, 1)).height
+    assert effects["billed to third parties"] == 200 * tranches
+    assert effects["third-party hours"] == 0
+    assert sum(effects.values()) == move.change
+
+
 def test_a_movement_that_did_not_happen_is_said_to_be_none() -> None:
     move = movements.Movement(
         "Share", "USD", date(2027, 11, 1), date(2027, 12, 1), Decimal(5), Decimal(5), [("rate", Decimal(0))], "", "t"

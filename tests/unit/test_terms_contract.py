@@ -242,6 +242,30 @@ def test_a_term_that_the_ledger_does_not_compute_is_never_ignored(
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda text: text.replace("unsold_hours_x_price", "revenue_shortfall\n      make_up: {window_months: 3}"),
+            "versions.0.backstop.make_up: revenue_shortfall buys no hours that could be made up",
+        ),
+        (
+            lambda text: text.replace("unsold_hours_x_price", "unsold_hours_x_price\n      fx: {fix: month_end}"),
+            "versions.0.backstop.fx: unsold_hours_x_price translates no revenue",
+        ),
+        (
+            lambda text: text.replace("unsold_hours_x_price", "revenue_shortfall\n      fx: {fix: invoice_date}"),
+            "versions.0.backstop.fx.fix: ",
+        ),
+    ],
+)
+def test_a_settlement_says_which_terms_it_has_no_use_for(
+    tmp_path: Path, change: Callable[[str], str], says: str
+) -> None:
+    [found] = messages(tmp_path, lambda text: change(text.replace("make_up: null", "")))
+    assert found.startswith(says), found
+
+
 ADVANCE = "{advance_id: a, advance_type: cash, face_amount: 100, grant_date: 2027-02-01, recoup_order: from_share, recoupment_rate: "
 
 

@@ -218,18 +218,16 @@ unsold as (
 deducted as (
     select
         *,
-        least(
-            unsold_gpu_hours,
-            -- greatest() passes over a null: of several deductibles the largest, of one that one, of none nothing.
-            coalesce(
-                greatest(
-                    {{ prorated('unsold.deductible_gpu_hours', 'unsold') }},
-                    main.exact_product(committed_gpu_hours, deductible_fraction),
-                    main.exact_product(installed_gpu_hours, first_loss_band)
-                ),
-                0
-            )
-        ) as deductible_gpu_hours_taken
+        -- greatest() passes over a null: of several deductibles the largest, of one that one, of none nothing.
+        cast(coalesce(
+            greatest(
+                {{ prorated('unsold.deductible_gpu_hours', 'unsold') }},
+                main.exact_product(committed_gpu_hours, deductible_fraction),
+                main.exact_product(installed_gpu_hours, first_loss_band)
+            ),
+            0
+        ) as decimal(38, 18)) as agreed_deductible_gpu_hours,
+        least(unsold_gpu_hours, agreed_deductible_gpu_hours) as deductible_gpu_hours_taken
     from unsold
 )
 
@@ -250,6 +248,9 @@ select
     vendor_use_gpu_hours,
     cast(unsold_gpu_hours as decimal(38, 18)) as unsold_gpu_hours,
     cast(deductible_gpu_hours_taken as decimal(38, 18)) as deductible_gpu_hours,
+    agreed_deductible_gpu_hours,
+    settlement_type,
+    buyer_own_use_reduces,
     cast(unsold_gpu_hours - deductible_gpu_hours_taken as decimal(38, 18)) as claim_gpu_hours,
     buyback_price_per_gpu_hour,
     case

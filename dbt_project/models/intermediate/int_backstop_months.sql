@@ -8,7 +8,7 @@ tranche_months as (
         service_month,
         sum(claim_before_caps_amount) as claim_before_caps_amount,
         sum(third_party_sale_amount) as third_party_sale_amount
-    from {{ ref('int_backstop_hours') }}
+    from {{ ref('int_backstop_claims') }}
     group by contract_id, point_no, tranche_id, service_month
 ),
 

@@ -1,5 +1,6 @@
--- The rates that translate a foreign component of one segment: what to multiply by and to divide by each day; their sum where the pair is quoted.
-with needs as (
+-- The rates that translate a foreign component of one segment, or the revenue that a backstop guarantees: what to multiply by and to divide by
+-- each day; their sum where the pair is quoted.
+with share_needs as (
     select distinct
         entries.contract_id,
         entries.point_no,
@@ -24,6 +25,51 @@ with needs as (
             and entries.service_month = segments.service_month
             and entries.segment_no = segments.segment_no
     where entries.component_currency_code != segments.currency_code
+),
+
+-- The backstop's own rule, that of the month's last segment; as segment 0 it is none of the share's.
+backstop_rules as (
+    select
+        contract_id,
+        point_no,
+        service_month,
+        any_value(currency_code) as currency_code,
+        any_value(time_zone) as time_zone,
+        any_value(known_at) as known_at,
+        arg_max(fx_source, from_date) as fx_source,
+        arg_max(fx_fix, from_date) as fx_fix
+    from {{ ref('int_backstop_segments') }}
+    where settlement_type = 'revenue_shortfall'
+    group by contract_id, point_no, service_month
+),
+
+backstop_needs as (
+    select distinct
+        revenue.contract_id,
+        revenue.point_no,
+        'backstop' as share_id,
+        revenue.service_month,
+        0 as segment_no,
+        revenue.currency_code as from_currency,
+        rules.currency_code as to_currency,
+        rules.fx_source,
+        rules.fx_fix,
+        least(
+            last_day(revenue.service_month), cast(timezone(rules.time_zone, rules.known_at - interval 1 microsecond) as date)
+        ) as rate_date_limit
+    from {{ ref('int_backstop_revenue') }} as revenue
+    inner join backstop_rules as rules
+        on
+            revenue.contract_id = rules.contract_id
+            and revenue.point_no = rules.point_no
+            and revenue.service_month = rules.service_month
+    where revenue.currency_code != rules.currency_code
+),
+
+needs as (
+    select * from share_needs
+    union all
+    select * from backstop_needs
 ),
 
 both_ways as (

@@ -32,6 +32,8 @@ select
     survives_operator_insolvency,
     expiry_date,
     accounting_class,
-    make_up_window_months
+    make_up_window_months,
+    fx_source,
+    fx_fix
 from {{ source('raw', 'backstop_terms') }}
 where recorded_at <= (select home.clock_at from {{ source('raw', 'home') }} as home)

@@ -177,7 +177,9 @@ def share_movements(view: View) -> list[Movement]:
 
 
 def claim_movements(view: View) -> list[Movement]:
-    """Backstop claims, split into committed, excluded, sold, used and deductible hours, price and caps, by currency."""
+    """Backstop claims, split into committed, excluded, sold, used and deductible hours, price and caps, by currency; where
+    revenue is guaranteed, by what is billed in place of hours sold.
+    """
     name = "backstop.fct_backstop_month"
     hours = {
         "committed hours": ("committed_gpu_hours", 1),
@@ -202,7 +204,10 @@ def claim_movements(view: View) -> list[Movement]:
     for currency, rows in currencies(view, frame.filter(pl.col("service_month").is_in([before_month, month]))):
         now = {row["tranche_id"]: row for row in rows.to_dicts() if row["service_month"] == month}
         then = {row["tranche_id"]: row for row in rows.to_dicts() if row["service_month"] == before_month}
-        effects = dict.fromkeys([*hours, "price", "caps and zero bounds", "new tranches", "tranches ended"], ZERO)
+        guaranteed = ["billed to third parties"] if _guarantees(rows) else []
+        effects = dict.fromkeys(
+            [*hours, *guaranteed, "price", "caps and zero bounds", "new tranches", "tranches ended"], ZERO
+        )
         for tranche in sorted(now.keys() | then.keys()):
             here, there = now.get(tranche), then.get(tranche)
             if here is None or there is None:
@@ -212,11 +217,19 @@ def claim_movements(view: View) -> list[Movement]:
             price_was = total([there["buyback_price_per_gpu_hour"]])
             price = total([here["buyback_price_per_gpu_hour"]])
             explained = ZERO
+            is_guarantee = all(side.get("third_party_revenue_amount") is not None for side in (here, there))
+            if is_guarantee:
+                effect = total([there["third_party_revenue_amount"]]) - total([here["third_party_revenue_amount"]])
+                effects["billed to third parties"] += effect
+                explained += effect
             for label, (column, sign) in hours.items():
+                if is_guarantee and column == "third_party_gpu_hours":
+                    continue
                 effect = sign * (total([here[column]]) - total([there[column]])) * price_was
                 effects[label] += effect
                 explained += effect
-            by_price = total([here["claim_gpu_hours"]]) * (price - price_was)
+            priced = "guaranteed_gpu_hours" if is_guarantee else "claim_gpu_hours"
+            by_price = total([here[priced]]) * (price - price_was)
             effects["price"] += by_price
             change = total([here["claim_amount"]]) - total([there["claim_amount"]])
             effects["caps and zero bounds"] += change - explained - by_price
@@ -235,6 +248,12 @@ def claim_movements(view: View) -> list[Movement]:
             )
         )
     return found
+
+
+def _guarantees(rows: pl.DataFrame) -> bool:
+    """Whether a backstop of these months guarantees revenue; a snapshot from before there were such has no such column."""
+    name = "third_party_revenue_amount"
+    return name in rows.columns and rows[name].is_not_null().any()
 
 
 def receivable_movements(view: View) -> list[Movement]:

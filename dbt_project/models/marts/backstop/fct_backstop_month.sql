@@ -9,10 +9,14 @@ with tranche_months as (
         sum(hours.{{ column }}_gpu_hours) as {{ column }}_gpu_hours,
         {% endfor -%}
         sum(hours.claim_before_caps_amount) as claim_before_caps_amount,
+        sum(hours.guaranteed_gpu_hours) as guaranteed_gpu_hours,
+        sum(hours.guaranteed_amount) as guaranteed_amount,
+        sum(hours.third_party_revenue_amount) as third_party_revenue_amount,
+        sum(coalesce(hours.shortfall_amount, 0)) as shortfall_amount,
         min(hours.buyback_price_per_gpu_hour) as lowest_price,
         max(hours.buyback_price_per_gpu_hour) as highest_price,
         sum(hours.to_date - hours.from_date + 1) as days_in_force
-    from {{ ref('int_backstop_hours') }} as hours
+    from {{ ref('int_backstop_claims') }} as hours
     inner join {{ ref('int_knowledge_points') }} as points
         on hours.contract_id = points.contract_id and hours.point_no = points.point_no
     where points.is_clock
@@ -75,8 +79,11 @@ select
     case
         when lowest_price = highest_price then lowest_price
         when claim_gpu_hours = 0 then null
-        else cast(main.exact_ratio(claim_before_caps_amount, 1, claim_gpu_hours) as decimal(18, 9))
+        else cast(main.exact_ratio(claim_before_caps_amount - shortfall_amount, 1, claim_gpu_hours) as decimal(18, 9))
     end as buyback_price_per_gpu_hour,
+    cast(guaranteed_gpu_hours as decimal(28, 9)) as guaranteed_gpu_hours,
+    main.settled(guaranteed_amount) as guaranteed_amount,
+    main.settled(third_party_revenue_amount) as third_party_revenue_amount,
     main.settled(claim_before_caps_amount) as claim_before_caps_amount,
     part_amount as claim_amount,
     currency_code,

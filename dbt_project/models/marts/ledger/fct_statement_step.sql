@@ -103,8 +103,12 @@ tranche_months as (
         sum({{ column }}_gpu_hours) as {{ column }}_gpu_hours,
         {% endfor -%}
         case when min(buyback_price_per_gpu_hour) = max(buyback_price_per_gpu_hour) then min(buyback_price_per_gpu_hour) end as price,
+        sum(guaranteed_gpu_hours) as guaranteed_gpu_hours,
+        sum(guaranteed_amount) as guaranteed_amount,
+        sum(third_party_revenue_amount) as third_party_revenue_amount,
+        sum(shortfall_amount) as shortfall_amount,
         sum(claim_before_caps_amount) as claim_before_caps_amount
-    from {{ ref('int_backstop_hours') }}
+    from {{ ref('int_backstop_claims') }}
     group by contract_id, point_no, tranche_id, service_month
 ),
 
@@ -175,11 +179,27 @@ steps as (
     union all
     select 'backstop', contract_id, point_no, service_month, part_id, 1, {{ place }}, '{{ column }}', {{ column }}_gpu_hours, null, null, null,
         {{ "'" ~ term ~ "'" if term else 'null' }}
-    from tranche_months
+    from tranche_months{{ " where guaranteed_gpu_hours is null or claim_gpu_hours != 0" if column == 'claim' }}
     {% endfor %}
     union all
-    select 'backstop', contract_id, point_no, service_month, part_id, 2, 1, 'claim_before_caps', claim_gpu_hours, null, price, claim_before_caps_amount,
+    select 'backstop', contract_id, point_no, service_month, part_id, 1, 9, 'guaranteed', guaranteed_gpu_hours, null, null, null, 'settlement_type'
+    from tranche_months where guaranteed_gpu_hours is not null
+    union all
+    select 'backstop', contract_id, point_no, service_month, part_id, 2, 1, 'guaranteed_revenue', guaranteed_gpu_hours, null, price, guaranteed_amount,
         'buyback_price'
+    from tranche_months where guaranteed_gpu_hours is not null
+    union all
+    select 'backstop', contract_id, point_no, service_month, part_id, 2, 2, 'third_party_revenue', null, null, null, -third_party_revenue_amount, 'fx'
+    from tranche_months where guaranteed_gpu_hours is not null
+    union all
+    select 'backstop', contract_id, point_no, service_month, part_id, 2, 3, 'revenue_above_guarantee', null, null, null,
+        shortfall_amount - guaranteed_amount + third_party_revenue_amount, 'settlement_type'
+    from tranche_months where shortfall_amount != guaranteed_amount - third_party_revenue_amount
+    union all
+    select 'backstop', contract_id, point_no, service_month, part_id, 2, 4, 'claim_before_caps',
+        case when guaranteed_gpu_hours is null or claim_gpu_hours != 0 then claim_gpu_hours end, null,
+        case when guaranteed_gpu_hours is null then price end, claim_before_caps_amount,
+        case when guaranteed_gpu_hours is null then 'buyback_price' else 'settlement_type' end
     from tranche_months
     union all
     select 'backstop', contract_id, point_no, service_month, '', 3, 1, 'claims_before_caps', null, null, null, before_caps_amount, 'buyback_price'

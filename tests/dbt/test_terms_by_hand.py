@@ -1,0 +1,120 @@
+"""Terms that few contracts have, each by itself in a contract of its own, recomputed by hand for a month from raw rows to the journal."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from raw_fixture import put
+from scenarios import put_backstop, put_contract, put_home, put_lease, put_park, put_tranche
+
+FEBRUARY, MARCH = date(2027, 2, 1), date(2027, 3, 1)
+
+
+def put_deal(con: duckdb.DuckDBPyConnection, name: str, **contract: Any) -> dict[str, str]:
+    """A park with a tranche of 100 GPUs under a contract of its own; all are called alike."""
+    put_park(con, park_id=name)
+    put_contract(con, contract_id=name, park_id=name, **contract)
+    put_tranche(con, tranche_id=name, park_id=name, contract_id=name, gpu_count=100)
+    return {"contract_id": name, "park_id": name, "tranche_id": name}
+
+
+def put_whole_months(con: duckdb.DuckDBPyConnection, deal: dict[str, str], **lease: Any) -> None:
+    """A lease of February and March, by Jakarta's clock."""
+    span = {"starts_at": "2027-02-01T00:00:00+07:00", "ends_at": "2027-04-01T00:00:00+07:00"}
+    put_lease(con, **{**deal, "lease_id": f"{deal['contract_id']}-{lease['gpu_count']}", **span, **lease})
+
+
+def revenue_guarantee(con: duckdb.DuckDBPyConnection) -> None:
+    deal = put_deal(con, "guarantee")
+    put_backstop(
+        con,
+        [{"price_per_gpu_hour": "2.00"}],
+        contract_id="guarantee",
+        settlement_type="revenue_shortfall",
+        excluded_causes=[],
+        deductible_fraction="0.05",
+        expiry_date=date(2033, 1, 31),
+    )
+    put_whole_months(con, deal, gpu_count=40, price_per_gpu_hour="1.50")
+    put_whole_months(con, deal, gpu_count=20, price_per_gpu_hour="2.00", currency_code="AUD")
+    for day, rate in (("2027-02-01", "0.62"), ("2027-02-26", "0.64"), ("2027-03-05", "0.70")):
+        put(con, "fx_rate", rate_date=day, from_currency="AUD", to_currency="USD", rate=rate, source="ecb")
+
+
+@pytest.fixture(scope="module")
+def books(make_home: Any) -> Any:
+    def fill(con: duckdb.DuckDBPyConnection, _: Path) -> None:
+        put_home(con, "2027-05-01T00:00:00Z")
+        for deal in (revenue_guarantee,):
+            deal(con)
+
+    home = make_home("terms-by-hand", fill)
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        yield con
+
+
+def rows(books: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    return books.execute(query, list(values)).fetchall()
+
+
+def steps(books: duckdb.DuckDBPyConnection, contract_id: str, month: date) -> dict[str, Decimal]:
+    """The amounts of a month's statement as known last, by step."""
+    return dict(
+        rows(
+            books,
+            "SELECT step, amount FROM ledger.fct_statement_step WHERE contract_id = ? AND service_month = ? AND amount IS NOT NULL"
+            " QUALIFY known_at = max(known_at) OVER ()",
+            contract_id,
+            month,
+        )
+    )
+
+
+def posted(books: duckdb.DuckDBPyConnection, contract_id: str, month: date) -> dict[tuple[str, str], Decimal]:
+    """What was posted for a service month, by event and account."""
+    return {
+        (event, account): amount
+        for event, account, amount in rows(
+            books,
+            "SELECT event, account, sum(amount) FROM ledger.fct_journal_lines WHERE contract_id = ? AND service_month = ? GROUP BY ALL",
+            contract_id,
+            month,
+        )
+    }
+
+
+def test_a_revenue_guarantee_of_february_pays_51_273_60_and_buys_no_hours(books: duckdb.DuckDBPyConnection) -> None:
+    # 100 GPUs × 672 h = 67,200 h; 85 % is 57,120, less 5 % of it 54,264, at 2.00 are 108,528.00. 40 GPUs × 672 h × 1.50 = 40,320.00,
+    # and 20 × 672 × 2.00 AUD = 26,880 AUD, at the mean of 0.62 and 0.64, are 16,934.40.
+    assert rows(
+        books,
+        "SELECT installed_gpu_hours, claim_gpu_hours, guaranteed_gpu_hours, guaranteed_amount, third_party_revenue_amount, claim_amount"
+        " FROM backstop.fct_backstop_month WHERE tranche_id = 'guarantee' AND service_month = ?",
+        FEBRUARY,
+    ) == [tuple(map(Decimal, ("67200", "0", "54264", "108528", "57254.40", "51273.60")))]
+    assert steps(books, "guarantee", FEBRUARY) == {
+        "guaranteed_revenue": Decimal("108528"),
+        "third_party_revenue": Decimal("-57254.40"),
+        "claim_before_caps": Decimal("51273.60"),
+        "claims_before_caps": Decimal("51273.60"),
+        "amount_due": Decimal("51273.60"),
+    }
+    assert posted(books, "guarantee", FEBRUARY) == {
+        ("accrue_claim", "backstop_cost"): Decimal("51273.60"),
+        ("accrue_claim", "backstop_payable"): Decimal("-51273.60"),
+    }
+    uses = dict(
+        rows(
+            books,
+            "SELECT use, gpu_hours FROM backstop.fct_capacity_balance_month WHERE tranche_id = 'guarantee' AND service_month = ?",
+            FEBRUARY,
+        )
+    )
+    assert uses["bought_back"] == 0
+    assert sum(uses.values()) == 67200
