@@ -6,6 +6,7 @@ import cProfile
 import io
 import pstats
 import re
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,8 +126,11 @@ def profile(case: Case, size: Size, folder: Path) -> list[str]:
 
 
 def peak_bytes() -> int:
-    """The high-water mark of this process's memory. Not ru_maxrss: that one outlives exec and would show the parent's."""
+    """The high-water mark of this process's memory, or of the largest process that it started, if that is higher.
+
+    Not ru_maxrss of this process itself: that one outlives exec and would show the parent's.
+    """
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     if found is None:
         raise OSError("/proc/self/status holds no VmHWM")
-    return int(found[1]) * 1024
+    return max(int(found[1]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
