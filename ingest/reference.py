@@ -25,7 +25,8 @@ SHIPPED = Path(__file__).resolve().parents[1] / "data" / "reference"  # the demo
 DEFAULT_RATES = "default_rates.csv"
 CREDIT_CURVES = "credit_curves.csv"
 INSTRUMENTS = "instruments.csv"
-CURVE_KINDS = ("cumulative_pd", "cds_spread")
+OPERATOR_FACTS = "operator_facts.csv"
+HARDWARE_VALUES = "hardware_values.csv"
 DEFAULT_ISSUER_ID = "nvidia"  # issuer_facts.csv names no issuer where all its rows are one issuer's
 # Published averages of cumulative default rates rest on the oldest cohorts alone beyond ten years, and fall there.
 RISING_HORIZON_YEARS = 10
@@ -110,9 +111,13 @@ def check_years(cell: str) -> str | None:
     return check_count(cell) or (f"{cell} is below 1" if int(cell) < 1 else None)
 
 
-def check_curve_kind(cell: str) -> str | None:
-    """A kind of default curve, or what is wrong with it."""
-    return None if cell in CURVE_KINDS else f"{cell!r} is none of {', '.join(CURVE_KINDS)}"
+def check_one_of(*allowed: str) -> Callable[[str], str | None]:
+    """A checker of words."""
+
+    def check(cell: str) -> str | None:
+        return None if cell in allowed else f"{cell!r} is none of {', '.join(allowed)}"
+
+    return check
 
 
 def _decimal_places(value: Decimal) -> int:
@@ -208,7 +213,7 @@ TABLES = (
         (
             Column("obligor_id", "VARCHAR", check_text),
             Column("curve_date", "DATE", check_date),
-            Column("kind", "VARCHAR", check_curve_kind),
+            Column("kind", "VARCHAR", check_one_of("cumulative_pd", "cds_spread")),
             Column("horizon_years", "DECIMAL(9,6)", check_decimal(9, 6, _ZERO, above=True)),
             Column("value", "DECIMAL(18,9)", check_decimal(18, 9, _ZERO)),
             Column("recovery_fraction", "DECIMAL(18,9)", check_decimal(18, 9, _ZERO, _BELOW_ONE), optional=True),
@@ -230,6 +235,36 @@ TABLES = (
             Column("grade", "VARCHAR", check_text),
         ),
         ("instrument_id", "flow_date"),
+    ),
+    ReferenceTable(
+        "operator_fact",
+        OPERATOR_FACTS,
+        (
+            Column("operator_id", "VARCHAR", check_text),
+            Column("as_of_date", "DATE", check_date),
+            Column("published_date", "DATE", check_date),
+            Column("item", "VARCHAR", check_one_of("cash", "undrawn_facility")),
+            Column("amount", "DECIMAL(18,2)", check_decimal(18, 2, _ZERO)),
+            Column("currency_code", "VARCHAR", check_text),
+            Column("source", "VARCHAR", check_text),
+            Column("grade", "VARCHAR", check_text),
+        ),
+        ("operator_id", "as_of_date", "item"),
+    ),
+    ReferenceTable(
+        "hardware_value",
+        HARDWARE_VALUES,
+        (
+            Column("observed_date", "DATE", check_date),
+            Column("gpu_model", "VARCHAR", check_text),
+            Column("kind", "VARCHAR", check_one_of("market", "lender_schedule")),
+            Column("park_id", "VARCHAR", check_text, optional=True),
+            Column("price_per_gpu", "DECIMAL(18,2)", check_decimal(18, 2, _ZERO, above=True)),
+            Column("currency_code", "VARCHAR", check_text),
+            Column("source", "VARCHAR", check_text),
+            Column("grade", "VARCHAR", check_text),
+        ),
+        ("observed_date", "gpu_model", "kind", "park_id"),
     ),
     ReferenceTable(
         "gpu_price_index",
@@ -424,6 +459,8 @@ def _read_table(path: Path, table: ReferenceTable, problems: list[ReferenceProbl
         problems += _impossible_curves(path, lines)
     if table.table == "instrument_flow" and not problems:
         problems += _impossible_instruments(path, lines)
+    if table.table == "operator_fact" and not problems:
+        problems += _published_before(path, lines)
     return [row for _, row in lines]
 
 
@@ -491,6 +528,14 @@ def _impossible_instruments(path: Path, lines: list[tuple[int, Row]]) -> Iterato
                 if row[name] != first[name]:
                     said = f"{row[name]} differs from {first[name]} of the same instrument"
                     yield ReferenceProblem(path.name, line_of, name, said, "One instrument has one of it.")
+
+
+def _published_before(path: Path, lines: list[tuple[int, Row]]) -> Iterator[ReferenceProblem]:
+    """Statements that were published before the day that they speak of."""
+    for line, row in lines:
+        if (row["published_date"] or "") < (row["as_of_date"] or ""):
+            said = f"{row['published_date']} lies before {row['as_of_date']}, the day that the statement speaks of"
+            yield ReferenceProblem(path.name, line, "published_date", said, "Correct one of the two.")
 
 
 def _head(column: Column, heads: Sequence[str]) -> str | None:

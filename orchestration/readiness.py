@@ -10,7 +10,9 @@ import polars as pl
 from ingest.reference import (
     CREDIT_CURVES,
     DEFAULT_RATES,
+    HARDWARE_VALUES,
     INSTRUMENTS,
+    OPERATOR_FACTS,
     ReferenceDataError,
     ReferenceProblem,
     Row,
@@ -52,6 +54,8 @@ def check_reference(home: Home) -> list[str]:
         *_default_rates(home, rows["default_rate"]),
         *_own_curves(home, rows["credit_curve"]),
         *_instruments(home, rows["instrument_flow"]),
+        *_operator_facts(home, rows["operator_fact"]),
+        *_hardware_values(home, rows["hardware_value"]),
         *_exchange_rates(home, rows["fx_rate"]),
         *_profiles(home),
     ]
@@ -113,6 +117,21 @@ def _instruments(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
     for contract_id in sorted({row["contract_id"] or "" for row in rows} - set(home.contracts)):
         said = f"{contract_id} is no contract of this home"
         yield ReferenceProblem(INSTRUMENTS, 0, "contract_id", said, "Give the contract under which it is lent.")
+
+
+def _operator_facts(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
+    """Each statement is an operator's of the home."""
+    known = {park.operator.operator_id for park in home.parks.values()}
+    for operator_id in sorted({row["operator_id"] or "" for row in rows} - known):
+        said = f"{operator_id} is no operator of this home"
+        yield ReferenceProblem(OPERATOR_FACTS, 0, "operator_id", said, "Give the operator_id of a park's file.")
+
+
+def _hardware_values(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
+    """A schedule of one park is a park's of the home."""
+    for park_id in sorted({row["park_id"] for row in rows if row["park_id"]} - set(home.parks)):
+        said = f"{park_id} is no park of this home"
+        yield ReferenceProblem(HARDWARE_VALUES, 0, "park_id", said, "Give a park_id, or none for all parks.")
 
 
 def _exchange_rates(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:

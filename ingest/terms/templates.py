@@ -172,7 +172,7 @@ REFERENCE = """\
 
 Optional tables: fx.csv, yield_curve.csv, default_rates.csv, gpu_price_index.csv, power_price.csv, issuer_facts.csv, and
 SEC companyfacts JSON as it comes. Those of the demo home (data/reference in the project) show every header and are real: copy
-what you need. Without default_rates.csv the demo's table stands in. Two more that the demo has no use for:
+what you need. Without default_rates.csv the demo's table stands in. Four more that the demo has no use for:
 
 credit_curves.csv: default curves of operators, which count before their ratings from curve_date on. kind is cumulative_pd (a
 fraction to the horizon) or cds_spread (a fraction a year: 0.0811 for 811 bp; recovery_fraction 0.40 where empty).
@@ -185,6 +185,19 @@ instruments.csv: what the vendor has lent to a contract's operator, flow by flow
     instrument_id,contract_id,flow_date,amount,currency_code,source,grade
     my-loan,my-contract-1,2027-01-15,-1000000.00,USD,"loan agreement",P
     my-loan,my-contract-1,2028-01-15,1090000.00,USD,"loan agreement",P
+
+operator_facts.csv: cash and undrawn facilities (item cash, undrawn_facility) of operators' own statements, for months of
+liquidity and covenants on min_liquidity. A statement counts from published_date on.
+
+    operator_id,as_of_date,published_date,item,amount,currency_code,source,grade
+    my-operator,2027-06-30,2027-08-27,cash,182000000.00,USD,"half-year report, note 7",P
+
+hardware_values.csv: prices of used hardware (kind market) and what a lender's schedule holds it at (kind lender_schedule; of
+one park, or of all where park_id is empty), for the residual mark.
+
+    observed_date,gpu_model,kind,park_id,price_per_gpu,currency_code,source,grade
+    2027-06-30,GB300,lender_schedule,my-park-1,38000.00,USD,"loan agreement, schedule 4",P
+    2027-06-30,GB300,market,,33500.00,USD,"broker's quote",S1
 """
 
 # Path in the home and content.

@@ -59,6 +59,8 @@ WAREHOUSE_INPUTS = (
     "raw.default_rate",
     "raw.credit_curve",
     "raw.instrument_flow",
+    "raw.operator_fact",
+    "raw.hardware_value",
     "raw.fx_rate",
     "raw.yield_curve",
     "raw.scenario",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
@@ -21,11 +21,13 @@ from orchestration.polars_jobs.lease_book import contracted_coverage, running_le
 from orchestration.polars_jobs.money import ZERO
 from orchestration.polars_jobs.operator_economics import (
     MONTHS_PER_YEAR,
+    Liquidity,
     ParkMonth,
     debt_service_coverage,
     loan_life_coverage,
     run_rate,
 )
+from orchestration.polars_jobs.operator_standing import Measured
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes
 
@@ -49,17 +51,11 @@ COVENANT_SCHEMA: dict[str, Any] = {
 }
 
 BOOK_METRICS = frozenset({"min_contracted_coverage", "concentration"})
+LIQUIDITY = "min_liquidity"
 # Anti-collateral limits are tested each month beside the covenants: term, and what it bounds.
 PLEDGE_METRICS = {"max_future_revenue_pct": "pledged_revenue", "pledge_cap_pct": "pledged_assets"}
 PERIOD_MONTHS = {"month": 1, "quarter": 3, "year": 12}
 SMALLEST_TO_LARGEST = {">=": 1.0, ">": 1.0, "<=": -1.0, "<": -1.0}
-
-
-class Measured(NamedTuple):
-    """A covenant's value, or None and why."""
-
-    value: float | None
-    null_reason: str | None
 
 
 def headroom(value: float, operator: str, threshold: float) -> float:
@@ -100,7 +96,7 @@ def measure(
 
     dscr: Σ CFADS ÷ Σ debt service over the lookback; llcr and ltv at the month's end; min_occupancy: mean over the
     lookback; leverage: debt ÷ CFADS of a year at the run rate; rating: :func:`rating_number` of ``rating``. What no feed tells is
-    null.
+    null. (min_liquidity: :class:`Liquidity`.)
     """
     if not months and metric != "rating":
         return Measured(None, "the park's economics are not given")
@@ -234,7 +230,8 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
     ``parks``: months by park of ``operator_economics.park_months``. Also reads ``raw.covenant``,
     ``core.dim_contract``, ``intermediate.int_closes`` and, for occupancy, ``metering.fct_capacity_day``; for coverage and
     concentration ``core.dim_lease``, ``core.dim_tranche``, ``metering.fct_lease_revenue_day``; for pledge limits
-    ``raw.contract_term`` and ``raw.collateral``; for ratings ``core.dim_operator`` and ``staging.stg_credit_events``.
+    ``raw.contract_term`` and ``raw.collateral``; for liquidity ``raw.operator_fact``; for ratings
+    ``core.dim_operator`` and ``staging.stg_credit_events``.
     months_to_breach: headroom ÷ its fall over the last month, where it falls; 0 in breach.
     """
     table, terms = optional(frames, "raw.covenant"), optional(frames, "raw.contract_term")
@@ -244,6 +241,7 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
     rows: list[dict[str, Any]] = []
     before: dict[tuple[str, str], float] = {}
     collateral = RowsBy(optional(frames, "raw.collateral"))
+    liquidity = Liquidity(frames, parks)
     occupancies: dict[str, dict[date, float | None]] = {}
     for close in read_closes(need(frames, "intermediate.int_closes")):
         contract_id = close.contract_id
@@ -253,11 +251,12 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
         for covenant in covenants_in_force(table, close):
             lookback = lookback_of(covenant)
             seen = [occupancies[contract_id].get(add_months(close.posting_month, -back)) for back in range(lookback)]
-            found = (
-                measure_book(frames, close, covenant["metric"], lookback)
-                if covenant["metric"] in BOOK_METRICS
-                else measure(covenant["metric"], months, seen[::-1], lookback, rated(frames, close))
-            )
+            if covenant["metric"] in BOOK_METRICS:
+                found = measure_book(frames, close, covenant["metric"], lookback)
+            elif covenant["metric"] == LIQUIDITY:
+                found = liquidity.of(park_of[contract_id], close.posting_month, close.known_at.date())
+            else:
+                found = measure(covenant["metric"], months, seen[::-1], lookback, rated(frames, close))
             rows.append(_row(close, covenant, found, before))
         for limit in pledge_tests(terms, close):
             found = measure_pledge(limit["metric"], months, pledged(collateral, close))

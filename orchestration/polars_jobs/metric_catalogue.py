@@ -623,7 +623,7 @@ METRICS: tuple[MetricDefinition, ...] = (
         "liquidity_months",
         43,
         "Minimum liquidity",
-        "cash ÷ monthly costs and debt service",
+        "(cash + undrawn facilities) ÷ monthly costs and debt service at the run rate",
         "months",
         "up",
         "none",

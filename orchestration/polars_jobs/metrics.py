@@ -438,21 +438,14 @@ def _operator(frames: Frames, collector: Collector, months: Sequence[Key]) -> No
             collector.add(
                 metric, (PARK, park, month), top, bottom, reason=reason, missing="the park's economics are not given"
             )
-        for metric in ("llcr", "tenor_gap_months"):
+        for metric in ("llcr", "tenor_gap_months", "liquidity_months", "residual_mark_fraction"):
             reason = row.get(f"{metric}_null_reason") or "the park's economics are not given"
             collector.add(metric, (PARK, park, month), row.get(metric), missing=reason)
-        collector.add("liquidity_months", (PARK, park, month), None, missing="no feed tells the operator's cash")
         collector.add(
             "credit_spread_bp",
             (PARK, park, month),
             _spread(spreads.of(operators.get(park)), month_end(month)),
             missing="no CDS spread of the operator in reference/credit_curves.csv by the month's end",
-        )
-        collector.add(
-            "residual_mark_fraction",
-            (PARK, park, month),
-            None,
-            missing="no lender's schedule and no market of used hardware is given",
         )
 
 

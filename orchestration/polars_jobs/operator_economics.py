@@ -20,6 +20,7 @@ import polars as pl
 from orchestration.polars_jobs.errors import Array, wrong
 from orchestration.polars_jobs.frames import (
     Frames,
+    RowsBy,
     add_months,
     days_in_month,
     make_frame,
@@ -30,6 +31,7 @@ from orchestration.polars_jobs.frames import (
     optional,
 )
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate, round_money
+from orchestration.polars_jobs.operator_standing import Measured, Spending, liquidity_months, residual_mark
 from orchestration.polars_jobs.policies import CreditPolicy
 
 MONTHS_PER_YEAR = 12
@@ -72,6 +74,10 @@ ECONOMICS_SCHEMA: dict[str, Any] = {
     "pledged_revenue_fraction_null_reason": pl.String,
     "tenor_gap_months": pl.Float64,
     "tenor_gap_months_null_reason": pl.String,
+    "liquidity_months": pl.Float64,
+    "liquidity_months_null_reason": pl.String,
+    "residual_mark_fraction": pl.Float64,
+    "residual_mark_fraction_null_reason": pl.String,
     "evidence_grade": pl.String,
 }
 
@@ -413,16 +419,22 @@ def _hardware_value(gpus: Sequence[tuple[int, date]], month: date, policy: Credi
 def operator_economics(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
     """``credit.fct_operator_economics_month``: one row per operator, park and month.
 
-    Reads what :func:`park_months` reads, and ``core.dim_lease`` for the tenor gap and ``raw.token_advance`` for
-    advances.
+    Reads what :func:`park_months` reads, and ``core.dim_lease`` for the tenor gap, ``raw.token_advance`` for advances;
+    ``raw.operator_fact`` and ``raw.hardware_value`` for liquidity and residual marks, as published by the home's day
+    (``raw.home``).
     """
     table = optional(frames, "core.dim_park")
     parks = {} if table is None else {row["park_id"]: row for row in table.iter_rows(named=True)}
     costs = optional(frames, "raw.park_economics")
     about = {row["park_id"]: row for row in costs.iter_rows(named=True)} if costs is not None else {}
     leases = optional(frames, "core.dim_lease")
+    made = park_months(frames, policy)
+    liquidity = Liquidity(frames, made)
+    values, models = RowsBy(optional(frames, "raw.hardware_value"), "gpu_model"), _main_models(frames)
+    home = optional(frames, "raw.home")
+    today = date.max if home is None else home["as_of_date"][0]
     rows: list[dict[str, Any]] = []
-    for park_id, months in park_months(frames, policy).items():
+    for park_id, months in made.items():
         operator, own = parks.get(park_id, {}).get("operator_id"), about[park_id]
         term = weighted_lease_months(leases, park_id, [month.month for month in months])
         advances = _advances(frames, park_id)
@@ -440,6 +452,10 @@ def operator_economics(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
                     takes,
                     term[number],
                     advance=sum((amount for day, amount in advances if day <= month_end(month.month)), ZERO),
+                    liquidity=liquidity.of(park_id, month.month, today),
+                    mark=residual_mark(
+                        values.of(models.get(park_id)), park_id, models.get(park_id, ""), month_end(month.month)
+                    ),
                     about={
                         "operator_id": operator,
                         "park_id": park_id,
@@ -458,6 +474,8 @@ def _row(
     lease_months: float | None,
     *,
     advance: Decimal,
+    liquidity: Measured,
+    mark: Measured,
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
     no_debt = "no debt service in the month"
@@ -505,7 +523,44 @@ def _row(
         "pledged_revenue_fraction_null_reason": None if pledged is not None else "no revenue in the month",
         "tenor_gap_months": gap,
         "tenor_gap_months_null_reason": None if gap is not None else "no debt, or no lease under contract",
+        "liquidity_months": liquidity.value,
+        "liquidity_months_null_reason": liquidity.null_reason,
+        "residual_mark_fraction": mark.value,
+        "residual_mark_fraction_null_reason": mark.null_reason,
     }
+
+
+class Liquidity:
+    """The liquidity of each park's operator, from its statements and from what all its parks spend in a usual month."""
+
+    def __init__(self, frames: Frames, months: Mapping[str, Sequence[ParkMonth]]) -> None:
+        """``months``: those of :func:`park_months`. Reads ``core.dim_park``, ``raw.park_economics``, ``raw.operator_fact``."""
+        parks, economics = optional(frames, "core.dim_park"), optional(frames, "raw.park_economics")
+        self._operators = {} if parks is None else dict(parks.select("park_id", "operator_id").iter_rows())
+        self._currencies = {} if economics is None else dict(economics.select("park_id", "currency_code").iter_rows())
+        self._facts, self._months = RowsBy(optional(frames, "raw.operator_fact"), "operator_id"), months
+
+    def of(self, park_id: str, month: date, known_by: date) -> Measured:
+        """Months of liquidity of a park's operator at a month's end, from statements published by a day."""
+        operator = self._operators.get(park_id)
+        usual = {
+            other: run_rate([row for row in rows if row.month <= month])
+            for other, rows in self._months.items()
+            if self._operators.get(other) == operator
+        }
+        spending = [
+            Spending(self._currencies[other], None if row.power is None else row.costs + row.debt_service)
+            for other, row in usual.items()
+            if row is not None
+        ]
+        return liquidity_months(self._facts.of(operator), spending, month_end(month), known_by)
+
+
+def _main_models(frames: Frames) -> dict[str, str]:
+    """The GPU model of most of each park's GPUs."""
+    tranches = need(frames, "core.dim_tranche", "park_id", "gpu_model", "gpu_count")
+    counts = tranches.group_by("park_id", "gpu_model").agg(pl.col("gpu_count").sum())
+    return dict(counts.sort("gpu_count", "gpu_model").select("park_id", "gpu_model").iter_rows())
 
 
 def lease_spans(leases: pl.DataFrame) -> list[tuple[date, date, int, float]]:

@@ -914,7 +914,8 @@ _OPERATOR = [
             "cumulative_vendor_take_amount cumulative_lender_take_amount cumulative_operator_take_amount dscr "
             "dscr_null_reason dscr_before_share llcr llcr_null_reason ltv_fraction ltv_fraction_null_reason "
             "floor_case_dscr floor_case_dscr_null_reason pledged_revenue_fraction pledged_revenue_fraction_null_reason "
-            "tenor_gap_months tenor_gap_months_null_reason evidence_grade"
+            "tenor_gap_months tenor_gap_months_null_reason liquidity_months liquidity_months_null_reason "
+            "residual_mark_fraction residual_mark_fraction_null_reason evidence_grade"
         ),
         own={
             "month": "Service month, in the zone of the park. First day of the month.",
@@ -957,6 +958,14 @@ _OPERATOR = [
                 "where it is more."
             ),
             "tenor_gap_months": "Months to the last maturity less the weighted average lease term. In months.",
+            "liquidity_months": (
+                "(Cash + undrawn facilities of the operator's newest statement, reference/operator_facts.csv) ÷ costs and debt "
+                "service of all its parks in a month at the run rate. In months."
+            ),
+            "residual_mark_fraction": (
+                "Price of used hardware of the park's main GPU model ÷ what the lender's schedule holds it at "
+                "(reference/hardware_values.csv). Fraction of the schedule: below 1 the collateral fetches less."
+            ),
             "evidence_grade": "Weakest grade of the park's economics: P, S1, S2 or assumed.",
         },
     ),
@@ -977,7 +986,7 @@ _OPERATOR = [
             "metric": (
                 "What is watched: dscr, llcr, ltv, min_occupancy, leverage, min_contracted_coverage (leased for the next twelve months ÷ "
                 "supply), concentration (largest tenant's part of revenue), pledged_revenue (share and debt service ÷ revenue), "
-                "pledged_assets (collateral after haircut ÷ hardware); a ratio or fraction."
+                "pledged_assets (collateral after haircut ÷ hardware), min_liquidity (in months); a ratio or fraction."
             ),
             "operator": "How the value must stand to the threshold: >=, >, <= or <.",
             "threshold": "Threshold in the metric's own unit.",

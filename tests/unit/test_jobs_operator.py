@@ -344,10 +344,108 @@ def test_a_disputed_claim_and_a_quoted_spread_have_their_metrics():
     assert not out["credit.fct_receivable_item"]["disputed"].any(), "the operator's invoices are in no dispute"
 
 
-def test_what_no_feed_tells_is_neither_passed_nor_failed():
-    tests = run_all(park(covenants=[("cash", "min_liquidity", ">=", "1", "month")]))["credit.fct_covenant_test_month"]
+def statement(day: date, published: date, item: str, amount: str, **over):
+    return {
+        "operator_id": "sharon-ai",
+        "as_of_date": day,
+        "published_date": published,
+        "item": item,
+        "amount": D(amount),
+        "currency_code": "USD",
+        **over,
+    }
+
+
+def with_statements(*rows, covenant: str = "1"):
+    """The park with a covenant on liquidity, and with power metered in the two months before October too."""
+    frames = park(covenants=[("cash", "min_liquidity", ">=", covenant, "month")])
+    power = frames["metering.fct_power_day"]
+    before = power.head(2).with_columns(
+        service_date=pl.Series([date(2027, 8, 31), date(2027, 9, 30)]), facility_energy_kwh=pl.lit(D("600000"))
+    )
+    frames["metering.fct_power_day"] = pl.concat([before, power], how="vertical_relaxed")
+    return {**frames, "raw.operator_fact": pl.DataFrame(list(rows))} if rows else frames
+
+
+def test_what_no_statement_tells_is_neither_passed_nor_failed():
+    tests = run_all(with_statements())["credit.fct_covenant_test_month"]
     assert set(tests["passed"].to_list()) == {None}
-    assert set(tests["value_null_reason"].to_list()) == {"no feed tells min_liquidity"}
+    (reason,) = set(tests["value_null_reason"].to_list())
+    assert "reference/operator_facts.csv" in reason
+
+
+def test_liquidity_is_cash_and_undrawn_facilities_over_a_usual_months_costs_and_debt_service():
+    out = run_all(
+        with_statements(
+            statement(date(2027, 9, 30), date(2027, 10, 20), "cash", "900000.00"),
+            statement(date(2027, 9, 30), date(2027, 10, 20), "undrawn_facility", "300000.00"),
+            statement(date(2027, 11, 30), date(2027, 12, 20), "cash", "600000.00"),
+            covenant="4",
+        )
+    )
+    rows = out["credit.fct_operator_economics_month"].sort("month")
+    costs = rows.select(pl.sum_horizontal("power_amount", "land_amount", "operation_amount", "debt_service_amount"))
+    usual = [float(amount) for amount in costs.to_series().cast(pl.Float64).rolling_mean(3).to_list()[-3:]]
+    # November's statement counts for November and December, with what it names alone.
+    expected = [1_200_000 / usual[0], 600_000 / usual[1], 600_000 / usual[2]]
+    assert rows["liquidity_months"].to_list()[-3:] == pytest.approx(expected, rel=1e-6)
+    metric = out["monitor.fct_metric_month"].filter(pl.col("metric") == "liquidity_months").sort("month")
+    assert metric["value"].drop_nulls().to_list() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_covenant_on_liquidity_looks_at_what_was_published_by_its_close():
+    frames = with_statements(
+        statement(date(2027, 9, 30), date(2027, 10, 20), "cash", "900000.00"),
+        # Published after the close of November's books, and so unknown to its test.
+        statement(date(2027, 11, 30), date(2028, 6, 30), "cash", "100.00"),
+        covenant="0.1",
+    )
+    tests = run_all(frames)["credit.fct_covenant_test_month"].filter(pl.col("covenant_id") == "cash").sort("month")
+    assert tests["passed"].to_list() == [True, True, True]
+    late = frames["raw.operator_fact"].with_columns(published_date=pl.lit(date(2027, 11, 30)))
+    tests = run_all({**frames, "raw.operator_fact": late})["credit.fct_covenant_test_month"].sort("month")
+    assert tests.filter(pl.col("covenant_id") == "cash")["passed"].to_list()[1:] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([statement(date(2026, 9, 30), date(2026, 10, 20), "cash", "9.00")], "is older than 12 months"),
+        ([statement(date(2027, 9, 30), date(2027, 10, 20), "undrawn_facility", "9.00")], "tells no cash"),
+        (
+            [statement(date(2027, 9, 30), date(2027, 10, 20), "cash", "9.00", currency_code="EUR")],
+            "in several currencies",
+        ),
+        (
+            [statement(date(2027, 9, 30), date(2027, 10, 20), "cash", "9.00", operator_id="other")],
+            "no statement of the",
+        ),
+    ],
+)
+def test_liquidity_that_cannot_be_told_is_null_with_its_reason(rows, said):
+    row = run_all(with_statements(*rows))["credit.fct_operator_economics_month"].sort("month").row(-1, named=True)
+    assert row["liquidity_months"] is None
+    assert said in row["liquidity_months_null_reason"]
+
+
+def test_a_residual_mark_is_the_market_over_the_lenders_own_schedule():
+    frames = park()
+    model = frames["core.dim_tranche"]["gpu_model"][0]
+    park_id = frames["core.dim_park"]["park_id"][0]
+    schema = ("observed_date", "kind", "park_id", "price_per_gpu", "gpu_model", "currency_code")
+    rows = [
+        (date(2027, 10, 1), "lender_schedule", None, D("50.00")),
+        (date(2027, 11, 1), "lender_schedule", park_id, D("40.00")),
+        (date(2027, 11, 15), "lender_schedule", "elsewhere", D("1.00")),
+        (date(2027, 11, 20), "market", None, D("30.00")),
+        (date(2027, 12, 20), "market", None, D("20.00")),
+    ]
+    frames["raw.hardware_value"] = pl.DataFrame(
+        [(*row, model, "USD") for row in rows], schema=schema, orient="row", strict=False
+    )
+    found = run_all(frames)["credit.fct_operator_economics_month"].sort("month")
+    assert found["residual_mark_fraction"].to_list()[-3:] == [None, 0.75, 0.5]
+    assert "no market of used hardware" in found["residual_mark_fraction_null_reason"][-3]
 
 
 # --- reverse stress -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from simulated_home import NORTH, write_home
 
-from ingest.reference import ReferenceDataError, read_reference
+from ingest.reference import SHIPPED, ReferenceDataError, read_reference
 from ingest.terms.home import load_home
 from orchestration.readiness import SHIPPED_DEFAULT_RATES, WITHOUT, check_reference
 
@@ -145,4 +145,43 @@ def test_a_default_curve_that_cannot_be_is_named_before_the_run(home: Path, row:
 )
 def test_a_loan_whose_flows_cannot_be_is_named_before_the_run(home: Path, rows: str, said: str) -> None:
     (home / "reference" / "instruments.csv").write_text(FLOWS + rows + "\n")
+    assert any(said in fault for fault in faults(home)), faults(home)
+
+
+@pytest.mark.parametrize(
+    ("file", "row", "said"),
+    [
+        (
+            "operator_facts.csv",
+            "nobody,2027-06-30,2027-08-27,cash,5,USD,s,P",
+            "operator_facts.csv:0: operator_id: nobody is no operator of this home",
+        ),
+        (
+            "operator_facts.csv",
+            f"{NORTH}-op,2027-06-30,2027-05-27,cash,5,USD,s,P",
+            "operator_facts.csv:2: published_date: 2027-05-27 lies before 2027-06-30",
+        ),
+        (
+            "operator_facts.csv",
+            f"{NORTH}-op,2027-06-30,2027-08-27,money,5,USD,s,P",
+            "operator_facts.csv:2: item: 'money' is none of cash, undrawn_facility",
+        ),
+        (
+            "hardware_values.csv",
+            "2027-06-30,GB300,lender_schedule,nowhere,5,USD,s,P",
+            "hardware_values.csv:0: park_id: nowhere is no park of this home",
+        ),
+        (
+            "hardware_values.csv",
+            "2027-06-30,GB300,market,,0,USD,s,P",
+            "hardware_values.csv:2: price_per_gpu: 0 is not above 0",
+        ),
+    ],
+)
+def test_a_statement_or_a_mark_that_cannot_be_is_named_before_the_run(
+    home: Path, file: str, row: str, said: str
+) -> None:
+    path = home / "reference" / file
+    header = (SHIPPED / file).read_text(encoding="utf-8").splitlines()[0]
+    path.write_text(f"{header}\n{row}\n", encoding="utf-8")
     assert any(said in fault for fault in faults(home)), faults(home)

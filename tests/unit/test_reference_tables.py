@@ -180,6 +180,8 @@ def test_numbers_that_are_none_are_refused(home: SimpleNamespace, cell: str) -> 
 ROWS_OF_TABLES_THAT_THE_DEMO_LEAVES_EMPTY = {
     "credit_curves.csv": "operator,2027-01-01,cds_spread,5,0.05,,s,P\n",
     "instruments.csv": "loan,contract,2027-01-01,-5.00,USD,s,P\nloan,contract,2028-01-01,6.00,USD,s,P\n",
+    "operator_facts.csv": "operator,2027-06-30,2027-08-27,cash,5.00,USD,s,P\n",
+    "hardware_values.csv": "2027-06-30,GB300,market,,5.00,USD,s,P\n",
 }
 
 

@@ -50,8 +50,8 @@ FORMULAS = {
     "concentration": "revenue of the largest tenant ÷ revenue over the lookback",
     "pledged_revenue": "share and debt service ÷ revenue of the month",
     "pledged_assets": "collateral after haircut ÷ value of the hardware in service",
-    "min_liquidity": "liquid funds: no feed tells them",
-    "rating": "the operator's rating: no feed tells its changes",
+    "min_liquidity": "(cash + undrawn facilities) ÷ costs and debt service of a month at the run rate, in months",
+    "rating": "the operator's rating, 1 for AAA to 22 for default, changes by credit events included",
 }
 CERTIFIED_MONTHS = 12
 _LINE = "_" * 20
