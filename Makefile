@@ -73,7 +73,7 @@ real: $(VENV)/.dev ## Run the whole job over a home of real files (PARKLEDGER_RE
 	@bash tests/install_browser.sh
 	CI=true $(BIN)/pytest tests/real
 
-faults: $(VENV)/.dev ## Break it on purpose (SECTIONS="crashes damage", SHARE=0.1): print what was injected, survived, lost, doubled, wrong; keep it under .faults/
+faults: $(VENV)/.dev ## Break it on purpose (SECTIONS="crashes damage", SHARE=0.1): print what was injected, survived, lost, doubled, wrong; keep it under .faults/, with KEEP=yes for the documentation too
 	$(BIN)/python -m tests.faults $(SECTIONS) --share $(or $(SHARE),1)
 
 # The fuzzer is a library for some Pythons on Linux alone: it stands beside the environment.

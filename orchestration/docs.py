@@ -35,11 +35,14 @@ from orchestration.publishing.catalogue import QUALITY, TABLES, Table
 from orchestration.publishing.snapshot import NOT_PUBLISHED
 from orchestration.reference_pages import Lineage, cli_page, lineage, settings_page, text_table, yaml_page
 from orchestration.settings import DBT_PROJECT, PROJECT_ROOT, Settings
+from orchestration.trust_page import trust_page
 
 GUIDES = DBT_PROJECT / "docs"
 SITE = DBT_PROJECT / "site"
 # The last run of `make bench` that was kept.
 BENCH = GUIDES / "bench.json"
+# What came of the faults, by the last run of each that was kept.
+FAULTS = GUIDES / "faults.json"
 BILL_OF_MATERIALS = "sbom.cdx.json"
 # Units stand last in names; longer endings first.
 UNITS: tuple[tuple[str, str], ...] = (
@@ -326,8 +329,11 @@ def pages(*, has_data_docs: bool = False) -> dict[str, str]:
     made["dependencies.md"] = dependencies_page()
     made["command-line.md"], made["settings.md"], made["yaml-files.md"] = cli_page(), settings_page(), yaml_page()
     made["changelog.md"] = (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    bench = json.loads(BENCH.read_text(encoding="utf-8")) if BENCH.exists() else None
+    bench, faults = (
+        json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None for kept in (BENCH, FAULTS)
+    )
     made["performance.md"], made["capacity-plan.md"] = performance_page(bench), capacity_page(bench)
+    made["trust.md"] = trust_page(faults)
     made[f"{NOTEBOOK}.md"] = notebook_page(GUIDES / f"{NOTEBOOK}.ipynb")
     for module in job_modules():
         made[f"api/{module.__name__.rsplit('.', 1)[-1]}.md"] = api_page(module)
@@ -352,7 +358,7 @@ def config(source: Path, site: Path, made: Iterable[str]) -> dict[str, Any]:
             {"Reference": ["command-line.md", "settings.md", "yaml-files.md", "feeds.md", "terms.md", "checks.md"]},
             {"Tables": [path for path in paths if path.startswith("tables/")]},
             {"Size and speed": ["performance.md", "capacity-plan.md"]},
-            {"Dependencies": "dependencies.md"},
+            {"Trust": ["trust.md", "dependencies.md"]},
             {"Python API": [path for path in paths if path.startswith("api/")]},
             {"Changelog": "changelog.md"},
         ],

@@ -30,6 +30,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "credit_events": ("event_id",),
 }
 BATCH_ROWS = 500_000
+# Rows that are read one by one come in smaller pieces: their cells are objects of Python first.
+SLOW_BATCH_ROWS = 100_000
 # So many rows without a whole one among them, and the file is no table of rows; to keep them all would fill the memory.
 MAX_BROKEN_ROWS = 1_000_000
 MAX_COLUMNS = 1000
@@ -99,23 +101,45 @@ def _is_text(cells: list[str]) -> bool:
 
 def _shown(text: str) -> str:
     """A line for people, with bytes that are no UTF-8 text in hexadecimal."""
-    shown = text.rstrip("\r\n").encode(errors="surrogateescape").decode(errors="backslashreplace")
+    shown = text.rstrip("\r\n")
+    if not shown.isascii():
+        shown = shown.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return shown.replace("\0", "\\x00")
 
 
-def _block_by_rows(text: str, names: list[str], first_line: int) -> pl.DataFrame:
-    """A block in which some row is not whole: such rows come with empty cells, their own text and their rule.
+class _Lines:
+    """The lines of a text, of which those that were read since the last look are kept; csv.reader reads from it."""
 
-    Nothing is read beyond MAX_BROKEN_ROWS rows of which none is whole.
-    """
-    rows: list[list[str | None]] = []
-    numbers: list[int] = []
-    wrong: list[tuple[str | None, str | None]] = []
-    # Lines end where CSV says, not where Unicode knows of other separators.
-    lines = list(io.StringIO(text, newline=""))
+    def __init__(self, data: bytes) -> None:
+        # Lines end where CSV says, not where Unicode knows of other separators.
+        self._left = io.TextIOWrapper(BytesIO(data), encoding="utf-8", errors="surrogateescape", newline="")
+        self._read: list[str] = []
+        self.count = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._left)
+        self._read.append(line)
+        self.count += 1
+        return line
+
+    def taken(self) -> str:
+        """The text that was read since it was last asked for."""
+        text = "".join(self._read)
+        self._read.clear()
+        return text
+
+
+def _block_by_rows(data: bytes, names: list[str], first_line: int) -> Iterator[pl.DataFrame]:
+    """A block in which some row is not whole: such rows come with empty cells, their own text and their rule."""
+    lines = _Lines(data)
     reader = csv.reader(lines)
-    before = whole = 0
-    while before < len(lines) and (whole or len(rows) < MAX_BROKEN_ROWS):
+    rows: list[tuple[int, list[str]]] = []
+    broken: list[tuple[int, str, str]] = []
+    while True:
+        start = first_line + lines.count
         rule: str | None = None
         try:
             row = next(reader, None)
@@ -123,24 +147,40 @@ def _block_by_rows(text: str, names: list[str], first_line: int) -> pl.DataFrame
             row, rule = [], "row_not_whole"
         if row is None:
             break
-        start, before = before, reader.line_num
+        source = lines.taken()
         if not row and rule is None:
             continue
         if rule is None and len(row) != len(names):
             rule = "row_not_whole"
         if rule is None and not _is_text(row):
             rule = "not_utf8"
-        whole += rule is None
-        rows.append([cell or None for cell in row] if rule is None else [None] * len(names))
-        wrong.append((_shown("".join(lines[start:before])), rule) if rule else (None, None))
-        numbers.append(first_line + start)
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
-    return frame.select(
-        pl.Series("line_no", numbers, dtype=pl.Int64),
-        *names,
-        pl.Series("line_text", [text for text, _ in wrong], dtype=pl.String),
-        pl.Series("line_rule", [rule for _, rule in wrong], dtype=pl.String),
+        if rule is None:
+            rows.append((start, row))
+        else:
+            broken.append((start, _shown(source), rule))
+        if len(rows) + len(broken) >= SLOW_BATCH_ROWS:
+            yield _rows_frame(rows, broken, names)
+            rows, broken = [], []
+    if rows or broken:
+        yield _rows_frame(rows, broken, names)
+
+
+def _rows_frame(
+    rows: list[tuple[int, list[str]]], broken: list[tuple[int, str, str]], names: list[str]
+) -> pl.DataFrame:
+    """Whole rows (line, cells) and broken ones (line, text, rule), in the order of their lines."""
+    nothing = pl.lit(None, pl.String)
+    whole = pl.DataFrame(
+        [[cell or None for cell in row] for _, row in rows], schema=dict.fromkeys(names, pl.String), orient="row"
+    ).select(
+        pl.Series("line_no", [line for line, _ in rows], dtype=pl.Int64), *names, line_text=nothing, line_rule=nothing
     )
+    if not broken:
+        return whole
+    torn = pl.DataFrame(
+        broken, schema={"line_no": pl.Int64, "line_text": pl.String, "line_rule": pl.String}, orient="row"
+    ).select("line_no", *(nothing.alias(name) for name in names), "line_text", "line_rule")
+    return pl.concat([whole, torn]).sort("line_no")
 
 
 def _broken_line(block: Block, names: list[str]) -> pl.DataFrame:
@@ -150,10 +190,11 @@ def _broken_line(block: Block, names: list[str]) -> pl.DataFrame:
     return pl.DataFrame({"line_no": [block.first_line], **cells, "line_text": [text], "line_rule": [block.rule]})
 
 
-def _block(block: Block, names: list[str]) -> pl.DataFrame:
+def _block(block: Block, names: list[str]) -> Iterator[pl.DataFrame]:
     data = block.data
     if block.rule is not None:
-        return _broken_line(block, names)
+        yield _broken_line(block, names)
+        return
     line_count = data.count(b"\n") + (not data.endswith(b"\n"))
     # The quick way only for plain blocks: no quotes, no zeros, every line with its number of separators.
     if b'"' not in data and b"\0" not in data and data.count(b",") == line_count * (len(names) - 1) and len(names) > 1:
@@ -171,8 +212,9 @@ def _block(block: Block, names: list[str]) -> pl.DataFrame:
         else:
             if frame.height == line_count:
                 nothing = pl.lit(None, pl.String)
-                return frame.with_columns(pl.col("line_no").cast(pl.Int64), line_text=nothing, line_rule=nothing)
-    return _block_by_rows(data.decode(errors="surrogateescape"), names, block.first_line)
+                yield frame.with_columns(pl.col("line_no").cast(pl.Int64), line_text=nothing, line_rule=nothing)
+                return
+    yield from _block_by_rows(data, names, block.first_line)
 
 
 def csv_rows(path: Path) -> Iterator[pl.DataFrame]:
@@ -200,12 +242,12 @@ def csv_rows(path: Path) -> Iterator[pl.DataFrame]:
             rest = Block(data, line_no + 1)
         if rest.rule is None and not rest.data.strip():
             continue
-        frame = _block(rest, names)
-        has_whole = has_whole or frame["line_text"].null_count() > 0
-        broken += frame.height
-        if not has_whole and broken >= MAX_BROKEN_ROWS:
-            raise FormatError(path, [f"none of its first {broken:,} rows is whole: {frame['line_text'][-1]!r}"])
-        yield frame
+        for frame in _block(rest, names):
+            has_whole = has_whole or frame["line_text"].null_count() > 0
+            broken += frame.height
+            if not has_whole and broken >= MAX_BROKEN_ROWS:
+                raise FormatError(path, [f"none of its first {broken:,} rows is whole: {frame['line_text'][-1]!r}"])
+            yield frame
 
 
 def parquet_rows(path: Path, source: Path | BytesIO | None = None) -> Iterator[pl.DataFrame]:

@@ -50,8 +50,9 @@ _REGISTER_STATES = {"1": "bulk quantity", "2": "continuous cumulative", "3": "cu
 _ACTUAL = {"", "0", "14", "17", "18", "19"}
 # UnitMultiplierKind: pico to tera.
 _MULTIPLIERS = {str(power) for power in (-12, -9, -6, -3, -2, -1, 0, 1, 2, 3, 6, 9, 12)}
-# An honest reading has some fourteen tags in 500 bytes; a file of nothing but tags would fill the memory with elements.
-_MAX_TAGS = 4_000_000
+# An honest reading has some fourteen tags in 500 bytes, and in the tersest writing one in twelve; a file of nothing but tags
+# would fill the memory with elements, at some 300 bytes each.
+_MAX_TAGS, _BYTES_A_TAG, _FEW_TAGS = 4_000_000, 8, 10_000
 _LAST_SECOND = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 _METER = re.compile(r"(?:(?:RetailCustomer|User|BillingAccount)/[^/]+/)?UsagePoint/[^/]+")
 
@@ -148,11 +149,14 @@ def readings(path: Path) -> Iterator[Reading]:
     """Every IntervalReading of a feed in its order, whatever it measures.
 
     Raises:
-        FormatError: no XML, more than 64 MiB of it, entities, or no Atom entries.
+        FormatError: no XML, more than 64 MiB of it, little but tags, entities, or no Atom entries.
     """
     data = read_bytes(path, MAX_XML_BYTES)
-    if data.count(b"<") > _MAX_TAGS:
+    tags = data.count(b"<")
+    if tags > _MAX_TAGS:
         raise FormatError(path, [f"it holds more than {_MAX_TAGS:,} tags; split it"])
+    if tags > max(_FEW_TAGS, len(data) // _BYTES_A_TAG):
+        raise FormatError(path, [f"it holds {tags:,} tags in {len(data):,} bytes, and so hardly a reading"])
     try:
         root = fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import run_dbt
+from building import run_dbt
 from raw_fixture import create_raw, put, put_lake_files
 from scenarios import put_backstop, put_contract, put_home, put_park, put_share, put_tranche
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import metering_by_hand as by_hand
 import pytest
-from conftest import run_dbt
+from building import run_dbt
 from metering_by_hand import HOUR, Park, Tranche
 
 from ingest import kept_journal, landing

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import build, run_dbt
+from building import build, run_dbt
 from scenarios import worked_month
 
 FEBRUARY = date(2027, 2, 1)

@@ -1,6 +1,7 @@
 """`make faults`: inject every fault, print the table, and keep it as JSON under ``.faults/``.
 
-`python -m tests.faults [SECTION…] [--share 0.1]` runs some sections, or a part of the injections.
+`python -m tests.faults [SECTION…] [--share 0.1]` runs some sections, or a part of the injections. `make docs` renders
+dbt_project/docs/faults.json: KEEP=yes puts the result of each case there, in the place of its last one.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from homes import MONTH, REPOSITORY, Bench, make_finished, parkledger
-from tally import CASES, Tally, save, table
+from tally import CASES, Tally, keep, save, table
 
 SECTIONS = ("crashes", "damage", "readers", "hostile", "environments", "access", "load", "worlds")
 RESULTS = REPOSITORY / ".faults"
+KEPT = REPOSITORY / "dbt_project" / "docs" / "faults.json"
 
 
 def main() -> int:
@@ -40,7 +42,8 @@ def main() -> int:
     for section in SECTIONS:
         import_module(section)
     folder = Path(tempfile.mkdtemp(prefix="parkledger-faults-"))
-    started, tallies, broken = time.monotonic(), [], 0
+    started, broken = time.monotonic(), 0
+    tallies: dict[tuple[str, str], Tally] = {}
     try:
         print("A tiny home is run once", file=sys.stderr, flush=True)
         finished = arguments.finished or make_finished(folder / "finished")
@@ -57,7 +60,7 @@ def main() -> int:
                     broken += 1
                     traceback.print_exc()
                     tally = Tally(name.replace("_", " "), notes=["the case itself broke off; see above"])
-                tallies.append(tally)
+                tallies[section, name] = tally
                 print(table([tally]), file=sys.stderr, flush=True)
                 shutil.rmtree(bench.folder, ignore_errors=True)
     finally:
@@ -68,12 +71,14 @@ def main() -> int:
         "share": arguments.share,
         "seconds": round(time.monotonic() - started, 1),
     }
-    print(table(tallies))
+    print(table([*tallies.values()]))
     path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     save(tallies, path, about)
+    if os.environ.get("KEEP"):
+        keep(tallies, KEPT, about)
     print(json.dumps(about))
     print(path)
-    return 1 if broken or any(not tally.is_clean for tally in tallies) else 0
+    return 1 if broken or any(not tally.is_clean for tally in tallies.values()) else 0
 
 
 if __name__ == "__main__":

@@ -237,6 +237,7 @@ def large() -> Made:
     yield "file", "power_meter", b"100,NEM12,202612010900,M,R\n" + b"200,N1,E1,1,E1,N1,M,kWh,30,\n" * 350_000
     espi = b'<feed xmlns="http://www.w3.org/2005/Atom" xmlns:e="http://naesb.org/espi">'
     yield "file", "power_meter", espi + b"<a>" * 3_000_000
+    yield "file", "power_meter", espi + b"<a1234>\n" * 1_300_000
     yield "file", "power_meter", espi + b"<entry/>" * 1_200_000 + b"</feed>"
     yield "file", "power_meter", espi + b"<a b='" + b"x" * (ten - 200) + b"'/></feed>"
     yield "file", "power_meter", espi + b"".join(b" x%d='1'" % n for n in range(10)) + b"<!--" + b"-" * (ten - 300)

@@ -93,10 +93,22 @@ def table(tallies: list[Tally]) -> str:
     return "\n".join(lines)
 
 
-def save(tallies: list[Tally], path: Path, about: Mapping[str, Any]) -> None:
-    """Keep the table as JSON."""
+def save(tallies: Mapping[tuple[str, str], Tally], path: Path, about: Mapping[str, Any]) -> None:
+    """Keep the table as JSON; `tallies` are by section and name of the case."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**about, "faults": [asdict(t) for t in tallies]}, indent=2) + "\n", encoding="utf-8")
+    faults = [{"section": section, "case": name, **asdict(t)} for (section, name), t in tallies.items()]
+    path.write_text(json.dumps({**about, "faults": faults}, indent=2) + "\n", encoding="utf-8")
+
+
+def keep(tallies: Mapping[tuple[str, str], Tally], path: Path, about: Mapping[str, Any]) -> None:
+    """Put what came of each case in the place of what came of it before, in the JSON that the documentation shows."""
+    kept = json.loads(path.read_text(encoding="utf-8"))["faults"] if path.exists() else []
+    by_case = {(fault["section"], fault["case"]): fault for fault in kept}
+    of_run = {"made_at": about["made_at"], "share": about["share"]}
+    by_case |= {key: {"section": key[0], "case": key[1], **of_run, **asdict(t)} for key, t in tallies.items()}
+    order = [(section, name) for section, cases in CASES.items() for name, _ in cases]
+    faults = [by_case[key] for key in order if key in by_case]
+    path.write_text(json.dumps({"machine": about["machine"], "faults": faults}, indent=2) + "\n", encoding="utf-8")
 
 
 # By section, in the order in which they are run: name of the case, and the case. `Bench` gives homes to work on.

@@ -207,3 +207,9 @@ def test_a_file_of_nothing_but_tags_is_refused_before_it_fills_the_memory(
     path = write(tmp_path, "g.xml", '<feed xmlns="http://naesb.org/espi">' + "<a>" * 600 + "</a>" * 600 + "</feed>")
     with pytest.raises(FormatError, match="more than 1,000 tags"):
         rows_of(path, "power_meter")
+
+
+def test_tags_too_dense_for_readings_are_refused_before_any_element_is_made(tmp_path: Path) -> None:
+    path = write(tmp_path, "g.xml", '<feed xmlns="http://naesb.org/espi">' + "<a>" * 10_001)
+    with pytest.raises(FormatError, match=r"10,002 tags in 30,\d+ bytes, and so hardly a reading"):
+        rows_of(path, "power_meter")
