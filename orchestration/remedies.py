@@ -34,18 +34,24 @@ REFUSALS = (
     ),
     _refusal(
         "the disk is full",
-        r"No space left on device|File too large|Disk quota exceeded|Could not write (all|file)|failed to offload data block",
+        r"No space left on device|database or disk is full|File too large|Disk quota exceeded|Could not write (all|file)|"
+        r"failed to offload data block",
         f"Make room on the disk of {{home}} (or raise the quota), then run again. {STANDS}",
     ),
     _refusal(
         "the file system is read-only",
-        r"Read-only file system|Errno 30",
+        r"Read-only file system|Errno 30|attempt to write a readonly database",
         f"Mount {{home}} for writing, or copy the home elsewhere and run with --home THERE. {STANDS}",
     ),
     _refusal(
         "a file or folder may not be written or read",
-        r"Permission denied|PermissionError|Operation not permitted|No usable temporary directory",
+        r"Permission denied|PermissionError|Operation not permitted|No usable temporary directory|unable to open database file",
         f"Give the account that runs parkledger its own home: chown -R $(id -un) {{home}}; chmod -R u+rwX {{home}}. {STANDS}",
+    ),
+    _refusal(
+        "the disk gives errors",
+        r"disk I/O error|Input/output error",
+        f"Look at the disk of {{home}} (df, dmesg); copy the home elsewhere if it fails, and run with --home THERE. {STANDS}",
     ),
     _refusal(
         "memory ran out",

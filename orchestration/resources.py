@@ -14,6 +14,18 @@ from ingest.terms.home import Home, load_home
 from orchestration.writing import only_writer
 
 
+def _free_places_of_dead_runs(instance: dg.DagsterInstance, own_run_id: str | None) -> None:
+    """Give back what runs that were killed, or found no room to say that they ended, still hold of Dagster's pools.
+
+    Whoever holds the home is the only run that is alive, so every other place is of a dead one; without a daemon nobody else
+    gives it back, and the next run would wait for it for ever.
+    """
+    log = instance.event_log_storage
+    if log.supports_global_concurrency_limits:
+        for run_id in log.get_concurrency_run_ids() - {own_run_id}:
+            log.free_concurrency_slots_for_run(run_id)
+
+
 class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The working DuckDB file: one writer at a time, opened by nobody but the pipeline."""
 
@@ -26,6 +38,8 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Whoever starts a run, Dagster's daemon or the command line: it waits for the run before it, to its end."""
         waiting = context.log.info if context.log else None
         with only_writer(Path(self.path).parent, on_wait=waiting):
+            if context.instance is not None:
+                _free_places_of_dead_runs(context.instance, context.run_id)
             yield self
 
     @contextmanager

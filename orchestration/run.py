@@ -17,6 +17,7 @@ from orchestration.assets.raw import FORCED_TAG
 from orchestration.checks import BLOCKING_RULES
 from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
 from orchestration.event_log import EVENT_BATCH_SIZE
+from orchestration.launching import process_tag
 from orchestration.partitions import Days, range_tags
 from orchestration.remedies import explained
 from orchestration.resources import ProgressDisplay
@@ -48,6 +49,9 @@ concurrency:
     max_concurrent_runs: 1
   pools:
     default_limit: 1
+run_launcher:
+  module: orchestration.launching
+  class: HomeRunLauncher
 # A run whose process has died is found and, where nobody waits for it, tried again.
 run_monitoring:
   enabled: true
@@ -153,7 +157,11 @@ def _execute(
         definitions = build_definitions(settings, resources={"progress": progress})
         with dg.DagsterInstance.get() as instance:
             result = definitions.resolve_job_def(job).execute_in_process(
-                instance=instance, tags=tags, partition_key=partition_key, raise_on_error=False, run_config=QUIET
+                instance=instance,
+                tags=tags | process_tag(),
+                partition_key=partition_key,
+                raise_on_error=False,
+                run_config=QUIET,
             )
             failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
             checks = [e for e in failed if e.severity is dg.AssetCheckSeverity.ERROR]

@@ -40,6 +40,13 @@ def holds(path: Path, needle: bytes) -> bool:
     return False
 
 
+# Both are used by every run, and neither leads to anybody who answers.
+CHANNELS = """channels:
+  - {channel_id: chat, url: "json://ops:${SMTP_PASSWORD}@127.0.0.1:9/${API_TOKEN}"}
+  - {channel_id: bare, url: "${PARKLEDGER_NOTIFY_URL}"}
+"""
+
+
 @case("access")
 def a_planted_secret(bench: Bench) -> Tally:
     """In the environment of a run that succeeds and of one that fails: it is in nothing that was written or said."""
@@ -47,17 +54,31 @@ def a_planted_secret(bench: Bench) -> Tally:
     with tally.timed():
         home = bench.home()
         secrets = dict.fromkeys(SECRETS, SECRET)
+        secrets["PARKLEDGER_NOTIFY_URL"] = f"json://127.0.0.1:9/{SECRET}?token={SECRET}"
+        (home / "alerts.yaml").write_text(CHANNELS)
+        spoken = ""
+        for command in (("alerts", "test"), ("alerts", "list"), ("status",), ("verify",)):
+            done = parkledger(home, *command, env=secrets)
+            spoken += done.stdout + done.stderr
         said = parkledger(home, "run", "--force", env=secrets)
+        database = f"postgresql://ledger:{SECRET}@127.0.0.1:9/{SECRET}"
+        unreachable = parkledger(home, "--debug", "run", "--force", env={"PARKLEDGER_DAGSTER_POSTGRES_URL": database})
         text = (home / "contracts").glob("*.yaml")
         for path in text:
             path.write_text(path.read_text().replace("revenue_share:", "revenue_sharing:"))
         failed = parkledger(home, "--debug", "run", env=secrets)
-        tally.injected = 2 * len(SECRETS)
+        tally.injected = 2 * len(SECRETS) + 1
         found = [str(f.relative_to(home)) for f in home.rglob("*") if f.is_file() and holds(f, SECRET.encode())]
-        spoken = SECRET in said.stdout + said.stderr + failed.stdout + failed.stderr
-        tally.survived = tally.injected if said.returncode == 0 and not found and not spoken else 0
+        for done in (said, failed, unreachable):
+            spoken += done.stdout + done.stderr
+        tried = "chat" in spoken and "bare" in spoken and unreachable.returncode != 0
+        good = said.returncode == 0 and failed.returncode != 0 and tried and not found and SECRET not in spoken
+        tally.survived = tally.injected if good else 0
         for one in found[:3]:
             tally.note(f"found in {one}")
+        if not good:
+            at = max(0, spoken.find(SECRET) - 300)
+            tally.note(f"{said.returncode} {failed.returncode} {unreachable.returncode}: {spoken[at : at + 400]}")
         shutil.rmtree(home.parent)
     return tally
 

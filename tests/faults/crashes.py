@@ -15,11 +15,13 @@ from pathlib import Path
 
 import duckdb
 import inbox
-from homes import MONTH, Bench, copy_of, environment, parkledger, published_tables, tables_of
+import polars as pl
+from homes import MONTH, NORTH, Bench, copy_of, environment, parkledger, published_tables, tables_of
 from killing import Killer, end_group
 from tally import Rows, Tally, case
 
 from ingest import audit_log
+from orchestration.settings import Settings
 
 LANDING = "land_home.py"
 # Two kills before a rerun are no easier than one.
@@ -195,13 +197,37 @@ def _working(*schemas: str) -> Callable[[Path], Rows]:
     return lambda home: tables_of(home / "warehouse.duckdb", schemas=schemas)
 
 
+def deliver_late(home: Path) -> None:
+    """Samples of nine days once more, with other figures, as operators send them late: the next run has work to do."""
+    [first, *_] = sorted((home / "landing" / NORTH / "gpu_telemetry").glob("simulated-*"))
+    samples = pl.concat(
+        [pl.read_parquet(path) for path in first.parent.glob("simulated-*.parquet")], how="diagonal_relaxed"
+    )
+    late = pl.col("sampled_at").is_between(
+        pl.datetime(2027, 1, 28, time_zone="UTC"), pl.datetime(2027, 2, 5, time_zone="UTC")
+    )
+    samples.filter(late).with_columns(
+        utilization_pct=pl.lit(0.0), recorded_at=pl.datetime(2027, 2, 10, time_zone="UTC")
+    ).write_parquet(first.with_name("late.parquet"))
+
+
+def _landed_late(bench: Bench, *stages: str) -> Path:
+    """A finished home in which late rows have landed and the stages that come before the one to be killed are done."""
+    home = bench.home()
+    deliver_late(home)
+    for stage in ("land", *stages):
+        Killer("stage.py", before=(stage,)).whole(home)
+    return home
+
+
 @case("crashes")
 def killed_while_deriving_credit(bench: Bench) -> Tally:
+    template = _landed_late(bench, "dbt")
     return disturb(
         Tally("SIGKILL while deriving credit loss"),
         bench,
         Killer("stage.py", before=("credit",)),
-        bench.home,
+        lambda: copy_of(template, bench.empty() / "home"),
         _working("credit", "issuer", "monitor", "ledger"),
         kills=bench.times(16),
         acts=bench.times(8),
@@ -213,13 +239,19 @@ def killed_while_deriving_credit(bench: Bench) -> Tally:
 
 @case("crashes")
 def killed_while_dbt_builds(bench: Bench) -> Tally:
+    """The metering of the days that late rows concern is under way at some of the instants, all other models at the others."""
+    template = _landed_late(bench)
+    parsed = _landed_late(bench, "dbt")
+    shutil.copytree(
+        Settings(home=parsed).dbt_target_folder, Settings(home=template).dbt_target_folder, dirs_exist_ok=True
+    )
     return disturb(
         Tally("SIGKILL while dbt builds"),
         bench,
         Killer("stage.py", before=("dbt",)),
-        bench.home,
+        lambda: copy_of(template, bench.empty() / "home"),
         _working("staging", "intermediate", "core", "metering", "revenue_share", "backstop", "ledger"),
-        kills=bench.times(16),
+        kills=bench.times(20),
         seed=5,
         sound=is_of_one_run,
         kills_a_home=4,

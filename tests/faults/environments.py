@@ -8,12 +8,16 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crashes import is_of_one_run
+from crashes import deliver_late, is_of_one_run
 from homes import REPOSITORY, Bench, environment, parkledger, published_tables
 from tally import Tally, case
+
+from orchestration.writing import HOLDER
 
 REFUSED = 6
 
@@ -262,6 +266,57 @@ def a_run_beside_another(bench: Bench) -> Tally:
             tally.note(f"{process.returncode}: {first} {said[-300:]}")
         shutil.rmtree(home.parent)
     return tally
+
+
+@case("environments")
+def a_run_while_the_daemon_runs(bench: Bench) -> Tally:
+    """Late rows arrive: the daemon's run over them and one by hand go one after the other, and leave the books of one run."""
+    tally = Tally("a run by hand while the daemon is in the middle of its own")
+    with tally.timed():
+        whole, home = bench.home(), bench.home()
+        deliver_late(whole)
+        assert parkledger(whole, "run").returncode == 0
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestration.cli", "--home", str(home), "serve", "--only", "daemon"],
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            deliver_late(home)
+            met = _awaited((home / ".parkledger" / HOLDER).exists)
+            done = parkledger(home, "run")
+            ended = _awaited(lambda: not (home / ".parkledger" / HOLDER).exists() and _run_id(home) == _run_id(whole))
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+        tally.injected = int(met)
+        expected, found = published_tables(whole), published_tables(home)
+        for tables in (expected, found):  # who started it is said there, and is another
+            del tables["quality.fct_run"]
+        said = done.stdout + done.stderr
+        good = ended and done.returncode == 0 and "writes this home" in said and tally.compare(expected, found)
+        tally.survived = int(good and is_of_one_run(home))
+        if not tally.survived:
+            tally.note(f"{met} {ended} {done.returncode}: {said[-600:]}")
+        shutil.rmtree(home.parent)
+        shutil.rmtree(whole.parent)
+    return tally
+
+
+def _awaited(true: Callable[[], object], seconds: float = 900) -> bool:
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _run_id(home: Path) -> str:
+    return str(json.loads((home / "published" / "manifest.json").read_text())["run_id"])
 
 
 @case("environments")

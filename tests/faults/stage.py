@@ -39,6 +39,9 @@ def dbt(settings: Settings) -> None:
     from orchestration.state import load
 
     point_dbt_at(settings)
+    # The same path in every home lets dbt reuse what it has parsed.
+    os.chdir(settings.home)
+    os.environ["PARKLEDGER_WAREHOUSE"] = settings.warehouse_path.name
     with Warehouse(path=str(settings.warehouse_path)).reader() as con:
         files = [row[0] for row in con.execute("SELECT file_id FROM raw.landed_file").fetchall()]
     os.environ["PARKLEDGER_RUN_ID"] = run_id(load(settings), files)
