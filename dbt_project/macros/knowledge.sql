@@ -7,7 +7,8 @@
                            held back, where `day` (the partition's day, an SQL expression over `feed` and `held`) is given
     knowledge_interval     columns known_from_at, known_until_at (null: until further notice), is_current
     known_at(alias, k)     condition that picks the versions which a close at instant k sees
-    known_together(a, b)   condition that two versions are known at one instant or more: from the later to the earlier end of the two
+    known_together(a, b)   condition that two versions are known at one instant or more: from the later to the earlier end of the two. A row that
+                           was delivered twice is known for no time at all, but for its last copy
 #}
 {% macro rows_known(relation, day=none) -%}
 select
@@ -45,6 +46,6 @@ recorded_at,
 {%- endmacro %}
 
 {% macro known_together(a, b) -%}
-({{ a }}.known_until_at is null or {{ b }}.known_from_at < {{ a }}.known_until_at)
-            and ({{ b }}.known_until_at is null or {{ a }}.known_from_at < {{ b }}.known_until_at)
+({{ a }}.known_until_at is null or greatest({{ a }}.known_from_at, {{ b }}.known_from_at) < {{ a }}.known_until_at)
+            and ({{ b }}.known_until_at is null or greatest({{ a }}.known_from_at, {{ b }}.known_from_at) < {{ b }}.known_until_at)
 {%- endmacro %}
