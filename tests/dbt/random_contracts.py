@@ -368,8 +368,15 @@ def _settlement(contract_id: str, amendment_id: str) -> dict[str, Any]:
 
 
 def _draw_contract(
-    con: duckdb.DuckDBPyConnection, home: Path, rnd: random.Random, contract_id: str, park_id: str
+    con: duckdb.DuckDBPyConnection,
+    home: Path,
+    rnd: random.Random,
+    contract_id: str,
+    park_id: str,
+    *,
+    sampled_days: int = 31,
 ) -> None:
+    """A contract and its park; `sampled_days` of each month have telemetry, of the others nothing is known."""
     zone_name = rnd.choice(ZONES)
     zone = ZoneInfo(zone_name)
     commencement = FIRST + timedelta(days=rnd.choice([0, 0, 9, 20]))
@@ -478,7 +485,7 @@ def _draw_contract(
         _draw_lease(con, rnd, zone, park_id, contract_id, rnd.choice(tranches), f"{park_id}-l{number}", currency)
     for tranche in tranches:
         _draw_events(con, rnd, zone, park_id, contract_id, tranche)
-        _draw_telemetry(con, home, rnd, zone_name, park_id, tranche)
+        _draw_telemetry(con, home, rnd, zone_name, park_id, tranche, sampled_days)
     if rnd.random() < 0.2:
         put(
             con,
@@ -723,6 +730,7 @@ def _draw_telemetry(
     zone_name: str,
     park_id: str,
     tranche: dict[str, Any],
+    sampled_days: int,
 ) -> None:
     """Hourly rows of two racks that stand for half the tranche each, with silent hours, fatal XIDs, late files and corrections."""
     half = tranche["gpu_count"] // 2
@@ -743,7 +751,7 @@ def _draw_telemetry(
         FROM (SELECT service_date, h, rack, CAST(epoch(h) / 3600 AS BIGINT) AS hour_no,
                      CAST(epoch(h) / 3600 AS BIGINT) * 13 + rack * 7 AS hash_no
               FROM ({hours_of_days(zone_name, tranche["energised_date"], LAST)}), (VALUES (1), (2)) AS r (rack))
-        WHERE hash_no % {gap} != 5"""
+        WHERE hash_no % {gap} != 5 AND day(service_date) <= {sampled_days}"""
     put_lake_files(con, home, name=tranche["tranche_id"], select=select)
     put_lake_files(  # corrected content of some samples of some days, recorded after the close
         con,
