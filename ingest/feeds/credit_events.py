@@ -7,6 +7,7 @@ import polars as pl
 
 from ingest.checking import Faults
 
+GROUNDS = ("rating_trigger", "sla_breach", "default", "refinancing")
 _CAPACITY = ("tranche_id", "gpu_count")
 _WINDOW = (*_CAPACITY, "ends_at")
 _MONEY = ("contract_id", "amount", "currency_code")
@@ -45,7 +46,18 @@ def row_rules(rows: pl.DataFrame, faults: Faults) -> pl.DataFrame:
     faults.add(
         (rows["kind"] == "price_index") & rows["payload"].is_not_null() & lacks_level, "event_incomplete", "payload"
     )
+    names_no_ground = pl.Series([not _has_ground(text) for text in rows["payload"].to_list()], dtype=pl.Boolean)
+    faults.add((rows["kind"] == "termination") & names_no_ground, "event_incomplete", "payload")
     return rows
+
+
+def _has_ground(payload: str | None) -> bool:
+    """Whether the payload of a termination leaves its ground open, or names one that a contract may know."""
+    try:
+        said = json.loads(payload or "{}")
+        return said.get("ground") is None or said["ground"] in GROUNDS
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return False
 
 
 def _has_level(payload: str | None) -> bool:

@@ -229,6 +229,19 @@ def _backstop(backstop: Backstop, at: KeyPath, contract: Contract, first: date) 
         )
     if len(set(backstop.excluded_causes)) < len(backstop.excluded_causes):
         yield (*at, "excluded_causes"), "a cause stands twice", "name each once"
+    grounds = [end.ground for end in backstop.early_termination]
+    for position, end in enumerate(backstop.early_termination):
+        path = (*at, "early_termination", position)
+        if grounds.index(end.ground) != position:
+            yield (*path, "ground"), f"{end.ground} stands twice", "name each ground once"
+        if end.payer is not None and end.termination_payment is None:
+            yield (*path, "payer"), "there is nothing to pay", "give termination_payment, or take payer away"
+    if backstop.seller_withdrawal.clawback_pct is not None and not backstop.seller_withdrawal.allowed:
+        yield (
+            (*at, "seller_withdrawal", "clawback_pct"),
+            "the operator may not withdraw at all",
+            "write allowed: true, or take it away",
+        )
     if backstop.settlement_type == "revenue_shortfall":
         if backstop.make_up is not None:
             yield (

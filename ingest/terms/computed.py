@@ -87,6 +87,8 @@ COMPUTED: frozenset[str] = frozenset(
         "buyback_price.index",
         "annual_cap",
         "seller_withdrawal.tranche_min",
+        "seller_withdrawal.clawback_pct",
+        "termination_payment.operator",
     }
 )
 
@@ -103,8 +105,7 @@ NOT_COMPUTED_YET: dict[str, str] = {
     "settlement_type.debt_service_shortfall": "no feed tells the debt service that was paid",
     "settlement_type.lease_payment": "no term states the rent of the lease",
     "cap_basis.indexed": "no term names the index",
-    "seller_withdrawal.clawback_pct": "of what it is a part is not settled",
-    "termination_payment": "who pays it to whom is not settled",
+    "termination_payment.vendor": "what may still be claimed would have to hold a payment that ends it",
     "residual_value_support_pct": "no feed tells what the hardware is worth on rv_date",
 }
 
@@ -222,7 +223,8 @@ def _backstop_features(backstop: Backstop, at: KeyPath) -> Iterator[Feature]:
             yield name, (*at, *key)
     for position, ground in enumerate(backstop.early_termination):
         if ground.termination_payment is not None:
-            yield "termination_payment", (*at, "early_termination", position, "termination_payment")
+            name = f"termination_payment.{ground.payer or 'operator'}"
+            yield name, (*at, "early_termination", position, "termination_payment")
 
 
 def _version_features(version: Version, at: KeyPath) -> Iterator[Feature]:

@@ -281,11 +281,12 @@ class MarketingObligation(Model):
 
 
 class EarlyTermination(Model):
-    """A ground on which the backstop ends early."""
+    """A ground on which the backstop ends early, and what that costs `payer`: the operator, unless it says the vendor."""
 
     ground: Literal["rating_trigger", "sla_breach", "default", "refinancing"]
     notice_days: Days | None = None
     termination_payment: PositiveMoney | None = None
+    payer: Literal["operator", "vendor"] | None = None
 
 
 class Consideration(Model):

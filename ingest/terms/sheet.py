@@ -173,11 +173,19 @@ def _claims(backstop: Backstop, currency: str) -> Iterator[Line]:
         )
         if backstop.seller_withdrawal.tranche_min is not None:
             yield "seller_withdrawal", f"At least {backstop.seller_withdrawal.tranche_min} GPUs at once."
+        if backstop.seller_withdrawal.clawback_pct is not None:
+            part = percent(backstop.seller_withdrawal.clawback_pct)
+            yield "seller_withdrawal", f"It gives back {part} of what was claimed for the capacity that it withdraws."
     if backstop.marketing_obligation is not None:
         yield (
             "marketing_obligation",
             f"The operator must market it: {backstop.marketing_obligation.effort_standard} (stated, not tested).",
         )
+    for end in backstop.early_termination:
+        notice = f" with {end.notice_days} days' notice" if end.notice_days is not None else ""
+        paid = "" if end.termination_payment is None else f"; the {end.payer or 'operator'} then pays "
+        amount = "" if end.termination_payment is None else _amount(end.termination_payment, currency)
+        yield "early_termination", f"It may end early on {end.ground.replace('_', ' ')}{notice}{paid}{amount}."
     days = backstop.claim.notice_days + backstop.claim.payment_days
     yield "claim", f"A claim is due {days} days after its month."
     if backstop.set_off.enforceable:

@@ -180,6 +180,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "withdrawal_notice_days": _INT,
         "withdrawal_recall": _BOOL,
         "withdrawal_tranche_min": _INT,
+        "withdrawal_claw_back_fraction": _RATE,
         "buyer_own_use_reduces": _BOOL,
         "claim_notice_days": _INT,
         "claim_cure_days": _INT,
@@ -202,6 +203,13 @@ COLUMNS: dict[str, dict[str, str]] = {
         "to_month": _INT,
         "price_per_gpu_hour": _RATE,
         "index_id": _TEXT,
+    },
+    "backstop_termination": {
+        **_VERSION,
+        "ground": _TEXT,
+        "notice_days": _INT,
+        "payer": _TEXT,
+        "termination_amount": _MONEY,
     },
     "token_advance": {
         **_VERSION,
@@ -299,6 +307,7 @@ TABLES: dict[str, str] = {
     "backstop_terms": "One row per contract and amendment that names the backstop.",
     "backstop_ramp": "One row per contract, amendment and step of the ramp; outside any step it is 1.",
     "backstop_price": "One row per contract, amendment and step of the buy-back price.",
+    "backstop_termination": "One row per contract, amendment and ground on which the backstop may end early.",
     "token_advance": "One row per contract, amendment and advance.",
     "covenant": "One row per contract, amendment and covenant.",
     "collateral": "One row per contract, amendment and thing pledged.",
@@ -490,6 +499,7 @@ def _backstop_rows(contract: Contract, version: Version, keys: Row, dated: Row) 
             "withdrawal_notice_days": backstop.seller_withdrawal.notice_days,
             "withdrawal_recall": backstop.seller_withdrawal.recall,
             "withdrawal_tranche_min": backstop.seller_withdrawal.tranche_min,
+            "withdrawal_claw_back_fraction": backstop.seller_withdrawal.clawback_pct,
             "claim_notice_days": backstop.claim.notice_days,
             "claim_cure_days": backstop.claim.cure_days,
             "claim_payment_days": backstop.claim.payment_days,
@@ -507,6 +517,9 @@ def _backstop_rows(contract: Contract, version: Version, keys: Row, dated: Row) 
         yield "backstop_ramp", {**keys, **step.model_dump()}
     for price in backstop.buyback_price:
         yield "backstop_price", {**keys, **price.model_dump(exclude={"index"}), "index_id": price.index}
+    for end in backstop.early_termination:
+        said = {"ground": end.ground, "notice_days": end.notice_days, "payer": end.payer or "operator"}
+        yield "backstop_termination", {**keys, **said, "termination_amount": end.termination_payment}
 
 
 def _valid_to(contract: Contract, version: Version, instrument: str, clock_at: datetime) -> date | None:

@@ -222,6 +222,7 @@ def measure(
     probability = float((now.claims > 0).mean())
     likely = most_likely(now.present_value)
     population = policy.choice("ias37_population", "large", "single")
+    benefit = float(now.resale.mean() + now.claw_back.mean())
     return {
         "disclosure_only": (float(ZERO), None),
         "asc460_straight_line": (stand_ready_straight_line(initial, elapsed, total), None),
@@ -235,7 +236,7 @@ def measure(
             None,
             "no debtor's failure to pay triggers a claim for unsold hours (IFRS 9, appendix A)",
         ),
-        "ias37": (ias37_onerous(expected if population == "large" else likely, None, float(now.resale.mean())), None),
+        "ias37": (ias37_onerous(expected if population == "large" else likely, None, benefit), None),
         "asc606_consideration_payable": (expected, None),
         "asc815_fair_value": (fair_value(now.present_value, policy.number("risk_margin_cost_of_capital")), None),
     }

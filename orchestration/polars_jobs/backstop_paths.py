@@ -250,13 +250,15 @@ class Tranche:
 class Withdrawal(NamedTuple):
     """The operator's right to take unsold capacity out of the backstop, used where the market pays more: of the hours
     that it could claim it sells ``fraction`` elsewhere in each month ``notice_months`` after one whose market price was
-    above buy-back price × (1 + ``premium_fraction``). Without ``recall`` what is withdrawn never comes back.
+    above buy-back price × (1 + ``premium_fraction``). Without ``recall`` what is withdrawn never comes back. It gives back
+    ``claw_back_fraction`` of what was claimed for it.
     """
 
     notice_months: int
     premium_fraction: float
     fraction: float
     recall: bool
+    claw_back_fraction: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -363,7 +365,7 @@ class Book:
     revenue above ``floor_price`` per hour; where the terms say more, ``share_rules`` take their place.
     ``outstanding_months``: months of share that are unpaid at a default; ``exposure_now``: billed and accrued today.
     ``lgd``: on what is owed then. ``guarantees_revenue``: the vendor pays what tenants' revenue falls short of committed
-    hours × price, and buys no hours.
+    hours × price, and buys no hours. ``claimed_amount``: before the months ahead.
     """
 
     tranches: Sequence[Tranche]
@@ -388,11 +390,13 @@ class Book:
     withdrawal: Withdrawal | None = None
     share_rules: Sequence[ShareRule] = ()
     guarantees_revenue: bool = False
+    claimed_amount: float = 0.0
 
 
 class PathResult(NamedTuple):
     """Per path (P,): claims undiscounted and discounted, gross claims as if nothing could void them, share, resale
-    income, loss on the receivable, whether the operator defaults; and means by month (T,).
+    income and claims taken back (both discounted), loss on the receivable, whether the operator defaults; and means by
+    month (T,).
     """
 
     claims: Array
@@ -400,6 +404,7 @@ class PathResult(NamedTuple):
     unvoided: Array
     share: Array
     resale: Array
+    claw_back: Array
     receivable_loss: Array
     defaulted: npt.NDArray[np.bool_]
     claims_by_month: Array
@@ -408,7 +413,7 @@ class PathResult(NamedTuple):
 
 class MonthPaths(NamedTuple):
     """Per path and month (P, T), undiscounted: what tenants pay, the vendor's share, claims paid and claims as if nothing
-    could void them, resale income. Per path (P,): discounted loss on the receivable, and the month of the operator's
+    could void them, resale income, claims taken back. Per path (P,): discounted loss on the receivable, and the month of the operator's
     default (T: none).
     """
 
@@ -417,6 +422,7 @@ class MonthPaths(NamedTuple):
     claims: Array
     unvoided: Array
     resale: Array
+    claw_back: Array
     receivable_loss: Array
     default_month: npt.NDArray[np.int64]
 
@@ -432,9 +438,9 @@ def month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
 def simulate(book: Book, shocks: Shocks, loadings: Loadings) -> PathResult:
     """Run all paths of one contract under one correlation case, in blocks that stay in the processor's cache."""
     blocks = [_simulate_block(book, block, loadings) for block in _blocks(shocks)]
-    joined = [np.concatenate(parts) for parts in zip(*(block[:7] for block in blocks), strict=True)]
+    joined = [np.concatenate(parts) for parts in zip(*(block[:8] for block in blocks), strict=True)]
     paths = len(shocks.operator)
-    means = [np.sum(np.stack(parts), axis=0) / paths for parts in zip(*(block[7:] for block in blocks), strict=True)]
+    means = [np.sum(np.stack(parts), axis=0) / paths for parts in zip(*(block[8:] for block in blocks), strict=True)]
     return PathResult(*joined, *means)
 
 
@@ -643,8 +649,10 @@ def _month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
     )
     sales = _sales(book, shocks, occupancy, levels, loadings.default, price=price)
     revenue, claims = sales.revenue + sales.market * price, sales.claims
+    away = None
     if book.withdrawal is not None and book.tranches:
-        kept = 1.0 - book.withdrawal.fraction * _withdrawn(book.withdrawal, price, book.tranches)
+        away = _withdrawn(book.withdrawal, price, book.tranches)
+        kept = 1.0 - book.withdrawal.fraction * away
         claims = claims * kept
         sales.hours = None if sales.hours is None else sales.hours * kept
     capped = cap_claims(claims, book.caps, sales.sold_value)
@@ -654,16 +662,39 @@ def _month_paths(book: Book, shocks: Shocks, loadings: Loadings) -> MonthPaths:
         if capped is not claims:
             # What is claimed after caps is never more than before, so that nothing over the least number is nothing.
             resale *= capped / np.maximum(claims, np.finfo(np.float64).tiny)
+    claw_back = _taken_back(book, away, capped)
     share, paid = _share(book, revenue, sales.sold_hours), capped
     if (default_month < months).any():
         before = _flags(np.arange(months), default_month[:, None], np.less, shape)
         share *= before
         revenue *= before
+        claw_back = claw_back * before
         if not book.survives_insolvency:
             paid = capped * before
             resale *= before
     loss = _receivable_loss(book, share, paid, default_month)
-    return MonthPaths(revenue, share, paid, capped, resale, loss, default_month)
+    return MonthPaths(revenue, share, paid, capped, resale, claw_back, loss, default_month)
+
+
+def _taken_back(book: Book, away: npt.NDArray[np.bool_] | None, claims: Array) -> Array:
+    """What the operator gives back of earlier claims, (P, T), in the month in which it takes capacity away: the part of them
+    that is agreed of the part of the capacity; together never more than the agreed part of all claims by then.
+    """
+    out = np.zeros(claims.shape, order="F")
+    rule = book.withdrawal
+    if rule is None or away is None or not rule.claw_back_fraction:
+        return out
+    claimed = np.full(claims.shape[0], book.claimed_amount)
+    given_back = np.zeros(claims.shape[0])
+    was_away = np.zeros(claims.shape[0], dtype=np.bool_)
+    for month in range(claims.shape[1]):
+        leaves = away[:, month] & ~was_away
+        bound = rule.claw_back_fraction * claimed
+        out[:, month] = np.where(leaves, np.minimum(rule.fraction * bound, bound - given_back), 0.0)
+        given_back += out[:, month]
+        claimed += claims[:, month]
+        was_away = away[:, month]
+    return out
 
 
 def _share(book: Book, revenue: Array, sold_hours: Array | None) -> Array:
@@ -687,6 +718,7 @@ def _simulate_block(book: Book, shocks: Shocks, loadings: Loadings) -> PathResul
         unvoided=months.unvoided.sum(axis=1),
         share=months.share.sum(axis=1),
         resale=months.resale @ book.discount,
+        claw_back=months.claw_back @ book.pay_discount,
         receivable_loss=months.receivable_loss,
         defaulted=months.default_month < months.claims.shape[1],
         claims_by_month=months.claims.sum(axis=0),

@@ -97,6 +97,7 @@ DISTRIBUTION_SCHEMA: dict[str, Any] = {
     "operator_default_probability": pl.Float64,
     "expected_share_amount": MONEY,
     "expected_resale_present_value_amount": MONEY,
+    "expected_claw_back_present_value_amount": MONEY,
     "receivable_loss_amount": MONEY,
     "joint_loss_amount": MONEY,
     "joint_loss_es_99_amount": MONEY,
@@ -259,6 +260,7 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
                 "present_value_standard_error_amount": value_error,
                 "expected_share_amount": float(result.share.mean()),
                 "expected_resale_present_value_amount": float(result.resale.mean()),
+                "expected_claw_back_present_value_amount": float(result.claw_back.mean()),
                 "receivable_loss_amount": float(result.receivable_loss.mean()),
                 "joint_loss_amount": float(joint.mean()),
                 "joint_loss_es_99_amount": expected_shortfall(joint, 0.99),
@@ -455,6 +457,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         withdrawal=_withdrawal(terms, policy),
         share_rules=rules,
         guarantees_revenue=terms.get("settlement_type") == "revenue_shortfall",
+        claimed_amount=_claimed(inputs, close),
     )
 
 
@@ -467,6 +470,7 @@ def _withdrawal(terms: Mapping[str, Any], policy: CreditPolicy) -> Withdrawal | 
         policy.number("withdrawal_price_premium_fraction"),
         policy.number("withdrawal_fraction"),
         bool(terms.get("withdrawal_recall")),
+        float(terms.get("withdrawal_claw_back_fraction") or 0),
     )
 
 
@@ -660,6 +664,19 @@ def _gpus_left(
     return left.astype(np.float64)
 
 
+def _claims_known(inputs: Inputs, close: Close) -> Sequence[Mapping[str, Any]]:
+    """The claims of a contract's months, as known at the close where ``intermediate.int_backstop_months`` is given."""
+    if inputs.claims_known is not None:
+        return inputs.claims_known.get((close.contract_id, close.posting_month), [])
+    return inputs.claims.of(close.contract_id)
+
+
+def _claimed(inputs: Inputs, close: Close) -> float:
+    """All that was claimed up to the close's month."""
+    known = (row for row in _claims_known(inputs, close) if row["service_month"] <= close.posting_month)
+    return float(sum((row["claim_amount"] for row in known), ZERO))
+
+
 def _caps(
     inputs: Inputs, close: Close, *, terms: Mapping[str, Any], months: Sequence[date], commencement: date, expiry: date
 ) -> Caps:
@@ -677,9 +694,7 @@ def _caps(
     def year_of(month: date) -> int:
         return months_between(commencement, month) // 12
 
-    claims: Sequence[Mapping[str, Any]] = inputs.claims.of(close.contract_id)
-    if inputs.claims_known is not None:
-        claims = inputs.claims_known.get((close.contract_id, close.posting_month), [])
+    claims = _claims_known(inputs, close)
 
     def used_in(part: Callable[[date], int]) -> float:
         past = (

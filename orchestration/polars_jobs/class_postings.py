@@ -64,7 +64,7 @@ def backstop_standing(frames: Frames, lines: pl.DataFrame) -> dict[str, pl.DataF
     standing: dict[str, Amounts] = {"stand_ready_inception": {}, "stand_ready_release": {}}
     for basis, event in LIABILITY_EVENTS.items():
         standing[event] = posted.get(basis, {})
-    claims = _amounts(lines, "backstop_cost", ("accrue_claim",))
+    claims = _amounts(lines, "backstop_cost", ("accrue_claim", "claw_back"))
     basis_of = _carried(by_contract, chosen)
     for basis, event in CLAIM_EVENTS.items():
         moved = {key: amount for key, amount in claims.items() if basis_of.get(key) == basis}

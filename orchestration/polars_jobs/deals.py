@@ -278,7 +278,7 @@ def _years(
 
         share, claims, revenue = of(paths.share), of(paths.claims), of(paths.revenue)
         lost = np.where(at_default == year, paths.receivable_loss, 0.0)
-        take = share - claims + of(paths.resale) - lost
+        take = share - claims + of(paths.resale) + of(paths.claw_back) - lost
         row: dict[str, Any] = {
             "case_id": contract["contract_id"],
             "deal_id": deal,

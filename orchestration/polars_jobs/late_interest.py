@@ -28,6 +28,7 @@ from orchestration.polars_jobs.frames import (
 )
 from orchestration.polars_jobs.money import MONEY, ZERO, round_money
 from orchestration.polars_jobs.receivables import (
+    DEBIT_NOTE,
     ClaimDue,
     Close,
     Document,
@@ -95,8 +96,8 @@ def share_interest(events: Sequence[Event], rates: Rates, last_day: date) -> dic
         while played < len(events) and _day_of(events[played]) < day:
             ledger.play(events[played])
             played += 1
-        late = (item.open for item in ledger.items.values() if item.open > 0 and item.document.due_date < day)
-        return sum(late, ZERO)
+        bearing = (item for item in ledger.items.values() if item.document.kind != DEBIT_NOTE)
+        return sum((item.open for item in bearing if item.open > 0 and item.document.due_date < day), ZERO)
 
     return interest_by_month(turning, overdue_on, rates, last_day)
 

@@ -92,9 +92,13 @@ ROLLFORWARD_SCHEMA: dict[str, Any] = {
 _SERVICE_MONTH = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?!\d)")
 
 
+# What the operator owes under the backstop: claims taken back, the price of a termination. No sale, and no interest on it.
+DEBIT_NOTE = "debit_note"
+
+
 @dataclass(frozen=True)
 class Document:
-    """One posted document: an invoice (amount > 0) or a credit note (amount < 0)."""
+    """One posted document: an invoice or debit note (amount > 0), or what takes it back (amount < 0)."""
 
     item_id: str
     kind: str
@@ -149,12 +153,15 @@ class ClaimPaid:
 
 @dataclass(frozen=True)
 class ClaimDue:
-    """What the vendor owes of a claim falls due; `sets_off` says whether it may be set off against what is owed to it."""
+    """What the vendor owes of a claim falls due; `sets_off` says whether it may be set off against what is owed to it: invoices,
+    and debit notes where it reaches all sums.
+    """
 
     claim_id: str
     due_date: date
     amount: Decimal
     sets_off: bool
+    reaches_all_sums: bool = False
 
 
 Row = Mapping[str, Any]
@@ -197,6 +204,11 @@ class Item:
     def open(self) -> Decimal:
         """What is still owed (positive) or still to be credited (negative)."""
         return self.document.amount - self.credited - self.applied - self.set_off - self.written_off
+
+
+def _of_one_kind(one: Document, other: Document) -> bool:
+    """Whether two documents are of one service month, both under the share or both under the backstop."""
+    return one.service_month == other.service_month and (one.kind == DEBIT_NOTE) == (other.kind == DEBIT_NOTE)
 
 
 @dataclass
@@ -256,7 +268,8 @@ class SubLedger:
         have settled the oldest claims first. What finds no invoice stays payable in cash.
         """
         left = min(claim.amount, self.claims_payable)
-        for item in [item for item in self._owed() if not self.is_disputed(item)]:
+        reached = (item for item in self._owed() if claim.reaches_all_sums or item.document.kind != DEBIT_NOTE)
+        for item in [item for item in reached if not self.is_disputed(item)]:
             amount = min(item.open, left)
             if amount > 0:
                 item.set_off += amount
@@ -289,11 +302,9 @@ class SubLedger:
         )
         for credit in open_credits:
             owed = self._owed()
-            same_month = [item for item in owed if item.document.service_month == credit.document.service_month]
+            same_month = [item for item in owed if _of_one_kind(item.document, credit.document)]
             others = [
-                item
-                for item in owed
-                if item.document.service_month != credit.document.service_month and not self.is_disputed(item)
+                item for item in owed if not _of_one_kind(item.document, credit.document) and not self.is_disputed(item)
             ]
             for item in [*same_month, *others]:
                 amount = min(item.open, -credit.open)
@@ -578,6 +589,7 @@ def claims_due(close: Close, terms: Sequence[Row], lines: Sequence[Row], currenc
                 month_end(max(month, posted)) + timedelta(days=days),
                 amount,
                 (row.get("set_off_scope") or "none") != "none" and bool(row.get("set_off_enforceable")),
+                row.get("set_off_scope") == "all_sums",
             )
         )
     return found

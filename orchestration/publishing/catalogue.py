@@ -77,7 +77,8 @@ SHARED: Mapping[str, str] = {
     ),
     # the sub-ledger
     "kind": (
-        "invoice, credit_note, or write_off_excess: more written off than was open, kept as an item of its own so that "
+        "invoice, credit_note, debit_note (owed under the backstop: claims taken back, the price of a termination; negative "
+        "where one is taken back), or write_off_excess: more written off than was open, kept as an item of its own so that "
         "the items equal the control account."
     ),
     "bucket": (
@@ -676,6 +677,7 @@ _BACKSTOP_WORTH = [
             "standard_error_amount present_value_amount present_value_standard_error_amount var_95_amount "
             "var_99_amount var_999_amount es_95_amount es_99_amount es_999_amount any_claim_probability "
             "operator_default_probability expected_share_amount expected_resale_present_value_amount "
+            "expected_claw_back_present_value_amount "
             "receivable_loss_amount joint_loss_amount joint_loss_es_99_amount wrong_way_multiplier "
             "wrong_way_multiplier_null_reason break_even_occupancy_fraction "
             "break_even_occupancy_fraction_null_reason start_occupancy_fraction currency_code"
@@ -702,6 +704,10 @@ _BACKSTOP_WORTH = [
             "expected_share_amount": "Mean share over the same months, not discounted; positive is received.",
             "expected_resale_present_value_amount": (
                 "Mean income from selling bought-back hours on, discounted; positive is received. In no other amount."
+            ),
+            "expected_claw_back_present_value_amount": (
+                "Mean of claims that the operator gives back where it withdraws capacity, discounted; positive is received. In no "
+                "other amount."
             ),
             "receivable_loss_amount": "Mean discounted loss on the share owed at the operator's default; positive.",
             "joint_loss_amount": "Mean of discounted claims and receivable loss together; positive.",

@@ -25,13 +25,18 @@ STATEMENTS = {"revenue_share": "Revenue-share statement", "backstop": "Backstop 
 FORMATS = ("html", "pdf", "xlsx")
 _EVENTS = {
     "revenue_share": ("accrue_share", "invoice_share", "credit_note", "recoup_advance"),
-    "backstop": ("accrue_claim", "pay_claim"),
+    "backstop": ("accrue_claim", "pay_claim", "claw_back", "termination_payment"),
 }
 _EARNED = {"revenue_share": "accrue_share", "backstop": "accrue_claim"}
 _VERBS = {"revenue_share": "Earned", "backstop": "Claimed"}
 _SECTIONS = {
     "revenue_share": {1: "From gross billings to the base", 2: "The base over the tiers", 3: "From the share to the amount due"},
-    "backstop": {1: "From installed hours to the claim", 2: "Hours at the buy-back price", 3: "From the claims to the amount due"},
+    "backstop": {
+        1: "From installed hours to the claim",
+        2: "Hours at the buy-back price",
+        3: "From the claims to the amount due",
+        4: "What the operator owes",
+    },
 }  # fmt: skip
 _LABELS = {
     "gross": "Gross billings to eligible tenants",
@@ -64,9 +69,14 @@ _LABELS = {
     "third_party_revenue": "Less billed to third parties, hours × price",
     "revenue_above_guarantee": "Above the guarantee: nothing is claimed",
     "claim_before_caps": "Claim before caps",
+    "claw_back": "Taken back of the claims for withdrawn GPUs",
+    "termination_payment": "For the early end of the backstop",
+    "owed_by_operator": "Owed by the operator for the month",
     "claims_before_caps": "Claims of all tranches, before caps",
 }
-_TOTALS = {"base", "amount_due", "claim", "guaranteed"}
+_TOTALS = {"base", "amount_due", "claim", "guaranteed", "owed_by_operator"}
+# Steps that follow from others.
+_FOLLOWS = {"base", "amount_due", "rounding", "share_by_tiers", "claims_before_caps", "owed_by_operator"}
 # Steps whose rate is a price per GPU-hour.
 _PRICED = {"claim_before_caps", "guaranteed_revenue"}
 
@@ -276,6 +286,8 @@ def _posted(lines: pl.DataFrame, statement: str) -> pl.DataFrame:
         "credit_note": "trade_receivable",
         "accrue_claim": "backstop_cost",
         "pay_claim": "cash",
+        "claw_back": "trade_receivable",
+        "termination_payment": "trade_receivable",
     }
     wanted = pl.struct("event", "account").is_in(
         pl.Series([{"event": e, "account": account[e]} for e in _EVENTS[statement]]).implode()
@@ -325,7 +337,7 @@ def _reason(steps: pl.DataFrame, month: date, before: Any, after: datetime) -> s
             change = (row["gpu_hours"] or Decimal(0)) - (row["was_hours"] or Decimal(0))
             if change and row["step"] in {"installed", "excluded", "third_party", "vendor_use"}:
                 said.append(f"{label} {number(change, 2, signed=True)} GPU-hours")
-        elif row["step"] not in {"base", "amount_due", "rounding", "share_by_tiers", "claims_before_caps"}:
+        elif row["step"] not in _FOLLOWS:
             change = round_half_away((row["amount"] or Decimal(0)) - (row["was"] or Decimal(0)), 2)
             if change:
                 said.append(f"{label} {number(change, 2, signed=True)}")
@@ -405,7 +417,11 @@ def _due(documents: pl.DataFrame, month: date, known_at: datetime) -> str:
 def _moved(posted: pl.DataFrame, statement: str) -> list[tuple[str, str]]:
     events = ["invoice_share", "credit_note"] if statement == "revenue_share" else ["pay_claim"]
     label = "Invoiced, life to date" if statement == "revenue_share" else "Paid, life to date"
-    return [(label, number(_money(posted.filter(pl.col("event").is_in(events))["amount"]), 2))]
+    moved = [(label, number(_money(posted.filter(pl.col("event").is_in(events))["amount"]), 2))]
+    owed = posted.filter(pl.col("event").is_in(["claw_back", "termination_payment"]))
+    if statement == "backstop" and not owed.is_empty():
+        moved.append(("Owed by the operator, life to date", number(_money(owed["amount"]), 2)))
+    return moved
 
 
 def _terms(frame: pl.DataFrame, steps: pl.DataFrame, statement: str, month: date, known_at: datetime) -> list[Term]:

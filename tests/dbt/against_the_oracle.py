@@ -193,6 +193,8 @@ def _posted_when_known(
             expected["recoup_advance", month] += block.recouped
     for (_, month), hours in known.backstop_months(contract_id, close_month)[0].items():
         expected["accrue_claim", month] += hours["claim_amount"]
+    for month, amount in known.claw_backs(contract_id, close_month).items():
+        expected["claw_back", month] += amount
     expected |= known.advance_entries(contract_id, close_month)
     zone = known.zones[known.contract(contract_id)["park_id"]]
     for payment in known.payments:

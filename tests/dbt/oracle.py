@@ -1165,17 +1165,8 @@ class Books:
             for tranche in sorted(tranches, key=lambda t: t["tranche_id"]):
                 segments: list[tuple[Row, list[date]]] = []
                 for day in days_of(month):
-                    terms = self._backstop_terms_on(contract, day)
-                    effective = self.effective_date(tranche, terms, zone) if terms else None
-                    if terms is None or effective is None:
-                        continue
-                    effective = max(effective, tranche["energised_date"])
-                    if day < effective:
-                        continue
-                    if (
-                        terms["longstop_days"] is not None
-                        and (effective - tranche["planned_date"]).days > terms["longstop_days"]
-                    ):
+                    terms = self._in_force(contract, tranche, day)
+                    if terms is None:
                         continue
                     if not segments or segments[-1][0] is not terms:
                         segments.append((terms, []))
@@ -1231,6 +1222,55 @@ class Books:
                     left[month] = lifetime_room - total
             month = next_month(month)
         return result, left
+
+    def _in_force(self, contract: Row, tranche: Row, day: date) -> Row | None:
+        """The backstop terms that cover a tranche on a day."""
+        terms = self._backstop_terms_on(contract, day)
+        effective = self.effective_date(tranche, terms, self.zones[contract["park_id"]]) if terms else None
+        if terms is None or effective is None:
+            return None
+        effective = max(effective, tranche["energised_date"])
+        longstop = terms["longstop_days"]
+        is_late = longstop is not None and (effective - tranche["planned_date"]).days > longstop
+        return None if day < effective or is_late else terms
+
+    def claw_backs(self, contract_id: str, last_month: date) -> dict[date, Fraction]:
+        """DECISIONS 40: what withdrawals give back, by the month in which they act, rounded."""
+        contract = self.contract(contract_id)
+        zone = self.zones[contract["park_id"]]
+        claims, _ = self.backstop_months(contract_id, last_month)
+        given: dict[date, Fraction] = defaultdict(Fraction)
+        for tranche in self.tables["tranche"]:
+            if tranche["contract_id"] != contract_id or not tranche["energised_date"]:
+                continue
+            # Earlier months: claim after caps, hours of one GPU, hours of all that were in the commitment.
+            earlier: list[tuple[Fraction, Fraction, Fraction]] = []
+            back = Fraction(0)
+            was_out, month = 0, month_of(contract["service_commencement_date"])
+            while month <= last_month:
+                hours = Fraction(0)
+                for day in days_of(month):
+                    terms = self._in_force(contract, tranche, day)
+                    out = self.withdrawn(tranche, day, terms, zone) if terms else 0
+                    if terms is not None:
+                        hours += hours_between(midnight(day, zone), midnight(day + DAY, zone))
+                    part = Fraction((terms or {}).get("withdrawal_claw_back_fraction") or 0)
+                    if out > was_out and part:
+                        taken = sum((c * min(Fraction(1), (out - was_out) * h / i) for c, h, i in earlier), Fraction(0))
+                        bound = part * sum((c for c, _, _ in earlier), Fraction(0))
+                        amount = min(part * taken, bound - back)
+                        back += amount
+                        given[month] += amount
+                    was_out = out
+                row = claims.get((tranche["tranche_id"], month))
+                if row is not None and row["installed"]:
+                    of_contract = [r for (_, m), r in claims.items() if m == month]
+                    before = sum((r["before_caps"] for r in of_contract), Fraction(0))
+                    after = sum((r["claim_amount"] for r in of_contract), Fraction(0))
+                    if before:
+                        earlier.append((row["before_caps"] * after / before, hours, row["installed"]))
+                month = next_month(month)
+        return {m: half_away(amount, contract["minor_unit_digits"]) for m, amount in given.items()}
 
     def max_exposure(
         self, contract_id: str, as_of_month: date, claimed: dict[date, Fraction], cap_left: Fraction | None

@@ -362,9 +362,12 @@ def _backstop_terms(rnd: random.Random) -> dict[str, Any]:
 def _settlement(contract_id: str, amendment_id: str) -> dict[str, Any]:
     """Drawn apart, so that all else stays what its seed has drawn."""
     own = random.Random(f"{contract_id} {amendment_id}")
-    if own.random() < 0.6:
-        return {}
-    return {"settlement_type": "revenue_shortfall", "fx_fix": own.choice(["average", "month_end"])}
+    terms: dict[str, Any] = {}
+    if own.random() >= 0.6:
+        terms |= {"settlement_type": "revenue_shortfall", "fx_fix": own.choice(["average", "month_end"])}
+    if own.random() < 0.9:
+        terms["withdrawal_claw_back_fraction"] = Decimal(own.choice(["0.3", "1"]))
+    return terms
 
 
 def _draw_contract(

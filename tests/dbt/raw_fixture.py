@@ -63,7 +63,8 @@ TERMS: dict[str, str] = {
     " effective_event VARCHAR, longstop_days INTEGER, deductible_gpu_hours DECIMAL(18,6), deductible_fraction DECIMAL(18,9),"
     " period_cap_amount DECIMAL(18,2), period_cap_period VARCHAR, lifetime_cap_amount DECIMAL(18,2),"
     " lifetime_cap_reduces_with VARCHAR[], withdrawal_allowed BOOLEAN, withdrawal_notice_days INTEGER, withdrawal_recall BOOLEAN,"
-    " withdrawal_tranche_min INTEGER, annual_cap_amount DECIMAL(18,2), first_loss_band DECIMAL(18,9),"
+    " withdrawal_tranche_min INTEGER, withdrawal_claw_back_fraction DECIMAL(18,9),"
+    " annual_cap_amount DECIMAL(18,2), first_loss_band DECIMAL(18,9),"
     " buyer_own_use_reduces BOOLEAN, claim_notice_days INTEGER, claim_cure_days INTEGER, claim_payment_days INTEGER,"
     " set_off_scope VARCHAR, set_off_enforceable BOOLEAN, resale_allowed BOOLEAN, resale_proceeds_to VARCHAR,"
     " survives_operator_insolvency BOOLEAN, expiry_date DATE, accounting_class VARCHAR, make_up_window_months INTEGER,"
@@ -71,6 +72,8 @@ TERMS: dict[str, str] = {
     "backstop_ramp": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER, fraction DECIMAL(18,9)",
     "backstop_price": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER,"
     " price_per_gpu_hour DECIMAL(18,9), index_id VARCHAR",
+    "backstop_termination": "contract_id VARCHAR, amendment_id VARCHAR, ground VARCHAR, notice_days INTEGER, payer VARCHAR,"
+    " termination_amount DECIMAL(18,2)",
     "token_advance": "contract_id VARCHAR, amendment_id VARCHAR, valid_from DATE, recorded_at TIMESTAMPTZ, advance_id VARCHAR,"
     " share_id VARCHAR, advance_type VARCHAR, face_amount DECIMAL(18,2), currency_code VARCHAR, unit VARCHAR,"
     " conversion_price DECIMAL(18,9), beneficiary VARCHAR, grant_date DATE, expiry_date DATE, recoup_order VARCHAR,"

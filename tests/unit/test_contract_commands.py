@@ -91,6 +91,19 @@ def test_the_sheet_says_that_revenue_is_guaranteed_and_no_hours_are_bought(tmp_p
     assert "It guarantees USD" in sheet
 
 
+def test_the_sheet_says_what_withdrawing_and_ending_early_cost(tmp_path: Path) -> None:
+    def changed(text: str) -> str:
+        ends = "early_termination: [{ground: default, notice_days: 30, termination_payment: 250000}]"
+        text = text.replace("    backstop:\n", f"    backstop:\n      {ends}\n", 1)
+        assert "{allowed: true, notice_days" in text
+        return text.replace("{allowed: true, notice_days", "{allowed: true, clawback_pct: 0.3, notice_days", 1)
+
+    home = load_home(make_home(tmp_path, contract=changed))
+    sheet = "\n".join(term_sheet(home.contracts[CONTRACT_ID]))
+    assert "It gives back 30 % of what was claimed for the capacity that it withdraws." in sheet
+    assert "It may end early on default with 30 days' notice; the operator then pays USD 250,000.00." in sheet
+
+
 def test_a_home_without_an_amendment_keeps_the_others_and_is_itself_unchanged(tmp_path: Path) -> None:
     home = load_home(make_home(tmp_path, contract=lambda text: text + ENDED))
     kept = without_amendment(home, CONTRACT_ID, "second").contracts[CONTRACT_ID].versions

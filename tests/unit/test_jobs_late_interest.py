@@ -53,6 +53,10 @@ def test_an_invoice_bears_interest_from_the_day_after_its_due_date_to_the_day_of
     assert found[due.replace(day=1)] == 2 * (last_of_month - due).days
 
 
+def test_a_debit_note_under_the_backstop_bears_no_interest_of_the_share():
+    assert posted(ran([{**invoice(DEC, "10000.00"), "kind": "debit_note"}]), "late_interest") == []
+
+
 def test_what_is_paid_in_time_bears_none_and_the_receivable_stays_the_sub_ledger_s():
     document = invoice(DEC, "10000.00")
     made = ran([document], [payment("p", document["due_date"], "10000.00", document["item_id"])])

@@ -184,6 +184,34 @@ def test_without_recall_what_is_withdrawn_never_comes_back():
     assert 0 < without < with_recall < claims(book([tranche("a", 1e5)])).claims.mean()
 
 
+@pytest.mark.parametrize("recall", [True, False])
+def test_who_withdraws_on_a_path_gives_back_the_agreed_part_of_the_claims_for_it_and_never_more(recall):
+    rule = paths.Withdrawal(2, 0.1, 0.4, recall=recall, claw_back_fraction=0.5)
+    given = book([tranche("a", 1e5)], withdrawal=rule, caps=paths.NO_CAPS, survives_insolvency=True, claimed_amount=1e5)
+    given = replace(given, operator_pd=0 * FLAT)
+    found = paths.month_paths(given, SHOCKS, BASE)
+    own = math.sqrt(1 - 0.45**2)
+    price = paths.price_paths(given.price, 0.45 * SHOCKS.factor + own * SHOCKS.price, SHOCKS.jump)
+    for path in range(200):
+        claimed, back, was_away = 1e5, 0.0, False
+        for month in range(MONTHS):
+            away = month >= 2 and price[path, month - 2] > 1.1 * 2.0
+            away = away or (was_away and not recall)
+            amount = min(0.4 * 0.5 * claimed, 0.5 * claimed - back) if away and not was_away else 0.0
+            assert found.claw_back[path, month] == pytest.approx(amount, rel=1e-9, abs=1e-6)
+            back, claimed, was_away = back + amount, claimed + found.claims[path, month], away
+        assert back <= 0.5 * claimed
+    assert found.claw_back.sum() > 0
+    assert claims(given).claw_back == pytest.approx(found.claw_back @ given.pay_discount)
+
+
+def test_the_terms_say_what_a_withdrawal_takes_back_on_the_paths():
+    rule = {"withdrawal_allowed": True, "withdrawal_notice_days": 0, "withdrawal_recall": True}
+    name = "expected_claw_back_present_value_amount"
+    assert _worth(**rule)[name] == 0
+    assert _worth(**rule, withdrawal_claw_back_fraction=Decimal("0.3"))[name] > 0
+
+
 def _worth(events=(), policy=None, index=None, **terms):
     months = month_list(date(2027, 10, 1), 2)
     frames = backstop(

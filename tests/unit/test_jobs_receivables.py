@@ -128,6 +128,42 @@ def test_a_set_off_that_is_not_agreed_or_not_enforceable_never_acts(terms):
     assert open_at(set_off({JAN: "150.00"}, **terms), JUN) == {FIRST: D("100.00"), SECOND: D("200.00")}
 
 
+NOTE = {**invoice(DEC, "500.00", due_days=1), "item_id": "note", "kind": "debit_note"}
+
+
+def test_a_set_off_of_the_revenue_share_only_leaves_what_is_owed_under_the_backstop_alone():
+    def reached(scope):
+        frames = backstop(
+            home(MONTHS, [NOTE, *TWO], claims={JAN: "150.00"}), set_off_scope=scope, set_off_enforceable=True
+        )
+        found = open_at(receivables_group(frames), APR)
+        return found["note"], found[FIRST], found[SECOND]
+
+    assert reached("all_sums") == (D("350.00"), D("100.00"), D("200.00"))
+    assert reached("revenue_share_only") == (D("500.00"), D("0.00"), D("150.00"))
+
+
+def test_a_debit_note_ages_and_takes_cash_but_is_no_sale():
+    with_note, without = ran([NOTE, *TWO]), ran(TWO)
+    for name in ("receivable_amount", "window_sales_amount", "dso_days", "countback_dso_days", "true_dso_days"):
+        found, expected = (out["credit.fct_collection_metrics_month"][name].to_list() for out in (with_note, without))
+        assert found[1:] == expected[1:], name
+    roll = with_note["credit.fct_receivable_rollforward_month"].filter(pl.col("month") == MAR).row(0, named=True)
+    assert roll["closing_amount"] == roll["control_account_amount"] == D("800.00")
+    paid = ran([NOTE, *TWO], [payment("p", MAR, "500.00", "note")])
+    assert applications(paid) == [("p", "note", D("500.00"), "named_item")]
+
+
+def test_what_takes_a_debit_note_back_settles_it_and_not_the_invoice_of_its_month():
+    taken = {
+        **invoice(DEC, "-500.00", posted=MAR, invoice_date=date(2027, 3, 31)),
+        "item_id": "back",
+        "kind": "debit_note",
+    }
+    found = open_at(ran([NOTE, *TWO, taken]), MAR)
+    assert found == {"note": D("0.00"), "back": D("0.00"), FIRST: D("100.00"), SECOND: D("200.00")}
+
+
 def test_a_partial_payment_does_not_reset_the_due_date():
     out = ran([TWO[0]], [payment("p", date(2027, 4, 1), "40.00")])
     item = out["credit.fct_receivable_item"].filter(pl.col("as_of_month") == APR).row(0, named=True)

@@ -254,6 +254,29 @@ def test_a_term_that_the_ledger_does_not_compute_is_never_ignored(
             "versions.0.backstop.fx: unsold_hours_x_price translates no revenue",
         ),
         (
+            lambda text: text.replace(
+                "    backstop:\n", "    backstop:\n      early_termination: [{ground: default, payer: vendor}]\n"
+            ),
+            "versions.0.backstop.early_termination.0.payer: there is nothing to pay",
+        ),
+        (
+            lambda text: text.replace(
+                "    backstop:\n", "    backstop:\n      early_termination: [{ground: default}, {ground: default}]\n"
+            ),
+            "versions.0.backstop.early_termination.1.ground: default stands twice",
+        ),
+        (
+            lambda text: text.replace(
+                "    backstop:\n",
+                "    backstop:\n      early_termination: [{ground: default, termination_payment: 5, payer: vendor}]\n",
+            ),
+            "versions.0.backstop.early_termination.0.termination_payment: termination_payment.vendor is not computed yet: what may",
+        ),
+        (
+            lambda text: text.replace("{allowed: true, notice_days", "{allowed: false, clawback_pct: 0.5, notice_days"),
+            "versions.0.backstop.seller_withdrawal.clawback_pct: the operator may not withdraw at all",
+        ),
+        (
             lambda text: text.replace("unsold_hours_x_price", "revenue_shortfall\n      fx: {fix: invoice_date}"),
             "versions.0.backstop.fx.fix: ",
         ),

@@ -173,6 +173,17 @@ stands as (
     inner join points on months.contract_id = points.contract_id and months.point_no = points.point_no
     union all
     select
+        dues.contract_id,
+        dues.point_no,
+        dues.service_month,
+        dues.event,
+        dues.currency_code,
+        dues.due_amount as amount,
+        dues.amendment_id
+    from {{ ref('int_backstop_dues') }} as dues
+    inner join points on dues.contract_id = points.contract_id and dues.point_no = points.point_no
+    union all
+    select
         contract_id,
         point_no,
         service_month,

@@ -21,6 +21,7 @@ select
     withdrawal_notice_days,
     withdrawal_recall,
     withdrawal_tranche_min,
+    withdrawal_claw_back_fraction,
     buyer_own_use_reduces,
     claim_notice_days,
     claim_cure_days,

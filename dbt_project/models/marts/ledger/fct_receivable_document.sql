@@ -9,32 +9,51 @@ with invoice_dates as (
     group by contract_id, point_no, service_month
 ),
 
+dues as (
+    select
+        contract_id,
+        point_no,
+        service_month,
+        event,
+        payment_terms_days
+    from {{ ref('int_backstop_dues') }}
+),
+
 documents as (
     select
         entries.*,
         -- A sealed document keeps the dates that it went out with. A correction is dated on the last day of the month that posts it, never
         -- before the first document.
+        -- What is owed under the backstop is dated on the last day of the month that posts it.
         coalesce(sealed.invoice_date, case
+            when entries.event_family != 'invoice_share' then entries.month_end_date
             when entries.corrects_entry_id is null then coalesce(invoice_dates.contractual_invoice_date, entries.month_end_date)
             else greatest(invoice_dates.contractual_invoice_date, entries.month_end_date)
         end) as invoice_date,
         sealed.due_date as sealed_due_date,
-        invoice_dates.payment_terms_days
+        coalesce(dues.payment_terms_days, invoice_dates.payment_terms_days) as payment_terms_days
     from {{ ref('int_journal_entries') }} as entries
     left join invoice_dates
         on
             entries.contract_id = invoice_dates.contract_id
             and entries.point_no = invoice_dates.point_no
             and entries.service_month = invoice_dates.service_month
+            and entries.event_family = 'invoice_share'
+    left join dues
+        on
+            entries.contract_id = dues.contract_id
+            and entries.point_no = dues.point_no
+            and entries.service_month = dues.service_month
+            and entries.event_family = dues.event
     left join {{ source('raw', 'sealed_document') }} as sealed
         on entries.is_sealed and entries.contract_id = sealed.contract_id and entries.entry_id = sealed.item_id
-    where entries.event_family = 'invoice_share'
+    where entries.event_family in ('invoice_share', 'claw_back', 'termination_payment')
 )
 
 select
     entry_id as item_id,
     contract_id,
-    case event when 'credit_note' then 'credit_note' else 'invoice' end as kind,
+    case event when 'credit_note' then 'credit_note' when 'invoice_share' then 'invoice' else 'debit_note' end as kind,
     service_month,
     posting_month,
     posted_at,

@@ -212,7 +212,21 @@ steps as (
     from {{ ref('int_backstop_months') }} where claim_amount != rounded_amount
     union all
     select 'backstop', contract_id, point_no, service_month, '', 3, 10, 'amount_due', null, null, null, claim_amount, 'claim'
-    from {{ ref('int_backstop_months') }} -- noqa: enable=all
+    from {{ ref('int_backstop_months') }}
+    union all
+    select 'backstop', contract_id, point_no, service_month, tranche_id, 4, 1, 'claw_back', null, sum(claimed_for_gpus_amount),
+        case when min(claw_back_fraction) = max(claw_back_fraction) then min(claw_back_fraction) end, sum(claw_back_amount), 'seller_withdrawal'
+    from {{ ref('int_backstop_claw_backs') }} group by contract_id, point_no, service_month, tranche_id
+    union all
+    select 'backstop', contract_id, point_no, service_month, '', 4, 2, 'termination_payment', null, null, null, unrounded_amount, 'early_termination'
+    from {{ ref('int_backstop_dues') }} where event = 'termination_payment'
+    union all
+    select 'backstop', contract_id, point_no, service_month, '', 4, 3, 'rounding', null, null, null, sum(due_amount - unrounded_amount), null
+    from {{ ref('int_backstop_dues') }} group by contract_id, point_no, service_month having sum(due_amount - unrounded_amount) != 0
+    union all
+    select 'backstop', contract_id, point_no, service_month, '', 4, 4, 'owed_by_operator', null, null, null, sum(due_amount), 'claim'
+    from {{ ref('int_backstop_dues') }}
+    group by contract_id, point_no, service_month -- noqa: enable=all
 ),
 
 numbered as (
