@@ -27,8 +27,8 @@ _MADE = (
 )
 
 
-def known_snapshot(settings: Settings, day: date, progress: ProgressDisplay) -> tuple[Path, RunOutcome | None]:
-    """The folder of the snapshot as known at the end of a day (UTC), and how its run ended; None where none was needed.
+def known_home(settings: Settings, day: date, progress: ProgressDisplay) -> tuple[Settings, RunOutcome | None]:
+    """The home as known at the end of a day (UTC), built and published, and how its run ended; None where none was needed.
 
     Raises:
         ValueError: the day lies after the home's clock.
@@ -39,14 +39,14 @@ def known_snapshot(settings: Settings, day: date, progress: ProgressDisplay) -> 
     if end > home.clock_at and day != home.as_of_date:
         raise ValueError(f"the home's clock stands at {home.clock_at.isoformat()}: nothing is known yet of {day}")
     if day == home.as_of_date and is_current(own):
-        return settings.published_folder, None
+        return own, None
     apart = settings.home / ".parkledger" / "known" / day.isoformat()
     _mirror(settings.home, apart)
     then = settings.model_copy(update={"home": apart, "as_of": day.isoformat()})
     if is_current(then):
-        return then.published_folder, None
+        return then, None
     progress.step(f"Running the books as known on {day.isoformat()}")
-    return then.published_folder, settle(then, progress, trigger="report")
+    return then, settle(then, progress, trigger="report")
 
 
 def _mirror(home: Path, target: Path) -> None:

@@ -726,7 +726,7 @@ def report(
         raise typer.BadParameter("name one operator, contract or tenant, of the kind asked for", param_hint="--kind")
     chosen = given[0] if given else kind
     day = None if settings.as_of == "home" else date.fromisoformat(settings.as_of)
-    published = settings.published_folder if known_at is None else _as_known(settings, known_at)
+    published = settings.published_folder if known_at is None else _as_known(settings, known_at).published_folder
     try:
         if chosen == "monitor":
             written = write_monitor(published, settings.reports_folder, day, known_at or "")
@@ -745,25 +745,33 @@ def report(
         out.print(f"Simulated: {manifest['simulation_note']}", style="yellow", highlight=False, markup=False)
 
 
-def _as_known(settings: Settings, known_at: str) -> Path:
-    """The folder of a snapshot as known at the end of a day, made if need be."""
+def _as_known(settings: Settings, known_at: str, option: str = "--known-at") -> Settings:
+    """The home as known at the end of a day, built apart if need be."""
     from datetime import date  # noqa: PLC0415
 
-    from orchestration.as_known import known_snapshot  # noqa: PLC0415
+    from orchestration.as_known import known_home  # noqa: PLC0415
     from orchestration.display import TerminalProgress  # noqa: PLC0415
 
     try:
         day = date.fromisoformat(known_at)
     except ValueError:
-        raise typer.BadParameter(f"{known_at!r} is no date; write it as 2027-09-30", param_hint="--known-at") from None
+        raise typer.BadParameter(f"{known_at!r} is no date; write it as 2027-09-30", param_hint=option) from None
     with TerminalProgress() as progress:
         try:
-            published, outcome = known_snapshot(settings, day, progress)
+            then, outcome = known_home(settings, day, progress)
         except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--known-at") from None
+            raise typer.BadParameter(str(error), param_hint=option) from None
     if outcome is not None:
         _end(outcome)
-    return published
+    return then
+
+
+def _books_of_the_day(settings: Settings) -> tuple[Settings, str]:
+    """The home whose books are asked, and their day: that of ``--as-of``, as known then, or the one that is published."""
+    manifest = _manifest(settings)
+    if settings.as_of in {"home", manifest["as_of"]}:
+        return settings, str(manifest["as_of"])
+    return _as_known(settings, settings.as_of, "--as-of"), settings.as_of
 
 
 @app.command()
@@ -995,7 +1003,12 @@ def stress(
         bool, typer.Option("--schema", help="Print the JSON Schema of a scenario file, for editors, and stop.")
     ] = False,
 ) -> None:
-    """Run a scenario of your own on the latest month of every contract, beside the baseline."""
+    """Run a scenario of your own on the latest month of every contract, beside the baseline.
+
+    With `--as-of DATE` on the books of that day, as known then: they are built aside from the landed files, once.
+
+        parkledger stress my-slump.yaml --as-of 2027-06-30
+    """
     if schema:
         from ingest.terms.schema import scenario_schema  # noqa: PLC0415
 
@@ -1004,13 +1017,13 @@ def stress(
     if scenario is None:
         raise typer.BadParameter("name the file of a scenario, or ask for --schema", param_hint="SCENARIO.yaml")
     settings = _settings_of_a_home()
-    manifest = _manifest(settings)
     from ingest.terms.home import load_scenario  # noqa: PLC0415
     from orchestration.what_if import stress_rows, write_rows  # noqa: PLC0415
 
     wanted = load_scenario(scenario)
-    rows = stress_rows(settings, wanted)
-    target = write_rows(settings, str(manifest["as_of"]), f"stress-{wanted.scenario_id}", rows)
+    books, day = _books_of_the_day(settings)
+    rows = stress_rows(books, wanted)
+    target = write_rows(settings, day, f"stress-{wanted.scenario_id}", rows)
     columns = ["contract_id", "scenario_id", "share_change_amount", "claim_change_amount"]
     columns += ["expected_credit_loss_change_amount", "dscr", "covenant_breached", "null_reason"]
     _show(rows.select(columns), target, as_json=as_json)
@@ -1023,13 +1036,16 @@ def compare(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare deals on the same park, leases and paths: who takes what, at which risk, tied how fast."""
+    """Compare deals on the same park, leases and paths: who takes what, at which risk, tied how fast.
+
+    With `--as-of DATE` on the books of that day, as known then: they are built aside from the landed files, once.
+    """
     settings = _settings_of_a_home()
-    manifest = _manifest(settings)
     from orchestration.what_if import compare_rows, write_rows  # noqa: PLC0415
 
-    rows = compare_rows(settings, deals or None)
-    target = write_rows(settings, str(manifest["as_of"]), "compare", rows)
+    books, day = _books_of_the_day(settings)
+    rows = compare_rows(books, deals or None)
+    target = write_rows(settings, day, "compare", rows)
     columns = ["case_id", "deal_id", "contract_year", "vendor_take_amount", "vendor_risk_amount"]
     columns += ["operator_take_amount", "lender_take_amount", "lender_shortfall_amount", "operator_exit_cost_amount"]
     _show(rows.select(columns), target, as_json=as_json)

@@ -78,7 +78,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
         REPORT,
         selection=dg.AssetSelection.assets(publish.MONTHLY_REPORT),
         hooks=hooks,
-        description="Draw the investor monitor of a stated month.",
+        description="Draw the investor monitor and the sheets of a stated month.",
     )
     return dg.Definitions(
         assets=[*landing, ledgers, *jobs, *published, statement, report],

@@ -73,7 +73,9 @@ def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, whole_
     table = Table(box=None, header_style="bold", pad_edge=False)
     for number, name in enumerate(columns):
         is_number = whole_from is not None and number >= whole_from
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=whole_from is not None)
+        table.add_column(
+            name, justify="right" if is_number else "left", no_wrap=whole_from is not None, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
     return table

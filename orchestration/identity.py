@@ -17,7 +17,7 @@ CODE_FOLDERS = (
     *(DBT_PROJECT / name for name in ("models", "macros", "seeds")),
     SHIPPED,
 )
-CODE_SUFFIXES = {".py", ".sql", ".yml", ".j2", ".typ", ".js", ".csv"}
+CODE_SUFFIXES = {".py", ".sql", ".yml", ".j2", ".typ", ".js", ".csv", ".txt"}
 TERM_FOLDERS = ("parks", "contracts", "deals", "vendors", "policies", "scenarios", "reference")
 
 

@@ -94,7 +94,7 @@ def monthly_report(home: Home) -> Timing:
         name="monthly_report",
         hour=REPORT_HOUR,
         time_zone=CLOSE_ZONE,
-        description=f"Looks daily at {REPORT_HOUR}:00 UTC for stated months without an investor monitor, and draws it.",
+        description=f"Looks daily at {REPORT_HOUR}:00 UTC for stated months without an investor monitor, and draws it and the sheets.",
         close_after_days=home.policies.close_after_days,
     )
 

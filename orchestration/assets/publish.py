@@ -148,7 +148,7 @@ def publish_assets(settings: Settings, upstream: list[dg.AssetKey], *, is_live: 
 
 
 def monthly_report(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
-    """The investor monitor of each stated month."""
+    """The investor monitor and the sheets of each stated month."""
 
     @dg.asset(
         key=MONTHLY_REPORT,
@@ -157,15 +157,18 @@ def monthly_report(settings: Settings, months: dg.PartitionsDefinition[str]) -> 
         kinds={"html", "pdf"},
         partitions_def=months,
         deps=[SNAPSHOT, CLOSE_STATEMENT],
-        description="The investor monitor as of the last day of a month, once its books are stated, under reports/monthly.",
+        description="The investor monitor and every operator's, lender's and tenant's sheet as of the last day of a month, once its "
+        "books are stated, under reports/monthly.",
     )
     def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        from orchestration.publishing.report import write_monitor  # noqa: PLC0415 - charts take a second to import
+        from orchestration.publishing.report import write_every_report  # noqa: PLC0415 - charts take a second to import
 
         day = month_end(date.fromisoformat(context.partition_key))
-        path, *_ = write_monitor(settings.published_folder, settings.monthly_reports_folder, day)
+        *sheets, page, _, _ = write_every_report(settings.published_folder, settings.monthly_reports_folder, day)
         alerting.clear_failed_run(settings, context.run.job_name)
-        return dg.MaterializeResult(metadata={"report": dg.MetadataValue.url(path.resolve().as_uri())})
+        return dg.MaterializeResult(
+            metadata={"report": dg.MetadataValue.url(page.resolve().as_uri()), "sheet_files": len(sheets)}
+        )
 
     return report
 

@@ -239,10 +239,11 @@ def _by_key(frames: Frames, table: str, entity: str, month: str) -> dict[Key, di
 # --- parks ----------------------------------------------------------------------------------------
 
 HOURS = ("installed_gpu_hours", "available_gpu_hours", "leased_gpu_hours", "busy_gpu_hours")
+COVERAGE = "coverage_fraction"
 
 
 def _capacity(frames: Frames, collector: Collector, months: Sequence[Key]) -> None:
-    hours = _sums(frames, "metering.fct_capacity_day", "park_id", "service_date", HOURS)
+    hours = _sums(frames, "metering.fct_capacity_day", "park_id", "service_date", (*HOURS, COVERAGE))
     energy = _sums(
         frames, "metering.fct_power_day", "park_id", "service_date", ("facility_energy_kwh", "it_energy_kwh")
     )
@@ -255,10 +256,12 @@ def _capacity(frames: Frames, collector: Collector, months: Sequence[Key]) -> No
         key = (park, month)
         row = hours.get(key, {})
         installed, available, leased, busy = (row.get(name) for name in HOURS)
+        # Hours that nothing has measured were not idle: nobody knows.
+        unmeasured = row.get(COVERAGE) == 0
         power, kwh = economics.get(key, {}).get("power_amount"), energy.get(key, {}).get("facility_energy_kwh")
         for metric, top, bottom in (
             ("occupancy_fraction", leased, available),
-            ("utilization_fraction", busy, leased),
+            ("utilization_fraction", None if unmeasured else busy, leased),
             ("availability_fraction", available, installed),
             ("pue_ratio", kwh, energy.get(key, {}).get("it_energy_kwh")),
             ("energy_per_leased_gpu_hour_kwh", kwh, leased),
@@ -270,7 +273,9 @@ def _capacity(frames: Frames, collector: Collector, months: Sequence[Key]) -> No
                 billed.get(key, {}).get("billed_gpu_hours"),
             ),
         ):
-            collector.add(metric, (PARK, park, month), top, bottom, missing="no metering of the month")
+            unseen = unmeasured and metric == "utilization_fraction"
+            missing = "no telemetry of the month" if unseen else "no metering of the month"
+            collector.add(metric, (PARK, park, month), top, bottom, missing=missing)
 
 
 def _passthrough(frames: Frames) -> dict[Key, Decimal]:

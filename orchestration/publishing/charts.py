@@ -100,6 +100,24 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Block:
+    """One part of a lying bar; `text` is written below it where there is room."""
+
+    value: float
+    text: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """One lying bar: its name and the text at its right end stand above its parts."""
+
+    name: str
+    text: str
+    parts: Sequence[Block]
+
+
+@dataclass(frozen=True)
 class Step:
     """One step of a waterfall: a total stands on zero, a change hangs from the running total."""
 
@@ -343,6 +361,30 @@ def rows(ident: str, title: str, description: str, items: Sequence[Bar], *, name
     )
 
 
+def blocks(ident: str, title: str, description: str, items: Sequence[Blocks]) -> Chart:
+    """Lying bars made of parts, all on one scale from zero: what is large is drawn large."""
+    sets = _Datasets()
+    pitch, thick, gap = 58.0, 16.0, 1.5
+    factor = WIDTH / (max((sum(part.value for part in item.parts) for item in items), default=0.0) or 1.0)
+    shapes: list[dict[str, Any]] = []
+    texts: list[Text] = []
+    for index, item in enumerate(items):
+        y, x = index * pitch + 18, 0.0
+        room = int((WIDTH - len(item.text) * 6.2) / 6.4)
+        name = item.name if len(item.name) <= room else item.name[: room - 1].rstrip() + "…"
+        texts.append((0, y - 9, name, LIGHT["ink"], "left", 600))
+        texts.append((WIDTH, y - 9, item.text, LIGHT["muted"], "right", 400))
+        for part in item.parts:
+            wide = part.value * factor
+            shapes.append({"a": x, "b": max(x + wide - gap, x + 0.5), "y": y, "z": y + thick, "c": LIGHT[part.colour]})
+            if len(part.text) * 6.0 < wide:
+                texts.append((x, y + thick + 8, part.text, LIGHT["muted"], "left", 400))
+            x += wide
+    height = round(len(items) * pitch)
+    drawn = _pixels(sets, shapes, texts, height, None)
+    return _draw(sets, ident, title, description, drawn, height, left=0, right=0, top=2, bottom=2)
+
+
 def waterfall(ident: str, title: str, description: str, steps: Sequence[Step], *, name_width: int = 128) -> Chart:
     """A lying waterfall: totals from zero, changes from the running total, a hairline joining them."""
     sets = _Datasets()
@@ -393,6 +435,7 @@ def strips(
     sets = _Datasets()
     values = [mark.value for item in items for mark in item.marks]
     low, high, ticks = axis_of([*values, 0.0], None)
+    axis_format = _told_apart(ticks, axis_format)
     width, pitch, top = WIDTH - 24.0, 62.0, 38.0
     factor = width / ((high - low) or 1.0)
 
@@ -540,6 +583,7 @@ def _month_axis(months: Sequence[date], padding: float | None = None) -> alt.X:
 
 
 def _value_axis(ticks: Sequence[float], text_format: str) -> alt.Axis:
+    text_format = _told_apart(ticks, text_format)
     return alt.Axis(
         title=None,
         values=list(ticks),
@@ -553,6 +597,16 @@ def _value_axis(ticks: Sequence[float], text_format: str) -> alt.Axis:
         labelFontSize=10.5,
         labelPadding=6,
     )
+
+
+def _told_apart(ticks: Sequence[float], text_format: str) -> str:
+    """The format with as many decimals as show the ticks as they are: 0, 0.05, 0.1 and not 0, 0, 0."""
+    if text_format.endswith("%"):
+        return text_format
+    for digits in range(int((re.search(r"\.(\d)", text_format) or [0, 0])[1]), 7):
+        if all(abs(tick - round(tick, digits)) <= abs(tick) * 1e-9 for tick in ticks):
+            break
+    return f",.{digits}f"
 
 
 def _tick_text(value: float, text_format: str) -> str:

@@ -18,7 +18,10 @@ from orchestration.publishing.view import View, vendor_text
 
 @dataclass(frozen=True)
 class Document:
-    """One report: ``name`` is its file's name without ending, ``kind`` what it is, ``about`` whom it is about."""
+    """One report: ``name`` is its file's name without ending, ``kind`` what it is, ``about`` whom it is about.
+
+    ``fits_pages`` is on how many pages of paper it is to fit, by being set closer where that helps; None: on any number.
+    """
 
     name: str
     kind: str
@@ -26,6 +29,7 @@ class Document:
     headline: Headline
     sections: Sequence[Section]
     about: str = ""
+    fits_pages: int | None = None
 
     @property
     def title(self) -> str:

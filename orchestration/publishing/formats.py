@@ -6,6 +6,7 @@ No figure is computed here, and nothing here knows of a table.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -41,7 +42,6 @@ _UPPER = frozenset(
         "hhi",
         "ias",
         "ifrs",
-        "it",
         "lgd",
         "llcr",
         "ltv",
@@ -137,15 +137,16 @@ def unit_text(unit: str, scale: Scale) -> str:
     return f"{unit} {scale.word}" if re.fullmatch(r"[A-Z]{3}", unit) else f"{scale.word} {unit}"
 
 
-def money(value: Any, currency: str, *, digits: int | None = None, signed: bool = False) -> str:
-    """An amount for running text: "USD 12.3m", "USD 4,880.0m", "USD 850.00"."""
+SUFFIXES = {"m": "m", "thousand": "\u00a0thousand", "": ""}
+
+
+def money(value: Any, currency: str, scale: Scale | None = None, *, signed: bool = False) -> str:
+    """An amount for running text: "USD 12.3m", "USD 4,880.0m", "USD 850.00"; in its own scale, or in one given."""
     exact = to_decimal(value)
     if exact is None:
         return MISSING
-    scale = money_scale([exact])
-    text = number(exact, scale.digits if digits is None else digits, scale.divisor, signed=signed)
-    suffix = {"m": "m", "thousand": "\u00a0thousand", "": ""}[scale.word]
-    return f"{currency}\u00a0{text}{suffix}"
+    scale = scale or money_scale([exact])
+    return f"{currency}\u00a0{number(exact, scale.digits, scale.divisor, signed=signed)}{SUFFIXES[scale.word]}"
 
 
 def quantity(value: Any, unit: str, *, signed: bool = False) -> str:
@@ -155,8 +156,7 @@ def quantity(value: Any, unit: str, *, signed: bool = False) -> str:
         return MISSING
     scale = quantity_scale([exact])
     digits = 2 if scale.word == "m" else scale.digits
-    suffix = {"m": "m", "thousand": "\u00a0thousand", "": ""}[scale.word]
-    return f"{number(exact, digits, scale.divisor, signed=signed)}{suffix}\u00a0{unit}"
+    return f"{number(exact, digits, scale.divisor, signed=signed)}{SUFFIXES[scale.word]}\u00a0{unit}"
 
 
 def day_text(value: Any) -> str:
@@ -221,8 +221,28 @@ def clean(value: Any, limit: int = MAX_NAME_LENGTH) -> str:
 
 def words(identifier: Any) -> str:
     """A column or enumeration name as words: "sla_penalties" gives "SLA penalties", "var_99_9" gives "VAR 99 9"."""
-    parts = clean(identifier).replace("_", " ").split(" ")
-    return " ".join(part.upper() if part.lower() in _UPPER else part for part in parts)
+    said = clean(identifier).replace("_", " ")
+    # A pronoun elsewhere ("ends before it starts"), IT before what is measured of it.
+    said = re.sub(r"\bit(?= (power|energy|load)\b)", "IT", said)
+    return " ".join(part.upper() if part.lower() in _UPPER else part for part in said.split(" "))
+
+
+def scenario_text(scenario_id: Any) -> str:
+    """A scenario as words: "stress-lgd-high" gives "LGD high"."""
+    return words(str(scenario_id).removeprefix("stress-").replace("-", "_"))
+
+
+def term_text(term: str, value: str) -> str:
+    """A term's value for readers: yes and no, per cent, days, words; what is none of these stands as it is."""
+    if re.fullmatch(r'\[("[^"]*"(, )?)*\]', value):
+        return join_words([words(one) for one in json.loads(value)]) or "none"
+    if value in {"true", "false"}:
+        return "yes" if value == "true" else "no"
+    if term.endswith(("_pct", "_fraction", "haircut")) and re.fullmatch(r"-?\d+(\.\d+)?", value):
+        return percent(Decimal(value), 0)
+    if term.endswith("_days"):
+        return f"{value} days"
+    return words(value) if re.fullmatch(r"[a-z_]+", value) else value
 
 
 def sentence_case(text: str) -> str:

@@ -70,7 +70,25 @@ class Table:
     as_of: str = ""
     notes: Sequence[str] = ()
     folded: bool = False
+    on_paper: bool = True  # whether its rows are printed: a long record is for the page and the workbook
     evidence: Evidence | None = None
+
+    @property
+    def widths(self) -> list[int]:
+        """The number of signs of each column's longest text."""
+        lines = [[row.head, *row.cells] for row in self.rows]
+        return [
+            max((len(line[index].text) for line in lines if index < len(line)), default=0)
+            for index in range(len(self.columns))
+        ]
+
+    @property
+    def long_columns(self) -> list[bool]:
+        """Which columns hold running text: they ask for room that the others do not need."""
+        return [
+            column.kind != "number" and width > LONG_TEXT
+            for column, width in zip(self.columns, self.widths, strict=True)
+        ]
 
     @property
     def graded_columns(self) -> list[bool]:
@@ -158,6 +176,8 @@ class Section:
         return not any(isinstance(block, Missing) for block in self.blocks)
 
 
+# A column with words of more signs than this is one of running text.
+LONG_TEXT = 34
 ZERO_CELL = Cell("–", "zero", exact="0")
 
 

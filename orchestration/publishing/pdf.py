@@ -5,23 +5,51 @@ The template is ours and fixed; what varies travels as JSON, so that no name fro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestration.publishing.charts import WIDTH
 from orchestration.publishing.document import Document
-from orchestration.publishing.page import Block, Cell, Drawings, Facts, Missing, Prose, Table, grade_note
+from orchestration.publishing.formats import number
+from orchestration.publishing.page import LONG_TEXT, Block, Cell, Drawings, Facts, Missing, Prose, Table, grade_note
 from orchestration.publishing.typesetting import typeset
 from orchestration.publishing.view import GRADES, Evidence
 
-# Words in a column of this many signs ask for room that the other columns do not need.
-LONG_TEXT = 34
+# A column of longer text, or with a longer reason of a missing figure, is broken: it shares what the others leave with
+# its like, in proportion to its longest text up to a bound.
+LONG_REASON, WIDEST_SHARE = 18, 60
+# Letters on paper are wider than on the page: labels at a chart's right edge need this much more, in its own units.
+LABEL_ROOM = 10
+
+
+# How much smaller than usual a document may be set to fit on its pages; the smallest letters stay above five points.
+DENSITIES = (1.0, 0.93, 0.87)
 
 
 def render_pdf(document: Document) -> bytes:
-    """The document as PDF on A4; simulated data is marked at the head of every page."""
+    """The document as PDF on A4; simulated data is marked at the head of every page.
+
+    One that is to fit on some pages is set closer until it does; where even the closest does not help, as usual.
+    """
     stamp = document.view.known_at or datetime(2000, 1, 1, tzinfo=UTC)
-    return typeset("document.typ", "document", _plain_document(document), stamp)
+    plain = _plain_document(document)
+    made = [typeset("document.typ", "document", {**plain, "density": DENSITIES[0]}, stamp)]
+    if document.fits_pages is not None:
+        for density in DENSITIES[1:]:
+            if _page_count(made[-1]) <= document.fits_pages:
+                return made[-1]
+            made.append(typeset("document.typ", "document", {**plain, "density": density}, stamp))
+        if _page_count(made[-1]) <= document.fits_pages:
+            return made[-1]
+    return made[0]
+
+
+def _page_count(made: bytes) -> int:
+    """How many pages typst says that it made: the root of its page tree stands uncompressed in the file."""
+    found = re.search(rb"/Type/Pages/Count (\d+)", made)
+    assert found is not None  # noqa: S101  what typst writes
+    return int(found[1])
 
 
 def _plain_document(document: Document) -> dict[str, Any]:
@@ -100,20 +128,18 @@ def _plain_block(block: Block) -> dict[str, Any]:
 
 
 def _plain_table(table: Table) -> dict[str, Any]:
-    lines: list[Sequence[Cell]] = [[row.head, *row.cells] for row in table.rows]
-    widest = [max((len(line[i].text) for line in lines if i < len(line)), default=0) for i in range(len(table.columns))]
+    if not table.on_paper:
+        said = (
+            f"{table.caption}: {number(len(table.rows))} rows stand on the page and in the workbook ({table.source})."
+        )
+        return {"block": "prose", "sentences": [said]}
     return {
         "block": "table",
         "caption": table.caption,
         "unit": " · ".join(filter(None, [table.unit, table.as_of])),
         "columns": [
-            {
-                "head": column.head,
-                "unit": column.unit,
-                "is_number": column.kind == "number",
-                "is_long": column.kind != "number" and width > LONG_TEXT,
-            }
-            for column, width in zip(table.columns, widest, strict=True)
+            {"head": column.head, "unit": column.unit, "is_number": column.kind == "number", "share": share}
+            for column, share in zip(table.columns, _shares(table), strict=True)
         ],
         "rows": [
             {"is_total": row.kind == "total", "cells": [_plain_cell(cell) for cell in (row.head, *row.cells)]}
@@ -125,6 +151,18 @@ def _plain_table(table: Table) -> dict[str, Any]:
     }
 
 
+def _shares(table: Table) -> list[int]:
+    """Each column's part of the room that the others leave; 0 where it takes what it needs."""
+    shares = [
+        min(width, WIDEST_SHARE) if width > (LONG_REASON if column.kind == "number" else LONG_TEXT) else 0
+        for column, width in zip(table.columns, table.widths, strict=True)
+    ]
+    sharing = [index for index, share in enumerate(shares) if share]
+    if len(sharing) == 1 and table.columns[sharing[0]].kind == "number":
+        return [0] * len(shares)
+    return shares
+
+
 def _plain_cell(cell: Cell) -> dict[str, Any]:
     plain: dict[str, Any] = {"text": cell.text, "kind": cell.kind, "grade": cell.grade, "tone": cell.tone}
     if cell.svg:
@@ -133,5 +171,6 @@ def _plain_cell(cell: Cell) -> dict[str, Any]:
 
 
 def _standalone(svg: str) -> str:
-    """A drawing that stood inside a page, as a file of its own."""
+    """A drawing that stood inside a page, as a file of its own, with room for its labels."""
+    svg = svg.replace(f'viewBox="0 0 {WIDTH} ', f'viewBox="0 0 {WIDTH + LABEL_ROOM} ', 1)
     return svg if "xmlns=" in svg else svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)

@@ -12,7 +12,7 @@ from orchestration.publishing.document import Document
 from orchestration.publishing.html import render_html
 from orchestration.publishing.monitor import make_monitor
 from orchestration.publishing.pdf import render_pdf
-from orchestration.publishing.sheets import known_ids, make_sheet
+from orchestration.publishing.sheets import KINDS, known_ids, make_sheet
 from orchestration.publishing.snapshot import DATABASE, MANIFEST
 from orchestration.publishing.workbook import render_workbook
 
@@ -56,6 +56,19 @@ def write_sheets(
     for one in [who] if who is not None else known_ids(tables, kind):
         written += _write(make_sheet(tables, manifest, kind, one), reports, manifest, known_at)
     return written
+
+
+def write_every_report(published: Path, reports: Path, as_of: date | None = None) -> list[Path]:
+    """Draw the sheet of every operator, contract and tenant, and last the monitor: where that stands, all stand.
+
+    Args, returns and raises: as for the monitor.
+    """
+    tables, manifest = _read(published, as_of)
+    written = []
+    for kind in KINDS:
+        for one in known_ids(tables, kind):
+            written += _write(make_sheet(tables, manifest, kind, one), reports, manifest, "")
+    return written + _write(make_monitor(tables, manifest), reports, manifest, "")
 
 
 def _read(published: Path, as_of: date | None) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:

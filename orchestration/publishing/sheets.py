@@ -31,6 +31,7 @@ from orchestration.publishing.sections import (
 from orchestration.publishing.view import View, make_view, narrow, vendor_text
 
 KINDS = ("operator", "lender", "tenant")
+SHEET_PAGES = 2
 Part = tuple[str, str, str, Sequence[tuple[str, Builder]]]
 
 
@@ -86,6 +87,7 @@ def _operator(view: View, who: str) -> Document:
         first,
         _sections(seen, parts),
         clean(row["operator_name"] or who),
+        SHEET_PAGES,
     )
 
 
@@ -118,6 +120,7 @@ def _lender(view: View, who: str) -> Document:
         headline.Headline(answers),
         _sections(seen, parts),
         about,
+        SHEET_PAGES,
     )
 
 
@@ -155,6 +158,7 @@ def _tenant(view: View, who: str) -> Document:
         headline.Headline(answers),
         _sections(seen, parts),
         clean(row["tenant_name"] or who),
+        SHEET_PAGES,
     )
 
 
@@ -182,11 +186,19 @@ def _sections(view: View, parts: Sequence[Part]) -> list[Section]:
 
 
 def _of_one(block: Block) -> Block:
-    """A table of one row needs no total, and a sheet folds nothing away."""
+    """A table of one row needs no total, what all rows say alike is said once above them, and a sheet folds nothing away."""
     if not isinstance(block, Table):
         return block
     plain = [row for row in block.rows if row.kind != "total"]
-    return replace(block, rows=plain if len(plain) == 1 else block.rows, folded=False)
+    shown = replace(block, rows=plain if len(plain) == 1 else block.rows, folded=False)
+    for index, column in enumerate(shown.columns[1:]):
+        said = {row.cells[index].text for row in plain}
+        if column.head == "Contract" and len(said) == 1:
+            rows = [replace(row, cells=[*row.cells[:index], *row.cells[index + 1 :]]) for row in shown.rows]
+            columns = [*shown.columns[: index + 1], *shown.columns[index + 2 :]]
+            unit = " · ".join(filter(None, [*said, shown.unit]))
+            return replace(shown, columns=columns, rows=rows, unit=unit)
+    return shown
 
 
 def _known(frame: pl.DataFrame | None, key: str, who: str, what: str) -> dict[str, Any]:

@@ -26,6 +26,8 @@ GRADES = {
     "assumed": "assumed here: not public",
 }
 NO_CONTRACT = "this home has no contract"
+# Stresses and comparisons start from the book as it stands at the snapshot's clock, and have no row of an earlier month.
+FROM_THE_LAST_MONTH = ("credit.fct_stress_result", "credit.fct_reverse_stress", "credit.fct_deal_comparison")
 CHART_MONTHS = 24
 TABLE_MONTHS = 13
 
@@ -120,6 +122,11 @@ def pick(frame: pl.DataFrame, name: str, *candidates: str) -> str:
 def upto(view: View, frame: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
     """Rows up to the as-of month; raises CannotCompute when there are none."""
     kept = frame.filter(pl.col(column) <= view.month)
+    if kept.is_empty() and name in FROM_THE_LAST_MONTH:
+        raise CannotCompute(
+            f"table {name} starts from the book of {short_month_text(frame[column].max())} alone; "
+            f"parkledger report --as-of {view.as_of} --known-at {view.as_of} computes it from that of then"
+        )
     if kept.is_empty():
         raise CannotCompute(f"table {name} has no rows up to {short_month_text(view.month)}")
     return kept

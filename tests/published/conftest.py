@@ -21,6 +21,8 @@ from simulated_home import NORTH, SOUTH, write_home  # noqa: E402
 AS_OF = "2027-04-20"  # three months are closed by then, and a fourth has begun
 CONTRACT = f"{NORTH}-c"
 PARKS = (NORTH, SOUTH)
+# A name that is more than a name: a formula, markup, text from right to left with its override, a face.
+HOSTILE = '=HYPERLINK("http://evil.example","x") <img src=x onerror=alert(1)> \u202e\u0645\u0631\u062d\u0628\u0627 \U0001f600 #import'
 WRITTEN_BY_RUNS = ("lake", "published", "reports", "quarantine", "dagster", ".parkledger", "warehouse.duckdb")
 # The south's operator has a market of its own, and owes a loan beside the share.
 CREDIT_CURVES = f"""obligor_id,curve_date,kind,horizon_years,value,recovery_fraction,source,grade
@@ -48,9 +50,27 @@ def parkledger(home: Path, *arguments: str, cwd: Path | None = None) -> subproce
     )
 
 
+ECONOMICS = """economics:
+  tariff_per_mwh: "75.00"
+  land_per_month: "50000"
+  operation_per_gpu_month: "100"
+  currency_code: USD
+  debt:
+    - {lender: A bank, principal: "20000000", rate: "0.0850", floating: true, amortisation: annuity, maturity: 2031-12-31}
+"""
+COVENANTS = """    covenants:
+      - {covenant_id: dscr, metric: dscr, operator: ">=", threshold: "1.30", test_frequency: quarter, consequence: lockup}
+      - {covenant_id: cash, metric: min_liquidity, operator: ">=", threshold: "3", test_frequency: month, consequence: sweep}
+"""
+
+
 def write_small_home(path: Path) -> Path:
-    """Two parks of a few racks with the demo's reference tables and scenarios; nothing is landed yet."""
+    """Two parks of a few racks with the demo's reference tables and scenarios; nothing is landed yet. The northern one has
+    costs, a loan and covenants.
+    """
     write_home(path, as_of=AS_OF)
+    for file, more in ((f"parks/{NORTH}.yaml", ECONOMICS), (f"contracts/{CONTRACT}.yaml", COVENANTS)):
+        (path / file).write_text((path / file).read_text() + more)
     for folder in ("reference", "scenarios", "vendors", "policies"):
         shutil.copytree(REPOSITORY / "data" / folder, path / folder)
     (path / "reference" / "credit_curves.csv").write_text(CREDIT_CURVES)

@@ -7,19 +7,23 @@ import random
 import resource
 import shutil
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import openpyxl
 import polars as pl
+import pypdf
 import pytest
-from conftest import CONTRACT, copy_home, everything_in, parkledger, write_small_home
+from conftest import CONTRACT, HOSTILE, copy_home, everything_in, parkledger, write_small_home
 from simulated_home import NORTH, SOUTH
 from small_home import PARK_ID, make_home
 from typer.testing import CliRunner
 
 from orchestration import cli
 from orchestration.publishing import identities
+from orchestration.publishing.report import write_sheets
 
 pytestmark = pytest.mark.published
 
@@ -31,6 +35,7 @@ USAGE_HEADER = "lease_id,interval_start_at,interval_end_at,gpu_hours,recorded_at
 HOUR = "2027-03-01T00:00:00Z,2027-03-01T01:00:00Z"
 RECORDED = "2027-03-02T00:00:00Z"
 HELD_DAY = "2027-03-10"
+EAST, WEST = "east-1", "west-1"
 
 
 ENTITY_BOMB = (
@@ -106,7 +111,36 @@ def spoilt(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         .replace('from: 4, to: null, rate: "0.20"', 'from: 4, to: null, rate: "0.30"')
         .replace("base_measure: net_billed", "base_measure: net_billed\n      declining: true")
     )
+    write_strange_parks(home)
     return home, parkledger(home, "run")
+
+
+def write_strange_parks(home: Path) -> None:
+    """Names that are more than names, a park under no contract, and one of whose feeds but two leases ever came."""
+    name = json.dumps(HOSTILE, ensure_ascii=False)
+    north = home / "parks" / f"{NORTH}.yaml"
+    park = north.read_text().replace(f"park_name: {NORTH}", f"park_name: {name}")
+    north.write_text(park.replace("operator_name: Op,", f"operator_name: {name},"))
+    (home / "home.yaml").write_text((home / "home.yaml").read_text().replace("title: Test", f"title: {name}"))
+    south = (home / "parks" / f"{SOUTH}.yaml").read_text()
+    alone = south.replace(f"contract_id: {SOUTH}-c", "contract_id: null").replace(SOUTH, EAST)
+    (home / "parks" / f"{EAST}.yaml").write_text(alone)
+    (home / "parks" / f"{WEST}.yaml").write_text(south.replace(SOUTH, WEST))
+    agreed = (home / "contracts" / f"{SOUTH}-c.yaml").read_text().replace(SOUTH, WEST)
+    (home / "contracts" / f"{WEST}-c.yaml").write_text(agreed)
+    tenant = HOSTILE.replace('"', '""')
+    for lease, tenant_id, contract, park, months in (
+        # Sydney's days begin at 13:00 UTC of the day before.
+        ("east-1", tenant, "", EAST, ("2027-01-31", "2027-04-30")),
+        ("west-1", "t-west", f"{WEST}-c", WEST, ("2027-01-31", "2027-02-28")),
+        ("west-2", "t-west", f"{WEST}-c", WEST, ("2027-03-31", "2027-04-30")),
+    ):
+        folder = home / "landing" / park / "leases"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{lease}.csv").write_text(
+            f'{LEASE_HEADER}\n{lease},1,"{tenant_id}",{contract},{park}-a,GB300,10,{months[0]}T13:00:00Z,'
+            f"{months[1]}T13:00:00Z,2.5,USD,training,third_party,reserved,active,{RECORDED}\n"
+        )
 
 
 def the(home: Path, query: str) -> list[tuple[Any, ...]]:
@@ -210,7 +244,85 @@ def test_a_bad_contract_is_left_out_with_file_line_key_and_remedy(
 def test_the_books_beside_bad_input_are_those_without_it(spoilt: tuple[Path, Any], finished: Path) -> None:
     home, _ = spoilt
     for table in ("revenue_share.fct_share_month", "backstop.fct_backstop_month", "credit.fct_receivable_item"):
-        assert the(home, f"FROM {table} ORDER BY ALL") == the(finished, f"FROM {table} ORDER BY ALL")
+        others = f"FROM {table} WHERE contract_id <> '{WEST}-c' ORDER BY ALL"
+        assert the(home, others) == the(finished, f"FROM {table} ORDER BY ALL")
+
+
+class _Tags(HTMLParser):
+    """Elements of a page, and what of them would act."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.acts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.acts += [name for name, _ in attrs if name.startswith("on")]
+
+
+def assert_safe(folder: Path, name: str) -> str:
+    """Page, paper and workbook of one report hold names as text alone; the page's text."""
+    text = (folder / f"{name}.html").read_text()
+    page = _Tags()
+    page.feed(text)
+    assert ("img" in page.tags, page.tags.count("script"), page.acts) == (False, 1, [])
+    assert "\u202e" not in text
+    assert len(pypdf.PdfReader(folder / f"{name}.pdf").pages) > 0
+    book = openpyxl.load_workbook(folder / f"{name}.xlsx")
+    cells = (cell for sheet in book for line in sheet.iter_rows() for cell in line)
+    assert not [cell.value for cell in cells if cell.data_type == "f" and "HYPERLINK" in str(cell.value)]
+    return text
+
+
+def test_the_monitor_over_strange_names_and_silent_parks_is_safe_and_says_what_is_missing(
+    spoilt: tuple[Path, Any],
+) -> None:
+    home, _ = spoilt
+    (page,) = (home / "reports").glob("*/monitor.html")
+    text = assert_safe(page.parent, "monitor")
+    assert "&lt;img src=x" in text
+    # A metric that is null everywhere has a row, and its reason.
+    empty = the(home, "SELECT metric FROM monitor.fct_metric_month GROUP BY ALL HAVING count(value) = 0")
+    assert ("liquidity_months",) in empty
+    assert "no feed tells" in text
+    # A park under no contract is there with its tranches, and in no book.
+    assert the(home, f"SELECT contract_id FROM core.dim_tranche WHERE park_id = '{EAST}'") == [(None,), (None,)]
+    assert f"{EAST}-a" in text
+
+
+def test_a_month_with_nothing_has_rows_that_say_so_and_not_zeros_that_mislead(spoilt: tuple[Path, Any]) -> None:
+    home, _ = spoilt
+    share = the(
+        home,
+        f"SELECT month(service_month), share_amount > 0 FROM revenue_share.fct_share_month WHERE contract_id = '{WEST}-c' ORDER BY 1",
+    )
+    assert share == [(1, False), (2, True), (3, False)]
+    used = the(
+        home,
+        "SELECT month(month), value, null_reason FROM monitor.fct_metric_month "
+        f"WHERE metric = 'utilization_fraction' AND entity_id = '{WEST}' ORDER BY month",
+    )
+    assert used == [(month, None, "no telemetry of the month") for month in (1, 2, 3)]
+
+
+def test_sheets_over_strange_names_are_safe_also_of_an_operator_without_a_contract(spoilt: tuple[Path, Any]) -> None:
+    home, _ = spoilt
+    written = write_sheets(home / "published", home / "sheets", ("operator", None))
+    written += write_sheets(home / "published", home / "sheets", ("tenant", HOSTILE))
+    pages = [path for path in written if path.suffix == ".html"]
+    assert len(pages) == 5  # four operators and the tenant
+    texts = {path.stem: assert_safe(path.parent, path.stem) for path in pages}
+    assert "this home has no contract" in texts[f"operator-{EAST}-op"]
+
+
+def test_a_report_as_of_a_day_before_the_first_data_says_that_nothing_is_known(spoilt: tuple[Path, Any]) -> None:
+    home, _ = spoilt
+    drawn = CliRunner().invoke(cli.app, ["--home", str(home), "--as-of", "2025-05-31", "report"])
+    assert drawn.exit_code == 0, drawn.output
+    text = assert_safe(home / "reports" / "2025-05-31", "monitor")
+    assert "has no rows up to May\u00a02025" in text
+    assert "USD" not in text.split("What moved since")[0].split("<main")[1]  # no figure where there is none
 
 
 def test_a_folder_without_a_home_is_named_with_the_command_that_makes_one(tmp_path: Path) -> None:

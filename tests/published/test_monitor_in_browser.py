@@ -1,5 +1,7 @@
 """The investor monitor in headless Chromium, as a reader opens it."""
 
+import io
+import json
 import os
 import re
 import shutil
@@ -8,9 +10,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import polars as pl
+import pypdf
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from conftest import HOSTILE
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from orchestration.publishing.monitor import render_monitor
+from orchestration.publishing.report import write_sheets
+from orchestration.publishing.sheets import KINDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.published]
 
@@ -119,10 +128,12 @@ def test_inner_links_lead_somewhere(page: Page) -> None:
     assert missing == []
 
 
-def test_it_prints_to_pages(page: Page, tmp_path: Path) -> None:
-    printed = page.pdf(path=str(tmp_path / "monitor.pdf"), format="A4")
-    assert printed.startswith(b"%PDF-")
-    assert len(printed) > 50_000
+def test_it_prints_to_pages_that_are_marked_and_repeat_the_heads_of_long_tables(page: Page) -> None:
+    said = [one.extract_text() for one in pypdf.PdfReader(io.BytesIO(page.pdf(format="A4"))).pages]
+    assert len(said) > 5
+    assert all("Simulation on public terms." in one for one in said)
+    assert sum("Month before" in one for one in said) > 1  # the register of metrics is longer than a page
+    assert not any("Filter rows" in one for one in said)
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, monitor: Path) -> None:
@@ -169,3 +180,47 @@ def test_rows_are_sorted_by_a_column_and_filtered_by_a_word(page: Page) -> None:
     shown = table.locator("tbody tr:not([hidden])").all_inner_texts()
     assert 0 < len(shown) < len(before)
     assert all("occupancy" in row.lower() for row in shown)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sheet_loads_nothing_passes_axe_and_fits_a_phone(
+    browser: Browser, finished: Path, tmp_path: Path, kind: str
+) -> None:
+    sheets = [p for p in write_sheets(finished / "published", tmp_path, (kind, None)) if p.suffix == ".html"]
+    for sheet in sheets[:2]:
+        page = browser.new_page(viewport=PHONE)
+        asked: list[str] = []
+        complaints: list[str] = []
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.on("console", lambda message, complaints=complaints: complaints.append(message.text))
+        page.on("pageerror", lambda error, complaints=complaints: complaints.append(str(error)))
+        page.goto(sheet.as_uri(), wait_until="load")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), sheet
+        found = Axe().run(page)
+        page.close()
+        assert found.violations_count == 0, found.generate_report()
+        assert complaints == []
+        assert [url for url in asked if url != sheet.as_uri() and not url.startswith("data:")] == []
+
+
+def test_names_that_are_markup_formulas_and_from_right_to_left_are_shown_as_they_are_and_fit_a_phone(
+    browser: Browser, finished: Path, tmp_path: Path
+) -> None:
+    database = duckdb.connect(str(finished / "published" / "parkledger.duckdb"), read_only=True)
+    manifest = json.loads((finished / "published" / "manifest.json").read_text())
+    with database as connection:
+        tables = {name: connection.sql(f"FROM {name}").pl() for name in manifest["tables"]}
+    for table, column in (("core.dim_park", "park_name"), ("core.dim_operator", "operator_name")):
+        tables[table] = tables[table].with_columns(pl.lit(HOSTILE).alias(column))
+    path = tmp_path / "monitor.html"
+    path.write_text(render_monitor(tables, {**manifest, "title": HOSTILE, "simulation_note": HOSTILE}))
+    page = browser.new_page(viewport=PHONE)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+    page.goto(path.as_uri(), wait_until="load")
+    assert page.locator("h1").inner_text() == HOSTILE.replace("\u202e", "\ufffd")
+    assert page.locator("img").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.close()
+    assert complaints == []

@@ -2,28 +2,32 @@
 
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import openpyxl
 import polars as pl
+import pypdf
 import pytest
-from conftest import AS_OF, CONTRACT, copy_home, parkledger
+from conftest import AS_OF, CONTRACT, HOSTILE, PARKS, copy_home, parkledger
 
+from orchestration.assets.publish import monthly_report
 from orchestration.publishing.document import Document
 from orchestration.publishing.html import render_html
 from orchestration.publishing.page import Table
 from orchestration.publishing.pdf import render_pdf
 from orchestration.publishing.sheets import KINDS, NobodyKnownError, known_ids, make_sheet
 from orchestration.publishing.workbook import render_workbook
+from orchestration.settings import Settings
 
 pytestmark = pytest.mark.published
 
-HOSTILE = '=HYPERLINK("http://evil.example","x") <img src=x onerror=alert(1)> \u202e\u0645\u0631\u062d\u0628\u0627 \U0001f600 #import'
 Tables = dict[str, pl.DataFrame]
 
 
@@ -58,6 +62,10 @@ def sheets(tables: Tables, manifest: dict[str, Any]) -> dict[str, Document]:
     return {kind: make_sheet(tables, manifest, kind, whose(tables, kind)) for kind in KINDS}
 
 
+def pages(document: Document) -> list[str]:
+    return [" ".join(page.extract_text().split()) for page in pypdf.PdfReader(io.BytesIO(render_pdf(document))).pages]
+
+
 def table(document: Document, caption: str) -> Table:
     (found,) = [
         block
@@ -75,6 +83,13 @@ def cells(document: Document) -> Iterator[str]:
                 yield from (cell.text for cell in (row.head, *row.cells))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sheet_is_two_pages_both_marked_as_simulated(sheets: dict[str, Document], kind: str) -> None:
+    said = pages(sheets[kind])
+    assert len(said) == 2
+    assert all(sheets[kind].simulation[0] in page for page in said)
+
+
 def test_an_operator_owes_what_its_own_contracts_owe(tables: Tables, sheets: dict[str, Document]) -> None:
     exposure = tables["credit.fct_exposure_month"].filter(pl.col("contract_id") == CONTRACT)
     last = exposure.filter(pl.col("month") == pl.col("month").max())
@@ -82,6 +97,34 @@ def test_an_operator_owes_what_its_own_contracts_owe(tables: Tables, sheets: dic
     assert value.exact == format((last["receivable_amount"].sum() + last["unbilled_amount"].sum()).normalize(), "f")
     named = {text for text in cells(sheets["operator"]) if text in known_ids(tables, "lender")}
     assert named == {CONTRACT}
+
+
+def test_a_certificate_counts_what_is_kept_and_never_what_could_not_be_tested(
+    tables: Tables, sheets: dict[str, Document]
+) -> None:
+    tests = tables["credit.fct_covenant_test_month"].filter(pl.col("contract_id") == CONTRACT)
+    last = tests.filter(pl.col("month") == pl.col("month").max())
+    assert last["passed"].null_count() > 0, "a contract whose covenants can all be tested proves nothing"
+    verdict = sheets["lender"].headline.answers[0]
+    assert verdict.values[0].text == f"{last['passed'].sum()} of {last.height}"
+    counts = {fact.name: fact.value for fact in verdict.facts}
+    assert counts["could not be tested"] == str(last["passed"].null_count())
+    shown = table(sheets["lender"], "Covenants as tested")
+    assert len(shown.rows) == last.height
+    state = [column.head for column in shown.columns].index("Test") - 1
+    assert {row.cells[state].text for row in shown.rows} <= {"kept", "breached", "not tested"}
+    assert all(row.cells[0].text for row in shown.rows)  # what is measured
+    signed = pages(sheets["lender"])[-1]
+    assert "Certified for Op by:" in signed
+    assert all(line in signed for line in ("Name _", "Office _", "Date _", "Signature _"))
+
+
+def test_the_months_of_a_certificate_add_up_to_their_total(tables: Tables, sheets: dict[str, Document]) -> None:
+    shown = table(sheets["lender"], "What the ratios are made of")
+    economics = tables["credit.fct_operator_economics_month"].filter(pl.col("operator_id") == whose(tables, "operator"))
+    revenue = economics.sort("month", descending=True).head(12)["revenue_amount"].sum()
+    assert shown.rows[-1].kind == "total"
+    assert shown.rows[-1].cells[0].exact == format(revenue.normalize(), "f")
 
 
 def test_a_tenants_sheet_is_about_its_own_leases_and_names_no_other_tenant(
@@ -187,6 +230,18 @@ def test_the_command_draws_one_or_all_and_refuses_who_is_not_there(finished: Pat
     assert "nobody is no operator of this snapshot" in nobody.stderr
     both = parkledger(home, "report", "--operator", "a", "--tenant", "b")
     assert both.returncode == 2
+
+
+def test_the_report_of_a_stated_month_holds_every_sheet_and_the_monitor(finished: Path, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    shutil.copytree(finished / "published", settings.published_folder, symlinks=True)
+    months = dg.StaticPartitionsDefinition(["2027-01-01"])
+    done = dg.materialize([monthly_report(settings, months)], partition_key="2027-01-01", instance=None)
+    assert done.success
+    names = {path.name for path in (settings.monthly_reports_folder / "2027-01-31").iterdir()}
+    assert names >= {f"monitor.{ending}" for ending in ("html", "pdf", "xlsx")}
+    assert names >= {f"operator-{park}-op.pdf" for park in PARKS} | {f"certificate-{park}-c.pdf" for park in PARKS}
+    assert sum(name.startswith("tenant-") and name.endswith(".html") for name in names) > 3
 
 
 @pytest.mark.slow

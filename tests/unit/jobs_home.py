@@ -552,6 +552,7 @@ def economics(frames: dict[str, pl.DataFrame], months: list[date], **covenants: 
                     "available_gpu_hours": D("48000"),
                     "leased_gpu_hours": D("43200"),
                     "busy_gpu_hours": D("21600"),
+                    "coverage_fraction": D("1"),
                 }
                 for day in days
             ]

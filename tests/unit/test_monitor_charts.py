@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from itertools import combinations, pairwise
 
@@ -66,6 +67,13 @@ def test_the_axis_holds_every_value_with_a_handful_of_ticks(values: list[float])
     assert low <= min(values) + slack
     assert high >= max(values) - slack
     assert 2 <= len(ticks) <= 7
+
+
+def test_marks_of_an_axis_are_told_apart_however_small_they_are() -> None:
+    drawn = charts.bars("c", "t", "d", [(m, 0.04 * m.month) for m in MONTHS], y_format=",.0f").svg
+    shown = re.findall(r">([\d.,]+)</text>", str(drawn))
+    values = [one for one in shown if "." in one or one == "0"]
+    assert len(set(values)) == len(values) >= 3
 
 
 def linear(colour: str) -> list[float]:

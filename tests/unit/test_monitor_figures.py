@@ -277,7 +277,7 @@ def test_what_breaks_first_shows_the_level_of_each_driver_or_why_there_is_none(s
     assert [cell.text for cell in row.cells][1:4] == [
         "−21.7\u00a0%",
         "n/a — not searched",
-        "n/a — does not break up to 100",
+        "holds to 100",
     ]
 
 
@@ -287,3 +287,33 @@ def test_deals_are_summed_over_their_years_and_shown_with_their_worst(seen: view
     own, none = table.rows
     assert [cell.text for cell in own.cells] == ["18.0", "22.0", "60.0", "4.0", "4.0"]
     assert [cell.text for cell in none.cells][:2] == ["–", "40.0"]
+
+
+def test_a_park_that_nothing_has_observed_has_no_part_in_the_utilisation_of_all() -> None:
+    tables = monitor_frames.all_tables()
+    days = tables["metering.fct_capacity_day"]
+    silent = days.with_columns(
+        pl.lit("quiet-1").alias("park_id"),
+        *(
+            pl.lit(0).cast(days.schema[name]).alias(name)
+            for name in ("available_gpu_hours", "busy_gpu_hours", "coverage_fraction")
+        ),
+    )
+    park = tables["core.dim_park"][0].with_columns(park_id=pl.lit("quiet-1"), park_name=pl.lit("Quiet"))
+    more = {
+        **tables,
+        "metering.fct_capacity_day": pl.concat([days, silent]),
+        "core.dim_park": pl.concat([tables["core.dim_park"], park]),
+    }
+    alone, beside = (
+        operations.capacity_table(view.make_view(one, monitor_frames.manifest()))[0] for one in (tables, more)
+    )
+    assert isinstance(alone, Table)
+    assert isinstance(beside, Table)
+    assert [cell.exact for cell in beside.rows[-1].cells[-3:]] == [cell.exact for cell in alone.rows[-1].cells[-3:]]
+    quiet = next(row for row in beside.rows if row.head.text == "Quiet")
+    assert [cell.text for cell in quiet.cells[-3:]] == [
+        "n/a — nothing available",
+        "n/a — no telemetry",
+        "n/a — no telemetry",
+    ]

@@ -239,3 +239,8 @@ def test_figures_after_the_as_of_month_are_not_seen(tables: dict[str, pl.DataFra
     page = render_monitor(tables, {**monitor_frames.manifest(), "as_of": "2027-06-30"})
     assert "December 2027" not in page
     assert "June 2027" in page
+    # What only exists as of the snapshot's clock says how to have it as of then.
+    assert (
+        "starts from the book of Dec\u00a02027 alone; parkledger report --as-of 2027-06-30 --known-at 2027-06-30"
+        in page
+    )

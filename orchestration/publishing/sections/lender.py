@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from decimal import Decimal
 
 import polars as pl
 
 from orchestration.publishing.formats import (
     clean,
-    join_words,
     money_scale,
     month_text,
     number,
-    percent,
     sentence_case,
     short_month_text,
+    term_text,
     unit_text,
     words,
 )
@@ -54,7 +51,7 @@ FORMULAS = {
     "rating": "the operator's rating, 1 for AAA to 22 for default, changes by credit events included",
 }
 CERTIFIED_MONTHS = 12
-_LINE = "_" * 20
+_LINE = "_" * 44
 _SIGNS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
 
@@ -101,7 +98,7 @@ def tests(view: View) -> Sequence[Block]:
     month, rows = covenant_rows(view)
     out = []
     for row in rows:
-        reason = clean(row.get("value_null_reason") or "not tested this month")
+        reason = words(row.get("value_null_reason") or "not tested this month")
         found = evidence(view, "covenants", "^" + re.escape(str(row["covenant_id"])) + r"\.", row["contract_id"])
         state = {
             True: Cell("kept", tone="good"),
@@ -260,7 +257,7 @@ def agreed(caption: str, subjects: Sequence[tuple[str, str, str]], view: View) -
                 & (pl.col("instrument") == instrument)
                 & pl.col("term").str.contains(pattern)
             ).to_dicts()
-            said = ", ".join(said_of(str(row["term"]), str(row["value_text"])) for row in found)
+            said = ", ".join(term_text(str(row["term"]), str(row["value_text"])) for row in found)
             grades = [str(row["evidence_grade"] or "ungraded") for row in found]
             out.append(
                 Row(
@@ -283,19 +280,6 @@ def agreed(caption: str, subjects: Sequence[tuple[str, str, str]], view: View) -
     return Table(caption, head, out, "core.fct_contract_terms")
 
 
-def said_of(term: str, value: str) -> str:
-    """A term's value for readers: yes and no, per cent, days, words; what is none of these stands as it is."""
-    if re.fullmatch(r'\[("[^"]*"(, )?)*\]', value):
-        return join_words([words(one) for one in json.loads(value)]) or "none"
-    if value in {"true", "false"}:
-        return "yes" if value == "true" else "no"
-    if term.endswith(("_pct", "_fraction", "haircut")) and re.fullmatch(r"-?\d+(\.\d+)?", value):
-        return percent(Decimal(value), 0)
-    if term.endswith("_days"):
-        return f"{value} days"
-    return words(value) if re.fullmatch(r"[a-z_]+", value) else value
-
-
 def attestation(view: View) -> Sequence[Block]:
     """What the certificate rests on, and the lines to sign."""
     runs = view.manifest.get("run_id")
@@ -311,7 +295,8 @@ def attestation(view: View) -> Sequence[Block]:
                     "adjustments and payments of the park, and from the terms and loans that the home's files state; their grades "
                     "stand beside them. What could not be tested is not certified."
                 ),
-                f"For {operator}: name {_LINE}   office {_LINE}   date {_LINE}   signature {_LINE}",
+                f"Certified for {operator} by:",
+                *(f"{said} {_LINE}" for said in ("Name", "Office", "Date", "Signature")),
             ]
         )
     ]

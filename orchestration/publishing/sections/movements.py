@@ -13,6 +13,7 @@ from decimal import Decimal
 import polars as pl
 
 from orchestration.publishing.formats import (
+    SUFFIXES,
     Scale,
     foot,
     join_words,
@@ -70,7 +71,7 @@ class Movement:
             kept.append(("other", sum((value for _, value in rest), ZERO)))
         scale = self.scale
         parts, _ = foot([value for _, value in kept], scale)
-        unit = {"m": "m", "thousand": "\u00a0thousand", "": ""}[scale.word]
+        unit = SUFFIXES[scale.word]
         return [
             (name, value, f"{number(part, scale.digits, signed=True)}{unit}")
             for (name, value), part in zip(kept, parts, strict=True)
@@ -86,22 +87,19 @@ class Movement:
     @property
     def before_text(self) -> str:
         """The figure of the month before, in the scale of both."""
-        return money(self.before, self.currency, digits=self.scale.digits)
+        return money(self.before, self.currency, self.scale)
 
     @property
     def after_text(self) -> str:
         """The figure of the month."""
-        return money(self.after, self.currency, digits=self.scale.digits)
+        return money(self.after, self.currency, self.scale)
 
     @property
     def change_text(self) -> str:
         """The change as the difference of the two figures shown, so that the line foots."""
         scale = self.scale
         shown = [round_half_away(value / scale.divisor, scale.digits) for value in (self.before, self.after)]
-        return (
-            number(shown[1] - shown[0], scale.digits, signed=True)
-            + {"m": "m", "thousand": "\u00a0thousand", "": ""}[scale.word]
-        )
+        return number(shown[1] - shown[0], scale.digits, signed=True) + SUFFIXES[scale.word]
 
     @property
     def short_month(self) -> str:
@@ -110,8 +108,7 @@ class Movement:
 
     def sentence(self) -> str:
         """The movement in words, with its effects."""
-        digits = self.scale.digits
-        before, after = (money(value, self.currency, digits=digits) for value in (self.before, self.after))
+        before, after = self.before_text, self.after_text
         where = f"in {month_text(self.month)}"
         if self.change == 0:
             return f"{self.name} stood unchanged at {after} {where}."

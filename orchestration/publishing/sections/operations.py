@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from orchestration.publishing import charts
+from orchestration.publishing import charts, maps
 from orchestration.publishing.formats import (
     WHOLE,
     Scale,
@@ -64,6 +64,7 @@ POWER = "metering.fct_power_day"
 HOURS = ("installed_gpu_hours", "available_gpu_hours", "leased_gpu_hours", "busy_gpu_hours")
 # Hours that telemetry covers: of the others it is not known whether they were busy.
 OBSERVED = "observed_gpu_hours"
+LEASED_OF_AVAILABLE, LEASED_OF_OBSERVED = "leased_of_available_gpu_hours", "leased_of_observed_gpu_hours"
 
 
 def programme(view: View) -> Section:
@@ -73,13 +74,26 @@ def programme(view: View) -> Section:
         "programme",
         "Programme",
         "Which parks and tranches stand behind these figures?",
-        [("the programme in one sentence", _programme_prose), ("parks", _parks), ("tranches", tranches_table)],
+        [
+            ("the programme in one sentence", _programme_prose),
+            ("the map of the programme", _programme_map),
+            ("parks", _parks),
+            ("tranches", tranches_table),
+        ],
     )
 
 
-def _energised(row: dict[str, Any], view: View) -> bool:
+def _energised(row: Mapping[str, Any], view: View) -> bool:
     day = row["energised_date"]
     return day is not None and day <= view.as_of
+
+
+def _state(row: Mapping[str, Any], view: View) -> str:
+    """Gives "energised", "planned", or "overdue" where the planned day has passed."""
+    if _energised(row, view):
+        return "energised"
+    planned = row.get("planned_date")
+    return "overdue" if planned is not None and planned < view.as_of else "planned"
 
 
 def _programme_prose(view: View) -> Sequence[Block]:
@@ -96,6 +110,52 @@ def _programme_prose(view: View) -> Sequence[Block]:
         + f" on {short_day_text(view.as_of)}."
     )
     return [Prose([sentence])]
+
+
+STATES = {"energised": ("blue", "good"), "planned": ("slate", "quiet"), "overdue": ("red", "bad")}
+
+
+def _programme_map(view: View) -> Sequence[Block]:
+    """Where the parks are and how far each is built: a map, and each park's tranches by state."""
+    tranches = need(view, "core.dim_tranche", "tranche_id", "park_id", "gpu_model", "gpu_count", "energised_date")
+    listed = tranches.sort("energised_date", "tranche_id", nulls_last=True).to_dicts()
+    parks = need(view, "core.dim_park", "park_id", "time_zone").sort("park_id").to_dicts()
+    names = park_names(view)
+    places, rows, unplaced, said = [], [], [], []
+    for park in parks:
+        own = [row for row in listed if row["park_id"] == park["park_id"]]
+        name = names.get(park["park_id"], clean(park["park_id"]))
+        whole = int(total(row["gpu_count"] for row in own))
+        live = int(total(row["gpu_count"] for row in own if _energised(row, view)))
+        counted = f"{number(live)} of {number(whole)} GPUs energised"
+        said.append(f"{name}: {counted}.")
+        parts = [
+            charts.Block(float(row["gpu_count"]), clean(row["gpu_model"] or ""), STATES[_state(row, view)][0])
+            for row in own
+        ]
+        rows.append(charts.Blocks(name, f"{number(live)} of {number(whole)}", parts))
+        city = maps.city_of_zone(str(park["time_zone"]))
+        if city is None:
+            unplaced.append(name)
+        else:
+            done = live / whole if whole else 0.0
+            places.append(maps.Place(name, counted, *city, float(whole), done))
+    notes = [
+        "A disc is as large as the GPUs planned and filled as far as they are energised.",
+        "It stands at the city that the park's clock is named for, not at its site.",
+    ]
+    if unplaced:
+        notes.append(f"Not on the map, for their clocks name no city: {join_words(unplaced)}.")
+    items = []
+    if places:
+        drawn = maps.world("chart-map", "Where the parks are", " ".join(said), places)
+        items.append(Drawing(drawn, "coasts: Natural Earth", "core.dim_park, core.dim_tranche", " ".join(notes)))
+    built = charts.blocks("chart-built", "How far each park is built", " ".join(said), rows)
+    legend = "A block is a tranche: blue energised, grey planned, red planned for a day that has passed."
+    items.append(
+        Drawing(built, f"GPUs energised of planned on {short_day_text(view.as_of)}", "core.dim_tranche", legend)
+    )
+    return [Drawings(items)]
 
 
 def _parks(view: View) -> Sequence[Block]:
@@ -164,8 +224,7 @@ def tranches_table(view: View) -> Sequence[Block]:
     counts, whole = footed_column([row["gpu_count"] for row in listed], WHOLE)
     rows = []
     for row, count in zip(listed, counts, strict=True):
-        live = _energised(row, view)
-        state = Cell("energised", tone="good") if live else Cell("planned", tone="quiet")
+        state = _state(row, view)
         rows.append(
             Row(
                 Cell(clean(row["tranche_id"]), kind="code"),
@@ -174,7 +233,7 @@ def tranches_table(view: View) -> Sequence[Block]:
                     text(clean(row["gpu_model"] or "")),
                     count,
                     Cell(short_day_text(row["energised_date"])) if row["energised_date"] else absent("no date"),
-                    state,
+                    Cell(state, tone=STATES[state][1]),
                 ],
             )
         )
@@ -248,8 +307,8 @@ def _ratios(hours: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None, D
     """Occupancy, utilisation, and use of what was observed whether leased or not."""
     leased, available, busy = (hours[f"{word}_gpu_hours"] for word in ("leased", "available", "busy"))
     return (
-        ratio(leased, available),
-        ratio(busy, leased) if hours[OBSERVED] else None,
+        ratio(hours.get(LEASED_OF_AVAILABLE, leased), available),
+        ratio(busy, hours.get(LEASED_OF_OBSERVED, leased)) if hours[OBSERVED] else None,
         ratio(busy, hours[OBSERVED]),
     )
 
@@ -259,7 +318,14 @@ def _no_utilisation(hours: Mapping[str, Any]) -> str:
 
 
 def _sums(rows: pl.DataFrame) -> dict[str, Any]:
-    return {column: total(rows[column]) for column in (*HOURS, OBSERVED)}
+    """The hours of all parks. A park with nothing available, or that nothing has observed, has no part in the ratio of all:
+    its leased hours would stand below a line on whose other side it has none.
+    """
+    return {
+        **{column: total(rows[column]) for column in (*HOURS, OBSERVED)},
+        LEASED_OF_AVAILABLE: total(rows.filter(pl.col("available_gpu_hours") > 0)["leased_gpu_hours"]),
+        LEASED_OF_OBSERVED: total(rows.filter(pl.col(OBSERVED) > 0)["leased_gpu_hours"]),
+    }
 
 
 def _said_of_capacity(hours: Mapping[str, Any], opening: str) -> str:
@@ -293,11 +359,11 @@ def _capacity_prose(view: View) -> Sequence[Block]:
             )
         ]
     sentences = [_said_of_capacity(_sums(rows), f"In {month_text(month)}")]
-    occupancy = ratio(total(rows["leased_gpu_hours"]), total(rows["available_gpu_hours"]))
+    occupancy, _, _ = _ratios(_sums(rows))
     known = months_of(months, "month")
     if len(known) > 1:
         before = months.filter(pl.col("month") == known[-2])
-        was = ratio(total(before["leased_gpu_hours"]), total(before["available_gpu_hours"]))
+        was, _, _ = _ratios(_sums(before))
         if was is not None and occupancy is not None:
             change = (occupancy - was) * 100
             verb = "rose" if change > 0 else "fell"
@@ -361,7 +427,8 @@ def _capacity_charts(view: View) -> Sequence[Block]:
                 CAPACITY,
             )
         )
-        items.append(_share_chart(index, park, rows))
+        if any(one is not None for row in rows.to_dicts() for one in _ratios(row)):
+            items.append(_share_chart(index, park, rows))
         if str(key[0]) in pues:
             items.append(pues[str(key[0])])
         blocks.append(Drawings(items, park))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -43,6 +44,7 @@ from orchestration.publishing.view import (
     GRADES,
     CannotCompute,
     View,
+    contracts,
     grade_rank,
     latest,
     months_of,
@@ -170,9 +172,9 @@ def _checks(view: View) -> Sequence[Block]:
     passed = frame.height - failed.height
     rows = [
         Row(
-            Cell(sentence_case(words(row["check_name"]))),
+            _check_name(row["check_name"]),
             [
-                Cell(clean(row.get("table_name") or ""), kind="code"),
+                Cell(clean(row.get("table_name") or "", LONG), kind="code"),
                 text(clean(row.get("severity") or "")),
                 Cell("passed", tone="good") if row["passed"] else Cell("failed", tone="bad"),
                 text(clean(row["measured"])) if row.get("measured") is not None else absent("not measured"),
@@ -189,10 +191,37 @@ def _checks(view: View) -> Sequence[Block]:
         Column("Measured", "text"),
         Column("Expected", "text"),
     ]
-    names = [words(one) for one in failed["check_name"].head(4)]
+    names = [clean(one) for one in failed["check_name"].head(4)]
     said = f"{number(passed)} of {count_text(frame.height, 'check', 'checks')} passed"
     said += f"; failed: {join_words(names)}{' …' if failed.height > 4 else ''}." if names else "."
-    return [Prose([said]), Table("Checks, failures first", head, rows, CHECKS, folded=frame.height > 12)]
+    is_long = frame.height > MOST_ROWS
+    return [
+        Prose([said]),
+        *([_checks_by_schema(frame)] if is_long else []),
+        Table("Checks, failures first", head, rows, CHECKS, folded=frame.height > 12, on_paper=not is_long),
+        *([Table("Checks that failed", head, rows[: failed.height], CHECKS)] if is_long and names else []),
+    ]
+
+
+def _checks_by_schema(frame: pl.DataFrame) -> Table:
+    """How many checks look at which part of the snapshot, and how many of them failed."""
+    named = frame.with_columns(schema=pl.col("table_name").fill_null("").str.extract(r"^(\w+)\.", 1).fill_null("other"))
+    counted = named.group_by("schema").agg(
+        pl.len().alias("all"), (~pl.col("passed").fill_null(value=False)).sum().alias("failed")
+    )
+    rows = [
+        Row(Cell(words(row["schema"])), [figure(row["all"]), figure(row["failed"])])
+        for row in counted.sort("schema").to_dicts()
+    ]
+    rows.append(Row(Cell("All"), [figure(frame.height), figure(total(counted["failed"]))], "total"))
+    head = [Column("Part of the snapshot", "text"), Column("Checks"), Column("Failed")]
+    return Table("Checks by what they look at", head, rows, CHECKS)
+
+
+def _check_name(name: Any) -> Cell:
+    """A check that is a sentence stands as one; the name of an expectation or a dbt test as the code that it is."""
+    said = clean(name, LONG)
+    return Cell(sentence_case(said)) if " " in said else Cell(said, kind="code")
 
 
 def _exceptions(view: View) -> Sequence[Block]:
@@ -236,18 +265,24 @@ def alerts(view: View) -> Sequence[Block]:
         return [Prose(["No alert is open."])]
     known = optional(view, METRICS, "metric", "title", "unit")
     rows_of = known.to_dicts() if known is not None else []
-    titles = {row["metric"]: f"{clean(row['title'])}, {clean(row['unit'])}" for row in rows_of}
+    titles = {row["metric"]: clean(row["title"]) for row in rows_of}
+    units = {row["metric"]: clean(row["unit"] or "") for row in rows_of}
+    book = contracts(view, "currency_code")
+    money_of = dict(book.select("contract_id", "currency_code").iter_rows()) if book is not None else {}
     rows = [
         Row(
-            Cell(sentence_case(clean(row["rule"]))),
+            Cell(sentence_case(clean(row["rule"], LONG))),
             [
-                text(clean(row["entity_id"])),
+                Cell(clean(row["entity_id"]), kind="code"),
                 Cell(words(row["severity"]), tone="bad" if row["severity"] == "critical" else ""),
                 text(short_month_text(row["month"])),
                 text(titles.get(row["metric"]) or words(row["metric"])),
-                _plain_figure(row.get("value"), row.get("evidence_grade"), "missing"),
-                _plain_figure(row.get("measured_value"), None, "not published"),
-                _plain_figure(row.get("threshold"), None, "not published"),
+                _alert_figure(row, "value", units, "missing"),
+                _alert_figure(row, "measured_value", units, "not published"),
+                _alert_figure(row, "threshold", units, "not published"),
+                Cell(
+                    _alert_unit(row, units, money_of, str(view.manifest.get("reporting_currency_code") or "currency"))
+                ),
             ],
         )
         for row in frame.sort(["severity", "month", "metric", "entity_id"], descending=[False, True, False, False])
@@ -263,6 +298,7 @@ def alerts(view: View) -> Sequence[Block]:
         Column("Value", unit="when raised"),
         Column("Measured", unit="by the rule"),
         Column("Against"),
+        Column("Unit", "text"),
     ]
     notes = [
         "Measured is what the rule looks at: the value, its change, its change a month, the months left, or the months missing."
@@ -270,11 +306,18 @@ def alerts(view: View) -> Sequence[Block]:
     return [Table(f"Open alerts ({number(frame.height)})", head, rows, ALERTS, notes=notes)]
 
 
-def _plain_figure(value: Any, grade: str | None, reason: str) -> Cell:
-    """A figure of any unit: money and hours whole, ratios and days with three places."""
-    exact = to_decimal(value)
-    cell = figure(value, 0 if exact is not None and abs(exact) >= 1000 else 3, reason=reason)
-    return Cell(cell.text, cell.kind, cell.exact, cell.reason, clean(grade or ""))
+def _alert_figure(row: Mapping[str, Any], column: str, units: Mapping[str, str], reason: str) -> Cell:
+    """A figure of an alert in its metric's unit, the value with its grade. What a rule other than of a level measures is no
+    figure of that unit: a change, a part of it, months.
+    """
+    is_level = column == "value" or row.get("kind") in {None, "level"}
+    cell = _value_cell(row.get(column), units.get(row["metric"], "") if is_level else "", reason)
+    return replace(cell, grade=clean(row.get("evidence_grade") or "") if column == "value" else "")
+
+
+def _alert_unit(row: Mapping[str, Any], units: Mapping[str, str], money_of: Mapping[str, str], other: str) -> str:
+    unit = units.get(row["metric"], "")
+    return "%" if _is_fraction(unit) else unit.replace("currency", clean(money_of.get(row["entity_id"]) or other))
 
 
 def metrics(view: View) -> Section:
@@ -370,7 +413,7 @@ def _definitions(view: View) -> Sequence[Block]:
         Column("Better", "text"),
         Column("Source", "text"),
     ]
-    return [Table("Definitions", head, rows, METRICS)]
+    return [Table(f"Definitions of {number(len(rows))} metrics", head, rows, METRICS, folded=True)]
 
 
 def _metric_row(
@@ -388,7 +431,7 @@ def _metric_row(
     return Row(
         Cell(clean(metric["title"] or words(metric["metric"]))),
         [
-            Cell(entity or "programme", tone="" if entity else "quiet"),
+            Cell(entity, kind="code") if entity else Cell("programme", tone="quiet"),
             cells[0],
             cells[1],
             Cell(unit),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,7 @@ from orchestration.publishing.formats import (
     month_text,
     number,
     percent,
+    scenario_text,
     sentence_case,
     to_decimal,
     unit_text,
@@ -35,6 +36,7 @@ from orchestration.publishing.page import (
     Row,
     Section,
     Table,
+    absent,
     build,
     figure,
     share_of,
@@ -280,7 +282,7 @@ def _concentration_charts(view: View) -> Sequence[Block]:
             shown = percent(known[-1], 0) if column == "top_1_fraction" else number(known[-1])
             name = words(dimension)
             points = [(row["month"], None if row[column] is None else float(row[column])) for row in here]
-            series.append(charts.Series(str(dimension), points, colour, f"{name[:10]} {shown}"))
+            series.append(charts.Series(str(dimension), points, colour, f"{name.removesuffix(' generation')} {shown}"))
             said.append(f"{name} {shown}")
         if series:
             items.append(
@@ -366,18 +368,24 @@ def breaking(view: View) -> Sequence[Block]:
         cells = [Cell(clean(contract), kind="code")]
         for driver, _, kind in drivers:
             row = levels.get((contract, target, driver))
-            reason = clean(row["null_reason"] or "") if row else "not searched"
-            level = row["level"] if row else None
-            cells.append(
-                share_of(level, reason=reason, signed=True)
-                if kind == "%"
-                else figure(level, 1 if kind == "×" else 0, reason=reason)
-            )
-        out.append(Row(Cell(words(target.removeprefix("covenant:"))), cells))
+            cells.append(_level(row, kind) if row else absent("not searched"))
+        out.append(Row(Cell(sentence_case(words(target.removeprefix("covenant:")))), cells))
     head = [Column("Breaks", "text"), Column("Contract", "text")]
     head += [Column(label, unit={"%": "change", "×": "times", "bp": "bp"}[kind]) for _, label, kind in drivers]
     notes = ["Each driver alone, at once and on all of the last three months' run rate."]
     return [Table("What breaks first", head, out, REVERSE, as_of=month_text(month), notes=notes)]
+
+
+def _level(row: Mapping[str, Any], kind: str) -> Cell:
+    """The level at which something breaks; that it holds to the end of what was searched is an answer too."""
+    reason = clean(row["null_reason"] or "")
+    held = re.fullmatch(r"does not break (?:down|up) to (-?[\d.]+)", reason)
+    if held:
+        worst = Decimal(held[1])
+        return Cell(f"holds to {percent(worst, 0) if kind == '%' else number(worst)}", tone="quiet")
+    if kind == "%":
+        return share_of(row["level"], reason=reason, signed=True)
+    return figure(row["level"], 1 if kind == "×" else 0, reason=reason)
 
 
 def deals(view: View) -> Section:
@@ -419,7 +427,7 @@ def _deals_table(view: View) -> Sequence[Block]:
                     for name, _ in amounts
                 ]
                 cells.append(figure(own[worst[0]].max(), scale.digits, scale.divisor))
-                out.append(Row(Cell(clean(deal), kind="code"), cells))
+                out.append(Row(Cell("no deal") if deal == "none" else Cell(clean(deal), kind="code"), cells))
             head = [Column("Deal", "text"), *[Column(label) for _, label in amounts], Column(worst[1])]
             blocks.append(
                 Table(
@@ -461,7 +469,7 @@ def covenants(view: View) -> Sequence[Block]:
     month, rows = covenant_rows(view)
     out = []
     for row in rows:
-        reason = clean(row.get("value_null_reason") or "not tested this month")
+        reason = words(row.get("value_null_reason") or "not tested this month")
         found = evidence(view, "covenant", re.escape(str(row["covenant_id"])), row["contract_id"])
         state = {
             True: Cell("passed", tone="good"),
@@ -471,7 +479,7 @@ def covenants(view: View) -> Sequence[Block]:
         threshold = figure(row["threshold"], 3, reason="none")
         out.append(
             Row(
-                Cell(words(row["covenant_id"])),
+                Cell(sentence_case(words(row["covenant_id"]))),
                 [
                     Cell(clean(row["contract_id"]), kind="code"),
                     figure(row["value"], 3, reason=reason),
@@ -524,7 +532,7 @@ def broken_by_stress(rows: pl.DataFrame) -> tuple[list[str], list[str], int] | N
     already = broken.filter(pl.col("scenario_id") == BASELINE)["contract_id"].unique().sort().to_list()
     others = rows.filter(pl.col("scenario_id") != BASELINE)
     added = broken.filter((pl.col("scenario_id") != BASELINE) & ~pl.col("contract_id").is_in(already))
-    names = [words(one.removeprefix("stress-")) for one in added["scenario_id"].unique().sort()]
+    names = [scenario_text(one) for one in added["scenario_id"].unique().sort()]
     return [clean(one) for one in already], names, others["scenario_id"].n_unique()
 
 
@@ -553,7 +561,7 @@ def stress_table(view: View) -> Sequence[Block]:
             }[broke]
             out.append(
                 Row(
-                    Cell(sentence_case(words(row["scenario_id"].removeprefix("stress-")).replace("-", " "))),
+                    Cell(sentence_case(scenario_text(row["scenario_id"]))),
                     [
                         Cell(clean(row["contract_id"]), kind="code"),
                         *[
@@ -618,7 +626,9 @@ def operators(view: View) -> Sequence[Block]:
                 cells.append(
                     share_of(row[column], reason=reason) if kind == "%" else figure(row[column], 2, reason=reason)
                 )
-            out.append(Row(Cell(clean(row["operator_id"])), [Cell(clean(row["park_id"]), kind="code"), *cells]))
+            out.append(
+                Row(Cell(clean(row["operator_id"]), kind="code"), [Cell(clean(row["park_id"]), kind="code"), *cells])
+            )
         head = [
             Column("Operator", "text"),
             Column("Park", "text"),

@@ -24,12 +24,13 @@ from orchestration.publishing.formats import (
     quantity,
     short_day_text,
     short_month_text,
+    term_text,
     unit_text,
     words,
 )
 from orchestration.publishing.page import Block, Cell, Column, Fact, Prose, Row, Table, absent, figure, text
 from orchestration.publishing.sections.headline import Answer, Value
-from orchestration.publishing.sections.lender import agreed, said_of
+from orchestration.publishing.sections.lender import agreed
 from orchestration.publishing.sections.risk import covenant_rows
 from orchestration.publishing.view import (
     TABLE_MONTHS,
@@ -172,7 +173,7 @@ def operator_fails(view: View, question: str, anchor: str) -> Answer:
 
     def says(term: str) -> str:
         found = terms.filter((pl.col("instrument") == "backstop") & (pl.col("term") == term))["value_text"].to_list()
-        return join_words(sorted({said_of(term, str(one)) for one in found})) or "nothing agreed, or not public"
+        return join_words(sorted({term_text(term, str(one)) for one in found})) or "nothing agreed, or not public"
 
     facts = [
         Fact("the lender may step in", says("step_in")),

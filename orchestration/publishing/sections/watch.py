@@ -19,8 +19,10 @@ from orchestration.publishing.formats import (
     month_text,
     number,
     percent,
+    scenario_text,
     sentence_case,
     short_month_text,
+    term_text,
     to_decimal,
     unit_text,
     words,
@@ -173,7 +175,7 @@ def _tornado(view: View) -> Sequence[Block]:
         scale = money_scale(sums.values())
         bars = [
             charts.Bar(
-                sentence_case(words(name))[:28],
+                sentence_case(scenario_text(name))[:28],
                 float(value / scale.divisor),
                 number(value, scale.digits, scale.divisor, signed=True),
                 "red" if value < 0 else "teal",
@@ -301,7 +303,10 @@ def terms_table(caption: str, terms: pl.DataFrame, none: str) -> Sequence[Block]
             [
                 Cell(words(row["instrument"])),
                 Cell(words(str(row["term"]).replace(".", " "))),
-                text(clean(row["value_text"]), grade=clean(row["evidence_grade"] or "ungraded")),
+                text(
+                    clean(term_text(str(row["term"]), str(row["value_text"]))),
+                    grade=clean(row["evidence_grade"] or "ungraded"),
+                ),
                 text(clean(row.get("source") or "")),
             ],
         )
@@ -330,7 +335,7 @@ def restatements(view: View) -> Sequence[Block]:
             Cell(short_month_text(one.service_month)),
             [
                 Cell(clean(one.contract_id), kind="code"),
-                Cell(sentence_case(words(one.event))),
+                Cell(sentence_case(words(one.event.removeprefix("accrue_")))),
                 Cell(short_month_text(one.posting_month)),
                 Cell(money(one.before, one.currency), "number", exact=str(one.before)),
                 Cell(money(one.before + one.change, one.currency), "number", exact=str(one.before + one.change)),

@@ -1,0 +1,193 @@
+"""`parkledger sql` as somebody at a terminal meets it: a process of its own on a pseudo-terminal of 24 lines."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from conftest import CONTRACT, REPOSITORY, parkledger
+from rich.console import Console
+
+from orchestration.shell import open_snapshot, run_queries
+
+pytestmark = pytest.mark.published
+
+LINES, COLUMNS = 24, 100
+PATIENCE_SECONDS = 120  # of the clock, on a machine that others use too
+WHERE_IS_THE_CURSOR, IT_IS_HERE = b"\x1b[6n", b"\x1b[1;1R"
+PROMPT = "parkledger>"
+UP, INTERRUPT, CONTROL_D, CONTROL_R = b"\x1b[A", b"\x03", b"\x04", b"\x12"
+
+
+class Terminal:
+    """A terminal on which the shell runs; ``said`` is all that it has shown, without colours and cursor movements."""
+
+    def __init__(self, home: Path) -> None:
+        self.process, self.screen = pty.fork()
+        if self.process == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+            os.chdir(REPOSITORY)
+            os.environ.update({"TERM": "xterm", "PAGER": "less", "PYTHONPATH": str(REPOSITORY)})
+            os.execv(sys.executable, [sys.executable, "-m", "orchestration.cli", "--home", str(home), "sql"])  # noqa: S606
+        self.raw = b""
+
+    @property
+    def said(self) -> str:
+        return re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>]|\].*?\x07)", "", self.raw.decode(errors="replace"))
+
+    def until(self, words: str) -> str:
+        """Read on until the words are shown; what was shown since the last look."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while words not in self.said:
+            assert time.monotonic() < end, f"{words!r} never came after {self.said[-600:]!r}"
+            if select.select([self.screen], [], [], 0.2)[0]:
+                more = os.read(self.screen, 65536)
+                os.write(self.screen, IT_IS_HERE * more.count(WHERE_IS_THE_CURSOR))
+                self.raw += more
+        shown, self.raw = self.said, b""
+        return shown
+
+    def type(self, keys: str | bytes) -> None:
+        os.write(self.screen, keys.encode() if isinstance(keys, str) else keys)
+
+    def ends(self) -> int:
+        """The exit code, once the shell has ended."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < end:
+            if select.select([self.screen], [], [], 0.2)[0]:
+                try:
+                    os.read(self.screen, 65536)
+                except OSError:  # the other side is closed
+                    break
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+
+@pytest.fixture
+def home(finished: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    path.mkdir()
+    shutil.copytree(finished / "published", path / "published", symlinks=True)
+    shutil.copyfile(finished / "home.yaml", path / "home.yaml")
+    return path
+
+
+@pytest.fixture
+def terminal(home: Path) -> Iterator[Terminal]:
+    opened = Terminal(home)
+    opened.until(PROMPT)
+    yield opened
+    try:
+        os.kill(opened.process, signal.SIGKILL)
+        os.waitpid(opened.process, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass  # it has ended already, as most tests have it
+    os.close(opened.screen)
+
+
+@pytest.mark.skipif(
+    shutil.which("less") is None, reason="without a pager answers run over the screen: apt-get install less"
+)
+def test_names_are_completed_answers_paged_and_what_was_typed_is_found_again(home: Path, terminal: Terminal) -> None:
+    # The terminal shows what is new on the line: of a name the end that was completed.
+    terminal.type("select contract_id from revenue_share.fct_share_mo\t")
+    terminal.until("nth")
+    terminal.type(" limit 1;\r")
+    terminal.until("contract_id\r")
+    assert CONTRACT in terminal.until(PROMPT)
+    terminal.type(".desc\t")
+    terminal.until("ribe")
+    terminal.type(" backstop.fct_backstop_ca\t")
+    terminal.until("p_month")
+    terminal.type("\r")
+    assert "One row per contract and service month" in terminal.until("currency_code")
+    terminal.type("q")  # its lines are longer than the screen is wide, so the pager may wait
+    terminal.until(PROMPT)
+    terminal.type(INTERRUPT)
+    terminal.until(PROMPT)
+    # A long answer stands in the pager, which waits at the end of the first screen.
+    terminal.type("select service_date from metering.fct_capacity_day order by 1;\r")
+    first = terminal.until("\n:")
+    assert first.count("2027-01-0") < LINES + 2
+    assert PROMPT not in first
+    terminal.type("q")
+    terminal.until(PROMPT)
+    # What was typed comes back by the arrow, and by a word of it.
+    terminal.type(UP)
+    terminal.until("fct_capacity_day order by 1;")
+    terminal.type(INTERRUPT)
+    terminal.until(PROMPT)
+    terminal.type(CONTROL_R + b"share_month")
+    terminal.until("limit 1;")
+    terminal.type(INTERRUPT)
+    terminal.until(PROMPT)
+    terminal.type(CONTROL_D)
+    assert terminal.ends() == 0
+    kept = (home / ".parkledger" / "sql_history").read_text()
+    assert "+.describe backstop.fct_backstop_cap_month" in kept
+    # And in the next session.
+    again = Terminal(home)
+    again.until(PROMPT)
+    again.type(UP)
+    again.until("fct_capacity_day order by 1;")
+    again.type(INTERRUPT + CONTROL_D)
+    assert again.ends() == 0
+    os.close(again.screen)
+
+
+def test_a_query_may_be_given_at_once_or_through_a_pipe_and_an_error_is_an_exit_code(home: Path) -> None:
+    once = parkledger(home, "sql", "select 6 * 7 as answer", "--format", "csv")
+    assert (once.returncode, once.stdout) == (0, "answer\n42\n")
+    command = [sys.executable, "-m", "orchestration.cli", "--home", str(home), "sql", "--format", "jsonl"]
+    piped = subprocess.run(
+        command, input="select 1 as a; select 2 as b;\n", capture_output=True, text=True, check=False, cwd=REPOSITORY
+    )
+    assert (piped.returncode, piped.stdout) == (0, '{"a":1}\n{"b":2}\n')
+    wrong = parkledger(home, "sql", "select nothing from nowhere")
+    assert wrong.returncode == 1
+    assert "nowhere" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "insert into core.dim_park select * from core.dim_park",
+        "update core.dim_park set park_name = 'x'",
+        "drop table core.dim_park",
+        "create table mine as select 1",
+        "copy core.dim_park to '{out}/x.csv'",
+        "export database '{out}/x'",
+        "attach '{out}/x.duckdb'",
+        "from read_csv('/etc/passwd')",
+        "from read_parquet('{home}/published/parquet/core/dim_park.parquet')",
+        "from '/etc/passwd'",
+        "load httpfs",
+        "install httpfs",
+        "set enable_external_access=true",
+        "set lock_configuration=false",
+        "pragma enable_profiling='json'",
+        "call pragma_version(); set threads=1",
+    ],
+)
+def test_what_would_write_read_files_load_or_change_settings_is_refused(home: Path, tmp_path: Path, text: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    path = home / "published" / "parkledger.duckdb"
+    before = path.read_bytes()
+    said = Console(file=StringIO())
+    assert run_queries(path, text.format(out=out, home=home), form="csv", target=None, out=said, err=said) == 1
+    assert path.read_bytes() == before
+    assert list(out.iterdir()) == []
+    with open_snapshot(path) as connection:
+        assert connection.execute("select count(*) > 0 from core.dim_park").fetchall() == [(True,)]
