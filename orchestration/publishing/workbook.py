@@ -112,8 +112,9 @@ class _Writer:
             if answer.evidence:
                 self.line(f"rests on {answer.evidence.grade}: {grade_note(answer.evidence)}", font_color="#59636e")
             for fact in answer.facts:
-                for column, said in enumerate((fact.name, fact.value, fact.note)):
-                    self.sheet.write_string(self.row, column, said, self.format())
+                self.sheet.write_string(self.row, 0, fact.name, self.format())
+                self.number(self.row, 1, Cell(fact.value, "number" if fact.exact else "text", exact=fact.exact))
+                self.sheet.write_string(self.row, 2, fact.note, self.format())
                 self.row += 1
             self.row += 1
         self.widths = {0: 44, 1: 24, 2: 24, 3: 24, 4: WIDEST}
@@ -270,8 +271,12 @@ def number_format(shown: str, exact: Decimal) -> str:
         magnitude = Decimal(digits[0].replace(",", ""))
         scale = min(SCALES, key=lambda one: abs(abs(exact) / one[0] - magnitude))[1]
     plus = "+" if shown.startswith("+") else ""
+    # What an amount in running text says of its currency and scale stands around the figure too.
+    currency = re.match(r"[+−]?([A-Z]{3}\u00a0)", shown)
+    word = re.search(r"\d(m|\u00a0thousand)$", shown) if currency else None
     body = f"#,##0{decimals}{scale}"
-    return f"{plus}{body};−{body};–"
+    before, after = (f'"{found[1]}"' if found else "" for found in (currency, word))
+    return f"{plus}{before}{body}{after};−{before}{body}{after};{before}–"
 
 
 def _escaped(said: str) -> str:

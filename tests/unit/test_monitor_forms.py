@@ -96,6 +96,15 @@ def test_a_workbook_holds_exact_numbers_and_sums_that_are_live(book: Any, docume
     assert sum(str(cell.value).startswith("=SUM(") for sheet in book for row in sheet for cell in row) > 10
 
 
+def test_the_first_screen_holds_amounts_as_numbers_in_their_currency(book: Any, document: Document) -> None:
+    facts = [fact for answer in document.headline.answers for fact in answer.facts if fact.exact]
+    assert len(facts) > 5
+    cells = {row[0].value: row[1] for row in book["Summary"] if len(row) > 1}
+    for fact in facts:
+        assert cells[fact.name].value == pytest.approx(float(fact.exact))
+        assert cells[fact.name].number_format.startswith('"USD\u00a0"')
+
+
 def test_every_sheet_is_marked_as_simulated(book: Any, document: Document) -> None:
     assert len(book.sheetnames) == len(document.sections) + 1
     for sheet in book:
@@ -110,6 +119,11 @@ def test_every_sheet_is_marked_as_simulated(book: Any, document: Document) -> No
         ("1,234", "1234.4", "#,##0;−#,##0;–"),
         ("−12.50", "-12500.00", "#,##0.00,;−#,##0.00,;–"),
         ("82.7 %", "0.8271", "0.0%;−0.0%"),
+        (
+            "+USD\u00a00.11m",
+            "110830.28",
+            '+"USD\u00a0"#,##0.00,,"m";−"USD\u00a0"#,##0.00,,"m";"USD\u00a0"–',
+        ),
     ],
 )
 def test_a_number_is_shown_in_the_scale_of_the_page(shown: str, exact: str, shape: str) -> None:

@@ -197,20 +197,21 @@ def owed(view: View, question: str, anchor: str) -> Answer:
             )
         )
         facts += [
-            Fact("invoiced, unpaid", money(total(mine[receivable]), currency)),
-            Fact("accrued, not yet invoiced", money(total(mine[unbilled]), currency)),
+            _amount("invoiced, unpaid", total(mine[receivable]), currency),
+            _amount("accrued, not yet invoiced", total(mine[unbilled]), currency),
         ]
         past = _past_due(view, month, currency)
         if past is not None:
             facts.append(
-                Fact("past due", f"{money(past[0], currency)} ({percent(past[1])})", tone="bad" if past[0] else "")
+                _amount("past due", past[0], currency, f"{percent(past[1])} of it", tone="bad" if past[0] else "")
             )
-        facts.append(Fact("owed the other way (claims)", money(total(mine[payable]), currency)))
+        facts.append(_amount("owed the other way (claims)", total(mine[payable]), currency))
         enforceable = "netting_enforceable" in mine.columns and bool(mine["netting_enforceable"].any())
         facts.append(
-            Fact(
+            _amount(
                 "net, where enforceable",
-                money(total(mine[net]), currency),
+                total(mine[net]),
+                currency,
                 "" if enforceable else "no netting is enforceable",
             )
         )
@@ -223,6 +224,10 @@ def owed(view: View, question: str, anchor: str) -> Answer:
         evidence(view, "revenue_share", RATE_TERMS),
         anchor=anchor,
     )
+
+
+def _amount(name: str, value: Decimal, currency: str, note: str = "", *, tone: str = "") -> Fact:
+    return Fact(name, money(value, currency), note, exact=plain(value), tone=tone)
 
 
 def _past_due(view: View, month: date, currency: str) -> tuple[Decimal, Decimal] | None:
@@ -262,7 +267,7 @@ def might_buy(view: View, question: str, anchor: str) -> Answer:
         )
         years = [int(year) for year in mine["vendor_fiscal_year"].unique().sort()]
         first = total(mine.filter(pl.col("vendor_fiscal_year") == years[0])["max_exposure_amount"])
-        facts.append(Fact(f"of it in FY{years[0] % 100:02d}", money(first, currency), f"ends FY{years[-1] % 100:02d}"))
+        facts.append(_amount(f"of it in FY{years[0] % 100:02d}", first, currency, f"ends FY{years[-1] % 100:02d}"))
     caps = optional(view, CAPS, "contract_id", "service_month", "lifetime_cap_left_amount")
     if caps is not None:
         here = caps.filter(pl.col("service_month") == month)
@@ -271,7 +276,7 @@ def might_buy(view: View, question: str, anchor: str) -> Answer:
             paid, left = total(mine[claimed]), total(mine["lifetime_cap_left_amount"])
             used = ratio(paid, paid + left)
             facts.append(
-                Fact("claims to date", money(paid, currency), f"{percent(used)} of the cap" if used is not None else "")
+                _amount("claims to date", paid, currency, f"{percent(used)} of the cap" if used is not None else "")
             )
     facts += _expected(view)
     return Answer(
@@ -301,13 +306,11 @@ def _expected(view: View) -> list[Fact]:
     facts = []
     for currency, mine in currencies(view, found[1]):
         facts.append(
-            Fact("expected claims, simulated", money(total(mine["expected_amount"]), currency), "sum of contracts")
+            _amount("expected claims, simulated", total(mine["expected_amount"]), currency, "sum of contracts")
         )
         tail = quantile_column(mine, "es", "99")
         if tail:
-            facts.append(
-                Fact("in the worst 1 % of paths", money(total(mine[tail]), currency), "ES 99, contracts added")
-            )
+            facts.append(_amount("in the worst 1 % of paths", total(mine[tail]), currency, "ES 99, contracts added"))
     return facts
 
 
