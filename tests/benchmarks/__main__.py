@@ -3,7 +3,8 @@
 SIZE=small (default, some minutes) or SIZE=seed (the demo home's order of size). Each side runs in a process of
 its own, both sides in turn, so that a busy machine slows both. Ratios are of medians; the spread is the middle half of
 all runs. The result is printed and saved under .bench/; a goal that is missed shows where the time goes and ends the
-bench with an error. CASE='help|growth' runs only the cases whose name, or baseline's, matches the pattern.
+bench with an error. CASE='help|growth' runs only the cases whose name, or baseline's, matches the pattern. What is
+measured is noted case by case: RESUME=yes goes on with the bench of this size that was cut short.
 `make docs` renders dbt_project/docs/bench.json: KEEP=yes puts the result there.
 """
 
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -34,6 +36,8 @@ ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "dbt_project" / "docs" / "bench.json"
 # ROUNDS=1 gives a first look; the table says how many runs a figure rests on.
 ROUNDS, REPEATS = int(os.environ.get("ROUNDS", "3")), 3
+# No further round of a case begins after so long.
+MOST_SECONDS_A_CASE = 150.0
 # An environment of the peers' own, made by `make bench`: they need another pandas than we do.
 PEERS = ROOT / ".bench" / "venv" / "bin" / "python"
 PACKAGES = ("parkledger", "duckdb", "polars", "numpy", "scipy", "pyarrow", "dbt-core", "dagster", "pyspark")
@@ -41,7 +45,7 @@ PACKAGES = ("parkledger", "duckdb", "polars", "numpy", "scipy", "pyarrow", "dbt-
 
 @dataclass(frozen=True)
 class Result:
-    """One case, both sides: seconds (median, lower and upper quartile) and peak bytes."""
+    """One case, both sides: seconds (median, lower and upper quartile) and peak bytes; when, and the load of the machine."""
 
     case: str
     baseline: str
@@ -58,6 +62,8 @@ class Result:
     missed: list[str]
     facts: dict[str, float]
     profile: list[str]
+    measured_at: str
+    load_average: float
 
 
 def _in_process(number: int, side: str, size: Size, folder: Path) -> str:
@@ -102,7 +108,10 @@ def measure(number: int, size: Size, folder: Path) -> Result:
     if not folder.exists():
         folder.mkdir()
         _in_process(number, "prepare", size, folder)
-    for _ in range(1 if case.is_single(size) else min(case.rounds or ROUNDS, ROUNDS)):
+    started = time.monotonic()
+    for number_of_round in range(1 if case.is_single(size) else min(case.rounds or ROUNDS, ROUNDS)):
+        if number_of_round and time.monotonic() - started > MOST_SECONDS_A_CASE:
+            break
         for side, timings in sides.items():
             timings.append(_timing(_in_process(number, side, size, folder)))
     _check_figures(case, sides["project"][0].figure, sides["baseline"][0].figure)
@@ -111,6 +120,7 @@ def measure(number: int, size: Size, folder: Path) -> Result:
     )
     project, baseline = _quartiles(project_seconds), _quartiles(baseline_seconds)
     peak = {side: max(timing.peak_bytes for timing in timings) for side, timings in sides.items()}
+    load_average = os.getloadavg()[0]
     best_ratio = min(project_seconds) / min(baseline_seconds)
     goals, missed = _held_to(case, size, project, best_ratio, peak["project"] / 2**20)
     return Result(
@@ -124,11 +134,13 @@ def measure(number: int, size: Size, folder: Path) -> Result:
         project_peak_bytes=peak["project"],
         baseline_peak_bytes=peak["baseline"],
         memory_ratio=peak["project"] / peak["baseline"],
-        runs=len(sides["project"]) * len(sides["project"][0].seconds),
+        runs=min(sum(len(timing.seconds) for timing in timings) for timings in sides.values()),
         goals=goals,
         missed=missed,
         facts=json.loads(_in_process(number, "facts", size, folder)) if case.facts else {},
         profile=json.loads(_in_process(number, "profile", size, folder).splitlines()[-1]) if missed else [],
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        load_average=load_average,
     )
 
 
@@ -196,6 +208,12 @@ def _processor() -> str | None:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
+def _measured_before(unfinished: Path) -> dict[tuple[str, str], Result]:
+    """The results of a bench that was cut short, by case and baseline."""
+    rows = json.loads(unfinished.read_text(encoding="utf-8")) if unfinished.exists() else []
+    return {(row["case"], row["baseline"]): Result(**row) for row in rows}
+
+
 def main() -> None:
     chosen = os.environ.get("SIZE", "small")
     if chosen not in {"small", "seed"}:
@@ -210,16 +228,24 @@ def main() -> None:
         **{name: version(name) for name in PACKAGES},
     }
     wanted = os.environ.get("CASE", "")
-    results, before = [], None
+    (ROOT / ".bench").mkdir(exist_ok=True)
+    unfinished = ROOT / ".bench" / f"unfinished-{size}.json"
+    done = _measured_before(unfinished) if os.environ.get("RESUME") else {}
+    results: list[Result] = []
+    before = None
     with tempfile.TemporaryDirectory() as scratch:
         for number, case in enumerate(CASES):
             if not re.search(wanted, f"{case.name}, {case.baseline_name}") or size not in case.count:
+                continue
+            if (case.name, case.baseline_name) in done:
+                results.append(done[case.name, case.baseline_name])
                 continue
             Console(stderr=True).print(f"{number + 1}/{len(CASES)} {case.name}")
             folder = Path(scratch) / (case.inputs or str(number))
             if before is not None and before != folder:
                 shutil.rmtree(before)
             results.append(measure(number, size, folder))
+            unfinished.write_text(json.dumps([asdict(row) for row in results]), encoding="utf-8")
             before = folder
         grown = growth.measure(size, Path(scratch)) if re.search(wanted, "growth") else []
     if not results and not grown:
@@ -228,20 +254,18 @@ def main() -> None:
         show(results, size, machine)
     if grown:
         Console(width=None if sys.stdout.isatty() else 200).print(growth.table(grown))
-    folder = ROOT / ".bench"
-    folder.mkdir(exist_ok=True)
     measured_at = datetime.now(UTC)
-    target = folder / f"{measured_at:%Y%m%dT%H%M%SZ}-{size}.json"
+    target = ROOT / ".bench" / f"{measured_at:%Y%m%dT%H%M%SZ}-{size}.json"
     content = {
         "measured_at": measured_at.isoformat(),
         "size": size,
         "machine": machine,
-        "load_average": os.getloadavg(),
         "results": [asdict(row) for row in results],
         "growth": [asdict(row) for row in grown],
     }
     target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     Console().print(f"saved {target.relative_to(ROOT)}")
+    unfinished.unlink(missing_ok=True)
     if os.environ.get("KEEP"):
         shutil.copyfile(target, KEPT)
     for row in results:

@@ -25,6 +25,8 @@ class Measured:
     seconds: float
 
 
+# A side repeats no more once it has worked so long: the slow peers of a large case would take an hour.
+MOST_SECONDS_A_SIDE = 30.0
 # A call of the thing measured; gives a figure that both sides must agree on.
 Run = Callable[[], "float | Measured"]
 
@@ -96,7 +98,7 @@ def time_side(case: Case, side: Side, size: Size, folder: Path, repeats: int) ->
 
 
 def time_run(run: Run, repeats: int, *, warm_up: bool, before: Callable[[], None] = lambda: None) -> Timing:
-    """Time `repeats` runs, `before` each of them outside the time."""
+    """Time `repeats` runs, or as many as MOST_SECONDS_A_SIDE allow, `before` each of them outside the time."""
     seconds, figure = [], 0.0
     for number in range(repeats + warm_up):
         before()
@@ -106,6 +108,8 @@ def time_run(run: Run, repeats: int, *, warm_up: bool, before: Callable[[], None
         figure, taken = (found.figure, found.seconds) if isinstance(found, Measured) else (found, taken)
         if number >= warm_up:
             seconds.append(taken)
+        if sum(seconds) > MOST_SECONDS_A_SIDE:
+            break
     return Timing(seconds, figure, peak_bytes())
 
 

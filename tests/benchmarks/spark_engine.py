@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scale_out"))
 from random_telemetry import write_random_home
 
 # GPUs of each kind of file; each gives some 4,380 rows.
-GPUS: dict[Size, int] = {"small": 240, "seed": 24_000}
+GPUS: dict[Size, int] = {"small": 240, "seed": 5_500}
 ROWS_A_GPU = (25 + 23 + 24) * 60 + 24
 
 

@@ -29,10 +29,11 @@ def bench() -> dict[str, Any]:
         "project_seconds": [10.0, 9.0, 11.0], "baseline_seconds": [2.0, 2.0, 2.0], "time_ratio": 5.0,
         "project_peak_bytes": 2**31, "baseline_peak_bytes": 2**30, "memory_ratio": 2.0, "runs": 9,
         "goals": ["≤ 3 × the time"], "missed": ["4.5 × the time, not 3"], "facts": {"lake_bytes_a_sample": 2.5}, "profile": ["10 1.0 copy"],
+        "measured_at": "2027-01-01T00:00:00+00:00", "load_average": 9.0,
     }  # fmt: skip
     machine = {"python": "3.11", "machine": "x", "processor": "P", "cpus": 2, "memory_mib": 24576, "duckdb": "2.0"}
     return {
-        "measured_at": "2027-01-01T00:00:00+00:00", "size": "small", "machine": machine, "load_average": [9.0, 9.0, 9.0],
+        "measured_at": "2027-01-01T00:00:00+00:00", "size": "small", "machine": machine,
         "results": [row], "growth": [],
     }  # fmt: skip
 
