@@ -7,7 +7,7 @@ with stands as (
         service_month,
         posting_month,
         sum(sum(amount) filter (where event in ('accrue_share', 'recoup_advance') and line_no % 2 = 1)) over month_order as accrued_amount,
-        sum(sum(amount) filter (where event in ('invoice_share', 'credit_note') and line_no % 2 = 1)) over month_order as invoiced_amount
+        sum(sum(amount) filter (where event in ('invoice_share', 'invoice_true_up', 'credit_note') and line_no % 2 = 1)) over month_order as invoiced_amount
     from {{ ref('fct_journal_lines') }}
     group by contract_id, service_month, posting_month
     window month_order as (partition by contract_id, service_month order by posting_month)

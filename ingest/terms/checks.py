@@ -160,6 +160,15 @@ def _share(share: RevenueShare, at: KeyPath, contract: Contract, first: date) ->
         yield (*at, "breakpoint_amount"), f"{basis} uses no breakpoint", "take it away, or use pct_above_breakpoint"
     if "vendor_rnd_use" in share.exclusions and share.customer_scope == "incl_vendor_own_use":
         yield (*at, "exclusions"), "vendor_rnd_use is excluded and included at once", "choose one"
+    if (true_up := share.true_up) is not None:
+        if true_up.due_days is not None and true_up.due_days < share.statement_due_days:
+            yield (
+                (*at, "true_up", "due_days"),
+                f"the true-up would be due {true_up.due_days} days after its year, before it is stated on day {share.statement_due_days}",
+                "count from the year's last day, statement_due_days included",
+            )
+        if true_up.interest and not share.late_rate:
+            yield (*at, "true_up", "interest"), "there is no rate", "give late_rate, or take interest away"
     if share.minimum_guarantee and share.minimum_guarantee.creditable and share.minimum_guarantee.period != "month":
         yield (
             (*at, "minimum_guarantee", "creditable"),

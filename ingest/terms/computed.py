@@ -60,6 +60,8 @@ COMPUTED: frozenset[str] = frozenset(
         "cap_basis.undiscounted",
         "tier_axis.cumulative_share_paid",
         "true_up",
+        "true_up.due_days",
+        "true_up.interest",
         "token_advances.before_share",
         "token_advances.from_share",
         "token_advances.parallel",
@@ -95,8 +97,6 @@ COMPUTED: frozenset[str] = frozenset(
 # Each with what stands in the way, in the words that its user reads.
 NOT_COMPUTED_YET: dict[str, str] = {
     "natural_breakpoint.cumulative_share_paid.beside_others": "breakpoint and share would each hang on the other",
-    "true_up.due_days": "one invoice holds the month and its true-up, and falls due once",
-    "true_up.interest": "neither its rate nor the day from which it runs is settled",
     "token_advances.interest": "whether it is recouped, paid or added to the advance is not settled",
     "base_measure.ebitda": "which costs leave the base is not settled, and no feed tells them",
     "base_scope.all_cloud": "the base sees the contract's park, not the operator's others",

@@ -99,6 +99,11 @@ def _limits(share: RevenueShare, currency: str) -> Iterator[Line]:
     if share.true_up is not None:
         back = "carried forward" if share.true_up.carry_forward else "credited"
         yield "true_up", f"Trued up each {share.true_up.frequency.replace('_', ' ')}; what is over is {back}."
+        if share.true_up.due_days is not None:
+            yield "true_up", f"The true-up is invoiced apart and due {share.true_up.due_days} days after its year."
+        if share.true_up.interest:
+            rate = percent(share.late_rate)
+            yield "true_up", f"It bears {rate} a year, as if earned evenly, from the day each month was due to its own."
 
 
 def _settlement(backstop: Backstop) -> Iterator[Line]:

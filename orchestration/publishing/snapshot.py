@@ -72,13 +72,13 @@ MACROS = {
         SELECT event, account, posting_month, posted_at, entry_id, corrects_entry_id, terms_version, amount, currency_code
         FROM ledger.fct_journal_lines
         WHERE contract_id = contract AND service_month = month AND posted_at <= as_known_at
-          AND event IN ('accrue_share', 'invoice_share', 'credit_note')
+          AND event IN ('accrue_share', 'invoice_share', 'invoice_true_up', 'credit_note')
         ORDER BY posted_at, entry_id, line_no""",
     "backstop.statement": """(contract, month, as_known_at) AS TABLE
         SELECT event, account, posting_month, posted_at, entry_id, corrects_entry_id, terms_version, amount, currency_code
         FROM ledger.fct_journal_lines
         WHERE contract_id = contract AND service_month = month AND posted_at <= as_known_at
-          AND event IN ('accrue_claim', 'pay_claim')
+          AND event IN ('accrue_claim', 'pay_claim', 'claw_back', 'termination_payment')
         ORDER BY posted_at, entry_id, line_no""",
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 from raw_fixture import put
-from scenarios import put_backstop, put_contract, put_home, put_lease, put_park, put_tranche
+from scenarios import put_backstop, put_contract, put_home, put_lease, put_park, put_share, put_tranche
 
 FEBRUARY, MARCH = date(2027, 2, 1), date(2027, 3, 1)
 
@@ -66,11 +66,31 @@ def withdrawal_and_end(con: duckdb.DuckDBPyConnection) -> None:
     put(con, "credit_events", event_id="x", kind="termination", payload='{"ground": "default"}', **event, **ended)
 
 
+def true_up_apart(con: duckdb.DuckDBPyConnection) -> None:
+    deal = put_deal(con, "yearly", expiry_date=date(2027, 3, 31))
+    put_share(
+        con,
+        [{"from_month": 1, "to_month": None, "rate": "0.25"}],
+        contract_id="yearly",
+        exclusions=[],
+        period_cap_amount="15000",
+        period_cap_period="month",
+        true_up_frequency="contract_year",
+        true_up_carry_forward=False,
+        true_up_due_days=120,
+        true_up_interest=True,
+        late_rate="0.08",
+    )
+    for version, (price, since) in enumerate((("3.00", "2027-02-01"), ("1.50", "2027-03-01")), start=1):
+        starts_at = f"{since}T00:00:00+07:00"
+        put_whole_months(con, deal, gpu_count=40, price_per_gpu_hour=price, version=version, starts_at=starts_at)
+
+
 @pytest.fixture(scope="module")
 def books(make_home: Any) -> Any:
     def fill(con: duckdb.DuckDBPyConnection, _: Path) -> None:
         put_home(con, "2027-05-01T00:00:00Z")
-        for deal in (revenue_guarantee, withdrawal_and_end):
+        for deal in (revenue_guarantee, withdrawal_and_end, true_up_apart):
             deal(con)
 
     home = make_home("terms-by-hand", fill)
@@ -164,3 +184,27 @@ def test_who_withdraws_gives_back_and_who_ends_pays(books: duckdb.DuckDBPyConnec
     owed = steps(books, "leaver", MARCH)
     assert owed["owed_by_operator"] == owed["claw_back"] + owed["termination_payment"] == Decimal("254536")
     assert owed["amount_due"] == Decimal("44400")
+
+
+def test_a_true_up_with_days_of_its_own_is_billed_apart_and_bears_interest_from_when_its_months_were_due(
+    books: duckdb.DuckDBPyConnection,
+) -> None:
+    # February: 40 × 672 h × 3.00 = 80,640.00, a quarter is 20,160, capped at 15,000. March: 40 × 744 × 1.50 = 44,640.00, 11,160.
+    # The year: a quarter of 125,280 is 31,320, capped at 30,000: 3,840 more than was accrued.
+    found = posted(books, "yearly", MARCH)
+    assert found["accrue_share", "share_revenue"] == Decimal("-15000.00")
+    assert found["invoice_share", "trade_receivable"] == Decimal("11160.00")
+    assert found["invoice_true_up", "trade_receivable"] == Decimal("3840.00")
+    # Due on 29 July; February was due on 14 May, 76 days before, March on 14 June, 45 days before. Half of 3,840 each at 8 %.
+    assert found["true_up_interest", "interest_receivable"] == Decimal("50.92")
+    assert rows(
+        books,
+        "SELECT kind, original_amount, invoice_date, due_date FROM ledger.fct_receivable_document"
+        " WHERE contract_id = 'yearly' AND service_month = ? ORDER BY 2",
+        MARCH,
+    ) == [
+        ("invoice", Decimal("3840.00"), date(2027, 4, 15), date(2027, 7, 29)),
+        ("invoice", Decimal("11160.00"), date(2027, 4, 15), date(2027, 6, 14)),
+    ]
+    shown = steps(books, "yearly", MARCH)
+    assert (shown["true_up"], shown["amount_due"], shown["true_up_interest"]) == (3840, 15000, Decimal("50.92"))

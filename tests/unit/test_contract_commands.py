@@ -104,6 +104,20 @@ def test_the_sheet_says_what_withdrawing_and_ending_early_cost(tmp_path: Path) -
     assert "It may end early on default with 30 days' notice; the operator then pays USD 250,000.00." in sheet
 
 
+def test_the_sheet_says_when_a_true_up_is_due_and_what_it_bears(tmp_path: Path) -> None:
+    def changed(text: str) -> str:
+        true_up = "true_up: {frequency: contract_year, due_days: 120, interest: true}"
+        text = text.replace(
+            "negative_base: credit_note", f"negative_base: credit_note\n      {true_up}\n      late_rate: 0.08", 1
+        )
+        return text.replace('      late_rate: "0.00"\n', "", 1)
+
+    loaded = load_home(make_home(tmp_path, contract=changed))
+    sheet = "\n".join(term_sheet(loaded.contracts[CONTRACT_ID]))
+    assert "The true-up is invoiced apart and due 120 days after its year." in sheet
+    assert "It bears 8 % a year, as if earned evenly, from the day each month was due to its own." in sheet
+
+
 def test_a_home_without_an_amendment_keeps_the_others_and_is_itself_unchanged(tmp_path: Path) -> None:
     home = load_home(make_home(tmp_path, contract=lambda text: text + ENDED))
     kept = without_amendment(home, CONTRACT_ID, "second").contracts[CONTRACT_ID].versions

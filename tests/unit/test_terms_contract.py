@@ -227,8 +227,8 @@ def test_a_list_of_shares_needs_names_that_differ(tmp_path: Path) -> None:
         ("settlement_type: unsold_hours_x_price", "settlement_type: lease_payment", "settlement_type.lease_payment"),
         (
             "negative_base: credit_note",
-            "negative_base: credit_note\n      true_up: {frequency: contract_year, interest: true}",
-            "true_up.interest",
+            "negative_base: credit_note\n      base_scope: all_cloud",
+            "base_scope.all_cloud",
         ),
     ],
 )
@@ -287,6 +287,25 @@ def test_a_settlement_says_which_terms_it_has_no_use_for(
 ) -> None:
     [found] = messages(tmp_path, lambda text: change(text.replace("make_up: null", "")))
     assert found.startswith(says), found
+
+
+@pytest.mark.parametrize(
+    ("true_up", "says"),
+    [
+        (
+            "due_days: 14",
+            "versions.0.revenue_share.0.true_up.due_days: the true-up would be due 14 days after its year, before",
+        ),
+        ("interest: true", "versions.0.revenue_share.0.true_up.interest: there is no rate"),
+        ("due_days: 90", None),
+    ],
+)
+def test_a_true_up_is_due_after_it_is_stated_and_bears_interest_only_at_a_rate(
+    tmp_path: Path, true_up: str, says: str | None
+) -> None:
+    given = f"negative_base: credit_note\n      true_up: {{frequency: contract_year, {true_up}}}"
+    found = messages(tmp_path, replaced("negative_base: credit_note", given))
+    assert found == [] if says is None else len(found) == 1 and found[0].startswith(says), found
 
 
 ADVANCE = "{advance_id: a, advance_type: cash, face_amount: 100, grant_date: 2027-02-01, recoup_order: from_share, recoupment_rate: "

@@ -27,7 +27,9 @@ share as (
         months.amendment_id,
         months.contractual_invoice_date,
         months.payment_terms_days,
-        points.month_end_date
+        points.month_end_date,
+        coalesce(true_ups.invoiced_amount, 0) as true_up_invoiced_amount,
+        coalesce(true_ups.interest_amount, 0) as true_up_interest_amount
     from {{ ref('int_share_months') }} as months
     inner join points on months.contract_id = points.contract_id and months.point_no = points.point_no
     left join recoupments
@@ -36,6 +38,12 @@ share as (
             and months.point_no = recoupments.point_no
             and months.share_id = recoupments.share_id
             and months.service_month = recoupments.service_month
+    left join {{ ref('int_share_true_ups') }} as true_ups
+        on
+            months.contract_id = true_ups.contract_id
+            and months.point_no = true_ups.point_no
+            and months.share_id = true_ups.share_id
+            and months.service_month = true_ups.service_month
 ),
 
 -- Granted when it was granted, and given up when it expires or an amendment drops it.
@@ -113,11 +121,33 @@ stands as (
         service_month,
         'invoice_share' as event,
         currency_code,
-        -- One invoice holds the share and what is recouped.
-        invoiced_amount + recouped_amount as amount,
+        -- One invoice holds the share and what is recouped, but for a true-up that falls due by itself.
+        invoiced_amount + recouped_amount - true_up_invoiced_amount as amount,
         amendment_id
     from share
     where contractual_invoice_date <= month_end_date
+    union all
+    select
+        contract_id,
+        point_no,
+        service_month,
+        'invoice_true_up' as event,
+        currency_code,
+        true_up_invoiced_amount as amount,
+        amendment_id
+    from share
+    where contractual_invoice_date <= month_end_date and true_up_invoiced_amount != 0
+    union all
+    select
+        contract_id,
+        point_no,
+        service_month,
+        'true_up_interest' as event,
+        currency_code,
+        true_up_interest_amount as amount,
+        amendment_id
+    from share
+    where true_up_interest_amount != 0
     union all
     select
         contract_id,

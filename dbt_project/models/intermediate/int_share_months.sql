@@ -2,7 +2,7 @@
 -- point. A month ends with its last segment; one that closes a year with a true-up ends with the parts of that year.
 {% set state_amounts = [
     'tier_share', 'earned', 'credited', 'credit_left', 'month_tier_share', 'month_earned', 'month_top_up', 'month_credited', 'month_share',
-    'month_capped', 'parts_share', 'parts_capped', 'cumulative_share', 'shared_base', 'true_up', 'true_up_carried', 'offset', 'top_up', 'cap_reduction', 'limited', 'unrounded_share'
+    'month_capped', 'parts_share', 'parts_capped', 'period_capped', 'cumulative_share', 'shared_base', 'true_up', 'true_up_carried', 'offset', 'top_up', 'cap_reduction', 'limited', 'unrounded_share'
 ] %}
 with recursive
 segments as (
@@ -682,6 +682,7 @@ select
     ) as minimum_amount,
     steps.top_up_amount,
     steps.cap_reduction_amount,
+    steps.period_capped_amount,
     steps.true_up_amount,
     steps.offset_amount as true_up_offset_amount,
     steps.true_up_carried_amount,

@@ -23,6 +23,8 @@ select
     hardware_amount,
     true_up_frequency,
     true_up_carry_forward,
+    true_up_due_days,
+    true_up_interest,
     negative_base,
     accrual_period,
     statement_due_days,

@@ -19,6 +19,16 @@ dues as (
     from {{ ref('int_backstop_dues') }}
 ),
 
+true_ups as (
+    select
+        contract_id,
+        point_no,
+        service_month,
+        max(due_date) as due_date
+    from {{ ref('int_share_true_ups') }}
+    group by contract_id, point_no, service_month
+),
+
 documents as (
     select
         entries.*,
@@ -26,11 +36,17 @@ documents as (
         -- before the first document.
         -- What is owed under the backstop is dated on the last day of the month that posts it.
         coalesce(sealed.invoice_date, case
-            when entries.event_family != 'invoice_share' then entries.month_end_date
+            when entries.event_family in ('claw_back', 'termination_payment') then entries.month_end_date
             when entries.corrects_entry_id is null then coalesce(invoice_dates.contractual_invoice_date, entries.month_end_date)
             else greatest(invoice_dates.contractual_invoice_date, entries.month_end_date)
         end) as invoice_date,
         sealed.due_date as sealed_due_date,
+        -- A correction of a true-up falls due no earlier than its own date.
+        case
+            when true_ups.due_date is null then null
+            when entries.corrects_entry_id is null then true_ups.due_date
+            else greatest(true_ups.due_date, entries.month_end_date)
+        end as true_up_due_date,
         coalesce(dues.payment_terms_days, invoice_dates.payment_terms_days) as payment_terms_days
     from {{ ref('int_journal_entries') }} as entries
     left join invoice_dates
@@ -38,7 +54,13 @@ documents as (
             entries.contract_id = invoice_dates.contract_id
             and entries.point_no = invoice_dates.point_no
             and entries.service_month = invoice_dates.service_month
-            and entries.event_family = 'invoice_share'
+            and entries.event_family in ('invoice_share', 'invoice_true_up')
+    left join true_ups
+        on
+            entries.contract_id = true_ups.contract_id
+            and entries.point_no = true_ups.point_no
+            and entries.service_month = true_ups.service_month
+            and entries.event_family = 'invoice_true_up'
     left join dues
         on
             entries.contract_id = dues.contract_id
@@ -47,18 +69,22 @@ documents as (
             and entries.event_family = dues.event
     left join {{ source('raw', 'sealed_document') }} as sealed
         on entries.is_sealed and entries.contract_id = sealed.contract_id and entries.entry_id = sealed.item_id
-    where entries.event_family in ('invoice_share', 'claw_back', 'termination_payment')
+    where entries.event_family in ('invoice_share', 'invoice_true_up', 'claw_back', 'termination_payment')
 )
 
 select
     entry_id as item_id,
     contract_id,
-    case event when 'credit_note' then 'credit_note' when 'invoice_share' then 'invoice' else 'debit_note' end as kind,
+    case
+        when event_family in ('claw_back', 'termination_payment') then 'debit_note'
+        when event = 'credit_note' or (event = 'invoice_true_up' and amount < 0) then 'credit_note'
+        else 'invoice'
+    end as kind,
     service_month,
     posting_month,
     posted_at,
     invoice_date,
-    coalesce(sealed_due_date, cast(invoice_date + coalesce(payment_terms_days, 0) as date)) as due_date,
+    coalesce(sealed_due_date, true_up_due_date, cast(invoice_date + coalesce(payment_terms_days, 0) as date)) as due_date,
     amount as original_amount,
     currency_code,
     is_provisional,

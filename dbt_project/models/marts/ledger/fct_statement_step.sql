@@ -170,6 +170,10 @@ steps as (
     select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 9, 'gross_up', null, null, null, invoiced_amount - share_amount, 'gross_up'
     from share_months where invoiced_amount != share_amount
     union all
+    select 'revenue_share', contract_id, point_no, service_month, share_id, 3, 11, 'true_up_interest', null, kept_amount, null, interest_amount,
+        'true_up'
+    from {{ ref('int_share_true_ups') }} where interest_amount != 0
+    union all
     select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 10, 'amount_due', null, null, null, invoiced_amount, 'payment_terms_days'
     from share_months
     {% for column, place, term in [
