@@ -65,6 +65,7 @@ COMPUTED: frozenset[str] = frozenset(
         "token_advances.before_share",
         "token_advances.from_share",
         "token_advances.parallel",
+        "token_advances.interest",
         "set_off.none",
         "set_off.revenue_share_only",
         "set_off.all_sums",
@@ -97,7 +98,6 @@ COMPUTED: frozenset[str] = frozenset(
 # Each with what stands in the way, in the words that its user reads.
 NOT_COMPUTED_YET: dict[str, str] = {
     "natural_breakpoint.cumulative_share_paid.beside_others": "breakpoint and share would each hang on the other",
-    "token_advances.interest": "whether it is recouped, paid or added to the advance is not settled",
     "base_measure.ebitda": "which costs leave the base is not settled, and no feed tells them",
     "base_scope.all_cloud": "the base sees the contract's park, not the operator's others",
     "activation.other_metric": "the metrics are occupancy, availability, utilization, revenue, base and price_per_gpu_hour",

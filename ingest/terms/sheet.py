@@ -208,9 +208,10 @@ def _advance(advance: TokenAdvance, currency: str) -> Line:
         "parallel": "the base, beside the share",
         "from_share": "the share",
     }
+    bears = f"; it bears {percent(advance.interest)} a year on what is unrecouped" if advance.interest else ""
     return "token_advances", (
         f"Advance {advance.advance_id} of {advance.face_amount:,} ({currency if advance.unit == 'USD' else advance.unit}), granted "
-        f"{advance.grant_date}, recouped at {percent(advance.recoupment_rate)} of {source[advance.recoup_order]}."
+        f"{advance.grant_date}, recouped at {percent(advance.recoupment_rate)} of {source[advance.recoup_order]}{bears}."
     )
 
 

@@ -50,6 +50,7 @@ _LABELS = {
     "not_active": "Not active: criteria not met",
     "minimum_top_up": "Topped up to the minimum",
     "true_up": "Yearly true-up",
+    "advance_interest": "Interest on what is unrecouped of advances, beside the amount due",
     "true_up_interest": "Interest on the true-up, beside the amount due",
     "true_up_offset": "Less true-up carried forward",
     "cut_by_caps": "Cut by caps",

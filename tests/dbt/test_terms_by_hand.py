@@ -86,11 +86,27 @@ def true_up_apart(con: duckdb.DuckDBPyConnection) -> None:
         put_whole_months(con, deal, gpu_count=40, price_per_gpu_hour=price, version=version, starts_at=starts_at)
 
 
+def advance_with_interest(con: duckdb.DuckDBPyConnection) -> None:
+    deal = put_deal(con, "advanced")
+    put_share(con, [{"from_month": 1, "to_month": None, "rate": "0.25"}], contract_id="advanced", exclusions=[])
+    keys = {
+        "contract_id": "advanced",
+        "amendment_id": "original",
+        "valid_from": date(2027, 2, 1),
+        "recorded_at": "2026-12-01T00:00:00Z",
+    }
+    put(con, "contract_version", instrument="token_advances", **keys)
+    terms = {"advance_type": "cash", "unit": "USD", "face_amount": "36500", "grant_date": date(2027, 2, 10)}
+    recouped = {"share_id": "share", "recoup_order": "from_share", "recoupment_rate": "0.5", "interest": "0.10"}
+    put(con, "token_advance", advance_id="adv", **terms, **recouped, **keys)
+    put_whole_months(con, deal, gpu_count=40, price_per_gpu_hour="1.50")
+
+
 @pytest.fixture(scope="module")
 def books(make_home: Any) -> Any:
     def fill(con: duckdb.DuckDBPyConnection, _: Path) -> None:
         put_home(con, "2027-05-01T00:00:00Z")
-        for deal in (revenue_guarantee, withdrawal_and_end, true_up_apart):
+        for deal in (revenue_guarantee, withdrawal_and_end, true_up_apart, advance_with_interest):
             deal(con)
 
     home = make_home("terms-by-hand", fill)
@@ -208,3 +224,24 @@ def test_a_true_up_with_days_of_its_own_is_billed_apart_and_bears_interest_from_
     ]
     shown = steps(books, "yearly", MARCH)
     assert (shown["true_up"], shown["amount_due"], shown["true_up_interest"]) == (3840, 15000, Decimal("50.92"))
+
+
+def test_an_advance_bears_interest_on_what_is_unrecouped_and_is_recouped_all_the_same(
+    books: duckdb.DuckDBPyConnection,
+) -> None:
+    # February: a quarter of 40 × 672 h × 1.50 is 10,080.00, of which half recoups 5,040.00 of 36,500.00. 18 days after the grant at 10.00.
+    # March: 31 days on 31,460.00 at 10 %, 267.1945; 5,580.00 are recouped.
+    assert rows(
+        books,
+        "SELECT opening_amount, granted_amount, recouped_amount, unrecouped_amount, interest_amount"
+        " FROM revenue_share.fct_token_advance_month WHERE contract_id = 'advanced' AND service_month <= ? ORDER BY service_month",
+        MARCH,
+    ) == [
+        tuple(map(Decimal, ("0", "36500", "5040", "31460", "180.00"))),
+        tuple(map(Decimal, ("31460", "0", "5580", "25880", "267.19"))),
+    ]
+    found = posted(books, "advanced", MARCH)
+    assert found["advance_interest", "interest_receivable"] == Decimal("267.19")
+    assert found["advance_interest", "advance_interest_income"] == Decimal("-267.19")
+    shown = steps(books, "advanced", MARCH)
+    assert (shown["amount_due"], shown["advance_interest"]) == (5580, Decimal("267.19"))

@@ -118,6 +118,16 @@ def test_the_sheet_says_when_a_true_up_is_due_and_what_it_bears(tmp_path: Path) 
     assert "It bears 8 % a year, as if earned evenly, from the day each month was due to its own." in sheet
 
 
+def test_the_sheet_says_what_an_advance_bears(tmp_path: Path) -> None:
+    given = (
+        "    token_advances: [{advance_id: a, advance_type: cash, face_amount: 100, grant_date: 2027-02-01, "
+        "recoup_order: from_share, recoupment_rate: 0.5, interest: 0.1}]\n"
+    )
+    loaded = load_home(make_home(tmp_path, contract=lambda text: text + given))
+    sheet = "\n".join(term_sheet(loaded.contracts[CONTRACT_ID]))
+    assert "recouped at 50 % of the share; it bears 10 % a year on what is unrecouped." in sheet
+
+
 def test_a_home_without_an_amendment_keeps_the_others_and_is_itself_unchanged(tmp_path: Path) -> None:
     home = load_home(make_home(tmp_path, contract=lambda text: text + ENDED))
     kept = without_amendment(home, CONTRACT_ID, "second").contracts[CONTRACT_ID].versions

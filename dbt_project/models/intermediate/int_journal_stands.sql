@@ -203,6 +203,18 @@ stands as (
     inner join points on months.contract_id = points.contract_id and months.point_no = points.point_no
     union all
     select
+        interest.contract_id,
+        interest.point_no,
+        interest.service_month,
+        'advance_interest' as event,
+        interest.currency_code,
+        interest.interest_amount as amount,
+        interest.amendment_id
+    from {{ ref('int_advance_interest') }} as interest
+    inner join points on interest.contract_id = points.contract_id and interest.point_no = points.point_no
+    where interest.interest_amount != 0
+    union all
+    select
         dues.contract_id,
         dues.point_no,
         dues.service_month,

@@ -9,5 +9,6 @@ select
     grant_date,
     expiry_date,
     recoup_order,
-    recoupment_rate
+    recoupment_rate,
+    coalesce(interest, 0) as interest_rate
 from {{ source('raw', 'token_advance') }}

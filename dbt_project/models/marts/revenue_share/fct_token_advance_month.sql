@@ -36,6 +36,7 @@ moved as (
         months.is_expiry,
         case when months.service_month = date_trunc('month', months.grant_date) then months.granted_amount else 0 end as granted_amount,
         coalesce(recoupments.recouped_amount, 0) as recouped_amount,
+        coalesce(interest.interest_amount, 0) as interest_amount,
         sum(coalesce(recoupments.recouped_amount, 0)) over life as recouped_to_date_amount,
         months.granted_amount as principal_amount,
         coalesce(months.service_month >= date_trunc('month', months.ended_date), false) as has_ended,
@@ -47,6 +48,12 @@ moved as (
             and months.point_no = recoupments.point_no
             and months.advance_id = recoupments.advance_id
             and months.service_month = recoupments.service_month
+    left join {{ ref('int_advance_interest') }} as interest
+        on
+            months.contract_id = interest.contract_id
+            and months.point_no = interest.point_no
+            and months.advance_id = interest.advance_id
+            and months.service_month = interest.service_month
     window life as (partition by months.contract_id, months.advance_id order by months.service_month)
 )
 
@@ -65,5 +72,6 @@ select
     cast(case when ends and is_expiry then principal_amount - recouped_to_date_amount else 0 end as decimal(18, 2)) as expired_amount,
     cast(case when ends and not is_expiry then principal_amount - recouped_to_date_amount else 0 end as decimal(18, 2)) as written_off_amount,
     cast(case when has_ended then 0 else principal_amount - recouped_to_date_amount end as decimal(18, 2)) as unrecouped_amount,
+    cast(interest_amount as decimal(18, 2)) as interest_amount,
     currency_code
 from moved
