@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 
+from ingest.inserting import insert_rows
 from ingest.terms.contract import ClaimFx, Contract, Version
 from ingest.terms.flatten import contract_terms, value_text, version_terms
 from ingest.terms.home import Home
@@ -642,7 +643,5 @@ def write_terms(con: duckdb.DuckDBPyConnection, home: Home) -> dict[str, int]:
         for table, columns in COLUMNS.items():
             definition = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
             con.execute(f"CREATE OR REPLACE TABLE raw.{table} ({definition})")
-            if rows[table]:
-                marks = ", ".join("?" for _ in columns)
-                con.executemany(f"INSERT INTO raw.{table} VALUES ({marks})", rows[table])
+            insert_rows(con, f"raw.{table}", columns, rows[table])
     return {table: len(values) for table, values in rows.items()}
