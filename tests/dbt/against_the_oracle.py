@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import duckdb
-from oracle import Books, days_of, half_away, largest_remainder
+from oracle import Books, days_of, half_away, largest_remainder, rows, rows_by_park
 
 # By contract, what is other; empty where everything is the oracle's.
 Differences = dict[str, list[str]]
@@ -19,6 +20,27 @@ def _contracts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, date]]:
     return con.execute(
         "SELECT contract_id, max(posting_month) FROM intermediate.int_closes GROUP BY 1 ORDER BY 1"
     ).fetchall()
+
+
+@cache
+def _books(con: duckdb.DuckDBPyConnection, park_id: str, known_at: datetime) -> Books:
+    return Books(con, known_at, park_id)
+
+
+@cache
+def _parks(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    return dict(con.execute("SELECT contract_id, park_id FROM raw.contract").fetchall())
+
+
+def books_of(con: duckdb.DuckDBPyConnection, contract_id: str, known_at: datetime) -> Books:
+    """The books of a contract's park; made once for each instant."""
+    return _books(con, _parks(con)[contract_id], known_at)
+
+
+def forget() -> None:
+    """Let go of what was read and worked out, of all connections."""
+    for function in (rows, rows_by_park, _books, _parks):
+        function.cache_clear()
 
 
 def _differing(
@@ -43,7 +65,7 @@ def _said(amounts: tuple[Fraction, ...] | None) -> str:
     return "nothing" if amounts is None else ", ".join(f"{float(amount):.9g}" for amount in amounts)
 
 
-def differing_shares(con: duckdb.DuckDBPyConnection, books: Books) -> Differences:
+def differing_shares(con: duckdb.DuckDBPyConnection, known_at: datetime) -> Differences:
     found = {
         (contract_id, month): tuple(map(Fraction, amounts))
         for contract_id, month, *amounts in con.execute(
@@ -57,13 +79,13 @@ def differing_shares(con: duckdb.DuckDBPyConnection, books: Books) -> Difference
             for name in ("base", "tier_share", "true_up", "share", "invoiced", "recouped")
         )
         for contract_id, last_month in _contracts(con)
-        for month, blocks in books.share_months(contract_id, last_month).items()
+        for month, blocks in books_of(con, contract_id, known_at).share_months(contract_id, last_month).items()
     }
     unrounded, exact = Fraction(1, 10**9), Fraction(0)
     return _differing("share of", found, expected, (unrounded, unrounded, unrounded, exact, exact, exact))
 
 
-def differing_lease_lines(con: duckdb.DuckDBPyConnection, books: Books) -> Differences:
+def differing_lease_lines(con: duckdb.DuckDBPyConnection, known_at: datetime) -> Differences:
     found = {
         (contract_id, month, lease_id): (Fraction(amount),)
         for contract_id, month, lease_id, amount in con.execute(
@@ -72,14 +94,14 @@ def differing_lease_lines(con: duckdb.DuckDBPyConnection, books: Books) -> Diffe
     }
     sums: dict[tuple[str, date, str | None], Fraction] = defaultdict(Fraction)
     for contract_id, last_month in _contracts(con):
-        for month, blocks in books.share_months(contract_id, last_month).items():
+        for month, blocks in books_of(con, contract_id, known_at).share_months(contract_id, last_month).items():
             for block in blocks.values():
                 for lease_id, amount in block.lines.items():
                     sums[contract_id, month, lease_id] += amount
     return _differing("line of", found, {key: (amount,) for key, amount in sums.items() if amount})
 
 
-def differing_claims(con: duckdb.DuckDBPyConnection, books: Books) -> Differences:
+def differing_claims(con: duckdb.DuckDBPyConnection, known_at: datetime) -> Differences:
     names = (
         "installed",
         "excluded",
@@ -107,7 +129,7 @@ def differing_claims(con: duckdb.DuckDBPyConnection, books: Books) -> Difference
     }
     expected, left_expected = {}, {}
     for contract_id, last_month in _contracts(con):
-        months, left = books.backstop_months(contract_id, last_month)
+        months, left = books_of(con, contract_id, known_at).backstop_months(contract_id, last_month)
         for (tranche_id, month), hours in months.items():
             expected[contract_id, tranche_id, month] = (hours["claim_amount"], *(hours[name] for name in names))
         left_expected |= {(contract_id, month): (amount,) for month, amount in left.items()}
@@ -118,7 +140,7 @@ def differing_claims(con: duckdb.DuckDBPyConnection, books: Books) -> Difference
     return other
 
 
-def differing_exposures(con: duckdb.DuckDBPyConnection, books: Books) -> Differences:
+def differing_exposures(con: duckdb.DuckDBPyConnection, known_at: datetime) -> Differences:
     """What may still be claimed, by the vendor's fiscal year, at each month's end."""
     found = {
         (contract_id, month, year): (Fraction(amount),)
@@ -128,17 +150,15 @@ def differing_exposures(con: duckdb.DuckDBPyConnection, books: Books) -> Differe
         ).fetchall()
     }
     closes = con.execute("SELECT contract_id, posting_month, ended_at FROM intermediate.int_closes").fetchall()
-    then: dict[Any, Books] = {}
     expected = {}
     for contract_id, month, ended_at in closes:
-        if ended_at not in then:
-            then[ended_at] = Books(con, ended_at)
-        rows, left = books.backstop_months(contract_id, month)
+        books, then = books_of(con, contract_id, known_at), books_of(con, contract_id, ended_at)
+        months, left = books.backstop_months(contract_id, month)
         claimed: dict[date, Fraction] = defaultdict(Fraction)
-        for (_, service_month), hours in rows.items():
+        for (_, service_month), hours in months.items():
             claimed[service_month] += hours["claim_amount"]
         cap_left = left[max(claimed)] if claimed and max(claimed) in left else None
-        years = {year: a for year, a in then[ended_at].max_exposure(contract_id, month, claimed, cap_left).items() if a}
+        years = {year: a for year, a in then.max_exposure(contract_id, month, claimed, cap_left).items() if a}
         digits = books.contract(contract_id)["minor_unit_digits"]
         parts = largest_remainder(half_away(sum(years.values(), Fraction(0)), digits), years, digits) if years else {}
         expected |= {(contract_id, month, year): (amount,) for year, amount in parts.items() if amount}
@@ -161,12 +181,10 @@ def differing_postings(con: duckdb.DuckDBPyConnection) -> Differences:
             if posting_month <= close_month:
                 family = "invoice_share" if event == "credit_note" else event
                 posted[contract_id, close_month, family, service_month] += Fraction(amount)
-    books: dict[Any, Books] = {}
     expected: dict[tuple[Any, ...], Fraction] = defaultdict(Fraction)
     for contract_id, close_month, month_end, known_at in closes:
-        if known_at not in books:
-            books[known_at] = Books(con, known_at)
-        for (event, month), amount in _posted_when_known(books[known_at], contract_id, close_month, month_end).items():
+        known = books_of(con, contract_id, known_at)
+        for (event, month), amount in _posted_when_known(known, contract_id, close_month, month_end).items():
             expected[contract_id, close_month, event, month] += amount
     return _differing(
         "posted by the close of",

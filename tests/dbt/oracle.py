@@ -36,6 +36,18 @@ def rows(con: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
+@cache
+def rows_by_park(con: duckdb.DuckDBPyConnection, table: str) -> dict[str | None, list[Row]]:
+    """The same by the park that they are of; under None what is of no park: rates and policies."""
+    by_contract = {row["contract_id"]: row["park_id"] for row in rows(con, "contract")}
+    by_tranche = {row["tranche_id"]: row["park_id"] for row in rows(con, "tranche")}
+    found: dict[str | None, list[Row]] = defaultdict(list)
+    for row in rows(con, table):
+        park_id = row.get("park_id") or by_contract.get(row.get("contract_id")) or by_tranche.get(row.get("tranche_id"))
+        found[park_id].append(row)
+    return found
+
+
 def month_of(day: date) -> date:
     return day.replace(day=1)
 
@@ -102,14 +114,14 @@ class Block:
 
 
 class Books:
-    """All raw rows as known at one instant."""
+    """All raw rows of a park as known at one instant: no contract reads those of another park."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, known_at: datetime) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, known_at: datetime, park_id: str) -> None:
         self.known_at = known_at
         self._billed: dict[tuple[Any, ...], Fraction] = {}
         self._out: dict[tuple[str, date], tuple[dict[str, Fraction], Fraction, Fraction, Fraction]] = {}
         self.tables = {
-            name: rows(con, name)
+            name: [*rows_by_park(con, name)[park_id], *rows_by_park(con, name)[None]]
             for name in (
                 "leases",
                 "lease_usage",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from against_the_oracle import (
     differing_postings,
     differing_shares,
 )
-from oracle import Books
 from random_contracts import draw, draw_shares
 
 RICH_SEED = 75  # draws a little of everything that `draw_shares` is for
@@ -32,10 +32,10 @@ def warehouse(request: pytest.FixtureRequest, make_home: Any) -> Any:
         yield con
 
 
-@pytest.fixture(scope="module")
-def books_at_clock(warehouse: duckdb.DuckDBPyConnection) -> Books:
-    [(clock_at,)] = warehouse.execute("SELECT clock_at FROM raw.home").fetchall()
-    return Books(warehouse, clock_at)
+def clock_at(warehouse: duckdb.DuckDBPyConnection) -> datetime:
+    [(clock,)] = warehouse.execute("SELECT clock_at FROM raw.home").fetchall()
+    assert isinstance(clock, datetime)
+    return clock
 
 
 @pytest.fixture(
@@ -52,15 +52,14 @@ def shares(request: pytest.FixtureRequest, make_home: Any) -> Any:
         yield con
 
 
-def test_the_share_of_each_month_is_the_oracle_s(warehouse: duckdb.DuckDBPyConnection, books_at_clock: Books) -> None:
-    assert differing_shares(warehouse, books_at_clock) == {}
+def test_the_share_of_each_month_is_the_oracle_s(warehouse: duckdb.DuckDBPyConnection) -> None:
+    assert differing_shares(warehouse, clock_at(warehouse)) == {}
 
 
 def test_true_ups_advances_and_tiers_on_the_share_paid_are_the_oracle_s(
     shares: duckdb.DuckDBPyConnection, request: pytest.FixtureRequest
 ) -> None:
-    [(clock_at,)] = shares.execute("SELECT clock_at FROM raw.home").fetchall()
-    assert differing_shares(shares, Books(shares, clock_at)) == {}
+    assert differing_shares(shares, clock_at(shares)) == {}
     [drawn] = shares.execute(
         "SELECT count(*) FILTER (true_up_amount != 0), count(*) FILTER (true_up_offset_amount != 0),"
         " count(*) FILTER (recouped_amount != 0) FROM revenue_share.fct_share_month"
@@ -68,16 +67,16 @@ def test_true_ups_advances_and_tiers_on_the_share_paid_are_the_oracle_s(
     assert all(drawn) or request.node.callspec.params["shares"] != RICH_SEED, drawn
 
 
-def test_the_lines_of_each_lease_are_the_oracle_s(warehouse: duckdb.DuckDBPyConnection, books_at_clock: Books) -> None:
-    assert differing_lease_lines(warehouse, books_at_clock) == {}
+def test_the_lines_of_each_lease_are_the_oracle_s(warehouse: duckdb.DuckDBPyConnection) -> None:
+    assert differing_lease_lines(warehouse, clock_at(warehouse)) == {}
 
 
-def test_the_claim_of_each_tranche_is_the_oracle_s(warehouse: duckdb.DuckDBPyConnection, books_at_clock: Books) -> None:
-    assert differing_claims(warehouse, books_at_clock) == {}
+def test_the_claim_of_each_tranche_is_the_oracle_s(warehouse: duckdb.DuckDBPyConnection) -> None:
+    assert differing_claims(warehouse, clock_at(warehouse)) == {}
 
 
-def test_what_may_still_be_claimed_is_the_oracle_s(warehouse: duckdb.DuckDBPyConnection, books_at_clock: Books) -> None:
-    assert differing_exposures(warehouse, books_at_clock) == {}
+def test_what_may_still_be_claimed_is_the_oracle_s(warehouse: duckdb.DuckDBPyConnection) -> None:
+    assert differing_exposures(warehouse, clock_at(warehouse)) == {}
 
 
 def test_each_close_posted_what_was_known_then(warehouse: duckdb.DuckDBPyConnection) -> None:
