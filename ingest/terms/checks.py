@@ -160,6 +160,9 @@ def _share(share: RevenueShare, at: KeyPath, contract: Contract, first: date) ->
         yield (*at, "breakpoint_amount"), f"{basis} uses no breakpoint", "take it away, or use pct_above_breakpoint"
     if "vendor_rnd_use" in share.exclusions and share.customer_scope == "incl_vendor_own_use":
         yield (*at, "exclusions"), "vendor_rnd_use is excluded and included at once", "choose one"
+    if bool(share.reserve_pct) != (share.reserve_release_months is not None):
+        missing, given = ("reserve_release_months", "reserve_pct")[:: 1 if share.reserve_pct else -1]
+        yield (*at, missing), f"{given} stands without {missing}", f"give {missing}, or take {given} away"
     if (true_up := share.true_up) is not None:
         if true_up.due_days is not None and true_up.due_days < share.statement_due_days:
             yield (

@@ -180,7 +180,7 @@ class RevenueShare(Model):
     statement_due_days: Days = 15
     payment_terms_days: Days = 60
     late_rate: Fraction = Decimal(0)
-    reserve_pct: Fraction | None = None
+    reserve_pct: Annotated[Fraction | None, Field(lt=1)] = None
     reserve_release_months: Month | None = None
     audit_right: AuditRight | None = None
     seniority: Literal["pre_opex", "pre_debt", "post_debt", "post_reserve"] | None = None

@@ -96,6 +96,9 @@ def _limits(share: RevenueShare, currency: str) -> Iterator[Line]:
             "return_multiple_cap",
             f"It ends at {multiple.multiple} times the hardware of {_amount(multiple.hardware_amount, currency)}.",
         )
+    if share.reserve_pct:
+        held = f"{percent(share.reserve_pct)} of each invoice is withheld as a reserve"
+        yield "reserve_pct", f"{held}, and invoiced {share.reserve_release_months} months after its month."
     if share.true_up is not None:
         back = "carried forward" if share.true_up.carry_forward else "credited"
         yield "true_up", f"Trued up each {share.true_up.frequency.replace('_', ' ')}; what is over is {back}."

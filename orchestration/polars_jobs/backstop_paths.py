@@ -366,6 +366,7 @@ class Book:
     ``outstanding_months``: months of share that are unpaid at a default; ``exposure_now``: billed and accrued today.
     ``lgd``: on what is owed then. ``guarantees_revenue``: the vendor pays what tenants' revenue falls short of committed
     hours × price, and buys no hours. ``claimed_amount``: before the months ahead.
+    ``reserve_fraction`` of each month's share is withheld for ``reserve_months`` more.
     """
 
     tranches: Sequence[Tranche]
@@ -391,6 +392,8 @@ class Book:
     share_rules: Sequence[ShareRule] = ()
     guarantees_revenue: bool = False
     claimed_amount: float = 0.0
+    reserve_fraction: float = 0.0
+    reserve_months: int = 0
 
 
 class PathResult(NamedTuple):
@@ -741,6 +744,11 @@ def _receivable_loss(book: Book, share: Array, paid: Array, default_month: npt.N
         owed[seen] += share[failed[seen], month[seen]]
         if book.set_off:
             claimed[seen] += paid[failed[seen], month[seen]]
+    # What was withheld of months before those is still owed.
+    for lag in range(book.outstanding_months + 1, book.outstanding_months + book.reserve_months + 1):
+        month = at - lag
+        seen = month >= 0
+        owed[seen] += book.reserve_fraction * share[failed[seen], month[seen]]
     loss[failed] = book.lgd * np.maximum(owed - claimed, 0.0) * book.discount[at]
     return loss
 

@@ -47,6 +47,7 @@ from orchestration.polars_jobs.expected_loss import (
     collection_days,
     credit_at,
     pledged,
+    reserve,
     set_off_allowed,
     terms_known,
 )
@@ -431,6 +432,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
     exposure = sum((max(amount, ZERO) for amount in owed), ZERO)
     cover = min(Decimal(1), pledged(inputs.collateral, close) / exposure) if exposure > 0 else ZERO
     days = collection_days(inputs.share_terms, close)
+    reserve_fraction, reserve_months = reserve(inputs.share_terms, close)
     return Book(
         tranches=tranches,
         caps=_caps(inputs, close, terms=terms, months=months, commencement=commencement, expiry=expiry),
@@ -458,6 +460,8 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         share_rules=rules,
         guarantees_revenue=terms.get("settlement_type") == "revenue_shortfall",
         claimed_amount=_claimed(inputs, close),
+        reserve_fraction=reserve_fraction,
+        reserve_months=reserve_months,
     )
 
 

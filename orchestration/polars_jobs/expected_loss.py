@@ -160,7 +160,7 @@ def exposures_at(
     """``items``: rows of ``credit.fct_receivable_item``. Open items (credits cut nobody's loss and are left out) and the unbilled accrual.
 
     A billed item is settled by its due date, an overdue one within ``past_due_days``; the unbilled accrual
-    ``collection_days`` after the month's end (statement days + payment terms).
+    ``collection_days`` after the month's end (statement days + payment terms, longer where a reserve is withheld).
     """
     amounts: list[Decimal] = []
     days: list[int] = []
@@ -402,6 +402,35 @@ def collection_days(terms: RowsBy, close: Close) -> int:
     )
 
 
+def reserve(terms: RowsBy, close: Close) -> tuple[float, int]:
+    """Part of each invoice that is withheld under the share terms in force at the close, and for how many months; of
+    several blocks the longest reserve.
+    """
+    known = terms_known(terms, close)
+    held = [
+        (int(row["reserve_release_months"] or 0), float(row["reserve_fraction"] or 0))
+        for row in known
+        if row["valid_from"] == known[-1]["valid_from"] and row.get("reserve_fraction")
+    ]
+    months, fraction = max(held, default=(0, 0.0))
+    return fraction, months
+
+
+def share_days(terms: RowsBy, close: Close) -> int:
+    """Mean days from a month's end to the payment of its share: collection days, and the reserve's part its months longer."""
+    fraction, months = reserve(terms, close)
+    return collection_days(terms, close) + round(fraction * months * DAYS_PER_YEAR / MONTHS_PER_YEAR)
+
+
+def unbilled_days(terms: RowsBy, close: Close) -> int:
+    """Mean days to the payment of what is accrued and not billed: the month's share, and the reserves that earlier months
+    have left, the oldest of which is released next.
+    """
+    fraction, months = reserve(terms, close)
+    reserves = sum(fraction * left * DAYS_PER_YEAR / MONTHS_PER_YEAR for left in range(1, months + 1))
+    return collection_days(terms, close) + round(reserves / (1.0 + fraction * months))
+
+
 def set_off_allowed(terms: RowsBy, close: Close) -> bool:
     """Whether claims may be set off against the share at the close: a scope other than none, and enforceable
     (CREDIT.md, 3.7).
@@ -477,7 +506,7 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
         unbilled = standing.get((close.contract_id, "unbilled_share_receivable", close.posting_month), ZERO)
         payable = -standing.get((close.contract_id, "backstop_payable", close.posting_month), ZERO)
         exposures = exposures_at(
-            close, own, unbilled, collection_days(share_terms, close), policy.integer("past_due_resolution_days")
+            close, own, unbilled, unbilled_days(share_terms, close), policy.integer("past_due_resolution_days")
         )
         rows.extend(
             contract_loss(

@@ -22,7 +22,7 @@ from orchestration.polars_jobs.errors import (
     check_number,
     wrong,
 )
-from orchestration.polars_jobs.expected_loss import collection_days
+from orchestration.polars_jobs.expected_loss import share_days
 from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, month_end, optional
 from orchestration.polars_jobs.money import MONEY, money_from_estimate
 from orchestration.polars_jobs.policies import CreditPolicy
@@ -135,8 +135,8 @@ def rate_sensitivity(frames: Frames, made: Sequence[Valuation], policy: CreditPo
     200, 300 bp and 100 bp on each key rate.
 
     Streams are the expected amounts by month of the base case; share is taken to be paid when the invoice of its
-    month is due, claims on their due day. effective_duration_years stands on the row of shock ``parallel_0`` for the
-    whole curve and on each key rate's row for that rate.
+    month is due (where part is withheld, in the mean of the two), claims on their due day. effective_duration_years
+    stands on the row of shock ``parallel_0`` for the whole curve and on each key rate's row for that rate.
     """
     rows: list[dict[str, Any]] = []
     terms, share_terms = (RowsBy(optional(frames, f"raw.{name}_terms")) for name in ("backstop", "share"))
@@ -146,7 +146,7 @@ def rate_sensitivity(frames: Frames, made: Sequence[Valuation], policy: CreditPo
         first = add_months(close.posting_month, 1)
         ends = [month_end(add_months(first, number)) for number in range(len(result.share_by_month))]
         for stream, flows, wait in (
-            ("share", result.share_by_month, collection_days(share_terms, close)),
+            ("share", result.share_by_month, share_days(share_terms, close)),
             ("claim", result.claims_by_month, _claim_days(terms, valuation)),
         ):
             times = np.array([((end - close.month_end_date).days + wait) / 365.0 for end in ends])

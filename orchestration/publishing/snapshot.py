@@ -72,7 +72,7 @@ MACROS = {
         SELECT event, account, posting_month, posted_at, entry_id, corrects_entry_id, terms_version, amount, currency_code
         FROM ledger.fct_journal_lines
         WHERE contract_id = contract AND service_month = month AND posted_at <= as_known_at
-          AND event IN ('accrue_share', 'invoice_share', 'invoice_true_up', 'credit_note')
+          AND event IN ('accrue_share', 'invoice_share', 'invoice_true_up', 'invoice_reserve', 'credit_note')
         ORDER BY posted_at, entry_id, line_no""",
     "backstop.statement": """(contract, month, as_known_at) AS TABLE
         SELECT event, account, posting_month, posted_at, entry_id, corrects_entry_id, terms_version, amount, currency_code

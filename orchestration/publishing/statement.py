@@ -24,7 +24,14 @@ from orchestration.publishing.formats import day_text, instant_text, month_text,
 STATEMENTS = {"revenue_share": "Revenue-share statement", "backstop": "Backstop claim statement"}
 FORMATS = ("html", "pdf", "xlsx")
 _EVENTS = {
-    "revenue_share": ("accrue_share", "invoice_share", "invoice_true_up", "credit_note", "recoup_advance"),
+    "revenue_share": (
+        "accrue_share",
+        "invoice_share",
+        "invoice_true_up",
+        "invoice_reserve",
+        "credit_note",
+        "recoup_advance",
+    ),
     "backstop": ("accrue_claim", "pay_claim", "claw_back", "termination_payment"),
 }
 _EARNED = {"revenue_share": "accrue_share", "backstop": "accrue_claim"}
@@ -50,6 +57,7 @@ _LABELS = {
     "not_active": "Not active: criteria not met",
     "minimum_top_up": "Topped up to the minimum",
     "true_up": "Yearly true-up",
+    "reserved": "Of it withheld as a reserve, invoiced on its release",
     "advance_interest": "Interest on what is unrecouped of advances, beside the amount due",
     "true_up_interest": "Interest on the true-up, beside the amount due",
     "true_up_offset": "Less true-up carried forward",
@@ -286,6 +294,7 @@ def _posted(lines: pl.DataFrame, statement: str) -> pl.DataFrame:
         "recoup_advance": "unrecouped_advance",
         "invoice_share": "trade_receivable",
         "invoice_true_up": "trade_receivable",
+        "invoice_reserve": "trade_receivable",
         "credit_note": "trade_receivable",
         "accrue_claim": "backstop_cost",
         "pay_claim": "cash",
@@ -414,18 +423,20 @@ def _due(documents: pl.DataFrame, month: date, known_at: datetime) -> str:
     ).sort("posted_at")
     if found.is_empty():
         return "not invoiced yet"
-    is_true_up = pl.col("item_id").str.contains(":invoice_true_up:")
-    month_due, apart = found.filter(~is_true_up), found.filter(is_true_up)
-    said = [
-        f"invoiced {day_text(part['invoice_date'][0])}, due {day_text(part['due_date'][0])}{of}"
-        for part, of in ((month_due, ""), (apart, " (true-up)"))
-        if not part.is_empty()
-    ]
+    said = []
+    for event, of in (("invoice_share", ""), ("invoice_true_up", " (true-up)"), ("invoice_reserve", " (reserve)")):
+        part = found.filter(pl.col("item_id").str.contains(f":{event}:", literal=True))
+        if not part.is_empty():
+            said.append(f"invoiced {day_text(part['invoice_date'][0])}, due {day_text(part['due_date'][0])}{of}")
     return "; ".join(said)
 
 
 def _moved(posted: pl.DataFrame, statement: str) -> list[tuple[str, str]]:
-    events = ["invoice_share", "invoice_true_up", "credit_note"] if statement == "revenue_share" else ["pay_claim"]
+    events = (
+        ["invoice_share", "invoice_true_up", "invoice_reserve", "credit_note"]
+        if statement == "revenue_share"
+        else ["pay_claim"]
+    )
     label = "Invoiced, life to date" if statement == "revenue_share" else "Paid, life to date"
     moved = [(label, number(_money(posted.filter(pl.col("event").is_in(events))["amount"]), 2))]
     owed = posted.filter(pl.col("event").is_in(["claw_back", "termination_payment"]))

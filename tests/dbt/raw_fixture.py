@@ -51,7 +51,8 @@ TERMS: dict[str, str] = {
     " minimum_amount DECIMAL(18,2), minimum_period VARCHAR, minimum_creditable BOOLEAN, period_cap_amount DECIMAL(18,2),"
     " period_cap_period VARCHAR, lifetime_cap_amount DECIMAL(18,2), return_multiple DECIMAL(18,9), hardware_amount DECIMAL(18,2),"
     " accrual_period VARCHAR, true_up_frequency VARCHAR, true_up_carry_forward BOOLEAN, true_up_due_days INTEGER,"
-    " true_up_interest BOOLEAN, negative_base VARCHAR, statement_due_days INTEGER,"
+    " true_up_interest BOOLEAN, reserve_fraction DECIMAL(18,9), reserve_release_months INTEGER,"
+    " negative_base VARCHAR, statement_due_days INTEGER,"
     " payment_terms_days INTEGER, late_rate DECIMAL(18,9), fx_source VARCHAR, fx_fix VARCHAR, withholding_tax_rate DECIMAL(18,9),"
     " gross_up BOOLEAN",
     "share_tier": "contract_id VARCHAR, share_id VARCHAR, amendment_id VARCHAR, tier_no INTEGER, axis VARCHAR, from_month INTEGER,"

@@ -102,11 +102,27 @@ def advance_with_interest(con: duckdb.DuckDBPyConnection) -> None:
     put_whole_months(con, deal, gpu_count=40, price_per_gpu_hour="1.50")
 
 
+def reserve(con: duckdb.DuckDBPyConnection) -> None:
+    deal = put_deal(con, "reserved")
+    put_share(
+        con,
+        [{"from_month": 1, "to_month": None, "rate": "0.25"}],
+        contract_id="reserved",
+        exclusions=[],
+        reserve_fraction="0.10",
+        reserve_release_months=1,
+    )
+    put_whole_months(con, deal, gpu_count=40, price_per_gpu_hour="1.50")
+
+
+DEALS = (revenue_guarantee, withdrawal_and_end, true_up_apart, advance_with_interest, reserve)
+
+
 @pytest.fixture(scope="module")
 def books(make_home: Any) -> Any:
     def fill(con: duckdb.DuckDBPyConnection, _: Path) -> None:
         put_home(con, "2027-05-01T00:00:00Z")
-        for deal in (revenue_guarantee, withdrawal_and_end, true_up_apart, advance_with_interest):
+        for deal in DEALS:
             deal(con)
 
     home = make_home("terms-by-hand", fill)
@@ -245,3 +261,23 @@ def test_an_advance_bears_interest_on_what_is_unrecouped_and_is_recouped_all_the
     assert found["advance_interest", "advance_interest_income"] == Decimal("-267.19")
     shown = steps(books, "advanced", MARCH)
     assert (shown["amount_due"], shown["advance_interest"]) == (5580, Decimal("267.19"))
+
+
+def test_a_reserve_leaves_the_invoice_and_is_invoiced_when_it_is_released(books: duckdb.DuckDBPyConnection) -> None:
+    # February: a quarter of 40 × 672 h × 1.50 is 10,080.00, of which 1,008.00 are withheld until March has ended and been stated.
+    found = posted(books, "reserved", FEBRUARY)
+    assert found["accrue_share", "share_revenue"] == Decimal("-10080.00")
+    assert found["invoice_share", "trade_receivable"] == Decimal("9072.00")
+    assert found["invoice_reserve", "trade_receivable"] == Decimal("1008.00")
+    documents = (
+        "SELECT original_amount, invoice_date, due_date FROM ledger.fct_receivable_document"
+        " WHERE contract_id = 'reserved' AND service_month = ? ORDER BY 2"
+    )
+    assert rows(books, documents, FEBRUARY) == [
+        (Decimal("9072.00"), date(2027, 3, 15), date(2027, 5, 14)),
+        (Decimal("1008.00"), date(2027, 4, 15), date(2027, 6, 14)),
+    ]
+    # March: 11,160.00 less 1,116.00, which are not released before 15 May.
+    assert rows(books, documents, MARCH) == [(Decimal("10044.00"), date(2027, 4, 15), date(2027, 6, 14))]
+    shown = steps(books, "reserved", MARCH)
+    assert (shown["amount_due"], shown["reserved"]) == (11160, -1116)

@@ -128,6 +128,16 @@ def test_the_sheet_says_what_an_advance_bears(tmp_path: Path) -> None:
     assert "recouped at 50 % of the share; it bears 10 % a year on what is unrecouped." in sheet
 
 
+def test_the_sheet_says_what_is_withheld_and_until_when(tmp_path: Path) -> None:
+    def changed(text: str) -> str:
+        reserve = "reserve_pct: 0.1\n      reserve_release_months: 6"
+        return text.replace("negative_base: credit_note", f"negative_base: credit_note\n      {reserve}", 1)
+
+    loaded = load_home(make_home(tmp_path, contract=changed))
+    sheet = "\n".join(term_sheet(loaded.contracts[CONTRACT_ID]))
+    assert "10 % of each invoice is withheld as a reserve, and invoiced 6 months after its month." in sheet
+
+
 def test_a_home_without_an_amendment_keeps_the_others_and_is_itself_unchanged(tmp_path: Path) -> None:
     home = load_home(make_home(tmp_path, contract=lambda text: text + ENDED))
     kept = without_amendment(home, CONTRACT_ID, "second").contracts[CONTRACT_ID].versions

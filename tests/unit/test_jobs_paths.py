@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -18,7 +18,10 @@ from scipy import special
 from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
 from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.expected_loss import share_days, unbilled_days
+from orchestration.polars_jobs.frames import RowsBy
 from orchestration.polars_jobs.programme import run_all
+from orchestration.polars_jobs.receivables import read_closes
 
 MONTHS = 24
 FLAT = np.ones(MONTHS)
@@ -160,6 +163,42 @@ def test_the_terms_say_whether_the_paths_guarantee_revenue():
     bought, made_up = _worth(), _worth(settlement_type="revenue_shortfall")
     assert made_up["expected_amount"] != bought["expected_amount"]
     assert made_up["expected_resale_present_value_amount"] == 0
+
+
+# --- reserves -------------------------------------------------------------------------------------
+
+
+def test_what_is_withheld_of_older_months_is_lost_with_the_operator_too():
+    """A default in the last month of a steady share: three whole months are owed, and a tenth of the six before them."""
+    steady = {"occupancy": paths.Occupancy(0.8, 0.8, 0.9, 0.0), "price": paths.Price(2.4, 2.4, 1.0, 0.0, 0.0, 0.0)}
+    failing = np.where(np.arange(MONTHS) == MONTHS - 1, 1.0, 0.0)
+    given = book([tranche("a", 1e5)], operator_pd=failing, **steady)
+    plain = paths.simulate(given, SHOCKS, paths.Loadings(0.0, 0.0, 0.0)).receivable_loss
+    held = paths.simulate(
+        replace(given, reserve_fraction=0.1, reserve_months=6), SHOCKS, paths.Loadings(0.0, 0.0, 0.0)
+    ).receivable_loss
+    a_month = 0.25 * 0.8 * 1e5 * 2.4
+    assert plain == pytest.approx(0.6 * 3 * a_month * given.discount[MONTHS - 1])
+    assert held == pytest.approx(0.6 * 3.6 * a_month * given.discount[MONTHS - 1])
+
+
+def test_a_reserve_makes_the_share_wait_its_months_longer_in_the_mean():
+    months = month_list(date(2027, 10, 1), 2)
+    close = read_closes(home(months, [invoice(date(2027, 9, 1), "1.00")])["intermediate.int_closes"])[-1]
+    row = {
+        "contract_id": close.contract_id,
+        "amendment_id": "original",
+        "valid_from": date(2026, 10, 1),
+        "recorded_at": datetime(2026, 6, 12, tzinfo=UTC),
+        "statement_due_days": 15,
+        "payment_terms_days": 45,
+    }
+    plain = RowsBy(pl.DataFrame([row]))
+    assert (share_days(plain, close), unbilled_days(plain, close)) == (60, 60)
+    held = RowsBy(pl.DataFrame([{**row, "reserve_fraction": Decimal("0.2"), "reserve_release_months": 12}]))
+    # A fifth waits a year longer. Of what is unbilled 1 part is due in 60 days, and twelve fifths after 1 to 12 months more.
+    assert share_days(held, close) == 60 + 73
+    assert unbilled_days(held, close) == 60 + round(0.2 * 78 * 365 / 12 / 3.4)
 
 
 # --- withdrawal -----------------------------------------------------------------------------------

@@ -222,7 +222,6 @@ def test_a_list_of_shares_needs_names_that_differ(tmp_path: Path) -> None:
     ("before", "after", "feature"),
     [
         ("base_measure: net_billed ", "base_measure: ebitda ", "base_measure.ebitda"),
-        ("negative_base: credit_note", "negative_base: credit_note\n      reserve_pct: 0.1", "reserve_pct"),
         ("    backstop:\n", "    backstop:\n      residual_value_support_pct: 0.25\n", "residual_value_support_pct"),
         ("settlement_type: unsold_hours_x_price", "settlement_type: lease_payment", "settlement_type.lease_payment"),
         (
@@ -306,6 +305,20 @@ def test_a_true_up_is_due_after_it_is_stated_and_bears_interest_only_at_a_rate(
     given = f"negative_base: credit_note\n      true_up: {{frequency: contract_year, {true_up}}}"
     found = messages(tmp_path, replaced("negative_base: credit_note", given))
     assert found == [] if says is None else len(found) == 1 and found[0].startswith(says), found
+
+
+@pytest.mark.parametrize(
+    ("reserve", "says"),
+    [
+        ("reserve_pct: 0.1", "reserve_release_months: reserve_pct stands without reserve_release_months"),
+        ("reserve_release_months: 6", "reserve_pct: reserve_release_months stands without reserve_pct"),
+        ("reserve_pct: 1\n      reserve_release_months: 6", "reserve_pct: "),
+        ("reserve_pct: 0.1\n      reserve_release_months: 6", None),
+    ],
+)
+def test_a_reserve_says_how_much_for_how_long(tmp_path: Path, reserve: str, says: str | None) -> None:
+    found = messages(tmp_path, replaced("negative_base: credit_note", f"negative_base: credit_note\n      {reserve}"))
+    assert found == [] if says is None else len(found) == 1 and says in found[0], found
 
 
 ADVANCE = "{advance_id: a, advance_type: cash, face_amount: 100, grant_date: 2027-02-01, recoup_order: from_share, recoupment_rate: "

@@ -29,7 +29,9 @@ share as (
         months.payment_terms_days,
         points.month_end_date,
         coalesce(true_ups.invoiced_amount, 0) as true_up_invoiced_amount,
-        coalesce(true_ups.interest_amount, 0) as true_up_interest_amount
+        coalesce(true_ups.interest_amount, 0) as true_up_interest_amount,
+        coalesce(reserves.reserved_amount, 0) as reserved_amount,
+        reserves.invoice_date as reserve_invoice_date
     from {{ ref('int_share_months') }} as months
     inner join points on months.contract_id = points.contract_id and months.point_no = points.point_no
     left join recoupments
@@ -44,6 +46,12 @@ share as (
             and months.point_no = true_ups.point_no
             and months.share_id = true_ups.share_id
             and months.service_month = true_ups.service_month
+    left join {{ ref('int_share_reserves') }} as reserves
+        on
+            months.contract_id = reserves.contract_id
+            and months.point_no = reserves.point_no
+            and months.share_id = reserves.share_id
+            and months.service_month = reserves.service_month
 ),
 
 -- Granted when it was granted, and given up when it expires or an amendment drops it.
@@ -121,8 +129,8 @@ stands as (
         service_month,
         'invoice_share' as event,
         currency_code,
-        -- One invoice holds the share and what is recouped, but for a true-up that falls due by itself.
-        invoiced_amount + recouped_amount - true_up_invoiced_amount as amount,
+        -- One invoice holds the share and what is recouped, but for a true-up that falls due by itself and what is withheld.
+        invoiced_amount + recouped_amount - true_up_invoiced_amount - reserved_amount as amount,
         amendment_id
     from share
     where contractual_invoice_date <= month_end_date
@@ -137,6 +145,17 @@ stands as (
         amendment_id
     from share
     where contractual_invoice_date <= month_end_date and true_up_invoiced_amount != 0
+    union all
+    select
+        contract_id,
+        point_no,
+        service_month,
+        'invoice_reserve' as event,
+        currency_code,
+        reserved_amount as amount,
+        amendment_id
+    from share
+    where reserve_invoice_date <= month_end_date and reserved_amount != 0
     union all
     select
         contract_id,

@@ -25,6 +25,8 @@ select
     true_up_carry_forward,
     true_up_due_days,
     true_up_interest,
+    reserve_fraction,
+    reserve_release_months,
     negative_base,
     accrual_period,
     statement_due_days,

@@ -29,6 +29,16 @@ true_ups as (
     group by contract_id, point_no, service_month
 ),
 
+reserves as (
+    select
+        contract_id,
+        point_no,
+        service_month,
+        max(invoice_date) as invoice_date
+    from {{ ref('int_share_reserves') }}
+    group by contract_id, point_no, service_month
+),
+
 documents as (
     select
         entries.*,
@@ -37,6 +47,9 @@ documents as (
         -- What is owed under the backstop is dated on the last day of the month that posts it.
         coalesce(sealed.invoice_date, case
             when entries.event_family in ('claw_back', 'termination_payment') then entries.month_end_date
+            when entries.event_family = 'invoice_reserve' and entries.corrects_entry_id is null
+                then coalesce(reserves.invoice_date, entries.month_end_date)
+            when entries.event_family = 'invoice_reserve' then greatest(reserves.invoice_date, entries.month_end_date)
             when entries.corrects_entry_id is null then coalesce(invoice_dates.contractual_invoice_date, entries.month_end_date)
             else greatest(invoice_dates.contractual_invoice_date, entries.month_end_date)
         end) as invoice_date,
@@ -54,7 +67,12 @@ documents as (
             entries.contract_id = invoice_dates.contract_id
             and entries.point_no = invoice_dates.point_no
             and entries.service_month = invoice_dates.service_month
-            and entries.event_family in ('invoice_share', 'invoice_true_up')
+            and entries.event_family in ('invoice_share', 'invoice_true_up', 'invoice_reserve')
+    left join reserves
+        on
+            entries.contract_id = reserves.contract_id
+            and entries.point_no = reserves.point_no
+            and entries.service_month = reserves.service_month
     left join true_ups
         on
             entries.contract_id = true_ups.contract_id
@@ -69,7 +87,7 @@ documents as (
             and entries.event_family = dues.event
     left join {{ source('raw', 'sealed_document') }} as sealed
         on entries.is_sealed and entries.contract_id = sealed.contract_id and entries.entry_id = sealed.item_id
-    where entries.event_family in ('invoice_share', 'invoice_true_up', 'claw_back', 'termination_payment')
+    where entries.event_family in ('invoice_share', 'invoice_true_up', 'invoice_reserve', 'claw_back', 'termination_payment')
 )
 
 select
@@ -77,7 +95,7 @@ select
     contract_id,
     case
         when event_family in ('claw_back', 'termination_payment') then 'debit_note'
-        when event = 'credit_note' or (event = 'invoice_true_up' and amount < 0) then 'credit_note'
+        when event = 'credit_note' or (event in ('invoice_true_up', 'invoice_reserve') and amount < 0) then 'credit_note'
         else 'invoice'
     end as kind,
     service_month,

@@ -170,6 +170,10 @@ steps as (
     select 'revenue_share', contract_id, point_no, service_month, part_id, 3, 9, 'gross_up', null, null, null, invoiced_amount - share_amount, 'gross_up'
     from share_months where invoiced_amount != share_amount
     union all
+    select 'revenue_share', contract_id, point_no, service_month, share_id, 3, 13, 'reserved', null, billed_amount, reserve_fraction,
+        -reserved_amount, 'reserve_pct'
+    from {{ ref('int_share_reserves') }}
+    union all
     select 'revenue_share', contract_id, point_no, service_month, share_id, 3, 12, 'advance_interest', null, sum(unrecouped_amount),
         case when min(interest_rate) = max(interest_rate) then min(interest_rate) end, sum(interest_amount), 'token_advances'
     from {{ ref('int_advance_interest') }} group by contract_id, point_no, service_month, share_id
