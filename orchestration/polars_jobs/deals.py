@@ -1,9 +1,10 @@
 """Deals side by side: the same park, leases and random numbers under several contracts.
 
 A deal's terms take the place of the contract's own as if they had been agreed from its first day; what lies ahead of
-the latest close is then simulated on the same paths, so that every difference is the deal's. The hardware sale is the
-same under all deals and stands in none. A deal of no share and no backstop ("none") is always among them. The
-operator's costs and loans are those of its park, at the run rate; what is unknown of them is left null.
+the latest close is then simulated on the same paths, so that every difference is the deal's. The hardware sale and what
+the operator owes already are the same under all deals and stand in none. A deal of no share and no backstop ("none")
+is always among them. The operator's costs and loans are those of its park, at the run rate; what is unknown of them is
+left null.
 """
 
 from __future__ import annotations
@@ -147,11 +148,11 @@ def _book_of(
     policy: CreditPolicy,
 ) -> Book:
     if deal == contract["contract_id"]:
-        return _undiscounted(own)
+        return _what_lies_ahead(own)
     if deal == NO_DEAL:
         nothing = np.zeros(len(own.discount))
         bare = [replace(tranche, committed=nothing, deductible=nothing) for tranche in own.tranches]
-        return _undiscounted(
+        return _what_lies_ahead(
             replace(
                 own,
                 tranches=bare,
@@ -164,12 +165,13 @@ def _book_of(
     book = book_at(Inputs(transplanted(frames, deal, contract)), close, contract, policy)
     if book is None:
         raise wrong("deal", deal, "has no months ahead")
-    return _undiscounted(book)
+    return _what_lies_ahead(book)
 
 
-def _undiscounted(book: Book) -> Book:
+def _what_lies_ahead(book: Book) -> Book:
+    """The book undiscounted, without what is owed already: that is the booked contract's under every deal."""
     flat = np.ones(len(book.discount))
-    return replace(book, discount=flat, pay_discount=flat)
+    return replace(book, discount=flat, pay_discount=flat, exposure_now=0.0)
 
 
 def transplanted(frames: Frames, deal: str, contract: Mapping[str, Any]) -> dict[str, pl.DataFrame]:

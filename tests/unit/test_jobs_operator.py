@@ -615,6 +615,26 @@ def test_no_deal_has_no_share_and_no_claim_and_a_rival_takes_its_own_rate(compar
         assert float(row["vendor_share_amount"]) == pytest.approx(rate * float(row["revenue_amount"]), abs=0.01)
 
 
+def test_what_is_owed_already_stands_in_no_deal():
+    frames = park()
+    policy = CreditPolicy({**POLICY, "asset_correlation": "0.9"})
+    months = operator.park_months(frames, policy)
+    owed = pl.DataFrame(
+        {
+            "contract_id": [CONTRACT],
+            "account": ["trade_receivable"],
+            "posting_month": [DEC],
+            "closing_amount": [D("5e8")],
+        }
+    )
+    risky = frames["core.dim_operator"].with_columns(rating=pl.lit("CCC/C"))
+    frames = {**frames, "core.dim_operator": risky}
+    with_it = {**frames, "ledger.fct_trial_balance_month": owed}
+    found = deals.deal_comparison(with_it, months, policy)
+    assert (found.filter(pl.col("deal_id") == "none")["vendor_take_amount"] == 0).all()
+    assert found.equals(deals.deal_comparison(frames, months, policy))
+
+
 def test_more_hours_committed_cost_the_vendor_more_and_leave_the_lender_less_short(compared):
     sums = {
         deal: compared.filter(pl.col("deal_id") == deal)
