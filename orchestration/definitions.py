@@ -13,7 +13,7 @@ from ingest.terms.home import load_home
 from orchestration.assets import close, credit, publish, raw, warehouse
 from orchestration.checks import arrival_check, audit, blocking_rules, plausibility
 from orchestration.expectations.covered import BUILT, DERIVED
-from orchestration.partitions import month_partitions, park_day_partitions
+from orchestration.partitions import day_partitions, month_partitions
 from orchestration.resources import HomeFolder, SilentProgress, Warehouse
 from orchestration.retries import no_retry_of_what_would_fail_again
 from orchestration.schedules import close_schedule, report_schedule, settlement_schedule
@@ -40,7 +40,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
     home = load_home(settings.home, as_of=as_of)
     warehouse.point_dbt_at(settings)
     project = warehouse.dbt_project()
-    days = park_day_partitions(home)
+    days = day_partitions(home)
     landing = [
         raw.simulated_feeds,
         raw.terms,

@@ -21,7 +21,7 @@ from orchestration.state import is_current, load
 
 
 def settlement_schedule(park: Park, job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.ScheduleDefinition:
-    """One run over all park-days each morning of the park's clock; after a standstill one, not one a morning missed."""
+    """One run over all days each morning of the park's clock; after a standstill one, not one a morning missed."""
     timing = timetable.settlement(park)
 
     @dg.schedule(

@@ -152,7 +152,7 @@ def documents(
         name: of the op.
         feeds: their names.
         after: raw tables that must be there before, for their rows are referred to.
-        partitions: park × day where each row belongs to one day.
+        partitions: days, where each row belongs to one day.
     """
 
     @dg.multi_asset(
@@ -187,7 +187,7 @@ def documents(
 def daily_feed(feed: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     """The asset of a feed whose rows belong to a park and a service day.
 
-    One run lands whatever files are pending, for all park-days of its range: a file may hold a day, a month or a
+    One run lands whatever files are pending, for all days of its range: a file may hold a day, a month or a
     single late hour, and its rows find their own day.
     """
 

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -20,6 +23,10 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "unit"))
 
 from small_home import LEASE_HEADER as LEASES  # noqa: E402
 from small_home import PARK_ID, drop, lease_row, make_home  # noqa: E402
+
+from orchestration.partitions import service_days  # noqa: E402
+from orchestration.settings import Settings  # noqa: E402
+from orchestration.state import load  # noqa: E402
 
 # A run of the smallest home takes some 40 s of a machine that does nothing else.
 LIMIT_SECONDS = 600
@@ -82,6 +89,32 @@ def _run_id(home: Path) -> str | None:
     return json.loads(path.read_text())["run_id"] if path.exists() else None
 
 
+def _asked_of_the_page(home: Path, query: str, **variables: object) -> dict[str, Any]:
+    """What Dagster's page asks of its server."""
+    served = re.search(r"http://127\.0\.0\.1:\d+", (home.parent / "serve.log").read_text())
+    assert served is not None
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{served[0]}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310  our own server
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  our own server
+        found: dict[str, Any] = json.loads(answer.read())
+    assert "errors" not in found, found
+    return dict(found["data"])
+
+
+def _backfill(home: Path, days: list[str]) -> None:
+    """A range of days chosen on the page of the job, and launched."""
+    nodes = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+    (repository,) = _asked_of_the_page(home, nodes)["repositoriesOrError"]["nodes"]
+    selector = {"repositoryName": repository["name"], "repositoryLocationName": repository["location"]["name"]}
+    mutation = (
+        "mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) "
+        "{ __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"
+    )
+    job = {"partitionSetName": "settlement_partition_set", "repositorySelector": selector}
+    launched = _asked_of_the_page(home, mutation, params={"selector": job, "partitionNames": days})
+    assert launched["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", launched
+
+
 def _landed(home: Path) -> dict[str, int]:
     with duckdb.connect(str(home / "published" / "parkledger.duckdb"), read_only=True) as connection:
         return dict(
@@ -111,6 +144,15 @@ def test_a_dropped_file_is_acted_upon_within_a_minute_and_a_failed_run_leaves_wh
     assert _landed(home)["leases"] >= 2
     _until(lambda: {status for _, status in _runs(home)} == {"SUCCESS"}, home, "the end of the second run")
     second = _run_id(home)
+
+    # A backfill of a range of days is one run more, over all of them.
+    before = len(_runs(home))
+    days = service_days(load(Settings(home=home)))[:5]
+    _backfill(home, days)
+    _until(lambda: len(_runs(home)) > before, home, "the run of a backfill")
+    _until(lambda: {status for _, status in _runs(home)} == {"SUCCESS"}, home, "the end of the backfill")
+    time.sleep(30)  # the daemon looks for more to launch every few seconds
+    assert _runs(home)[before:] == [("settlement", "SUCCESS")]
 
     # A table that cannot be read fails the run over its input: it is told, not tried again, and what was published stays.
     (home / "alerts.yaml").write_text("channels:\n  - {channel_id: desk, file: told.jsonl}\n")

@@ -23,8 +23,8 @@ from orchestration.definitions import CLOSE, SETTLEMENT, build_definitions
 from orchestration.partitions import (
     RANGE_END_TAG,
     RANGE_START_TAG,
+    day_partitions,
     days_anew,
-    park_day_partitions,
     range_tags,
     service_days,
 )
@@ -98,18 +98,14 @@ def test_every_asset_has_a_group_an_owner_and_a_description(specs: dict[str, dg.
     assert {key for key, spec in specs.items() if spec.group_name == "default"} == set()
 
 
-def test_daily_feeds_have_a_partition_for_each_park_and_service_day(
-    specs: dict[str, dg.AssetSpec], settings: Settings
-) -> None:
+def test_daily_feeds_have_a_partition_for_each_service_day(specs: dict[str, dg.AssetSpec], settings: Settings) -> None:
     home = load(settings)
     days = service_days(home)
     assert (days[0], days[-1]) == ("2026-10-01", "2027-12-31")
     for feed in DAILY:
         partitions = specs[feed].partitions_def
-        assert isinstance(partitions, dg.MultiPartitionsDefinition)
-        assert {p.name for p in partitions.partitions_defs} == {"day", "park"}
-        assert len(partitions.get_partition_keys()) == len(days) * len(PARK_ZONES)
-        assert partitions.get_partition_keys() == park_day_partitions(home).get_partition_keys()
+        assert partitions is not None
+        assert list(partitions.get_partition_keys()) == days
 
 
 def test_closes_have_a_partition_for_each_month(specs: dict[str, dg.AssetSpec]) -> None:
@@ -166,17 +162,23 @@ def test_a_schedule_asks_for_one_run_over_all_days_that_is_tried_again_if_it_cra
     assert (request.tags["dagster/max_retries"], request.tags["dagster/retry_strategy"]) == ("2", "ALL_STEPS")
 
 
-def test_a_backfill_of_many_days_is_one_run_a_park(definitions: dg.Definitions, settings: Settings) -> None:
+def test_a_backfill_of_many_days_is_one_run_of_all_parks(definitions: dg.Definitions, settings: Settings) -> None:
     graph = definitions.resolve_asset_graph()
-    march = [key for key in park_day_partitions(load(settings)).get_partition_keys() if key.startswith("2027-03-")]
+    march = [key for key in day_partitions(load(settings)).get_partition_keys() if key.startswith("2027-03-")]
     feeds = [dg.AssetKey(feed.split("/")) for feed in DAILY]
     wanted = [AssetKeyPartitionKey(feed, key) for feed in feeds for key in march]
     with dg.DagsterInstance.ephemeral() as instance:
         # What Dagster's page does with a selection of days.
         requests = build_run_requests_with_backfill_policies(wanted, graph, dynamic_partitions_store=instance)
-    asked = {tuple(request.tags[name] for name in (RANGE_START_TAG, RANGE_END_TAG)) for request in requests}
-    assert asked == {(f"2027-03-01|{park}", f"2027-03-31|{park}") for park in PARK_ZONES}
-    assert {frozenset(request.asset_selection or ()) for request in requests} == {frozenset(feeds)}
+    asked = [tuple(request.tags[name] for name in (RANGE_START_TAG, RANGE_END_TAG)) for request in requests]
+    assert asked == [("2027-03-01", "2027-03-31")]
+    assert [set(request.asset_selection or ()) for request in requests] == [set(feeds)]
+    # And what it does with one of the job, which holds everything.
+    job = definitions.resolve_job_def("settlement")
+    assert job.partitions_def is not None
+    assert job.backfill_policy == dg.BackfillPolicy.single_run()
+    subset = job.partitions_def.subset_with_partition_keys(march)
+    assert [(r.start, r.end) for r in subset.get_partition_key_ranges(job.partitions_def)] == asked
     by_page = dict(requests[0].tags) | {BACKFILL_ID_TAG: "a backfill"}
     assert days_anew(by_page) == (date(2027, 3, 1), date(2027, 3, 31))
     assert days_anew(requests[0].tags) is None
@@ -185,7 +187,7 @@ def test_a_backfill_of_many_days_is_one_run_a_park(definitions: dg.Definitions, 
 def test_a_range_asked_for_on_the_command_line_is_one_run_over_all_parks(settings: Settings) -> None:
     days = date(2027, 3, 1), date(2027, 3, 31)
     tags = range_tags(load(settings), days)
-    assert (tags[RANGE_START_TAG], tags[RANGE_END_TAG]) == ("2027-03-01|firmus-batam-1", "2027-03-31|sharon-au-1")
+    assert (tags[RANGE_START_TAG], tags[RANGE_END_TAG]) == ("2027-03-01", "2027-03-31")
     assert days_anew(tags) == days
     assert days_anew(range_tags(load(settings))) is None
 
