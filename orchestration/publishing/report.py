@@ -61,13 +61,17 @@ def write_sheets(
 def write_every_report(published: Path, reports: Path, as_of: date | None = None) -> list[Path]:
     """Draw the sheet of every operator, contract and tenant, and last the monitor: where that stands, all stand.
 
+    Of whom nothing is known by then, a tenant whose first lease begins later, there is no sheet.
+
     Args, returns and raises: as for the monitor.
     """
     tables, manifest = _read(published, as_of)
     written = []
     for kind in KINDS:
         for one in known_ids(tables, kind):
-            written += _write(make_sheet(tables, manifest, kind, one), reports, manifest, "")
+            sheet = make_sheet(tables, manifest, kind, one)
+            if any(not answer.reason for answer in sheet.headline.answers):
+                written += _write(sheet, reports, manifest, "")
     return written + _write(make_monitor(tables, manifest), reports, manifest, "")
 
 

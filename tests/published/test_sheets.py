@@ -232,7 +232,9 @@ def test_the_command_draws_one_or_all_and_refuses_who_is_not_there(finished: Pat
     assert both.returncode == 2
 
 
-def test_the_report_of_a_stated_month_holds_every_sheet_and_the_monitor(finished: Path, tmp_path: Path) -> None:
+def test_the_report_of_a_stated_month_holds_every_sheet_and_the_monitor(
+    finished: Path, tables: Tables, tmp_path: Path
+) -> None:
     settings = Settings(home=tmp_path / "home")
     shutil.copytree(finished / "published", settings.published_folder, symlinks=True)
     months = dg.StaticPartitionsDefinition(["2027-01-01"])
@@ -241,7 +243,12 @@ def test_the_report_of_a_stated_month_holds_every_sheet_and_the_monitor(finished
     names = {path.name for path in (settings.monthly_reports_folder / "2027-01-31").iterdir()}
     assert names >= {f"monitor.{ending}" for ending in ("html", "pdf", "xlsx")}
     assert names >= {f"operator-{park}-op.pdf" for park in PARKS} | {f"certificate-{park}-c.pdf" for park in PARKS}
-    assert sum(name.startswith("tenant-") and name.endswith(".html") for name in names) > 3
+    leases = tables["core.dim_lease"].group_by("tenant_id").agg(first=pl.col("starts_at").min().dt.date())
+    later = leases.filter(pl.col("first") > date(2027, 2, 1))["tenant_id"].to_list()
+    tenants = {name.removeprefix("tenant-").removesuffix(".html") for name in names if name.endswith(".html")}
+    assert len(later) > 0
+    assert tenants.isdisjoint(later)  # nothing is known of them yet
+    assert len(tenants & set(leases["tenant_id"])) > 3
 
 
 @pytest.mark.slow
