@@ -64,13 +64,14 @@ def test_an_amendment_is_the_cause_of_what_moves_in_its_contract(finished: Path,
     original = contract.read_text()
     block = original[original.index("    revenue_share:") : original.index("    backstop:")]
     contract.write_text(
-        original.rstrip("\n") + "\n  - amendment_id: april\n    valid_from: 2027-04-01\n"
-        "    recorded_at: 2027-04-15T00:00:00Z\n" + block.replace('"0.20"', '"0.15"')
+        original.rstrip("\n") + "\n  - amendment_id: march\n    valid_from: 2027-03-01\n"
+        "    recorded_at: 2027-04-15T00:00:00Z\n" + block.replace('"0.25"', '"0.24"')
     )
     run_again(home)
     said = told(home)
     assert_only(said, "amendment")
-    assert any("by amendment april" in cause["what"] for cause in said["causes"])
+    assert any("by amendment march" in cause["what"] for cause in said["causes"])
+    assert any(one["table"] == "revenue_share.fct_share_month" for one in said["moved"])
     assert {park for one in said["moved"] for park in whose(one)} == {NORTH}
 
 
