@@ -8,7 +8,6 @@ import select
 import shutil
 import signal
 import struct
-import subprocess
 import sys
 import termios
 import time
@@ -17,7 +16,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from conftest import CONTRACT, REPOSITORY, parkledger
+from conftest import CONTRACT, REPOSITORY
 from rich.console import Console
 
 from orchestration.shell import open_snapshot, run_queries
@@ -144,19 +143,6 @@ def test_names_are_completed_answers_paged_and_what_was_typed_is_found_again(hom
     again.type(INTERRUPT + CONTROL_D)
     assert again.ends() == 0
     os.close(again.screen)
-
-
-def test_a_query_may_be_given_at_once_or_through_a_pipe_and_an_error_is_an_exit_code(home: Path) -> None:
-    once = parkledger(home, "sql", "select 6 * 7 as answer", "--format", "csv")
-    assert (once.returncode, once.stdout) == (0, "answer\n42\n")
-    command = [sys.executable, "-m", "orchestration.cli", "--home", str(home), "sql", "--format", "jsonl"]
-    piped = subprocess.run(
-        command, input="select 1 as a; select 2 as b;\n", capture_output=True, text=True, check=False, cwd=REPOSITORY
-    )
-    assert (piped.returncode, piped.stdout) == (0, '{"a":1}\n{"b":2}\n')
-    wrong = parkledger(home, "sql", "select nothing from nowhere")
-    assert wrong.returncode == 1
-    assert "nowhere" in wrong.stderr
 
 
 @pytest.mark.parametrize(

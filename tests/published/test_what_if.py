@@ -52,6 +52,7 @@ def test_a_shipped_stress_asked_again_gives_the_published_rows_and_a_file_of_the
     assert written.height == len(rows)
 
 
+@pytest.mark.slow
 def test_deals_compared_again_give_the_published_rows(finished: Path, tmp_path: Path) -> None:
     home = copy_home(finished, tmp_path / "home")
     as_published(asked(home, "compare"), home, "credit.fct_deal_comparison")
