@@ -203,7 +203,9 @@ def owed(view: View, question: str, anchor: str) -> Answer:
         past = _past_due(view, month, currency)
         if past is not None:
             facts.append(
-                _amount("past due", past[0], currency, f"{percent(past[1])} of the invoiced", tone="bad" if past[0] else "")
+                _amount(
+                    "past due", past[0], currency, f"{percent(past[1])} of the invoiced", tone="bad" if past[0] else ""
+                )
             )
         facts.append(_amount("owed the other way (claims)", total(mine[payable]), currency))
         enforceable = "netting_enforceable" in mine.columns and bool(mine["netting_enforceable"].any())
