@@ -9,7 +9,8 @@
     rounded_quotient(a, b)  HUGEINT a / b to the nearest integer, halves away from zero
     exact_product(a, rate)  DECIMAL(38, 18) a × DECIMAL(…, 9) rate, rounded at the 18th decimal
     exact_quotient(a, n)    DECIMAL(38, 18) a ÷ whole number n, rounded at the 18th decimal
-    exact_ratio(a, b, c)    a × b ÷ c of three DECIMAL(38, 18), |a|, |c| < 8e15, |b| < 1e18: long division in limbs of b, cut at the 18th decimal
+    exact_ratio(a, b, c)    a × b ÷ c of three DECIMAL(38, 18), |a|, |c| < 8e15, |b| < 1e18: long division in limbs of b, cut at the 18th decimal;
+                            limbs of nine digits where |c| < 8e10, so that a remainder times a limb fits into 128 bits, else of four
     settled(x)              x at 12 decimals, DECIMAL(38, 12): takes back the last digits of the divisions above, so that an exact half of a cent is
                             a half again, and is the unrounded form in which amounts are published
     rounded_money(x, d)     x to d decimals, half away from zero, once, as DECIMAL(18, 2); d is the currency's ISO 4217 minor unit, 0 to 2
@@ -29,27 +30,48 @@ create or replace macro main.exact_product(a, rate) as (
 create or replace macro main.exact_quotient(a, n) as (
     main.from_atto(main.rounded_quotient(main.atto(cast(a as decimal(38, 18))), cast(n as hugeint)))
 );
+create or replace macro main.divided_on(done, limb) as ({
+    'a': done.a,
+    'b': done.b,
+    'c': done.c,
+    'whole': done.whole,
+    'quotient': done.quotient * 1000000000::hugeint + (done.remainder * 1000000000::hugeint + done.a * limb) // done.c,
+    'remainder': (done.remainder * 1000000000::hugeint + done.a * limb) % done.c
+});
+create or replace macro main.ratio_by_thousand_millions(a, b, c) as (
+    list_transform(list_transform(list_transform(list_transform(list_transform(
+        [{'a': a, 'b': b, 'c': c}],
+        lambda x: {'a': x.a % x.c, 'b': x.b, 'c': x.c, 'whole': x.a // x.c * x.b, 'quotient': 0::hugeint, 'remainder': 0::hugeint}),
+        lambda x: main.divided_on(x, x.b // 1000000000000000000000000000::hugeint)),
+        lambda x: main.divided_on(x, x.b // 1000000000000000000::hugeint % 1000000000::hugeint)),
+        lambda x: main.divided_on(x, x.b // 1000000000::hugeint % 1000000000::hugeint)),
+        lambda x: x.whole + main.divided_on(x, x.b % 1000000000::hugeint).quotient
+    )[1]
+);
+create or replace macro main.ratio_by_ten_thousands(a, b, c) as (
+    list_reduce(
+        list_transform(
+            [100000000000000000000000000000000, 10000000000000000000000000000, 1000000000000000000000000, 100000000000000000000, 10000000000000000, 1000000000000, 100000000, 10000, 1]::hugeint[],
+            lambda limb_unit: {'quotient': 0::hugeint, 'remainder': b // limb_unit % 10000::hugeint}
+        ),
+        lambda done, limb: {
+            'quotient': done.quotient * 10000::hugeint + (done.remainder * 10000::hugeint + a * limb.remainder) // c,
+            'remainder': (done.remainder * 10000::hugeint + a * limb.remainder) % c
+        },
+        {'quotient': 0::hugeint, 'remainder': 0::hugeint}
+    ).quotient
+);
 create or replace macro main.exact_ratio(a, b, c) as (
-    main.from_atto(
-        sign(a) * sign(b) * sign(c)
-        * list_reduce(
-            list_transform(
-                [100000000000000000000000000000000, 10000000000000000000000000000, 1000000000000000000000000, 100000000000000000000, 10000000000000000, 1000000000000, 100000000, 10000, 1]::hugeint[],
-                lambda limb_unit: {
-                    'quotient': 0::hugeint,
-                    'remainder': (abs(main.atto(cast(b as decimal(38, 18)))) // limb_unit) % 10000::hugeint
-                }
-            ),
-            lambda done, limb: {
-                'quotient': done.quotient * 10000::hugeint
-                    + (done.remainder * 10000::hugeint + abs(main.atto(cast(a as decimal(38, 18)))) * limb.remainder)
-                    // abs(main.atto(cast(c as decimal(38, 18)))),
-                'remainder': (done.remainder * 10000::hugeint + abs(main.atto(cast(a as decimal(38, 18)))) * limb.remainder)
-                    % abs(main.atto(cast(c as decimal(38, 18))))
-            },
-            {'quotient': 0::hugeint, 'remainder': 0::hugeint}
-        ).quotient
-    )
+    main.from_atto(sign(a) * sign(b) * sign(c) * case
+        when abs(c) < 80000000000
+            then main.ratio_by_thousand_millions(
+                abs(main.atto(cast(a as decimal(38, 18)))), abs(main.atto(cast(b as decimal(38, 18)))), abs(main.atto(cast(c as decimal(38, 18))))
+            )
+        else
+            main.ratio_by_ten_thousands(
+                abs(main.atto(cast(a as decimal(38, 18)))), abs(main.atto(cast(b as decimal(38, 18)))), abs(main.atto(cast(c as decimal(38, 18))))
+            )
+    end)
 );
 create or replace macro main.settled(x) as (cast(x as decimal(38, 12)));
 create or replace macro main.rounded_money(x, d) as (

@@ -7,9 +7,12 @@ with simple_contracts as (
         segments.contract_id,
         segments.service_month
     from {{ ref('int_share_segments') }} as segments
-    inner join {{ ref('int_knowledge_points') }} as points
-        on segments.contract_id = points.contract_id and segments.point_no = points.point_no
-    where points.is_clock
+    inner join {{ ref('int_known_months') }} as months
+        on
+            segments.contract_id = months.contract_id
+            and segments.point_no = months.state_point_no
+            and segments.service_month = months.service_month
+    where months.is_clock
     group by segments.contract_id, segments.service_month
     having
         count(distinct segments.share_id) = 1

@@ -3,6 +3,7 @@
 from tests.benchmarks import (
     credit_group,
     landing_rows,
+    ledgers,
     lifetime_loss,
     metering_hours,
     monte_carlo,
@@ -17,6 +18,7 @@ CASES: tuple[Case, ...] = (
     *seed_day.CASES,
     *metering_hours.CASES,
     *landing_rows.CASES,
+    *ledgers.CASES,
     simulating.CASE,
     *lifetime_loss.CASES,
     monte_carlo.CASE,

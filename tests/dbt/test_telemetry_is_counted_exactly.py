@@ -124,8 +124,11 @@ def test_a_late_file_counts_at_the_clock_but_not_at_the_close_before_it(home: Pa
     claims = dict(
         fetch(
             home,
-            "SELECT known_at::DATE, sum(excluded_gpu_hours) FROM intermediate.int_backstop_hours JOIN intermediate.int_knowledge_points"
-            " USING (contract_id, point_no) WHERE service_month = '2027-02-01' GROUP BY 1",
+            "SELECT known_at::DATE, sum(excluded_gpu_hours) FROM intermediate.int_backstop_hours AS h"
+            " JOIN intermediate.int_known_months AS m"
+            " ON (h.contract_id, h.point_no, h.service_month) = (m.contract_id, m.state_point_no, m.service_month)"
+            " JOIN intermediate.int_knowledge_points AS p ON (m.contract_id, m.point_no) = (p.contract_id, p.point_no)"
+            " WHERE h.service_month = '2027-02-01' GROUP BY 1",
         )
     )
     # All of February is silent but the sampled hours: 4 x 672 hours less 4 + 3 on the first day, less 1 or, known later, 4 on the second.

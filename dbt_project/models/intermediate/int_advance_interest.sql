@@ -52,12 +52,14 @@ recouped as (
         rated.service_month,
         sum(recoupments.recouped_amount) as recouped_amount
     from rated
+    inner join {{ ref('int_known_months') }} as earlier
+        on rated.contract_id = earlier.contract_id and rated.point_no = earlier.point_no and rated.service_month > earlier.service_month
     inner join {{ ref('int_share_recoupments') }} as recoupments
         on
             rated.contract_id = recoupments.contract_id
-            and rated.point_no = recoupments.point_no
+            and earlier.state_point_no = recoupments.point_no
             and rated.advance_id = recoupments.advance_id
-            and rated.service_month > recoupments.service_month
+            and earlier.service_month = recoupments.service_month
     group by rated.contract_id, rated.point_no, rated.advance_id, rated.service_month
 ),
 

@@ -1,12 +1,38 @@
 -- What a withdrawal of capacity takes back of the claims that were made for it, day by day: each earlier service month's claim, by the
 -- part of the withdrawn GPUs in the hours installed then, times the agreed fraction. No tranche gives back more than that fraction of its claims.
-with daily as (
+-- A withdrawal looks back: where one takes claims back, the months before it stand beside each point.
+with months as (
+    select *
+    from {{ ref('int_known_months') }}
+    where
+        contract_id in (
+            select agreed.contract_id
+            from {{ ref('int_backstop_segments') }} as agreed
+            where agreed.withdrawal_claw_back_fraction > 0
+        )
+),
+
+{% for name in ['segments', 'withdrawals', 'claims'] -%}
+known_{{ name }} as (
+    select
+        months.point_no,
+        states.* exclude (point_no)
+    from months
+    inner join {{ ref('int_backstop_' ~ name) }} as states
+        on
+            months.contract_id = states.contract_id
+            and months.state_point_no = states.point_no
+            and months.service_month = states.service_month
+),
+
+{% endfor -%}
+daily as (
     select
         *,
         case
             when lag(service_date) over tranche_days = service_date - 1 then lag(withdrawn_gpu_count) over tranche_days else 0
         end as withdrawn_before_gpu_count
-    from {{ ref('int_backstop_withdrawals') }}
+    from known_withdrawals
     window tranche_days as (partition by contract_id, point_no, tranche_id order by service_date)
 ),
 
@@ -21,7 +47,7 @@ withdrawals as (
         segments.withdrawal_claw_back_fraction,
         segments.claim_notice_days + segments.claim_payment_days as payment_terms_days
     from daily
-    inner join {{ ref('int_backstop_segments') }} as segments
+    inner join known_segments as segments
         on
             daily.contract_id = segments.contract_id
             and daily.point_no = segments.point_no
@@ -43,8 +69,8 @@ claimed_months as (
         main.exact_ratio(
             sum(claims.claim_before_caps_amount), any_value(months.claim_amount), any_value(months.before_caps_amount)
         ) as claim_amount
-    from {{ ref('int_backstop_claims') }} as claims
-    inner join {{ ref('int_backstop_segments') }} as segments
+    from known_claims as claims
+    inner join known_segments as segments
         on
             claims.contract_id = segments.contract_id
             and claims.point_no = segments.point_no

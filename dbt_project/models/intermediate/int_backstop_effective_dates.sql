@@ -37,9 +37,15 @@ events as (
     inner join {{ ref('int_lease_intervals') }} as leases
         on
             points.park_id = leases.park_id
-            and {{ known_at('leases', 'points.known_at') }}
             and points.tranche_id = leases.tranche_id
-    where leases.is_billing
+            and {{ known_at('leases', 'points.known_at') }}
+    where
+        leases.is_billing
+        and points.contract_id in (
+            select waiting.contract_id
+            from {{ ref('stg_backstop_terms') }} as waiting
+            where waiting.effective_event = 'lease_commencement'
+        )
     group by points.contract_id, points.point_no, points.tranche_id
 )
 

@@ -1,4 +1,5 @@
--- The hours behind a claim, segment by segment: installed, excluded, committed, used, unsold, deductible. DECIMAL(38, 18) GPU-hours.
+-- The hours behind a claim, segment by segment, at each point that knows otherwise of the month than the one before: installed, excluded, committed,
+-- used, unsold, deductible. DECIMAL(38, 18) GPU-hours.
 with segment_days as (
     select
         segments.contract_id,
@@ -77,64 +78,56 @@ supply as (
     group by contract_id, point_no, tranche_id, service_month, segment_no
 ),
 
-billing_leases as (
+billed as (
     select
         segments.contract_id,
         segments.point_no,
         segments.tranche_id,
         segments.service_month,
         segments.segment_no,
-        segments.park_id,
-        segments.known_at,
-        segments.from_date,
-        segments.to_date,
-        segments.from_at,
-        segments.to_at,
-        leases.lease_id,
-        leases.version,
-        leases.pricing,
-        leases.gpu_count,
-        leases.holds_from_at,
-        leases.holds_until_at,
-        leases.customer_type = 'vendor_own_use' as is_vendor
+        leases.customer_type = 'vendor_own_use' as is_vendor,
+        {{ gpu_hours_of_overlap('leases.gpu_count', 'segments.from_at', 'segments.to_at', 'leases.holds_from_at', 'leases.holds_until_at') }}
+            as gpu_hours
     from {{ ref('int_backstop_segments') }} as segments
     inner join {{ ref('int_lease_intervals') }} as leases
         on
             segments.park_id = leases.park_id
-            and {{ known_at('leases', 'segments.known_at') }}
             and segments.tranche_id = leases.tranche_id
-    where leases.is_billing
-),
-
-billed as (
-    select
-        contract_id,
-        point_no,
-        tranche_id,
-        service_month,
-        segment_no,
-        is_vendor,
-        {{ gpu_hours_of_overlap('gpu_count', 'from_at', 'to_at', 'holds_from_at', 'holds_until_at') }} as gpu_hours
-    from billing_leases
-    where pricing = 'reserved' and from_at < holds_until_at and holds_from_at < to_at
+            and segments.from_at < leases.holds_until_at
+            and segments.to_at > leases.holds_from_at
+            and {{ known_at('leases', 'segments.known_at') }}
+    where leases.is_billing and leases.pricing = 'reserved'
     union all
     select
-        billing_leases.contract_id,
-        billing_leases.point_no,
-        billing_leases.tranche_id,
-        billing_leases.service_month,
-        billing_leases.segment_no,
-        billing_leases.is_vendor,
+        segments.contract_id,
+        segments.point_no,
+        segments.tranche_id,
+        segments.service_month,
+        segments.segment_no,
+        entries.is_vendor,
         entries.gpu_hours
-    from billing_leases
-    inner join {{ ref('int_lease_entries') }} as entries
+    from {{ ref('int_backstop_segments') }} as segments
+    inner join (
+        select
+            entries.*,
+            leases.tranche_id,
+            leases.customer_type = 'vendor_own_use' as is_vendor,
+            cast(date_trunc('month', entries.service_date) as date) as service_month
+        from {{ ref('int_lease_entries') }} as entries
+        inner join {{ ref('int_lease_intervals') }} as leases
+            on
+                entries.park_id = leases.park_id
+                and entries.lease_id = leases.lease_id
+                and entries.version = leases.version
+                and {{ known_at('leases', 'entries.known_from_at') }}
+        where leases.is_billing and leases.pricing = 'metered' and entries.component = 'metered_use'
+    ) as entries
         on
-            billing_leases.park_id = entries.park_id
-            and {{ known_at('entries', 'billing_leases.known_at') }}
-            and billing_leases.lease_id = entries.lease_id
-            and billing_leases.version = entries.version
-            and entries.service_date between billing_leases.from_date and billing_leases.to_date
-    where billing_leases.pricing = 'metered' and entries.component = 'metered_use'
+            segments.park_id = entries.park_id
+            and segments.tranche_id = entries.tranche_id
+            and segments.service_month = entries.service_month
+            and entries.service_date between segments.from_date and segments.to_date
+            and {{ known_at('entries', 'segments.known_at') }}
 ),
 
 used as (
@@ -237,6 +230,8 @@ select
     tranche_id,
     service_month,
     segment_no,
+    previous_month,
+    previous_point_no,
     amendment_id,
     from_date,
     to_date,

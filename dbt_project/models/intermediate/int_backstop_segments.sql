@@ -1,4 +1,5 @@
--- Whole days of one service month of a tranche under the same backstop terms, as known at each point.
+-- Whole days of one service month of a tranche under the same backstop terms, as known at each point that knows otherwise of the month than the one
+-- before.
 with points as (
     select *
     from {{ ref('int_knowledge_points') }}
@@ -45,20 +46,63 @@ tranche_months as (
         )
 ),
 
+all_segments as (
+    select
+        contract_id,
+        point_no,
+        tranche_id,
+        service_month,
+        from_date,
+        max(service_month) over (
+            partition by contract_id, point_no order by service_month range between unbounded preceding and interval 1 day preceding
+        ) as previous_month
+    from tranche_months
+    where from_date <= to_date
+),
+
+-- Of the months that the point knows as the one before did, nothing is said again; the first of the others follows from where the last of those
+-- stands.
+changed_segments as (
+    select
+        all_segments.*,
+        previous.state_point_no as previous_point_no
+    from all_segments
+    inner join {{ ref('int_known_months') }} as months
+        on
+            all_segments.contract_id = months.contract_id
+            and all_segments.point_no = months.point_no
+            and all_segments.service_month = months.service_month
+            and all_segments.point_no = months.state_point_no
+    left join {{ ref('int_known_months') }} as previous
+        on
+            all_segments.contract_id = previous.contract_id
+            and all_segments.point_no = previous.point_no
+            and all_segments.previous_month = previous.service_month
+),
+
 segments as (
     select
         tranche_months.*,
+        changed_segments.previous_month,
+        changed_segments.previous_point_no,
         contracts.currency_code,
         contracts.minor_unit_digits,
-        to_date - from_date + 1 as days_in_force,
-        day(last_day(service_month)) as days_in_month,
-        date_diff('month', date_trunc('month', tranche_months.service_commencement_date), service_month) + 1 as contract_month,
-        date_diff('month', date_trunc('month', tranche_months.energised_date), service_month) + 1 as tranche_month,
-        timezone(time_zone, cast(from_date as timestamp)) as from_at,
-        timezone(time_zone, cast(to_date + 1 as timestamp)) as to_at
-    from tranche_months
+        tranche_months.to_date - tranche_months.from_date + 1 as days_in_force,
+        day(last_day(tranche_months.service_month)) as days_in_month,
+        date_diff('month', date_trunc('month', tranche_months.service_commencement_date), tranche_months.service_month) + 1 as contract_month,
+        date_diff('month', date_trunc('month', tranche_months.energised_date), tranche_months.service_month) + 1 as tranche_month,
+        timezone(tranche_months.time_zone, cast(tranche_months.from_date as timestamp)) as from_at,
+        timezone(tranche_months.time_zone, cast(tranche_months.to_date + 1 as timestamp)) as to_at
+    from changed_segments
+    inner join tranche_months
+        on
+            changed_segments.contract_id = tranche_months.contract_id
+            and changed_segments.point_no = tranche_months.point_no
+            and changed_segments.tranche_id = tranche_months.tranche_id
+            and changed_segments.service_month = tranche_months.service_month
+            and changed_segments.from_date = tranche_months.from_date
     inner join {{ ref('stg_contract') }} as contracts on tranche_months.contract_id = contracts.contract_id
-    where from_date <= to_date
+    where tranche_months.from_date <= tranche_months.to_date
 ),
 
 price_index_levels as (

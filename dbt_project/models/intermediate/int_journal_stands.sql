@@ -5,6 +5,22 @@ with points as (
     where is_posted
 ),
 
+advance_recoupments as (
+    select
+        months.contract_id,
+        months.point_no,
+        recoupments.share_id,
+        months.service_month,
+        recoupments.advance_id,
+        recoupments.recouped_amount
+    from {{ ref('int_share_recoupments') }} as recoupments
+    inner join {{ ref('int_known_months') }} as months
+        on
+            recoupments.contract_id = months.contract_id
+            and recoupments.point_no = months.state_point_no
+            and recoupments.service_month = months.service_month
+),
+
 recoupments as (
     select
         contract_id,
@@ -12,7 +28,7 @@ recoupments as (
         share_id,
         service_month,
         sum(recouped_amount) as recouped_amount
-    from {{ ref('int_share_recoupments') }}
+    from advance_recoupments
     group by contract_id, point_no, share_id, service_month
 ),
 
@@ -66,7 +82,7 @@ advances as (
         cast(date_trunc('month', advances.ended_date) as date) as end_month,
         advances.granted_amount - coalesce((
             select sum(recoupments.recouped_amount)
-            from {{ ref('int_share_recoupments') }} as recoupments
+            from advance_recoupments as recoupments
             where
                 advances.contract_id = recoupments.contract_id
                 and advances.point_no = recoupments.point_no

@@ -94,9 +94,19 @@ condition_events as (
         'lease_commencement' as effective_event,
         timezone(as_of_months.time_zone, leases.starts_at) as happened_at_local
     from as_of_months
+    inner join {{ ref('stg_tranche') }} as tranches on as_of_months.contract_id = tranches.contract_id
     inner join {{ ref('stg_leases') }} as leases
-        on as_of_months.park_id = leases.park_id and {{ known_at('leases', 'as_of_months.ended_at') }}
-    where leases.status in ('active', 'ended')
+        on
+            as_of_months.park_id = leases.park_id
+            and tranches.tranche_id = leases.tranche_id
+            and {{ known_at('leases', 'as_of_months.ended_at') }}
+    where
+        leases.status in ('active', 'ended')
+        and as_of_months.contract_id in (
+            select waiting.contract_id
+            from {{ ref('stg_backstop_terms') }} as waiting
+            where waiting.effective_event = 'lease_commencement'
+        )
 ),
 
 conditions as (
@@ -147,23 +157,38 @@ scheduled as (
     where future_versions.committed_fraction is not null
 ),
 
+-- Months, cut where a fiscal year of the vendor begins.
+calendar as (
+    select
+        vendor_id,
+        month,
+        vendor_fiscal_year,
+        min(calendar_date) as from_date,
+        max(calendar_date) as to_date
+    from {{ ref('int_vendor_calendar') }}
+    group by vendor_id, month, vendor_fiscal_year
+),
+
 pieces as (
     select
         scheduled.* exclude (from_date, to_date),
         calendar.month as service_month,
         calendar.vendor_fiscal_year,
-        min(calendar.calendar_date) as from_date,
-        max(calendar.calendar_date) as to_date
+        greatest(calendar.from_date, scheduled.from_date, scheduled.starts_date) as from_date,
+        least(calendar.to_date, scheduled.to_date) as to_date
     from scheduled
     inner join {{ ref('stg_contract') }} as contracts on scheduled.contract_id = contracts.contract_id
-    inner join {{ ref('int_vendor_calendar') }} as calendar
+    inner join calendar
         on
             contracts.vendor_id = calendar.vendor_id
-            and calendar.calendar_date between greatest(scheduled.from_date, scheduled.starts_date) and scheduled.to_date
+            and greatest(scheduled.from_date, scheduled.starts_date) <= calendar.to_date
+            and scheduled.to_date >= calendar.from_date
     where
-        scheduled.longstop_days is null
-        or scheduled.starts_date <= coalesce(scheduled.planned_date, scheduled.starts_date) + scheduled.longstop_days
-    group by all
+        (
+            scheduled.longstop_days is null
+            or scheduled.starts_date <= coalesce(scheduled.planned_date, scheduled.starts_date) + scheduled.longstop_days
+        )
+        and greatest(scheduled.from_date, scheduled.starts_date) <= scheduled.to_date
 ),
 
 -- Capacity withdrawn by what was known then, day by day.
@@ -346,20 +371,28 @@ claim_periods as (
 ),
 
 -- What the months of a period, or of a contract year, have claimed up to the as-of month has used some of its cap.
+claims_to_date as (
+    select
+        months.contract_id,
+        months.service_month,
+        months.cumulative_claim_amount
+    from clock_points
+    inner join {{ ref('int_backstop_months') }} as months
+        on clock_points.contract_id = months.contract_id and clock_points.point_no = months.point_no
+),
+
 period_claims as (
     select
         claim_periods.contract_id,
         claim_periods.as_of_month,
         claim_periods.period_from_date,
-        sum(months.claim_amount) as claimed_amount
+        -- A period that begins after the as-of month has claimed nothing by then.
+        greatest(0, claimed.cumulative_claim_amount - coalesce(before_period.cumulative_claim_amount, 0)) as claimed_amount
     from claim_periods
-    inner join clock_points on claim_periods.contract_id = clock_points.contract_id
-    inner join {{ ref('int_backstop_months') }} as months
-        on
-            clock_points.contract_id = months.contract_id
-            and clock_points.point_no = months.point_no
-            and months.service_month between claim_periods.period_from_date and claim_periods.as_of_month
-    group by claim_periods.contract_id, claim_periods.as_of_month, claim_periods.period_from_date
+    asof join claims_to_date as claimed
+        on claim_periods.contract_id = claimed.contract_id and claim_periods.as_of_month >= claimed.service_month
+    asof left join claims_to_date as before_period
+        on claim_periods.contract_id = before_period.contract_id and claim_periods.period_from_date > before_period.service_month
 ),
 
 -- Casts: least() of two decimals would cut the running sum to the cap's two decimals.

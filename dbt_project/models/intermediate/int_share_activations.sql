@@ -1,18 +1,31 @@
 -- Whether the share of a month is active: each criterion's mean over its window against its test, with the months that may fail in a row.
+-- A test looks back: where there is one, the months before it stand beside each point.
 with month_segments as (
     select
-        contract_id,
-        point_no,
-        share_id,
-        service_month,
-        amendment_id,
-        sum(days_in_force) over month_rows < days_in_month as is_cut_short,
+        months.contract_id,
+        months.point_no,
+        months.state_point_no,
+        segments.share_id,
+        months.service_month,
+        segments.amendment_id,
+        sum(segments.days_in_force) over month_rows < segments.days_in_month as is_cut_short,
         row_number() over (
-            partition by contract_id, point_no, share_id, service_month order by segment_no desc
+            partition by months.contract_id, months.point_no, segments.share_id, months.service_month order by segments.segment_no desc
         ) = 1 as is_last,
-        service_month = min(service_month) over (partition by contract_id, point_no, share_id) as is_first_month
-    from {{ ref('int_share_segments') }}
-    window month_rows as (partition by contract_id, point_no, share_id, service_month)
+        months.service_month = min(months.service_month) over (partition by months.contract_id, months.point_no, segments.share_id)
+            as is_first_month
+    from {{ ref('int_known_months') }} as months
+    inner join {{ ref('int_share_segments') }} as segments
+        on
+            months.contract_id = segments.contract_id
+            and months.state_point_no = segments.point_no
+            and months.service_month = segments.service_month
+    where
+        months.contract_id in (
+            select tested.contract_id
+            from {{ ref('stg_share_activation') }} as tested
+        )
+    window month_rows as (partition by months.contract_id, months.point_no, segments.share_id, months.service_month)
 ),
 
 -- The criteria are those of the terms at the month's end. A first month cut short is no test and no history.
@@ -20,6 +33,7 @@ month_criteria as (
     select
         months.contract_id,
         months.point_no,
+        months.state_point_no,
         months.share_id,
         months.service_month,
         criteria.criterion_no,
@@ -67,7 +81,7 @@ measured_months as (
     inner join bases
         on
             months.contract_id = bases.contract_id
-            and months.point_no = bases.point_no
+            and months.state_point_no = bases.point_no
             and months.share_id = bases.share_id
             and months.service_month = bases.service_month
     left join {{ ref('int_supply_months') }} as supply
@@ -107,6 +121,7 @@ windowed as (
         point_no,
         share_id,
         service_month,
+        point_no = state_point_no as is_changed,
         criterion_no,
         operator,
         value,
@@ -114,7 +129,7 @@ windowed as (
         sum(month_value) as value_sum,
         count(month_value) as value_count
     from history
-    group by contract_id, point_no, share_id, service_month, criterion_no, operator, value, cure_months
+    group by contract_id, point_no, state_point_no, share_id, service_month, criterion_no, operator, value, cure_months
 ),
 
 -- The mean meets the test where the sum meets count times the value: nothing is divided.
@@ -156,4 +171,5 @@ select
     service_month,
     bool_and(passes or failed_in_a_row <= cure_months) as is_active
 from failures
+where is_changed
 group by contract_id, point_no, share_id, service_month

@@ -1,4 +1,5 @@
--- The base of each segment, one after the other: a negative one may be carried into the next.
+-- The base of each segment, one after the other: a negative one may be carried into the next. The first that a point knows otherwise follows from
+-- where the one before it stands.
 with recursive
 revenue as (
     select
@@ -91,6 +92,7 @@ inputs as (
         segments.service_month,
         segments.segment_no,
         segments.sequence_no,
+        coalesce(segments.previous_point_no, segments.point_no) as previous_point_no,
         segments.share_basis,
         segments.negative_base = 'carry_forward' and segments.share_basis in ('pct_of_base', 'greater_of_min_or_pct') as carries_forward,
         coalesce(revenue.revenue_amount, 0::decimal(38, 18)) as revenue_amount,
@@ -259,7 +261,7 @@ steps as (
                         inner join inputs
                             on
                                 steps.contract_id = inputs.contract_id
-                                and steps.point_no = inputs.point_no
+                                and steps.point_no = inputs.previous_point_no
                                 and steps.share_id = inputs.share_id
                                 and steps.sequence_no + 1 = inputs.sequence_no
                     ) as paired

@@ -8,9 +8,12 @@ with lease_parts as (
         revenue.lease_id,
         sum(revenue.measured_amount + revenue.excluded_amount) as part_weight
     from {{ ref('int_share_revenue') }} as revenue
-    inner join {{ ref('int_knowledge_points') }} as points
-        on revenue.contract_id = points.contract_id and revenue.point_no = points.point_no
-    where points.is_clock
+    inner join {{ ref('int_known_months') }} as known_months
+        on
+            revenue.contract_id = known_months.contract_id
+            and revenue.point_no = known_months.state_point_no
+            and revenue.service_month = known_months.service_month
+    where known_months.is_clock
     group by revenue.contract_id, revenue.point_no, revenue.share_id, revenue.service_month, revenue.lease_id
     having sum(revenue.measured_amount + revenue.excluded_amount) != 0
 ),
@@ -24,10 +27,13 @@ months as (
         months.share_amount,
         months.currency_code,
         months.minor_unit_digits
-    from {{ ref('int_share_months') }} as months
-    inner join {{ ref('int_knowledge_points') }} as points
-        on months.contract_id = points.contract_id and months.point_no = points.point_no
-    where points.is_clock
+    from {{ ref('int_share_month_states') }} as months
+    inner join {{ ref('int_known_months') }} as known_months
+        on
+            months.contract_id = known_months.contract_id
+            and months.point_no = known_months.state_point_no
+            and months.service_month = known_months.service_month
+    where known_months.is_clock
 ),
 
 weighted_parts as (

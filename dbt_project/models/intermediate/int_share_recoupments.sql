@@ -14,7 +14,7 @@ with recouped as (
         share_id,
         service_month,
         unnest(recoupments) as recoupment
-    from {{ ref('int_share_months') }}
+    from {{ ref('int_share_month_states') }}
 ),
 
 summed as (

@@ -1,4 +1,5 @@
--- Whole days of one service month under the same terms, per block of the share, as known at each point.
+-- Whole days of one service month under the same terms, per block of the share, as known at each point that knows otherwise of the month than the one
+-- before.
 with versions as (
     select
         terms.* exclude (contract_end_date),
@@ -34,25 +35,71 @@ segments as (
 
 blocks as (
     select
-        segments.*,
-        share_terms.* exclude (contract_id, amendment_id, valid_from, recorded_at),
-        segments.to_date - segments.from_date + 1 as days_in_force
+        segments.contract_id,
+        segments.point_no,
+        segments.service_month,
+        segments.from_date,
+        segments.amendment_id,
+        share_terms.share_id,
+        cast(row_number() over (
+            partition by segments.contract_id, segments.point_no, share_terms.share_id, segments.service_month order by segments.from_date
+        ) as integer) as segment_no,
+        cast(row_number() over block_order as integer) as sequence_no,
+        lag(segments.service_month) over block_order as previous_month,
+        min(segments.from_date) over (
+            partition by segments.contract_id, segments.point_no, share_terms.share_id, segments.amendment_id
+        ) as version_from_date
     from segments
     inner join {{ ref('stg_share_terms') }} as share_terms
         on segments.contract_id = share_terms.contract_id and segments.amendment_id = share_terms.amendment_id
+    window block_order as (partition by segments.contract_id, segments.point_no, share_terms.share_id order by segments.from_date)
+),
+
+-- Of the months that the point knows as the one before did, nothing is said again; the first of the others follows from where the last of those
+-- stands.
+changed_blocks as (
+    select
+        blocks.* exclude (from_date, amendment_id),
+        segments.* exclude (contract_id, point_no, service_month),
+        previous.state_point_no as previous_point_no,
+        segments.to_date - segments.from_date + 1 as days_in_force
+    from blocks
+    inner join {{ ref('int_known_months') }} as months
+        on
+            blocks.contract_id = months.contract_id
+            and blocks.point_no = months.point_no
+            and blocks.service_month = months.service_month
+            and blocks.point_no = months.state_point_no
+    inner join segments
+        on
+            blocks.contract_id = segments.contract_id
+            and blocks.point_no = segments.point_no
+            and blocks.service_month = segments.service_month
+            and blocks.from_date = segments.from_date
+    left join {{ ref('int_known_months') }} as previous
+        on
+            blocks.contract_id = previous.contract_id
+            and blocks.point_no = previous.point_no
+            and blocks.previous_month = previous.service_month
+),
+
+with_terms as (
+    select
+        changed_blocks.*,
+        share_terms.* exclude (contract_id, share_id, amendment_id, valid_from, recorded_at, declining, late_rate)
+    from changed_blocks
+    inner join {{ ref('stg_share_terms') }} as share_terms
+        on
+            changed_blocks.contract_id = share_terms.contract_id
+            and changed_blocks.share_id = share_terms.share_id
+            and changed_blocks.amendment_id = share_terms.amendment_id
 )
 
 select
-    blocks.* exclude (declining, late_rate),
+    blocks.*,
     contracts.currency_code,
     contracts.minor_unit_digits,
-    cast(row_number() over (
-        partition by blocks.contract_id, blocks.point_no, blocks.share_id, blocks.service_month order by blocks.from_date
-    ) as integer) as segment_no,
-    cast(row_number() over (
-        partition by blocks.contract_id, blocks.point_no, blocks.share_id order by blocks.from_date
-    ) as integer) as sequence_no,
-    -- A natural breakpoint over tiers on the share paid hangs on the share: int_share_months takes it off.
+    -- A natural breakpoint over tiers on the share paid hangs on the share: int_share_month_states takes it off.
     blocks.share_basis = 'pct_above_breakpoint'
     and blocks.breakpoint_amount is null
     and coalesce(blocks.minimum_period = 'month', false)
@@ -72,5 +119,5 @@ select
         end,
         last_day(blocks.contract_end_date)
     ) + blocks.statement_due_days as contractual_invoice_date
-from blocks
+from with_terms as blocks
 inner join {{ ref('stg_contract') }} as contracts on blocks.contract_id = contracts.contract_id

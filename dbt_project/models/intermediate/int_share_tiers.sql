@@ -188,7 +188,7 @@ date_revenue as (
     left join segment_date_revenue as revenue
         on
             members.contract_id = revenue.contract_id
-            and members.point_no = revenue.point_no
+            and members.segment_point_no = revenue.point_no
             and members.share_id = revenue.share_id
             and members.service_month = revenue.service_month
             and members.segment_no = revenue.segment_no
@@ -196,7 +196,7 @@ date_revenue as (
     left join first_date_tiers
         on
             members.contract_id = first_date_tiers.contract_id
-            and members.point_no = first_date_tiers.point_no
+            and members.segment_point_no = first_date_tiers.point_no
             and members.share_id = first_date_tiers.share_id
             and members.service_month = first_date_tiers.service_month
             and members.segment_no = first_date_tiers.segment_no
@@ -311,7 +311,7 @@ price_bands as (
     inner join segment_price_bands as bands
         on
             members.contract_id = bands.contract_id
-            and members.point_no = bands.point_no
+            and members.segment_point_no = bands.point_no
             and members.share_id = bands.share_id
             and members.service_month = bands.service_month
             and members.segment_no = bands.segment_no

@@ -32,6 +32,8 @@ select
     closing_months.year_from_date,
     segments.service_month,
     segments.segment_no,
+    -- Where the segment stands as the true-up knows it.
+    segments.point_no as segment_point_no,
     segments.sequence_no,
     segments.amendment_id,
     segments.contract_month,
@@ -40,7 +42,7 @@ select
     -- Parts are numbered apart from the segments of a month.
     cast(1000 + dense_rank() over (
         partition by closing_months.contract_id, closing_months.point_no, closing_months.share_id, closing_months.true_up_month
-        order by segments.part_from_date
+        order by segments.version_from_date
     ) as integer) as part_no,
     bases.gpu_hours,
     bases.revenue_amount,
@@ -55,17 +57,17 @@ select
     case when segments.minimum_period = 'month' then {{ prorated('segments.minimum_amount', 'segments') }} end as minimum_amount,
     case when segments.period_cap_period = 'month' then {{ prorated('segments.period_cap_amount', 'segments') }} end as cap_amount
 from closing_months
-inner join (
-    select
-        *,
-        min(from_date) over (partition by contract_id, point_no, share_id, amendment_id) as part_from_date
-    from segments
-) as segments
+inner join {{ ref('int_known_months') }} as known_months
+    on
+        closing_months.contract_id = known_months.contract_id
+        and closing_months.point_no = known_months.point_no
+        and known_months.service_month between closing_months.year_from_date and closing_months.true_up_month
+inner join segments
     on
         closing_months.contract_id = segments.contract_id
-        and closing_months.point_no = segments.point_no
         and closing_months.share_id = segments.share_id
-        and segments.service_month between closing_months.year_from_date and closing_months.true_up_month
+        and known_months.state_point_no = segments.point_no
+        and known_months.service_month = segments.service_month
 inner join {{ ref('int_share_bases') }} as bases
     on
         segments.contract_id = bases.contract_id

@@ -31,13 +31,18 @@ with true_ups as (
             and months.amendment_id = terms.amendment_id
     inner join (
         select distinct
-            segments.contract_id,
-            segments.point_no,
+            known_months.contract_id,
+            known_months.point_no,
             segments.share_id,
-            segments.service_month,
+            known_months.service_month,
             segments.amendment_id,
             {{ share_year_from('segments') }} as year_from_date
-        from {{ ref('int_share_segments') }} as segments
+        from {{ ref('int_known_months') }} as known_months
+        inner join {{ ref('int_share_segments') }} as segments
+            on
+                known_months.contract_id = segments.contract_id
+                and known_months.state_point_no = segments.point_no
+                and known_months.service_month = segments.service_month
     ) as segments
         on
             months.contract_id = segments.contract_id

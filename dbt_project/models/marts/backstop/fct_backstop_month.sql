@@ -1,4 +1,10 @@
-with tranche_months as (
+with clock_months as (
+    select *
+    from {{ ref('int_known_months') }}
+    where is_clock
+),
+
+tranche_months as (
     select
         hours.contract_id,
         hours.tranche_id,
@@ -17,9 +23,11 @@ with tranche_months as (
         max(hours.buyback_price_per_gpu_hour) as highest_price,
         sum(hours.to_date - hours.from_date + 1) as days_in_force
     from {{ ref('int_backstop_claims') }} as hours
-    inner join {{ ref('int_knowledge_points') }} as points
-        on hours.contract_id = points.contract_id and hours.point_no = points.point_no
-    where points.is_clock
+    inner join clock_months
+        on
+            hours.contract_id = clock_months.contract_id
+            and hours.point_no = clock_months.state_point_no
+            and hours.service_month = clock_months.service_month
     group by hours.contract_id, hours.tranche_id, hours.service_month
 ),
 
@@ -33,11 +41,13 @@ with_months as (
         months.claim_amount as contract_claim_amount,
         months.before_caps_amount as contract_before_caps_amount
     from tranche_months
-    inner join {{ ref('int_backstop_months') }} as months
-        on tranche_months.contract_id = months.contract_id and tranche_months.service_month = months.service_month
-    inner join {{ ref('int_knowledge_points') }} as points
-        on months.contract_id = points.contract_id and months.point_no = points.point_no
-    where points.is_clock
+    inner join clock_months
+        on tranche_months.contract_id = clock_months.contract_id and tranche_months.service_month = clock_months.service_month
+    inner join {{ ref('int_backstop_month_states') }} as months
+        on
+            tranche_months.contract_id = months.contract_id
+            and tranche_months.service_month = months.service_month
+            and clock_months.state_point_no = months.point_no
 ),
 
 capped_claims as (

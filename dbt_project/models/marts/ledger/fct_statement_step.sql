@@ -58,7 +58,7 @@ cuts as (
         share_id,
         service_month,
         unnest(paid_cuts) as cut
-    from {{ ref('int_share_months') }}
+    from {{ ref('int_share_month_states') }}
 ),
 
 tiers as (
@@ -90,7 +90,7 @@ share_months as (
     select
         *,
         share_id as part_id
-    from {{ ref('int_share_months') }}
+    from {{ ref('int_share_month_states') }}
 ),
 
 tranche_months as (
@@ -126,15 +126,15 @@ steps as (
         case share_basis when 'pct_above_breakpoint' then 'breakpoint_amount' else 'floor_price_per_gpu_hour' end
     from bases where deduction_amount != 0 and share_basis in ('pct_above_floor', 'pct_above_breakpoint')
     union all
-    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 5, 'carried_forward', null, null, null, carried_amount, 'negative_base'
-    from bases where carried_amount != 0
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 5, 'carried_forward', null, null, null, sum(carried_amount), 'negative_base'
+    from bases group by contract_id, point_no, service_month, part_id having sum(carried_amount) != 0
     union all
-    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 6, 'recouped_before_share', null, null, null, recouped_amount,
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 6, 'recouped_before_share', null, null, null, sum(recouped_amount),
         'token_advances'
-    from bases where recouped_amount != 0
+    from bases group by contract_id, point_no, service_month, part_id having sum(recouped_amount) != 0
     union all
-    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 9, 'base', null, null, null, base_amount, 'share_basis'
-    from bases
+    select 'revenue_share', contract_id, point_no, service_month, part_id, 1, 9, 'base', null, null, null, sum(base_amount), 'share_basis'
+    from bases group by contract_id, point_no, service_month, part_id
     union all
     select 'revenue_share', contract_id, point_no, service_month, part_id, 2, tier_no, 'tier', null, sum(slice_amount),
         case when min(rate) = max(rate) then min(rate) end, sum(share_amount), 'tiers'
@@ -215,16 +215,16 @@ steps as (
     from tranche_months
     union all
     select 'backstop', contract_id, point_no, service_month, '', 3, 1, 'claims_before_caps', null, null, null, before_caps_amount, 'buyback_price'
-    from {{ ref('int_backstop_months') }}
+    from {{ ref('int_backstop_month_states') }}
     union all
     select 'backstop', contract_id, point_no, service_month, '', 3, 2, 'rounding', null, null, null, rounded_amount - before_caps_amount, null
-    from {{ ref('int_backstop_months') }} where rounded_amount != before_caps_amount
+    from {{ ref('int_backstop_month_states') }} where rounded_amount != before_caps_amount
     union all
     select 'backstop', contract_id, point_no, service_month, '', 3, 3, 'cut_by_caps', null, null, null, claim_amount - rounded_amount, 'period_cap'
-    from {{ ref('int_backstop_months') }} where claim_amount != rounded_amount
+    from {{ ref('int_backstop_month_states') }} where claim_amount != rounded_amount
     union all
     select 'backstop', contract_id, point_no, service_month, '', 3, 10, 'amount_due', null, null, null, claim_amount, 'claim'
-    from {{ ref('int_backstop_months') }}
+    from {{ ref('int_backstop_month_states') }}
     union all
     select 'backstop', contract_id, point_no, service_month, tranche_id, 4, 1, 'claw_back', null, sum(claimed_for_gpus_amount),
         case when min(claw_back_fraction) = max(claw_back_fraction) then min(claw_back_fraction) end, sum(claw_back_amount), 'seller_withdrawal'
@@ -241,63 +241,95 @@ steps as (
     group by contract_id, point_no, service_month -- noqa: enable=all
 ),
 
-numbered as (
+-- A point says what it knows otherwise than the one before; the first after those whose steps were kept says all, for it may differ from these.
+stated as (
+    select
+        months.contract_id,
+        months.point_no,
+        months.service_month,
+        months.state_point_no
+    from {{ ref('int_known_months') }} as months
+    inner join (
+        select
+            *,
+            coalesce(lag(has_kept_steps) over (partition by contract_id order by point_no), false) as follows_kept_steps
+        from points
+    ) as points
+        on months.contract_id = points.contract_id and months.point_no = points.point_no
+    where not points.has_kept_steps and (points.follows_kept_steps or months.point_no = months.state_point_no)
+),
+
+statements as (
     select
         steps.contract_id,
         steps.statement,
         steps.service_month,
-        steps.point_no,
-        cast(row_number() over (
-            partition by steps.contract_id, steps.statement, steps.service_month, steps.point_no
-            order by steps.section_no, steps.part_id, steps.place, steps.step
-        ) as integer) as step_no,
-        cast(steps.section_no as integer) as section_no,
-        steps.part_id,
-        cast(case when steps.step = 'tier' then steps.place end as integer) as tier_no,
-        steps.step,
-        cast(steps.gpu_hours as decimal(28, 9)) as gpu_hours,
-        main.settled(steps.of_amount) as of_amount,
-        cast(steps.rate as decimal(18, 9)) as rate,
-        main.settled(steps.amount) as amount,
-        steps.term
+        stated.point_no,
+        list(struct_pack(
+            section_no := cast(steps.section_no as integer),
+            part_id := steps.part_id,
+            tier_no := cast(case when steps.step = 'tier' then steps.place end as integer),
+            step := steps.step,
+            gpu_hours := cast(steps.gpu_hours as decimal(28, 9)),
+            of_amount := main.settled(steps.of_amount),
+            rate := cast(steps.rate as decimal(18, 9)),
+            amount := main.settled(steps.amount),
+            term := steps.term
+        ) order by steps.section_no, steps.part_id, steps.place, steps.step) as steps
     from steps
-    inner join points on steps.contract_id = points.contract_id and steps.point_no = points.point_no
-    where not points.has_kept_steps
-    union all by name
+    inner join stated
+        on
+            steps.contract_id = stated.contract_id
+            and steps.point_no = stated.state_point_no
+            and steps.service_month = stated.service_month
+    group by steps.contract_id, steps.statement, steps.service_month, stated.point_no
+    union all
     select
         kept.contract_id,
         kept.statement,
         kept.service_month,
         points.point_no,
-        kept.step_no,
-        kept.section_no,
-        kept.part_id,
-        kept.tier_no,
-        kept.step,
-        kept.gpu_hours,
-        kept.of_amount,
-        kept.rate,
-        kept.amount,
-        kept.term
+        list(struct_pack(
+            section_no := kept.section_no,
+            part_id := kept.part_id,
+            tier_no := kept.tier_no,
+            step := kept.step,
+            gpu_hours := kept.gpu_hours,
+            of_amount := kept.of_amount,
+            rate := kept.rate,
+            amount := kept.amount,
+            term := kept.term
+        ) order by kept.step_no) as steps
     from {{ source('raw', 'sealed_step') }} as kept
     inner join points on kept.contract_id = points.contract_id and kept.posting_month = points.posting_month and points.has_kept_steps
+    group by kept.contract_id, kept.statement, kept.service_month, points.point_no
 ),
 
-states as (
+-- Other terms that come to the same are no change.
+figures as (
+    select
+        *,
+        list_transform(steps, lambda one: struct_pack(
+            part_id := one.part_id, step := one.step, gpu_hours := one.gpu_hours, of_amount := one.of_amount, rate := one.rate, amount := one.amount
+        )) as figures
+    from statements
+),
+
+changed as (
+    select *
+    from figures
+    qualify figures is distinct from lag(figures) over (partition by contract_id, statement, service_month order by point_no)
+),
+
+numbered as (
     select
         contract_id,
         statement,
         service_month,
         point_no,
-        md5(string_agg(concat_ws('|', part_id, step, gpu_hours, of_amount, rate, amount), chr(10) order by step_no)) as state_hash
-    from numbered
-    group by contract_id, statement, service_month, point_no
-),
-
-changed as (
-    select *
-    from states
-    qualify state_hash is distinct from lag(state_hash) over (partition by contract_id, statement, service_month order by point_no)
+        unnest(steps) as one,
+        cast(generate_subscripts(steps, 1) as integer) as step_no
+    from changed
 )
 
 select
@@ -306,21 +338,15 @@ select
     numbered.service_month,
     points.known_at,
     numbered.step_no,
-    numbered.section_no,
-    numbered.part_id,
-    numbered.tier_no,
-    numbered.step,
-    numbered.gpu_hours,
-    numbered.of_amount,
-    numbered.rate,
-    numbered.amount,
+    numbered.one.section_no,
+    numbered.one.part_id,
+    numbered.one.tier_no,
+    numbered.one.step,
+    numbered.one.gpu_hours,
+    numbered.one.of_amount,
+    numbered.one.rate,
+    numbered.one.amount,
     points.currency_code,
-    numbered.term
+    numbered.one.term
 from numbered
-inner join changed
-    on
-        numbered.contract_id = changed.contract_id
-        and numbered.statement = changed.statement
-        and numbered.service_month = changed.service_month
-        and numbered.point_no = changed.point_no
 inner join points on numbered.contract_id = points.contract_id and numbered.point_no = points.point_no

@@ -1,9 +1,6 @@
-with clock_points as (
-    select
-        contract_id,
-        point_no,
-        currency_code
-    from {{ ref('int_knowledge_points') }}
+with clock_months as (
+    select *
+    from {{ ref('int_known_months') }}
     where is_clock
 ),
 
@@ -16,7 +13,11 @@ revenue as (
         sum(revenue.measured_amount) as measured_amount,
         sum(revenue.excluded_amount) as excluded_amount
     from {{ ref('int_share_revenue') }} as revenue
-    inner join clock_points on revenue.contract_id = clock_points.contract_id and revenue.point_no = clock_points.point_no
+    inner join clock_months
+        on
+            revenue.contract_id = clock_months.contract_id
+            and revenue.point_no = clock_months.state_point_no
+            and revenue.service_month = clock_months.service_month
     group by revenue.contract_id, revenue.share_id, revenue.service_month, revenue.component
 ),
 
@@ -34,7 +35,11 @@ bases as (
         sum(deductions.deduction_amount) filter (where segments.share_basis = 'pct_above_breakpoint')
         - coalesce(any_value(months.breakpoint_of_share_paid_amount), 0) as breakpoint_amount
     from {{ ref('int_share_bases') }} as bases
-    inner join clock_points on bases.contract_id = clock_points.contract_id and bases.point_no = clock_points.point_no
+    inner join clock_months
+        on
+            bases.contract_id = clock_months.contract_id
+            and bases.point_no = clock_months.state_point_no
+            and bases.service_month = clock_months.service_month
     inner join {{ ref('int_share_segments') }} as segments
         on
             bases.contract_id = segments.contract_id
@@ -42,7 +47,7 @@ bases as (
             and bases.share_id = segments.share_id
             and bases.service_month = segments.service_month
             and bases.segment_no = segments.segment_no
-    left join {{ ref('int_share_months') }} as months
+    left join {{ ref('int_share_month_states') }} as months
         on
             bases.contract_id = months.contract_id
             and bases.point_no = months.point_no
@@ -139,8 +144,8 @@ select
     components.service_month,
     components.component,
     main.settled(sum(components.amount)) as amount,
-    any_value(clock_points.currency_code) as currency_code,
+    any_value(contracts.currency_code) as currency_code,
     cast(count(distinct components.share_id) as integer) as block_count
 from components
-inner join clock_points on components.contract_id = clock_points.contract_id
+inner join {{ ref('stg_contract') }} as contracts on components.contract_id = contracts.contract_id
 group by components.contract_id, components.service_month, components.component

@@ -1,11 +1,12 @@
 with blocks as (
-    select
-        months.*,
-        points.known_at
-    from {{ ref('int_share_months') }} as months
-    inner join {{ ref('int_knowledge_points') }} as points
-        on months.contract_id = points.contract_id and months.point_no = points.point_no
-    where points.is_clock
+    select months.*
+    from {{ ref('int_share_month_states') }} as months
+    inner join {{ ref('int_known_months') }} as known_months
+        on
+            months.contract_id = known_months.contract_id
+            and months.point_no = known_months.state_point_no
+            and months.service_month = known_months.service_month
+    where known_months.is_clock
 ),
 
 recoupments as (

@@ -26,18 +26,22 @@ with month_tiers as (
             share_id,
             service_month,
             unnest(paid_cuts) as cut
-        from {{ ref('int_share_months') }}
+        from {{ ref('int_share_month_states') }}
     ) as cuts
 ),
 
 clock_tiers as (
     select
         month_tiers.*,
-        points.currency_code
+        contracts.currency_code
     from month_tiers
-    inner join {{ ref('int_knowledge_points') }} as points
-        on month_tiers.contract_id = points.contract_id and month_tiers.point_no = points.point_no
-    where points.is_clock
+    inner join {{ ref('int_known_months') }} as months
+        on
+            month_tiers.contract_id = months.contract_id
+            and month_tiers.point_no = months.state_point_no
+            and month_tiers.service_month = months.service_month
+    inner join {{ ref('stg_contract') }} as contracts on month_tiers.contract_id = contracts.contract_id
+    where months.is_clock
 ),
 
 block_sizes as (

@@ -42,10 +42,15 @@ moved as (
         coalesce(months.service_month >= date_trunc('month', months.ended_date), false) as has_ended,
         coalesce(months.service_month = date_trunc('month', months.ended_date), false) as ends
     from months
+    left join {{ ref('int_known_months') }} as known_months
+        on
+            months.contract_id = known_months.contract_id
+            and months.point_no = known_months.point_no
+            and months.service_month = known_months.service_month
     left join {{ ref('int_share_recoupments') }} as recoupments
         on
             months.contract_id = recoupments.contract_id
-            and months.point_no = recoupments.point_no
+            and known_months.state_point_no = recoupments.point_no
             and months.advance_id = recoupments.advance_id
             and months.service_month = recoupments.service_month
     left join {{ ref('int_advance_interest') }} as interest

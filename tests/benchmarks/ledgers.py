@@ -1,0 +1,121 @@
+"""The ledgers, from what metering has left to journal and statements, for contracts of every kind over three years, through dbt."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tests.benchmarks.ledger_home import connect, set_clock, write_home, write_metering_hours, write_outages
+from tests.benchmarks.measuring import Case, Run, Size
+
+ROOT = Path(__file__).parents[2]
+CONTRACTS: dict[Size, int] = {"small": 20, "seed": 200}
+MONTHS: dict[Size, int] = {"small": 12, "seed": 36}
+# What metering makes; everything else is built here.
+METERED = (
+    "int_gpu_hours__by_tranche_hour int_outages__by_tranche_hour int_outages__by_tranche_day int_capacity_contradictions int_park_days "
+    "marts.metering"
+)
+
+
+def _dbt(home: Path, *arguments: str) -> None:
+    """Dbt as the pipeline starts it, in a process of its own, on the two threads of its profile."""
+    project = str(ROOT / "dbt_project")
+    folders = ("--project-dir", project, "--profiles-dir", project, "--target-path", str(home.parent / "target"))
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("dbt")), *arguments, *folders, "--log-path", str(home.parent / "logs")],
+        env={
+            **os.environ,
+            "PARKLEDGER_WAREHOUSE": str(home / "warehouse.duckdb"),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"dbt {' '.join(arguments)}: {done.stdout[-3000:]}{done.stderr[-2000:]}")
+
+
+def build(home: Path, months: int) -> float:
+    """All models but those of metering, as known after so many months; months that a contract has a statement of, by month."""
+    set_clock(home, _clock(months))
+    _dbt(home, "run", "--exclude", *METERED.split())
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
+        [(stated, contracts)] = con.execute(
+            "SELECT count(DISTINCT (contract_id, service_month)), count(DISTINCT contract_id)"
+            " FROM ledger.fct_statement_step WHERE statement = 'backstop'"
+        ).fetchall()
+    return float(stated / contracts / months)
+
+
+def _clock(months: int) -> str:
+    """The first noon, UTC, at which so many months have ended in every zone."""
+    return f"{2025 + months // 12}-{months % 12 + 1:02d}-01T12:00:00Z"
+
+
+def _metered_home(home: Path, contracts: int, months: int) -> None:
+    write_home(home, contracts, _clock(months), months)
+    with connect(home) as con:
+        write_metering_hours(con, months)
+    _dbt(home, "seed")
+    for clock in (months // 2, months):
+        set_clock(home, _clock(clock))
+        _dbt(home, "run", "--select", "+int_outage_states", "--exclude", "int_gpu_hours__by_tranche_hour")
+        with connect(home) as con:
+            write_outages(con)
+
+
+def prepare(folder: Path, size: Size) -> None:
+    """Both homes, metered as known at the end and halfway."""
+    for name, contracts in (("whole", CONTRACTS[size]), ("tenth", CONTRACTS[size] // 10)):
+        _metered_home(folder / name, contracts, MONTHS[size])
+
+
+def _built(name: str, part: int, folder: Path, size: Size) -> Run:
+    return lambda: build(folder / name, MONTHS[size] // part)
+
+
+def profile(folder: Path, size: Size) -> list[str]:
+    """The models that take longest in a run."""
+    _built("whole", 1, folder, size)()
+    results = json.loads((folder / "target" / "run_results.json").read_text(encoding="utf-8"))["results"]
+    longest = sorted(results, key=lambda result: -result["execution_time"])[:15]
+    return [f"{result['execution_time']:8.2f} s  {result['unique_id'].rpartition('.')[2]}" for result in longest]
+
+
+_SHARED: dict[str, Any] = {
+    "count": CONTRACTS,
+    "prepare": prepare,
+    "project": partial(_built, "whole", 1),
+    "once": True,
+    "single_at_seed": True,
+    "inputs": "ledgers",
+    "profile": profile,
+}
+CASES = (
+    Case(
+        name="the ledgers from metering to statements",
+        baseline_name="a tenth of the contracts",
+        unit="contracts",
+        baseline=partial(_built, "tenth", 1),
+        seconds_at_most=60,
+        **_SHARED,
+    ),
+    # Twice the months at twice the time: what another month costs is its own work, not that of all before it once more.
+    Case(
+        name="the ledgers of all months",
+        baseline_name="those of the first half of the months",
+        unit="contracts",
+        baseline=partial(_built, "whole", 2),
+        at_most=2.2,
+        **_SHARED,
+    ),
+)
