@@ -1401,6 +1401,11 @@ _DBT = [
         "contract_id statement service_month known_at step_no",
         "contract, statement, service month, close that changed it, and step",
     ),
+    _of_dbt(
+        "ledger.fct_statement_input",
+        "contract_id service_month feed file_id",
+        "contract, service month, feed and landed file that its statements rest on",
+    ),
     _of_dbt("ledger.fct_receivable_document", "item_id", "document posted to trade receivable"),
 ]
 

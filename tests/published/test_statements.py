@@ -40,6 +40,11 @@ def test_steps_foot_from_what_was_billed_to_what_the_books_hold(finished: Path, 
     if kind == "revenue_share":
         base = [Decimal(s.exact_amount) for s in drawn.steps if s.section == drawn.steps[0].section]
         assert sum(base[:-1]) == base[-1] > 0
+    landed = {row[0] for row in ask(finished, "SELECT file_id FROM quality.fct_landed_file WHERE feed = 'leases'")}
+    assert {digest for name, digest in drawn.inputs if name == "File of leases"} <= landed
+    files = {name for name, _ in drawn.inputs if name.startswith("File") or "files of" in name}
+    assert any("gpu telemetry" in name for name in files)
+    assert any("lease adjustments" in name for name in files) == (kind == "revenue_share")
     assert drawn.terms
     assert all(term.grade or not term.source for term in drawn.terms)
 

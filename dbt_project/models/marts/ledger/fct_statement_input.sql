@@ -1,0 +1,109 @@
+-- The landed files that a month's statements rest on, each from when its first row about the month was known.
+with parks as (
+    select
+        park_id,
+        time_zone
+    from {{ ref('stg_park') }}
+),
+
+months as (
+    select
+        contract_id,
+        park_id,
+        posting_month as service_month,
+        timezone(time_zone, cast(posting_month as timestamp)) as from_at,
+        ended_at as to_at
+    from {{ ref('int_closes') }}
+),
+
+-- What happens on a day or at an instant belongs to its month.
+dated_rows as (
+    select
+        usage_rows.park_id,
+        'lease_usage' as feed,
+        usage_rows.file_id,
+        cast(date_trunc('month', timezone(parks.time_zone, usage_rows.interval_start_at)) as date) as service_month,
+        usage_rows.recorded_at
+    from {{ source('raw', 'lease_usage') }} as usage_rows
+    inner join parks on usage_rows.park_id = parks.park_id
+    union all
+    select
+        park_id,
+        'lease_adjustments' as feed,
+        file_id,
+        cast(date_trunc('month', service_date) as date) as service_month,
+        recorded_at
+    from {{ source('raw', 'lease_adjustments') }}
+    union all
+    select
+        payments.park_id,
+        'payments' as feed,
+        payments.file_id,
+        cast(date_trunc('month', timezone(parks.time_zone, payments.received_at)) as date) as service_month,
+        payments.recorded_at
+    from {{ source('raw', 'payments') }} as payments
+    inner join parks on payments.park_id = parks.park_id
+    union all
+    select
+        park_id,
+        'gpu_telemetry' as feed,
+        file_id,
+        cast(date_trunc('month', service_date) as date) as service_month,
+        min_recorded_at as recorded_at
+    from {{ source('raw', 'lake_file') }}
+    where feed = 'gpu_telemetry'
+),
+
+files as (
+    select
+        months.contract_id,
+        months.service_month,
+        dated.feed,
+        dated.file_id,
+        months.park_id,
+        dated.recorded_at
+    from (
+        select
+            park_id,
+            feed,
+            file_id,
+            service_month,
+            min(recorded_at) as recorded_at
+        from dated_rows
+        group by park_id, feed, file_id, service_month
+    ) as dated
+    inner join months on dated.park_id = months.park_id and dated.service_month = months.service_month
+    union all
+    -- A lease counts in every month that it touches, an event in its month and those after it.
+    select
+        months.contract_id,
+        months.service_month,
+        'leases' as feed,
+        leases.file_id,
+        months.park_id,
+        min(leases.recorded_at) as recorded_at
+    from {{ source('raw', 'leases') }} as leases
+    inner join months
+        on leases.park_id = months.park_id and leases.starts_at < months.to_at and coalesce(leases.ends_at > months.from_at, true)
+    group by months.contract_id, months.service_month, leases.file_id, months.park_id
+    union all
+    select
+        months.contract_id,
+        months.service_month,
+        'credit_events' as feed,
+        events.file_id,
+        months.park_id,
+        min(events.recorded_at) as recorded_at
+    from {{ source('raw', 'credit_events') }} as events
+    inner join months on events.park_id = months.park_id and events.effective_at < months.to_at
+    group by months.contract_id, months.service_month, events.file_id, months.park_id
+)
+
+select
+    files.contract_id,
+    files.service_month,
+    files.feed,
+    files.file_id,
+    greatest(files.recorded_at, late.known_not_before_at) as known_from_at
+from files
+left join {{ ref('stg_late_file') }} as late on files.park_id = late.park_id and files.file_id = late.file_id
