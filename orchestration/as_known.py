@@ -46,7 +46,7 @@ def known_home(settings: Settings, day: date, progress: ProgressDisplay) -> tupl
     if is_current(then):
         return then, None
     progress.step(f"Running the books as known on {day.isoformat()}")
-    return then, settle(then, progress, trigger="report")
+    return then, settle(then, progress, trigger="command line")
 
 
 def _mirror(home: Path, target: Path) -> None:
