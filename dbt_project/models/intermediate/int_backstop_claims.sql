@@ -25,14 +25,17 @@ settled as (
         hours.claim_gpu_hours as unsold_claim_gpu_hours,
         hours.claim_before_caps_amount as unsold_claim_amount,
         coalesce(hours.settlement_type = 'revenue_shortfall', false) as guarantees_revenue,
-        cast(greatest(
-            0,
-            hours.committed_gpu_hours - hours.excluded_gpu_hours
-            - case when coalesce(hours.buyer_own_use_reduces, true) then hours.vendor_use_gpu_hours else 0 end
-            - hours.agreed_deductible_gpu_hours
-        ) as decimal(38, 18)) as guaranteed_hours,
-        main.exact_product(guaranteed_hours, hours.buyback_price_per_gpu_hour) as guaranteed_revenue_amount,
-        coalesce(revenue.billed_amount, 0) as billed_amount
+        case
+            when guarantees_revenue
+                then cast(greatest(
+                    0,
+                    hours.committed_gpu_hours - hours.excluded_gpu_hours
+                    - case when coalesce(hours.buyer_own_use_reduces, true) then hours.vendor_use_gpu_hours else 0 end
+                    - hours.agreed_deductible_gpu_hours
+                ) as decimal(38, 18))
+        end as guaranteed_gpu_hours,
+        case when guarantees_revenue then main.exact_product(guaranteed_gpu_hours, hours.buyback_price_per_gpu_hour) end as guaranteed_amount,
+        case when guarantees_revenue then cast(coalesce(revenue.billed_amount, 0) as decimal(38, 18)) end as third_party_revenue_amount
     from {{ ref('int_backstop_hours') }} as hours
     left join revenue
         on
@@ -44,11 +47,8 @@ settled as (
 )
 
 select
-    * exclude (unsold_claim_gpu_hours, unsold_claim_amount, guarantees_revenue, guaranteed_hours, guaranteed_revenue_amount, billed_amount),
+    * exclude (unsold_claim_gpu_hours, unsold_claim_amount, guarantees_revenue),
     cast(case when guarantees_revenue then 0 else unsold_claim_gpu_hours end as decimal(38, 18)) as claim_gpu_hours,
-    case when guarantees_revenue then guaranteed_hours end as guaranteed_gpu_hours,
-    case when guarantees_revenue then guaranteed_revenue_amount end as guaranteed_amount,
-    cast(case when guarantees_revenue then billed_amount end as decimal(38, 18)) as third_party_revenue_amount,
-    cast(case when guarantees_revenue then greatest(0, guaranteed_revenue_amount - billed_amount) end as decimal(38, 18)) as shortfall_amount,
+    cast(case when guarantees_revenue then greatest(0, guaranteed_amount - third_party_revenue_amount) end as decimal(38, 18)) as shortfall_amount,
     cast(case when guarantees_revenue then shortfall_amount else unsold_claim_amount end as decimal(38, 18)) as claim_before_caps_amount
 from settled

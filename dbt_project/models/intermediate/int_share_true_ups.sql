@@ -43,6 +43,11 @@ with true_ups as (
                 known_months.contract_id = segments.contract_id
                 and known_months.state_point_no = segments.point_no
                 and known_months.service_month = segments.service_month
+        where (segments.contract_id, segments.share_id) in (
+            select (agreed.contract_id, agreed.share_id)
+            from {{ ref('stg_share_terms') }} as agreed
+            where agreed.true_up_due_days is not null or agreed.true_up_interest
+        )
     ) as segments
         on
             months.contract_id = segments.contract_id
