@@ -1157,13 +1157,15 @@ def contract_diff(
     if as_json:
         out.print_json(data=[{name: str(value) for name, value in change._asdict().items()} for change in changes])
         return
-    columns = ["month", "share without", "share with", "claim without", "claim with"]
+    columns = ["month", "share without", "share with", "claim without", "claim with", "besides without", "besides with"]
     out.print(
         as_table(columns, [(f"{change[0]:%Y-%m}", *(f"{amount:,}" for amount in change[1:])) for change in changes])
     )
     share = sum(change.share_after_amount - change.share_before_amount for change in changes)
     claim = sum(change.claim_after_amount - change.claim_before_amount for change in changes)
+    besides = sum(change.besides_after_amount - change.besides_before_amount for change in changes)
     out.print(f"{amendment} moves the share by {share:+,} and claims by {claim:+,}, in {len(changes)} months.")
+    out.print(f"What the operator owes besides (claw-back, termination, interest) moves by {besides:+,}.")
 
 
 @contract_app.command("schema")

@@ -23,13 +23,28 @@ from ingest.terms.yaml_source import KeyPath
 from orchestration.sealed_terms import contract_sources
 from orchestration.settings import DBT_PROJECT, Settings
 
-COMPARED = ("fct_share_month", "fct_backstop_month")
-_FIGURES = """
-    SELECT service_month, sum(share_amount), sum(claim_amount)
+# What the operator owes beside the share: claims taken back, the price of a termination, interest.
+_BESIDES = {
+    "int_backstop_dues": "due_amount",
+    "int_share_true_ups": "interest_amount",
+    "int_advance_interest": "interest_amount",
+}
+COMPARED = ("fct_share_month", "fct_backstop_month", *_BESIDES)
+_OWED_BESIDES = " UNION ALL ".join(
+    f"SELECT contract_id, point_no, service_month, {amount} AS besides_amount FROM intermediate.{model}"
+    for model, amount in _BESIDES.items()
+)
+_FIGURES = f"""
+    SELECT service_month, sum(coalesce(share_amount, 0)), sum(coalesce(claim_amount, 0)), sum(coalesce(besides_amount, 0))
     FROM (
-        SELECT contract_id, service_month, share_amount, 0 AS claim_amount FROM revenue_share.fct_share_month
+        SELECT contract_id, service_month, share_amount FROM revenue_share.fct_share_month
         UNION ALL BY NAME
-        SELECT contract_id, service_month, 0 AS share_amount, claim_amount FROM backstop.fct_backstop_month
+        SELECT contract_id, service_month, claim_amount FROM backstop.fct_backstop_month
+        UNION ALL BY NAME
+        SELECT contract_id, service_month, besides_amount
+        FROM ({_OWED_BESIDES})
+        JOIN intermediate.int_knowledge_points USING (contract_id, point_no)
+        WHERE is_clock
     ) AS figures
     WHERE contract_id = ?
     GROUP BY service_month
@@ -45,13 +60,17 @@ _CLAIMED_TO_DATE = """
 
 
 class Change(NamedTuple):
-    """One service month with and without an amendment, in the contract's currency."""
+    """One service month with and without an amendment, in the contract's currency: share, claims, and what the operator owes
+    beside the share (claims taken back, the price of a termination, interest).
+    """
 
     service_month: date
     share_before_amount: Decimal
     share_after_amount: Decimal
     claim_before_amount: Decimal
     claim_after_amount: Decimal
+    besides_before_amount: Decimal
+    besides_after_amount: Decimal
 
 
 def without_amendment(home: Home, contract_id: str, amendment_id: str) -> Home:
@@ -72,32 +91,22 @@ def without_amendment(home: Home, contract_id: str, amendment_id: str) -> Home:
 
 
 def money_changes(settings: Settings, home: Home, contract_id: str, amendment_id: str) -> list[Change]:
-    """Share and claims by service month without the amendment and with it, as known at the home's clock.
+    """Share, claims and what is owed besides by service month without the amendment and with it, as known at the home's clock.
 
     Both are computed on copies of the working database by the same models that fill the published tables; nothing of
-    the home is changed. Months in which neither differs are left out. Raises ``ValueError`` as `without_amendment`, and
+    the home is changed. Months in which nothing differs are left out. Raises ``ValueError`` as `without_amendment`, and
     ``RuntimeError`` with dbt's own words where dbt fails.
     """
     other = without_amendment(home, contract_id, amendment_id)
     with tempfile.TemporaryDirectory(prefix="parkledger-") as folder:
         before, after = (_figures(settings, terms, contract_id, Path(folder)) for terms in (other, home))
-    nothing = (Decimal("0.00"), Decimal("0.00"))
-    changes = (
-        Change(
-            month,
-            before.get(month, nothing)[0],
-            after.get(month, nothing)[0],
-            before.get(month, nothing)[1],
-            after.get(month, nothing)[1],
-        )
-        for month in sorted(before.keys() | after.keys())
-    )
-    return [
-        change
-        for change in changes
-        if (change.share_before_amount, change.claim_before_amount)
-        != (change.share_after_amount, change.claim_after_amount)
-    ]
+    nothing = (Decimal("0.00"),) * 3
+    found = []
+    for month in sorted(before.keys() | after.keys()):
+        was, is_now = before.get(month, nothing), after.get(month, nothing)
+        if was != is_now:
+            found.append(Change(month, *(amount for pair in zip(was, is_now, strict=True) for amount in pair)))
+    return found
 
 
 def caps_below_paid(settings: Settings, home: Home) -> Iterator[Problem]:
@@ -205,7 +214,7 @@ def amendments_before_a_close(settings: Settings, home: Home) -> Iterator[Proble
                 )
 
 
-def _figures(settings: Settings, home: Home, contract_id: str, folder: Path) -> dict[date, tuple[Decimal, Decimal]]:
+def _figures(settings: Settings, home: Home, contract_id: str, folder: Path) -> dict[date, tuple[Decimal, ...]]:
     warehouse = folder / "warehouse.duckdb"
     shutil.copyfile(settings.warehouse_path, warehouse)
     with duckdb.connect(str(warehouse)) as connection:
@@ -222,7 +231,7 @@ def _figures(settings: Settings, home: Home, contract_id: str, folder: Path) -> 
     if done.returncode != 0:
         raise RuntimeError(f"dbt could not build the ledgers:\n{done.stdout[-2000:]}")
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        return {month: (share, claim) for month, share, claim in connection.execute(_FIGURES, [contract_id]).fetchall()}
+        return {month: tuple(amounts) for month, *amounts in connection.execute(_FIGURES, [contract_id]).fetchall()}
 
 
 def _dbt_arguments(folder: Path) -> Iterator[str]:
