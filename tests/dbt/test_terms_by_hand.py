@@ -53,7 +53,7 @@ def withdrawal_and_end(con: duckdb.DuckDBPyConnection) -> None:
         [{"price_per_gpu_hour": "2.00"}],
         contract_id="leaver",
         excluded_causes=[],
-        withdrawal_claw_back_fraction="0.30",
+        withdrawal_claw_back_fraction="0.333333333",
         expiry_date=date(2033, 1, 31),
     )
     keys = {"contract_id": "leaver", "amendment_id": "original", "payer": "operator"}
@@ -194,15 +194,15 @@ def test_a_revenue_guarantee_of_february_pays_51_273_60_and_buys_no_hours(books:
 
 def test_who_withdraws_gives_back_and_who_ends_pays(books: duckdb.DuckDBPyConnection) -> None:
     # February: 85 % of 67,200 h less 40 × 672 h sold = 30,240 h at 2.00 = 60,480.00. A quarter of the GPUs goes on 11 March and gives back
-    # 30 % of a quarter of that, 4,536.00. The backstop ends on 31 March by default: 250,000.00.
+    # 0.333333333 of a quarter of that, 5,039.99999496, rounded once. The backstop ends on 31 March by default: 250,000.00.
     claimed = rows(
         books, "SELECT claim_amount FROM backstop.fct_backstop_month WHERE tranche_id = 'leaver' ORDER BY service_month"
     )
     # March has 30 days in force: 10 of 100 GPUs, 20 of 75; 85 % of 24,000 + 36,000 h less 40 × 720 h sold are 22,200 h.
     assert claimed == [(Decimal("60480"),), (Decimal("44400"),)]
     found = posted(books, "leaver", MARCH)
-    assert found["claw_back", "trade_receivable"] == Decimal("4536.00")
-    assert found["claw_back", "backstop_cost"] == Decimal("-4536.00")
+    assert found["claw_back", "trade_receivable"] == Decimal("5040.00")
+    assert found["claw_back", "backstop_cost"] == Decimal("-5040.00")
     assert found["termination_payment", "trade_receivable"] == Decimal("250000.00")
     assert found["termination_payment", "termination_income"] == Decimal("-250000.00")
     # Due 20 + 45 days after the month that posts it.
@@ -210,11 +210,12 @@ def test_who_withdraws_gives_back_and_who_ends_pays(books: duckdb.DuckDBPyConnec
         books,
         "SELECT kind, original_amount, invoice_date, due_date FROM ledger.fct_receivable_document WHERE contract_id = 'leaver' ORDER BY 2",
     ) == [
-        ("debit_note", Decimal("4536.00"), date(2027, 3, 31), date(2027, 6, 4)),
+        ("debit_note", Decimal("5040.00"), date(2027, 3, 31), date(2027, 6, 4)),
         ("debit_note", Decimal("250000.00"), date(2027, 3, 31), date(2027, 6, 4)),
     ]
     owed = steps(books, "leaver", MARCH)
-    assert owed["owed_by_operator"] == owed["claw_back"] + owed["termination_payment"] == Decimal("254536")
+    assert (owed["claw_back"], owed["rounding"]) == (Decimal("5039.99999496"), Decimal("0.00000504"))
+    assert owed["owed_by_operator"] == owed["claw_back"] + owed["rounding"] + owed["termination_payment"] == 255040
     assert owed["amount_due"] == Decimal("44400")
 
 

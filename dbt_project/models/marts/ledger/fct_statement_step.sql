@@ -174,8 +174,9 @@ steps as (
         -reserved_amount, 'reserve_pct'
     from {{ ref('int_share_reserves') }}
     union all
-    select 'revenue_share', contract_id, point_no, service_month, share_id, 3, 12, 'advance_interest', null, sum(unrecouped_amount),
-        case when min(interest_rate) = max(interest_rate) then min(interest_rate) end, sum(interest_amount), 'token_advances'
+    select 'revenue_share', contract_id, point_no, service_month, share_id, 3, 12, 'advance_interest', null, main.settled(sum(unrecouped_amount)),
+        case when min(interest_rate) = max(interest_rate) then min(interest_rate) end, main.settled(sum(interest_amount)),
+        'token_advances'
     from {{ ref('int_advance_interest') }} group by contract_id, point_no, service_month, share_id
     union all
     select 'revenue_share', contract_id, point_no, service_month, share_id, 3, 11, 'true_up_interest', null, kept_amount, null, interest_amount,
@@ -226,17 +227,18 @@ steps as (
     select 'backstop', contract_id, point_no, service_month, '', 3, 10, 'amount_due', null, null, null, claim_amount, 'claim'
     from {{ ref('int_backstop_month_states') }}
     union all
-    select 'backstop', contract_id, point_no, service_month, tranche_id, 4, 1, 'claw_back', null, sum(claimed_for_gpus_amount),
-        case when min(claw_back_fraction) = max(claw_back_fraction) then min(claw_back_fraction) end, sum(claw_back_amount), 'seller_withdrawal'
+    select 'backstop', contract_id, point_no, service_month, tranche_id, 4, 1, 'claw_back', null, main.settled(sum(claimed_for_gpus_amount)),
+        case when min(claw_back_fraction) = max(claw_back_fraction) then min(claw_back_fraction) end,
+        main.settled(sum(claw_back_amount)), 'seller_withdrawal'
     from {{ ref('int_backstop_claw_backs') }} group by contract_id, point_no, service_month, tranche_id
     union all
     select 'backstop', contract_id, point_no, service_month, '', 4, 2, 'termination_payment', null, null, null, unrounded_amount, 'early_termination'
     from {{ ref('int_backstop_dues') }} where event = 'termination_payment'
     union all
-    select 'backstop', contract_id, point_no, service_month, '', 4, 3, 'rounding', null, null, null, sum(due_amount - unrounded_amount), null
+    select 'backstop', contract_id, point_no, service_month, '', 4, 3, 'rounding', null, null, null, main.settled(sum(due_amount - unrounded_amount)), null
     from {{ ref('int_backstop_dues') }} group by contract_id, point_no, service_month having sum(due_amount - unrounded_amount) != 0
     union all
-    select 'backstop', contract_id, point_no, service_month, '', 4, 4, 'owed_by_operator', null, null, null, sum(due_amount), 'claim'
+    select 'backstop', contract_id, point_no, service_month, '', 4, 4, 'owed_by_operator', null, null, null, main.settled(sum(due_amount)), 'claim'
     from {{ ref('int_backstop_dues') }}
     group by contract_id, point_no, service_month -- noqa: enable=all
 ),
@@ -275,7 +277,7 @@ statements as (
             rate := cast(steps.rate as decimal(18, 9)),
             amount := main.settled(steps.amount),
             term := steps.term
-        ) order by steps.section_no, steps.part_id, steps.place, steps.step) as steps
+        ) order by steps.section_no, case when steps.section_no = 4 then steps.place end, steps.part_id, steps.place, steps.step) as steps
     from steps
     inner join stated
         on
