@@ -34,7 +34,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def trust_page(kept: Mapping[str, Any] | None) -> str:
-    """By section, each fault with its counts and notes; `kept` has `machine` and `faults`, as tests/faults writes them."""
+    """By section, each fault with its counts and notes; `kept` has `machine`, `faults` and `not_run`, as tests/faults writes them."""
     if kept is None:
         return _NONE_KEPT
     faults = sorted(kept["faults"], key=lambda fault: list(SECTIONS).index(fault["section"]))
@@ -45,6 +45,9 @@ def trust_page(kept: Mapping[str, Any] | None) -> str:
         f"\nOn {kept['machine']}, from {made[0][:10]} to {made[-1][:10]}: **{sums['injected']:,} injected, {sums['survived']:,} survived, "
         f"{sums['rows_lost']:,} rows lost, {sums['rows_doubled']:,} rows doubled, {sums['figures_wrong']:,} figures wrong.**\n"
     )
+    if kept["not_run"]:
+        names = ", ".join(f"{one['case'].replace('_', ' ')} ({one['section']})" for one in kept["not_run"])
+        text += f"\nOf these no run is kept yet: {names}.\n"
     for section, of_section in groupby(faults, key=lambda fault: str(fault["section"])):
         rows = list(of_section)
         text += f"\n## {SECTIONS[section]}\n\n" + _line(_HEADS) + _line(["---"] + ["---:"] * len(counts) + ["---:"])

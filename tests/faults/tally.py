@@ -107,8 +107,12 @@ def keep(tallies: Mapping[tuple[str, str], Tally], path: Path, about: Mapping[st
     of_run = {"made_at": about["made_at"], "share": about["share"]}
     by_case |= {key: {"section": key[0], "case": key[1], **of_run, **asdict(t)} for key, t in tallies.items()}
     order = [(section, name) for section, cases in CASES.items() for name, _ in cases]
-    faults = [by_case[key] for key in order if key in by_case]
-    path.write_text(json.dumps({"machine": about["machine"], "faults": faults}, indent=2) + "\n", encoding="utf-8")
+    content = {
+        "machine": about["machine"],
+        "faults": [by_case[key] for key in order if key in by_case],
+        "not_run": [{"section": section, "case": name} for section, name in order if (section, name) not in by_case],
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 # By section, in the order in which they are run: name of the case, and the case. `Bench` gives homes to work on.

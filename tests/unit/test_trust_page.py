@@ -21,12 +21,14 @@ def fault(**said: Any) -> dict[str, Any]:
 
 def test_the_page_adds_up_what_came_of_all_faults_and_shows_each() -> None:
     killed = fault(section="crashes", case="killed", fault="SIGKILL", injected=10, survived=10, rows_lost=0, share=0.1)
-    page = trust_page({"machine": "two processors", "faults": [fault(), killed]})
+    waiting = [{"section": "load", "case": "many_files"}]
+    page = trust_page({"machine": "two processors", "faults": [fault(), killed], "not_run": waiting})
     assert "1,210 injected, 1,209 survived, 1 rows lost, 0 rows doubled, 4 figures wrong" in page
     assert "| a file &lt;cut> | 1,200 | 1,199 | 1 | 0 | 2 | 61 |" in page
     assert page.index("## Killed") < page.index("## Damaged files")
     assert "- a file &lt;cut>: the last | was lost" in page
     assert "- SIGKILL: a part of the injections, 10%" in page
+    assert "Of these no run is kept yet: many files (load)." in page
 
 
 def test_without_a_kept_run_the_page_says_how_to_keep_one() -> None:
