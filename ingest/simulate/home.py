@@ -142,6 +142,7 @@ def _share(block: RevenueShare, *, has_advances: bool) -> ShareTerms:
         "period_cap": block.period_cap is not None and block.period_cap.period != "month",
         "return_multiple_cap": block.return_multiple_cap is not None,
         "true_up": block.true_up is not None,
+        "reserve_pct": bool(block.reserve_pct),
         "negative_base": block.negative_base != "credit_note",
         "token_advances": has_advances,
     }
