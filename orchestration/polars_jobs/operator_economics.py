@@ -557,8 +557,10 @@ class Liquidity:
 
 
 def _main_models(frames: Frames) -> dict[str, str]:
-    """The GPU model of most of each park's GPUs."""
-    tranches = need(frames, "core.dim_tranche", "park_id", "gpu_model", "gpu_count")
+    """The GPU model of most of each park's GPUs; none where no tranche is given."""
+    tranches = optional(frames, "core.dim_tranche")
+    if tranches is None:
+        return {}
     counts = tranches.group_by("park_id", "gpu_model").agg(pl.col("gpu_count").sum())
     return dict(counts.sort("gpu_count", "gpu_model").select("park_id", "gpu_model").iter_rows())
 
