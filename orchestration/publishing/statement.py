@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -191,7 +191,7 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
     """The statement of one contract and service month, as known at an instant.
 
     Args:
-        frames: ``ledger.fct_statement_step``, ``ledger.fct_statement_input``, ``ledger.fct_journal_lines``, ``ledger.fct_period_close``,
+        frames: ``ledger.fct_statement_step``, ``ledger.fct_journal_lines``, ``ledger.fct_period_close``,
             ``ledger.fct_receivable_document``, ``core.fct_contract_terms``, ``core.dim_contract``,
             ``core.dim_operator``, ``core.dim_vendor``.
         about: title and simulation_note of the snapshot.
@@ -266,7 +266,6 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
                 (f"Books of {row['posting_month']:%Y-%m} as closed", row["state_hash"])
                 for row in closes.filter(pl.col("posting_month") <= month).sort("posting_month").tail(3).iter_rows(named=True)
             ),
-            *_landed(own["ledger.fct_statement_input"], statement, month, known_at),
         ],
         prepared_by=_prepared_by(about, close),
         notes=_notes(about, terms, due_amount, earned, month),
@@ -524,29 +523,6 @@ def _notes(
     if about.get("simulation_note"):
         notes.append(f"Simulated: {about['simulation_note']}")
     return notes
-
-
-# What a statement does not look at, and how many files of a feed are named one by one.
-_OTHER_FEEDS = {"revenue_share": (), "backstop": ("lease_adjustments", "payments")}
-_NAMED_FILES = 12
-
-
-def _landed(files: pl.DataFrame, statement: str, month: date, known_at: datetime) -> Iterator[tuple[str, str]]:
-    """The landed files with a row about the month that was known then, by their SHA-256; of many in one feed the SHA-256 of
-    their sorted hashes, one a line.
-    """
-    known = files.filter(
-        (pl.col("service_month") == month)
-        & (pl.col("known_from_at") <= known_at)
-        & ~pl.col("feed").is_in(list(_OTHER_FEEDS[statement]))
-    )
-    for (feed,), part in known.sort("feed", "file_id").group_by("feed", maintain_order=True):
-        hashes = part["file_id"].to_list()
-        if len(hashes) <= _NAMED_FILES:
-            yield from ((f"File of {_words(str(feed)).lower()}", file_id) for file_id in hashes)
-        else:
-            every = hashlib.sha256("".join(f"{file_id}\n" for file_id in hashes).encode()).hexdigest()
-            yield f"{len(hashes)} files of {_words(str(feed)).lower()}, hash of their hashes", every
 
 
 def _prepared_by(about: Mapping[str, Any], close: pl.DataFrame) -> str:
