@@ -220,8 +220,10 @@ def clean(value: Any, limit: int = MAX_NAME_LENGTH) -> str:
 
 
 def words(identifier: Any) -> str:
-    """A column or enumeration name as words: "sla_penalties" gives "SLA penalties", "var_99_9" gives "VAR 99 9"."""
-    said = clean(identifier).replace("_", " ")
+    """A column or enumeration name as words: "sla_penalties" gives "SLA penalties", "var_99_9" gives "VAR 99 9". A file that
+    a sentence names by its path keeps its name.
+    """
+    said = " ".join(part if "/" in part else part.replace("_", " ") for part in clean(identifier).split(" "))
     # A pronoun elsewhere ("ends before it starts"), IT before what is measured of it.
     said = re.sub(r"\bit(?= (power|energy|load)\b)", "IT", said)
     return " ".join(part.upper() if part.lower() in _UPPER else part for part in said.split(" "))

@@ -285,7 +285,7 @@ def test_the_monitor_over_strange_names_and_silent_parks_is_safe_and_says_what_i
     # A metric that is null everywhere has a row, and its reason.
     empty = the(home, "SELECT metric FROM monitor.fct_metric_month GROUP BY ALL HAVING count(value) = 0")
     assert ("liquidity_months",) in empty
-    assert "no feed tells" in text
+    assert "reference/operator_facts.csv" in text
     # A park under no contract is there with its tranches, and in no book.
     assert the(home, f"SELECT contract_id FROM core.dim_tranche WHERE park_id = '{EAST}'") == [(None,), (None,)]
     assert f"{EAST}-a" in text

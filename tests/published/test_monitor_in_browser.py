@@ -208,6 +208,7 @@ def test_names_that_are_markup_formulas_and_from_right_to_left_are_shown_as_they
     database = duckdb.connect(str(finished / "published" / "parkledger.duckdb"), read_only=True)
     manifest = json.loads((finished / "published" / "manifest.json").read_text())
     with database as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         tables = {name: connection.sql(f"FROM {name}").pl() for name in manifest["tables"]}
     for table, column in (("core.dim_park", "park_name"), ("core.dim_operator", "operator_name")):
         tables[table] = tables[table].with_columns(pl.lit(HOSTILE).alias(column))
