@@ -7,6 +7,7 @@ import io
 import pstats
 import re
 import resource
+import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ def profile(case: Case, size: Size, folder: Path) -> list[str]:
     pstats.Stats(profiler, stream=told).sort_stats("tottime").print_stats(15)
     rows = told.getvalue().splitlines()
     first = next(number for number, row in enumerate(rows) if "tottime" in row)
-    return [row.replace(f"{Path.cwd()}/", "").strip() for row in rows[first:] if row.strip()]
+    folders = f"{Path.cwd()}/", f"{sysconfig.get_path('stdlib')}/"
+    return [row.replace(folders[0], "").replace(folders[1], "").strip() for row in rows[first:] if row.strip()]
 
 
 def peak_bytes() -> int:
