@@ -40,10 +40,10 @@ $(VENV)/.spark: requirements-spark.lock $(VENV)/.run
 	@touch $@
 
 # The extra `object-store`, and a server with S3's protocol on which it is tested.
-$(VENV)/.s3: requirements-object-store.lock requirements-s3.lock $(VENV)/.run
+$(VENV)/.object-store: requirements-object-store.lock requirements-object-store-server.lock $(VENV)/.run
 	@echo "Installing a client and a server of object stores (once, about ten seconds)"
 	$(BIN)/pip install --quiet --require-hashes -r requirements-object-store.lock
-	$(BIN)/pip install --quiet --require-hashes -r requirements-s3.lock
+	$(BIN)/pip install --quiet --require-hashes -r requirements-object-store-server.lock
 	@touch $@
 
 # The bench's peers pin older libraries than ours: an environment of their own.
@@ -64,7 +64,7 @@ test: $(VENV)/.dev $(VENV)/.spark ## Fast tests: rules, identities, dbt unit tes
 	@bash tests/install_java.sh
 	$(BIN)/pytest -m "not slow" $(BESIDE_EACH_OTHER)
 
-test-full: $(VENV)/.dev $(VENV)/.spark $(VENV)/.s3 ## All tests, the heavy ones too
+test-full: $(VENV)/.dev $(VENV)/.spark $(VENV)/.object-store ## All tests, the heavy ones too
 	@bash tests/install_browser.sh
 	@bash tests/install_java.sh
 	$(BIN)/pytest $(BESIDE_EACH_OTHER)

@@ -79,7 +79,6 @@ def test_without_a_kept_bench_the_pages_say_how_to_keep_one() -> None:
     assert "KEEP=yes make bench" in capacity_page(bench() | {"results": []})
 
 
-@pytest.mark.skipif(not BENCH.exists(), reason="no run of the bench is kept")
 def test_the_kept_bench_is_one_that_the_pages_can_show() -> None:
     kept = json.loads(BENCH.read_text(encoding="utf-8"))
     assert kept["results"]
