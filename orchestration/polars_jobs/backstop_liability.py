@@ -14,10 +14,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from orchestration.polars_jobs.backstop_paths import Array, expected_shortfall, most_likely
+from orchestration.polars_jobs.backstop_paths import Array
 from orchestration.polars_jobs.backstop_worth import Valuation
 from orchestration.polars_jobs.errors import (
     LARGEST,
@@ -146,11 +145,12 @@ def financial_guarantee(expected_loss: float, initial: float, income_recognised:
     return max(expected_loss, initial - income_recognised)
 
 
-def fair_value(present_values: Array, cost_of_capital: float) -> float:
-    """Mean present value plus a risk margin: cost of capital × (ES 99 − mean)."""
+def fair_value(mean: float, expected_shortfall: float, cost_of_capital: float) -> float:
+    """Mean present value plus a risk margin: cost of capital × (expected shortfall at 99 % − mean)."""
+    for name, value in (("mean present value", mean), ("expected shortfall", expected_shortfall)):
+        check_number(value, name)
     check_number(cost_of_capital, "cost of capital", low=0.0, rule=NOT_NEGATIVE)
-    mean = float(present_values.mean())
-    return mean + cost_of_capital * max(expected_shortfall(present_values, 0.99) - mean, 0.0)
+    return mean + cost_of_capital * max(expected_shortfall - mean, 0.0)
 
 
 def liabilities(made: Sequence[Valuation], policy: CreditPolicy) -> pl.DataFrame:
@@ -211,24 +211,23 @@ def measure(
     valuation: Valuation, inception: Valuation, policy: CreditPolicy
 ) -> Mapping[str, tuple[float | None, str | None]]:
     """Carrying amount of every basis at one close, unrounded, or None with the reason why the basis does not apply."""
-    now, then = valuation.results["base"], inception.results["base"]
+    now, then = valuation.figures["base"], inception.figures["base"]
+    margin = policy.number("risk_margin_cost_of_capital")
     total = len(inception.book.discount)
     elapsed = min(_elapsed(inception.close.posting_month, valuation.close.posting_month), total)
-    initial = fair_value(then.present_value, policy.number("risk_margin_cost_of_capital"))
+    initial = fair_value(then.present_value, then.tails["99"].expected_shortfall, margin)
     if valuation.book.operator_in_default and not valuation.book.survives_insolvency:
         # Nobody stands ready for what is void: the rest is released (CREDIT.md, 4.32).
         initial = 0.0
-    expected = float(now.present_value.mean())
-    probability = float((now.claims > 0).mean())
-    likely = most_likely(now.present_value)
+    expected, likely = now.present_value, now.likely
     population = policy.choice("ias37_population", "large", "single")
-    benefit = float(now.resale.mean() + now.claw_back.mean())
+    benefit = now.resale + now.claw_back
     return {
         "disclosure_only": (float(ZERO), None),
         "asc460_straight_line": (stand_ready_straight_line(initial, elapsed, total), None),
         "asc460_risk_release": (stand_ready_risk_release(initial, then.claims_by_month, elapsed), None),
         "asc450": (
-            asc450_accrual(probability, policy.number("probable_threshold"), float(np.min(now.present_value)), likely),
+            asc450_accrual(now.any_claim_probability, policy.number("probable_threshold"), now.least, likely),
             None,
         ),
         "cecl_off_balance": (None, "a claim for unsold hours carries no third party's credit loss (ASC 326-20-15-2)"),
@@ -238,7 +237,7 @@ def measure(
         ),
         "ias37": (ias37_onerous(expected if population == "large" else likely, None, benefit), None),
         "asc606_consideration_payable": (expected, None),
-        "asc815_fair_value": (fair_value(now.present_value, policy.number("risk_margin_cost_of_capital")), None),
+        "asc815_fair_value": (fair_value(now.present_value, now.tails["99"].expected_shortfall, margin), None),
     }
 
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -29,18 +27,13 @@ from orchestration.polars_jobs.backstop_paths import (
     Lease,
     Loadings,
     Occupancy,
-    PathResult,
     Price,
     Tranche,
     Withdrawal,
     break_even_occupancy,
     contract_seed,
     draw_shocks,
-    expected_shortfall,
-    mean_and_error,
     simulate,
-    tails,
-    wrong_way_multiplier,
 )
 from orchestration.polars_jobs.default_curves import conditional_pd_for_periods
 from orchestration.polars_jobs.expected_loss import (
@@ -66,6 +59,7 @@ from orchestration.polars_jobs.frames import (
 )
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves
+from orchestration.polars_jobs.path_figures import PathFigures, figures_of
 from orchestration.polars_jobs.path_history import estimate_occupancy, estimate_volatility
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, read_closes
@@ -73,7 +67,6 @@ from orchestration.polars_jobs.share_paths import ShareRule, share_rules
 from orchestration.polars_jobs.yield_curves import YieldCurves
 
 CASES = ("independent", "base", "stressed")
-TAIL_LEVELS = {"95": 0.95, "99": 0.99, "999": 0.999}
 
 DISTRIBUTION_SCHEMA: dict[str, Any] = {
     "contract_id": pl.String,
@@ -123,6 +116,36 @@ LIMITING_TERMS = (
     "return_multiple",
     "true_up_frequency",
 )
+# What a valuation reads of the warehouse.
+VALUED_TABLES = (
+    "intermediate.int_closes",
+    "core.dim_contract",
+    "core.dim_operator",
+    "core.dim_tranche",
+    "raw.backstop_terms",
+    "raw.backstop_price",
+    "raw.backstop_ramp",
+    "raw.default_rate",
+    "ledger.fct_trial_balance_month",
+    "backstop.fct_backstop_cap_month",
+    "backstop.fct_backstop_month",
+    "core.dim_lease",
+    "intermediate.int_backstop_months",
+    "intermediate.int_supply_months",
+    "metering.fct_capacity_day",
+    "raw.collateral",
+    "raw.contract",
+    "raw.credit_curve",
+    "raw.gpu_price_index",
+    "raw.share_activation",
+    "raw.share_terms",
+    "raw.share_tier",
+    "raw.tranche",
+    "raw.yield_curve",
+    "revenue_share.fct_share_month",
+    "staging.stg_credit_events",
+    "staging.stg_leases",
+)
 # Accounting classes whose journal entries hold simulated amounts (backstop_liability).
 SIMULATED_CLASSES = (
     "guarantee_ASC460",
@@ -134,8 +157,8 @@ SIMULATED_CLASSES = (
 
 @dataclass(frozen=True)
 class Valuation:
-    """One contract's simulation at one close: the book, the numbers that made it, and the paths of each correlation
-    case.
+    """One contract's simulation at one close: the book, the numbers that made it, and what the paths of each correlation
+    case say.
     """
 
     close: Close
@@ -144,7 +167,8 @@ class Valuation:
     path_count: int
     antithetic: bool
     correlations: Mapping[str, float]
-    results: Mapping[str, PathResult]
+    figures: Mapping[str, PathFigures]
+    break_even_occupancy_fraction: float | None
     currency_code: str
     accounting_class: str = "none"
 
@@ -153,14 +177,8 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
     """Simulate every contract with backstop terms at every close at which it has months ahead, all three correlation
     cases on the same random numbers.
 
-    Reads ``intermediate.int_closes``, ``core.dim_contract`` (with service_commencement_date, or ``raw.contract``),
-    ``core.dim_operator``, ``core.dim_tranche``, ``raw.backstop_terms``, ``raw.backstop_price``,
-    ``raw.backstop_ramp``, ``raw.default_rate``; where given ``staging.stg_leases`` (all versions; else
-    ``core.dim_lease``), ``staging.stg_credit_events``, ``raw.tranche`` (planned dates),
-    ``metering.fct_capacity_day``, ``backstop.fct_backstop_month``, ``backstop.fct_backstop_cap_month`` (and what was
-    known of both at each close: ``intermediate.int_supply_months``, ``intermediate.int_backstop_months``),
-    ``revenue_share.fct_share_month``, ``raw.share_terms``, ``raw.share_tier``, ``raw.share_activation``, ``raw.yield_curve``,
-    ``raw.gpu_price_index``, ``raw.collateral``, ``ledger.fct_trial_balance_month``.
+    Reads VALUED_TABLES: of dim_contract service_commencement_date (or ``raw.contract``), of stg_leases all versions (else
+    ``core.dim_lease``), of ``raw.tranche`` planned dates; all but the first nine only where given.
     """
     terms = optional(frames, "raw.backstop_terms")
     if terms is None:
@@ -171,17 +189,16 @@ def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
     }
     latest = {close.contract_id: close.posting_month for close in closes}
     inputs = Inputs(frames)
-
-    def value(close: Close) -> Valuation | None:
+    found = []
+    for close in closes:
         contract = contracts[close.contract_id]
         # What is posted must not hang on whether a later month has been closed since.
         posts = class_in_force(inputs, close, contract) in SIMULATED_CLASSES
         is_latest = close.posting_month == latest[close.contract_id]
-        return _valuation(inputs, close, contract, policy, all_paths=is_latest or posts)
-
-    # numpy lets go of the interpreter while it computes; each close has its own seed, so that the order is nobody's.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [valuation for valuation in pool.map(value, closes) if valuation is not None]
+        valuation = _valuation(inputs, close, contract, policy, all_paths=is_latest or posts)
+        if valuation is not None:
+            found.append(valuation)
+    return found
 
 
 def _valuation(
@@ -203,10 +220,11 @@ def _valuation(
         "base": policy.number("asset_correlation"),
         "stressed": policy.number("stressed_asset_correlation"),
     }
-    results = {}
+    figures = {}
     for case in CASES:
         loading = math.sqrt(correlations[case])
-        results[case] = simulate(book, shocks, Loadings(loading, loading, loading))
+        result = simulate(book, shocks, Loadings(loading, loading, loading))
+        figures[case] = figures_of(result, antithetic=antithetic)
     return Valuation(
         close=close,
         book=book,
@@ -214,7 +232,8 @@ def _valuation(
         path_count=count,
         antithetic=antithetic,
         correlations=correlations,
-        results=results,
+        figures=figures,
+        break_even_occupancy_fraction=break_even_occupancy(book),
         currency_code=contract["currency_code"],
         accounting_class=class_in_force(inputs, close, contract),
     )
@@ -229,13 +248,8 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for valuation in made:
-        book = valuation.book
-        break_even = break_even_occupancy(book)
-        for case, result in valuation.results.items():
-            joint = result.present_value + result.receivable_loss
-            wrong_way = wrong_way_multiplier(result.unvoided, result.defaulted)
-            mean, error = mean_and_error(result.claims, antithetic=valuation.antithetic)
-            value, value_error = mean_and_error(result.present_value, antithetic=valuation.antithetic)
+        break_even = valuation.break_even_occupancy_fraction
+        for case, figures in valuation.figures.items():
             row: dict[str, Any] = {
                 "contract_id": valuation.close.contract_id,
                 "month": valuation.close.posting_month,
@@ -243,30 +257,30 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
                 "path_count": valuation.path_count,
                 "antithetic": valuation.antithetic,
                 "seed": valuation.seed,
-                "horizon_months": len(book.discount),
+                "horizon_months": len(valuation.book.discount),
                 "asset_correlation": valuation.correlations[case],
-                "any_claim_probability": float((result.claims > 0).mean()),
-                "operator_default_probability": float(result.defaulted.mean()),
-                "wrong_way_multiplier": wrong_way,
-                "wrong_way_multiplier_null_reason": NO_WRONG_WAY if wrong_way is None else None,
+                "any_claim_probability": figures.any_claim_probability,
+                "operator_default_probability": figures.operator_default_probability,
+                "wrong_way_multiplier": figures.wrong_way,
+                "wrong_way_multiplier_null_reason": NO_WRONG_WAY if figures.wrong_way is None else None,
                 "break_even_occupancy_fraction": break_even,
                 "break_even_occupancy_fraction_null_reason": NO_BREAK_EVEN if break_even is None else None,
-                "start_occupancy_fraction": book.occupancy.start_fraction,
+                "start_occupancy_fraction": valuation.book.occupancy.start_fraction,
                 "currency_code": valuation.currency_code,
             }
             estimates = {
-                "expected_amount": mean,
-                "standard_error_amount": error,
-                "present_value_amount": value,
-                "present_value_standard_error_amount": value_error,
-                "expected_share_amount": float(result.share.mean()),
-                "expected_resale_present_value_amount": float(result.resale.mean()),
-                "expected_claw_back_present_value_amount": float(result.claw_back.mean()),
-                "receivable_loss_amount": float(result.receivable_loss.mean()),
-                "joint_loss_amount": float(joint.mean()),
-                "joint_loss_es_99_amount": expected_shortfall(joint, 0.99),
+                "expected_amount": figures.claims,
+                "standard_error_amount": figures.claims_error,
+                "present_value_amount": figures.present_value,
+                "present_value_standard_error_amount": figures.present_value_error,
+                "expected_share_amount": figures.share,
+                "expected_resale_present_value_amount": figures.resale,
+                "expected_claw_back_present_value_amount": figures.claw_back,
+                "receivable_loss_amount": figures.receivable_loss,
+                "joint_loss_amount": figures.joint_loss,
+                "joint_loss_es_99_amount": figures.joint_loss_es_99,
             }
-            for name, tail in zip(TAIL_LEVELS, tails(result.present_value, list(TAIL_LEVELS.values())), strict=True):
+            for name, tail in figures.tails.items():
                 estimates[f"var_{name}_amount"] = tail.value_at_risk
                 estimates[f"es_{name}_amount"] = tail.expected_shortfall
             rows.append({**row, **{name: money_from_estimate(number) for name, number in estimates.items()}})

@@ -17,7 +17,7 @@ import polars as pl
 
 from orchestration.polars_jobs.expected_loss import set_off_allowed
 from orchestration.polars_jobs.frames import Frames, RowsBy, make_frame, month_end, need, optional
-from orchestration.polars_jobs.money import MONEY, ZERO, exact
+from orchestration.polars_jobs.money import MONEY, ZERO, exact, round_money
 from orchestration.polars_jobs.receivables import Close, read_closes
 
 EXPOSURE_SCHEMA: dict[str, Any] = {
@@ -240,7 +240,7 @@ def concentrations(exposure: pl.DataFrame, membership: pl.DataFrame, equity: Map
             amounts = held.setdefault(row["member"], [Fraction(0)] * 3)
             for number, column in enumerate(("net_amount", "gross_amount", "max_backstop_exposure_amount")):
                 amounts[number] += Fraction(row[column] or 0) * Fraction(row["part"])
-        net, gross, limit = ([_to_decimal(amounts[k]) for amounts in held.values()] for k in range(3))
+        net, gross, limit = ([round_money(amounts[k]) for amounts in held.values()] for k in range(3))
         found, on_gross, on_limit = concentration(net), concentration(gross), concentration(limit)
         own_equity = equity.get(month) if currency_code == "USD" else None
         total = sum((amount for amount in net if amount > 0), ZERO)
@@ -264,7 +264,3 @@ def concentrations(exposure: pl.DataFrame, membership: pl.DataFrame, equity: Map
             }
         )
     return make_frame(rows, CONCENTRATION_SCHEMA, ["month", "dimension", "currency_code"])
-
-
-def _to_decimal(amount: Fraction) -> Decimal:
-    return (Decimal(amount.numerator) / Decimal(amount.denominator)).quantize(Decimal("0.01"))

@@ -53,14 +53,14 @@ def round_money(amount: Decimal | Fraction | int, digits: int = 2) -> Decimal:
     Floats are refused: an estimate in binary floats goes through :func:`money_from_estimate`, so that the place where
     it becomes money is named.
     """
+    if isinstance(amount, Decimal):
+        # Decimal's ROUND_HALF_UP takes ties away from zero for both signs.
+        return amount.quantize(minor_unit(digits), rounding=ROUND_HALF_UP, context=_WIDE)
     if isinstance(amount, float):
         raise TypeError("round_money takes exact amounts; an estimate in floats becomes money in money_from_estimate")
-    if isinstance(amount, Fraction):
-        scaled = abs(amount) * 10**digits
-        whole = math.floor(scaled + Fraction(1, 2))
-        return Decimal(whole if amount >= 0 else -whole).scaleb(-digits)
-    # Decimal's ROUND_HALF_UP takes ties away from zero for both signs.
-    return Decimal(amount).quantize(minor_unit(digits), rounding=ROUND_HALF_UP, context=_WIDE)
+    scaled = abs(Fraction(amount)) * 10**digits
+    whole = math.floor(scaled + Fraction(1, 2))
+    return Decimal(whole if amount >= 0 else -whole).scaleb(-digits)
 
 
 def money_from_estimate(value: float, digits: int = 2) -> Decimal:

@@ -142,12 +142,12 @@ def rate_sensitivity(frames: Frames, made: Sequence[Valuation], policy: CreditPo
     terms, share_terms = (RowsBy(optional(frames, f"raw.{name}_terms")) for name in ("backstop", "share"))
     yields = YieldCurves(optional(frames, "raw.yield_curve"))
     for valuation in made:
-        close, result = valuation.close, valuation.results["base"]
+        close, figures = valuation.close, valuation.figures["base"]
         first = add_months(close.posting_month, 1)
-        ends = [month_end(add_months(first, number)) for number in range(len(result.share_by_month))]
+        ends = [month_end(add_months(first, number)) for number in range(len(figures.share_by_month))]
         for stream, flows, wait in (
-            ("share", result.share_by_month, share_days(share_terms, close)),
-            ("claim", result.claims_by_month, _claim_days(terms, valuation)),
+            ("share", figures.share_by_month, share_days(share_terms, close)),
+            ("claim", figures.claims_by_month, _claim_days(terms, valuation)),
         ):
             times = np.array([((end - close.month_end_date).days + wait) / 365.0 for end in ends])
             curve = Curve(times, yields.rates(close.month_end_date, times, policy))

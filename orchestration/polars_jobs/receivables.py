@@ -470,8 +470,8 @@ def _names(reference: str, document: Document) -> bool:
     PRE-INV-1), or its service month as YYYY-MM where no item id is given. A full stop, comma, bracket or slash ends a
     token.
     """
-    if not reference:
-        return False
+    if not reference or reference == document.item_id:
+        return bool(reference)
     if document.item_id in reference and re.search(
         rf"(?<![\w:.-]){re.escape(document.item_id)}(?![\w:-]|\.\w)", reference
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from scipy import special
 
 from orchestration.polars_jobs import backstop_liability as basis
 from orchestration.polars_jobs import backstop_paths as paths
+from orchestration.polars_jobs import programme
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.programme import run_all
 
@@ -187,6 +189,21 @@ def test_every_contract_month_has_three_cases_a_seed_and_a_standard_error():
     assert (last["standard_error_amount"] > 0).all()
     for name in ("95", "99", "999"):
         assert (last[f"es_{name}_amount"] >= last[f"var_{name}_amount"]).all()
+
+
+def test_contracts_dealt_to_several_processes_are_valued_as_by_one(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from tests.benchmarks.credit_group import frames
+
+    given = frames(contracts=3, months=2)
+    given |= programme.receivables_group(given)
+    alone = programme.backstop_worth_group(given)
+    monkeypatch.setattr(programme, "CLOSES_A_PROCESS", 1)
+    monkeypatch.setattr(programme.os, "cpu_count", lambda: 2)
+    together = programme.backstop_worth_group(given)
+    for name, table in alone.items():
+        assert table["contract_id"].n_unique() == 3
+        assert together[name].equals(table)
 
 
 def test_wrong_way_risk_is_one_at_independence_and_rises_with_correlation():

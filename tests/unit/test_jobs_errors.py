@@ -211,7 +211,7 @@ REFUSED = {
     "a best estimate that is no number": (lambda: basis.asc450_accrual(0.9, 0.75, 1.0, NAN), "best estimate", None),
     "a cost that is no number": (lambda: basis.ias37_onerous(NAN, None, 0.0), "cost to fulfil", None),
     "a guarantee that is no number": (lambda: basis.financial_guarantee(NAN, 1.0, 0.0), "expected loss", None),
-    "a negative cost of capital": (lambda: basis.fair_value(np.array([1.0, 2.0]), -0.1), "cost of capital", None),
+    "a negative cost of capital": (lambda: basis.fair_value(1.5, 2.0, -0.1), "cost of capital", None),
     "a cash flow that is no number": (lambda: effective_interest_rate(YEAR, [-1.0, NAN]), "cash flow", None),
     "a loan of no number": (lambda: amortised_cost(YEAR[0], NAN, YEAR[1:], [1.0]), "initial amount", None),
     "a value of no number": (lambda: rates.present_value(np.array([NAN]), FLOW, CURVE), "cash flow", None),
