@@ -4,7 +4,7 @@ Works on whole columns. Knows contracts, no files and no database.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -381,6 +381,25 @@ def read_column(cells: pl.Series, column: Column, faults: Faults, naive_zone: st
     return values.alias(column.table_name)
 
 
+def _cells_of(frame: pl.DataFrame, column: Column) -> pl.Series:
+    """A column's cells as they came; all empty where the file has no such column."""
+    if column.name in frame.columns:
+        return frame[column.name]
+    return pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+
+
+def typed(
+    frame: pl.DataFrame, contract: FeedContract, names: Sequence[str], naive_zone: str | None, carried: Sequence[str]
+) -> pl.DataFrame:
+    """Some columns of a frame as `check` types them, by their names in the table; what is wrong is said there."""
+    columns = [column for column in contract.columns if column.table_name in names]
+    unsaid = Faults(frame.height)
+    return pl.DataFrame(
+        [frame[name].cast(pl.Int64) for name in carried]
+        + [read_column(_cells_of(frame, column), column, unsaid, naive_zone) for column in columns]
+    )
+
+
 def check(
     frame: pl.DataFrame,
     contract: FeedContract,
@@ -410,20 +429,18 @@ def check(
         for rule in frame["line_rule"].drop_nulls().unique().sort() if "line_rule" in frame.columns else ():
             faults.add(is_torn & (frame["line_rule"] == rule), rule, None)
         faults.add(is_torn, "row_not_whole", None)
-    typed = [frame[name].cast(pl.Int64) for name in carried]
+    columns = [frame[name].cast(pl.Int64) for name in carried]
     for column in (*contract.columns, RECORDED_AT):
-        absent = column.name not in frame.columns
-        cells = pl.repeat(None, frame.height, dtype=pl.String, eager=True) if absent else frame[column.name]
         before = len(faults.found)
-        values = read_column(cells, column, faults, naive_zone)
+        values = read_column(_cells_of(frame, column), column, faults, naive_zone)
         if column.is_required and values.null_count():
             # Only a cell that was empty is missing; one that could not be read has its own rule.
             unread = [mask for mask, _, _ in faults.found[before:]]
             faults.add(
                 reduce(lambda empty, mask: empty & ~mask, unread, values.is_null()), "missing_value", column.name
             )
-        typed.append(values)
-    rows = pl.DataFrame(typed)
+        columns.append(values)
+    rows = pl.DataFrame(columns)
     for start, end in contract.ordered:
         faults.add(rows[end] <= rows[start], "ends_before_it_starts", end)
     if row_rules:

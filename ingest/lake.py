@@ -18,12 +18,11 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.contracts import LINEAGE
 from ingest.files import content_hash
-from ingest.spool import Spool
+from ingest.spool import Spool, pieces_of
 
 LAKE_FOLDER = "lake"
 _TEMPORARY = ".writing"
@@ -31,8 +30,6 @@ _MAGIC = b"PAR1"
 # About a second of hashing; a larger lake is hashed whole by `parkledger verify`.
 HASHED_EACH_RUN_BYTES = 512 * 1024**2
 REWRITTEN = "telemetry_rewritten"
-# Sorted rows that are written at once.
-PIECE_ROWS = 500_000
 
 DDL = """
 CREATE TABLE IF NOT EXISTS raw.lake_file (
@@ -239,11 +236,8 @@ def write_days(
     half_written = temporary / f"{file_id}-sorted.parquet"
     pieces: Iterator[pl.DataFrame]
     if spool.is_on_disk:
-        _sort(con, spool, half_written)
-        pieces = (
-            pl.DataFrame(pl.from_arrow(pa.table(batch)))
-            for batch in pq.ParquetFile(half_written).iter_batches(PIECE_ROWS)
-        )
+        spool.sort_into(con, half_written, ("service_date", "gpu_id", "sampled_at", "line_no"))
+        pieces = pieces_of(half_written)
     else:
         pieces = iter([_sorted(pl.concat(list(spool)))])
     parts: list[pl.DataFrame] = []
@@ -300,15 +294,6 @@ def _sorted(rows: pl.DataFrame) -> pl.DataFrame:
     ranks = rows["gpu_id"].unique().sort()
     rank = rows["gpu_id"].replace_strict(ranks, pl.Series(range(len(ranks)), dtype=pl.UInt32), return_dtype=pl.UInt32)
     return rows.with_columns(rank=rank).sort("service_date", "rank", "sampled_at", maintain_order=True).drop("rank")
-
-
-def _sort(con: duckdb.DuckDBPyConnection, spool: Spool, target: Path) -> None:
-    """The same of rows on disk, into one file."""
-    paths = "[" + ", ".join(_literal(path) for path in spool.paths) + "]"
-    con.execute(
-        f"COPY (FROM read_parquet({paths}) ORDER BY service_date, gpu_id, sampled_at, line_no) TO {_literal(target)} "
-        "(FORMAT parquet, COMPRESSION lz4)"
-    )
 
 
 # What the catalogue says of a day's rows, from what it says of parts of them.

@@ -10,16 +10,18 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from ingest import quarantine
-from ingest.checking import Faults, check
+from ingest.checking import Faults, check, typed
 from ingest.contracts import CONTRACTS, JUDGED_RULES, RECORDED_AT, Column, FeedContract
 from ingest.feeds import credit_events, gpu_telemetry, payments, power_meter
 from ingest.feeds.limits import Limits
 from ingest.formats import registry
 from ingest.formats.errors import FormatError
+from ingest.sequences import SequenceRule
 from ingest.spool import Spool
 from ingest.terms.park import Park
 
-# Small files are checked together up to so many rows: a check costs tens of milliseconds however few they are.
+# So many rows are checked at once: those of small files together, since a check costs tens of milliseconds however few they
+# are, and those of a large one in pieces.
 BATCH_ROWS = 500_000
 # Parquet is read so many rows at once: a day of 2,000 GPUs by the minute is one piece.
 PIECE_ROWS = 3_000_000
@@ -95,7 +97,15 @@ _PAST = {
 }
 
 
-def _row_rules(feed: str, limits: Limits) -> RowRules:
+# Rules that bind over all rows of a file.
+_SEQUENCES: dict[str, SequenceRule] = {
+    "gpu_telemetry": gpu_telemetry.SEQUENCE,
+    "power_meter": power_meter.SEQUENCE,
+}
+_PLACE = ("file_no", "line_no")
+
+
+def _row_rules(feed: str, limits: Limits, broken: pl.DataFrame | None) -> RowRules:
     special: dict[str, RowRules] = {
         "gpu_telemetry": partial(gpu_telemetry.row_rules, limits),
         "power_meter": partial(power_meter.row_rules, limits),
@@ -108,7 +118,10 @@ def _row_rules(feed: str, limits: Limits) -> RowRules:
             last = rows[column].max()
             if limits.latest_at is not None and isinstance(last, datetime) and last > limits.latest_at:
                 faults.add(rows[column] > limits.latest_at, "in_the_future", column)
-        return special[feed](rows, faults) if feed in special else rows
+        derived = special[feed](rows, faults) if feed in special else rows
+        if feed in _SEQUENCES:
+            _SEQUENCES[feed].add(rows, faults, broken)
+        return derived
 
     return rules
 
@@ -198,11 +211,16 @@ def read_cells(path: Path, feed: str, park: Park, scratch: Path | None = None) -
     return Cells(format_name, frames)
 
 
-def _checked(frame: pl.DataFrame, format_name: str, feed: str, limits: Limits) -> Batch:
-    naive_zone = limits.park.time_zone if limits.park.naive_timestamps == "park_zone" else None
+def _naive_zone(limits: Limits) -> str | None:
+    return limits.park.time_zone if limits.park.naive_timestamps == "park_zone" else None
+
+
+def _checked(form: Form, parts: list[pl.DataFrame], feed: str, limits: Limits, broken: pl.DataFrame | None) -> Batch:
+    """Check frames of one form together; `broken` are those rows of a part of a file that break its sequence rule."""
+    frame, format_name = pl.concat(parts), form[0]
     warning = frozenset(rule for rule in JUDGED_RULES if limits.policies.severity_of(rule) == "warn")
-    carried = ("file_no", "line_no")
-    checked = check(frame, CONTRACTS[feed], naive_zone, _row_rules(feed, limits), carried=carried, warning=warning)
+    rules = _row_rules(feed, limits, broken)
+    checked = check(frame, CONTRACTS[feed], _naive_zone(limits), rules, carried=_PLACE, warning=warning)
     rejected, noted = (
         quarantine.rejected_rows(frame, rows, format_name, limits.park.time_zone)
         for rows in (checked.bad, checked.noted)
@@ -210,8 +228,41 @@ def _checked(frame: pl.DataFrame, format_name: str, feed: str, limits: Limits) -
     return Batch(frame, format_name, checked.good, rejected, noted)
 
 
+def _numbered(number: int, cells: Cells) -> Iterator[tuple[Form, pl.DataFrame]]:
+    for frame in cells.frames:
+        numbered = frame.with_columns(file_no=pl.lit(number, pl.Int64))
+        yield (cells.format_name, tuple(numbered.schema.items())), numbered
+
+
+def _broken_of_file(number: int, cells: Cells, feed: str, limits: Limits) -> pl.DataFrame | None:
+    """The rows of a file that break its feed's sequence rule; None where the feed has none."""
+    rule = _SEQUENCES.get(feed)
+    if rule is None:
+        return None
+    looked_at = Spool(cells.frames.scratch)
+    for _, frame in _numbered(number, cells):
+        rows = typed(frame, CONTRACTS[feed], rule.columns, _naive_zone(limits), _PLACE)
+        looked_at.append(rule.looked_at(rows))
+    return rule.broken(looked_at)
+
+
+def _in_pieces(number: int, cells: Cells, feed: str, limits: Limits) -> Iterator[Batch]:
+    """Check a large file in pieces of about BATCH_ROWS."""
+    broken = _broken_of_file(number, cells, feed, limits)
+    waiting: list[pl.DataFrame] = []
+    waiting_form: Form | None = None
+    for form, frame in _numbered(number, cells):
+        if waiting_form is not None and (form != waiting_form or sum(part.height for part in waiting) >= BATCH_ROWS):
+            yield _checked(waiting_form, waiting, feed, limits, broken)
+            waiting = []
+        waiting_form = form
+        waiting.append(frame)
+    if waiting_form is not None:
+        yield _checked(waiting_form, waiting, feed, limits, broken)
+
+
 def check_cells(files: Sequence[tuple[int, Cells]], feed: str, limits: Limits) -> Iterator[Batch]:
-    """Check the rows of several files, those of small files of one form together.
+    """Check the rows of several files: those of small files of one form together, those of a large one in pieces.
 
     Args:
         files: a number and the cells of each file.
@@ -219,16 +270,17 @@ def check_cells(files: Sequence[tuple[int, Cells]], feed: str, limits: Limits) -
         limits: their park, and what rows are held to.
 
     Yields:
-        Batches that together hold all rows; a batch is not much larger than the largest file. What becomes of a file's
-        rows does not depend on the files beside it.
+        Batches that together hold all rows; a batch is not much larger than BATCH_ROWS, or than what a reader gave at
+        once. What becomes of a file's rows depends neither on the files beside it nor on the pieces.
     """
     waiting: dict[Form, list[pl.DataFrame]] = {}
     for number, cells in files:
-        for frame in cells.frames:
-            numbered = frame.with_columns(file_no=pl.lit(number, pl.Int64))
-            form: Form = (cells.format_name, tuple(numbered.schema.items()))
-            waiting.setdefault(form, []).append(numbered)
+        if cells.row_count > BATCH_ROWS:
+            yield from _in_pieces(number, cells, feed, limits)
+            continue
+        for form, frame in _numbered(number, cells):
+            waiting.setdefault(form, []).append(frame)
         for form in [form for form, parts in waiting.items() if sum(part.height for part in parts) >= BATCH_ROWS]:
-            yield _checked(pl.concat(waiting.pop(form)), form[0], feed, limits)
+            yield _checked(form, waiting.pop(form), feed, limits, None)
     for form, parts in waiting.items():
-        yield _checked(pl.concat(parts), form[0], feed, limits)
+        yield _checked(form, parts, feed, limits, None)

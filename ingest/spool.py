@@ -1,16 +1,23 @@
 """Frames of one file in the order in which they came: in memory while they are small, on disk beyond that.
 
-So a file of any size is read to its end, and checked, in bounded memory. No feed and no database is known here.
+So a file of any size is read to its end, and checked, in bounded memory. No feed and no table is known here: DuckDB only
+sorts what stands on disk.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import duckdb
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 # A day of 2,000 GPUs by the minute, as text cells, stays in memory; all frames of a larger file go to disk.
 MEMORY_BYTES = 768 * 1024**2
+# Sorted rows that are read at once, and what a sort may keep in memory.
+PIECE_ROWS = 500_000
+_SORT_MEMORY = "512MB"
 
 
 class Spool:
@@ -21,7 +28,7 @@ class Spool:
     """
 
     def __init__(self, scratch: Path | None = None) -> None:
-        self._scratch = scratch
+        self.scratch = scratch
         self._frames: list[pl.DataFrame] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._size = 0
@@ -36,12 +43,12 @@ class Spool:
     def append(self, frame: pl.DataFrame) -> None:
         """Keep one more frame."""
         self.row_count += frame.height
-        self._size += int(frame.estimated_size())
+        self._size += _size_bytes(frame)
         if self._folder is None and self._size <= MEMORY_BYTES:
             self._frames.append(frame)
             return
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="spool-", dir=self._scratch)
+            self._folder = tempfile.TemporaryDirectory(prefix="spool-", dir=self.scratch)
         while self._frames:
             self._put(self._folder, self._frames.pop(0))
         self._put(self._folder, frame)
@@ -56,3 +63,34 @@ class Spool:
         yield from self._frames
         for path in self.paths:
             yield pl.read_parquet(path)
+
+    def sort_into(self, con: duckdb.DuckDBPyConnection, target: Path, order: Sequence[str]) -> None:
+        """Write the frames of `paths` into one Parquet file in an order; the connection says how much memory that takes."""
+        rows = con.read_parquet([str(path) for path in self.paths])
+        rows.order(", ".join(order)).write_parquet(str(target), compression="lz4")
+
+    def in_order(self, order: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """All rows in an order of columns without nulls: in one piece where they are in memory, else in several."""
+        if not self.is_on_disk:
+            if self.row_count:
+                yield pl.concat(self._frames).sort(order, maintain_order=True)
+            return
+        with tempfile.TemporaryDirectory(prefix="sort-", dir=self.scratch) as folder:
+            target = Path(folder) / "sorted.parquet"
+            with duckdb.connect(config={"memory_limit": _SORT_MEMORY, "temp_directory": folder}) as con:
+                con.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
+                self.sort_into(con, target, order)
+            yield from pieces_of(target)
+
+
+def _size_bytes(frame: pl.DataFrame) -> int:
+    """Memory of a frame; Polars' own estimate leaves out that each text cell takes sixteen bytes beside its letters."""
+    texts = sum(kind == pl.String for kind in frame.schema.values())
+    return int(frame.estimated_size()) + 16 * texts * frame.height
+
+
+def pieces_of(path: Path) -> Iterator[pl.DataFrame]:
+    """The rows of a Parquet file, PIECE_ROWS at once."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(PIECE_ROWS):
+            yield pl.DataFrame(pl.from_arrow(pa.table(batch)))

@@ -10,6 +10,7 @@ import polars as pl
 from ingest.checking import Faults
 from ingest.contracts import MAX_POWER_W
 from ingest.feeds.limits import Limits
+from ingest.sequences import SequenceRule
 from ingest.terms.park import Park
 
 # All offsets of all zones since 2000 are whole quarters of an hour, so a quarter lies within one clock hour and day.
@@ -89,31 +90,33 @@ def _above_model(limits: Limits, rows: pl.DataFrame, faults: Faults) -> None:
     faults.add(rows["power_microwatt"] > bound * _MICROWATTS, "power_above_model", "power_w")
 
 
-def _counter_back(rows: pl.DataFrame, faults: Faults) -> None:
+def _runs_back(rows: pl.DataFrame) -> pl.Series:
     """A counter that fell to more than could have been drawn since the sample before did not begin anew."""
-    if rows["energy_mj"].null_count() == rows.height:
-        return
     drawn_mj = (pl.col("sampled_at") - pl.col("sampled_at").shift()).dt.total_seconds() * int(MAX_POWER_W) * 1000
-    back = (
-        rows.select("gpu_id", "sampled_at", "energy_mj", "gpu_count")
-        .with_row_index("position")
-        .drop_nulls(("gpu_id", "sampled_at", "energy_mj"))
-        .sort("gpu_id", "sampled_at", maintain_order=True)
-        .filter(
-            (pl.col("gpu_id") == pl.col("gpu_id").shift())
-            & (pl.col("sampled_at") > pl.col("sampled_at").shift())
-            & (pl.col("energy_mj") < pl.col("energy_mj").shift())
-            & (pl.col("energy_mj") > drawn_mj * pl.col("gpu_count"))
-        )
-    )
-    mask = pl.repeat(value=False, n=rows.height, dtype=pl.Boolean, eager=True)
-    faults.add(mask.scatter(back["position"], values=True), "energy_counter_back", "energy_mj")
+    return rows.select(
+        (pl.col("file_no") == pl.col("file_no").shift())
+        & (pl.col("gpu_id") == pl.col("gpu_id").shift())
+        & (pl.col("sampled_at") > pl.col("sampled_at").shift())
+        & (pl.col("energy_mj") < pl.col("energy_mj").shift())
+        & (pl.col("energy_mj") > drawn_mj * pl.col("gpu_count"))
+    ).to_series()
+
+
+SEQUENCE = SequenceRule(
+    rule="energy_counter_back",
+    column="energy_mj",
+    order=("gpu_id", "sampled_at"),
+    values=("energy_mj",),
+    beside=("gpu_count",),
+    breaks=_runs_back,
+    so_far=lambda rows: rows.tail(1),
+)
 
 
 def row_rules(limits: Limits, rows: pl.DataFrame, faults: Faults) -> pl.DataFrame:
     """Tranche, clock hour and day of each row; a node of no tranche, or of several, breaks a rule.
 
-    So do samples before the tranche was energised, more power than the model can draw, and a counter that runs back.
+    So do samples before the tranche was energised, and more power than the model can draw.
     """
     nodes = tranches_of_nodes(rows["node_id"].unique().drop_nulls().to_list(), limits.park)
     rows = rows.join(nodes, on="node_id", how="left", maintain_order="left")
@@ -122,5 +125,4 @@ def row_rules(limits: Limits, rows: pl.DataFrame, faults: Faults) -> pl.DataFram
         faults.add((rows["tranche_count"] > 1).fill_null(value=False), "several_tranches", "node_id")
     _before_energised(limits, rows, faults)
     _above_model(limits, rows, faults)
-    _counter_back(rows, faults)
     return with_clock(rows.drop("tranche_count"), limits.zone)

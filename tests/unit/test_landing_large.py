@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from small_home import LEASE_HEADER, PARK_ID, Books, drop, lease_row, make_home
 
-from ingest import lake, reading, spool
+from ingest import reading, spool
 from ingest.formats import opening
 
 TELEMETRY = "gpu_id,node_id,gpu_model,sampled_at,utilization_pct,power_w,energy_mj,gpu_count,recorded_at\n"
@@ -32,9 +32,10 @@ TABLES = ("gpu_telemetry", "leases", "landed_file", "quarantined_row", "row_warn
 
 
 def samples() -> str:
-    """Three days, not in order: repeated and corrected keys across pieces, bad and torn rows, a late one."""
+    """Three days, not in order: repeated and corrected keys across pieces, counters that fall, bad and torn rows, a late one."""
     lines = [
-        f"a-{gpu}/0,a-{gpu},GB300,2027-01-{day:02d}T{hour:02d}:{minute:02d}:00Z,{(gpu * 7 + minute) % 100},900,,1,"
+        f"a-{gpu}/0,a-{gpu},GB300,2027-01-{day:02d}T{hour:02d}:{minute:02d}:00Z,{(gpu * 7 + minute) % 100},900,"
+        f"{(1 + minute // 10 % 3) * 10**10},1,"
         for day in (7, 5, 6)
         for gpu in range(4)
         for hour in (3, 14)
@@ -68,9 +69,10 @@ def test_a_file_that_goes_over_the_disk_gives_the_tables_of_one_that_does_not(
     small = tables(make_home(tmp_path / "small"))
     assert small["landed_file"]
     assert len(small["quarantined_row"]) == 4
+    assert len(small["row_warning"]) > 20
     monkeypatch.setattr(spool, "MEMORY_BYTES", 0)
     monkeypatch.setattr(reading, "BATCH_ROWS", 10)
-    monkeypatch.setattr(lake, "PIECE_ROWS", 7)
+    monkeypatch.setattr(spool, "PIECE_ROWS", 7)
     monkeypatch.setattr(opening, "_BLOCK_BYTES", 1000)
     home = make_home(tmp_path / "large")
     assert tables(home) == small
