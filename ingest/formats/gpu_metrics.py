@@ -7,13 +7,15 @@ page carries far more than telemetry needs.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 import polars as pl
 
 from ingest.formats.numbers import number, plain
 from ingest.formats.park import ParkClock, gpu_model_of, iso
+from ingest.spool import Spool
 from ingest.terms.policy import FATAL_XID_CODES
 
 COLUMNS = (
@@ -27,7 +29,24 @@ COLUMNS = (
     "memory_used_mib",
     "xid_code",
 )
-SCHEMA = {**dict.fromkeys(COLUMNS, pl.String), "line_no": pl.Int64, "line_text": pl.String}
+SCHEMA = {**dict.fromkeys(COLUMNS, pl.String), "line_no": pl.Int64, "line_text": pl.String, "line_rule": pl.String}
+# So many values are put together in memory; of more, some kilobytes each, the others wait on disk.
+POINTS_AT_ONCE = 50_000
+_POINT = {
+    "at_us": pl.Int64,
+    "gpu_id": pl.String,
+    "point_no": pl.Int64,
+    "node_id": pl.String,
+    "gpu_model": pl.String,
+    "instance": pl.String,
+    "slices": pl.Int64,
+    "code": pl.String,
+    "metric": pl.String,
+    "text": pl.String,
+    "line_no": pl.Int64,
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 # DCGM marks a value that it does not have with numbers near the top of the type (dcgm_structs.h: DCGM_INT32_BLANK,
 # DCGM_FP64_BLANK, DCGM_INT64_BLANK, and the three codes above each: not found, not supported, not permissioned).
@@ -135,15 +154,14 @@ def _is_blank(value: Decimal) -> bool:
     return any(blank <= value < blank + 4 for blank in _BLANKS[:2]) or value >= _BLANKS[2]
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """What the labels of a series say: of which GPU, and of which instance of it.
 
     Attributes:
         gpu_id, node_id, gpu_model: the GPU.
         instance: MIG instance, empty for the whole GPU.
         slices: compute slices of the instance; None where no profile tells.
-        labels: all of them.
+        code: value of the label that tells the code of a metric which counts errors; None without one.
     """
 
     gpu_id: str
@@ -151,7 +169,7 @@ class Source:
     gpu_model: str | None
     instance: str
     slices: int | None
-    labels: Mapping[str, str]
+    code: str | None
 
 
 def _gravity(code: Decimal) -> tuple[bool, Decimal]:
@@ -177,8 +195,59 @@ class _Gpu:
     readings: dict[str, _Reading] = field(default_factory=dict)
 
 
+# Metric, whose it is, the instant, the value as written, and the line.
+_Point = tuple[str, Source, datetime, str, int]
+_Gpus = dict[tuple[str, datetime], _Gpu]
+
+
+def _add(gpus: _Gpus, point: _Point) -> None:
+    """One value of one series to what is known of its GPU and instant."""
+    name, source, at, text, line_no = point
+    gpu = gpus.get((source.gpu_id, at))
+    if gpu is None:
+        gpu = gpus[source.gpu_id, at] = _Gpu(source.node_id, source.gpu_model, line_no)
+    if _NOT_AVAILABLE.match(text.strip()):
+        return
+    value = number(text)
+    if value is not None and _is_blank(value):
+        return
+    said: Decimal | str = text.strip() if value is None else value
+    instance = source.instance
+    reading = gpu.readings.setdefault(name, _Reading())
+    code_label = METRICS[name].code_label
+    if code_label is not None and value is not None:
+        code = number(source.code or "") if value else Decimal(0)
+        said = f"{name} without a number in its label {code_label}" if code is None else code
+        before = reading.values.get(instance)
+        if isinstance(before, Decimal) and code is not None:
+            reading.values[instance] = said = max(before, code, key=_gravity)
+    # One reading is repeated for each pod that shares the GPU; different readings of one instant are a quarrel.
+    if reading.values.setdefault(instance, said) != said:
+        reading.quarrel = f"lines {reading.lines[instance]} and {line_no} give two values of {name}: {reading.values[instance]} and {said}"
+    reading.lines.setdefault(instance, line_no)
+    if source.slices is not None:
+        reading.slices[instance] = source.slices
+
+
+def _alive(gpus: _Gpus) -> Iterator[dict[str, str | int | None]]:
+    for (gpu_id, at), gpu in gpus.items():
+        cells: dict[str, str] = {}
+        ordered = sorted(gpu.readings.items(), key=lambda item: METRICS[item[0]].rank)
+        for name, reading in ordered:
+            cells.setdefault(METRICS[name].column, _cell(METRICS[name], reading, gpu.gpu_model))
+        if any(column in cells for column in _ALIVE):
+            yield {
+                "gpu_id": gpu_id,
+                "node_id": gpu.node_id,
+                "gpu_model": gpu.gpu_model,
+                "sampled_at": iso(at),
+                **cells,
+                "line_no": gpu.line_no,
+            }
+
+
 class GpuRows:
-    """Gathers the series of a page or answer into rows, one a GPU and instant.
+    """Gathers the series of a page or answer into rows, one a GPU and instant; of many values most wait on disk.
 
     Args:
         park: gives the GPU model where the labels do not.
@@ -187,9 +256,11 @@ class GpuRows:
 
     def __init__(self, park: ParkClock, node_id: str) -> None:
         self._park, self._node_id = park, node_id
-        self._gpus: dict[tuple[str, datetime], _Gpu] = {}
-        self._torn: list[tuple[int, str]] = []
-        self.is_unlabelled = False
+        self._points: list[_Point] = []
+        self._waiting, self._torn_waiting = Spool(), Spool()
+        self._torn: list[tuple[int, str, str | None]] = []
+        self.is_unlabelled, self.is_empty = False, True
+        self.first_torn: str | None = None
 
     def source(self, labels: Mapping[str, str]) -> Source | None:
         """Whose the series of these labels is; None where no label is that of a GPU."""
@@ -202,7 +273,7 @@ class GpuRows:
         model = label(labels, "modelName", "model_name", "name") or gpu_model_of(self._park, node_id)
         profile = _SLICES.match(label(labels, "GPU_I_PROFILE", "gpu_i_profile") or "")
         instance = label(labels, "GPU_I_ID", "gpu_i_id") or ""
-        return Source(gpu_id, node_id, model, instance, int(profile[1]) if profile else None, labels)
+        return Source(gpu_id, node_id, model, instance, int(profile[1]) if profile else None, label(labels, "xid"))
 
     def add(self, name: str, source: Source, at: datetime, text: str, line_no: int) -> None:
         """One value of one series.
@@ -214,68 +285,69 @@ class GpuRows:
             text: the value as written; what is not available leaves no value, what is no number stays for quarantine.
             line_no: where it stands.
         """
-        gpu = self._gpus.get((source.gpu_id, at))
-        if gpu is None:
-            gpu = self._gpus[source.gpu_id, at] = _Gpu(source.node_id, source.gpu_model, line_no)
-        if _NOT_AVAILABLE.match(text.strip()):
-            return
-        value = number(text)
-        if value is not None and _is_blank(value):
-            return
-        said: Decimal | str = text.strip() if value is None else value
-        instance = source.instance
-        reading = gpu.readings.setdefault(name, _Reading())
-        code_label = METRICS[name].code_label
-        if code_label is not None and value is not None:
-            code = number(source.labels.get(code_label, "")) if value else Decimal(0)
-            said = f"{name} without a number in its label {code_label}" if code is None else code
-            before = reading.values.get(instance)
-            if isinstance(before, Decimal) and code is not None:
-                reading.values[instance] = said = max(before, code, key=_gravity)
-        # One reading is repeated for each pod that shares the GPU; different readings of one instant are a quarrel.
-        if reading.values.setdefault(instance, said) != said:
-            reading.quarrel = (
-                f"lines {reading.lines[instance]} and {line_no} give two values of {name}: "
-                f"{reading.values[instance]} and {said}"
+        self._points.append((name, source, at, text, line_no))
+        if len(self._points) >= POINTS_AT_ONCE:
+            self._put_points_by()
+
+    def _put_points_by(self) -> None:
+        first = self._waiting.row_count
+        self._waiting.append(
+            pl.DataFrame(
+                [
+                    ((at - _EPOCH) // _MICROSECOND, source[0], first + no, *source[1:], name, text, line_no)
+                    for no, (name, source, at, text, line_no) in enumerate(self._points)
+                ],
+                schema=_POINT,
+                orient="row",
             )
-        reading.lines.setdefault(instance, line_no)
-        if source.slices is not None:
-            reading.slices[instance] = source.slices
+        )
+        self._points.clear()
 
-    def tear(self, line_no: int, text: str) -> None:
-        """A line that cannot be read, kept for quarantine."""
-        self._torn.append((line_no, text))
+    def tear(self, line_no: int, text: str, rule: str | None = None) -> None:
+        """A line that cannot be read, kept for quarantine under a rule; without one it is not whole."""
+        self.first_torn = self.first_torn or f"line {line_no} cannot be read: {text[:200]}"
+        self._torn.append((line_no, text, rule))
+        if len(self._torn) >= POINTS_AT_ONCE:
+            self._torn_waiting.append(self._torn_frame())
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was a sample of a GPU."""
-        return next(self._alive(), None) is None
+    def _torn_frame(self) -> pl.DataFrame:
+        torn = [{"line_no": line_no, "line_text": text, "line_rule": rule} for line_no, text, rule in self._torn]
+        self._torn.clear()
+        return pl.DataFrame(torn, schema=SCHEMA)
 
-    @property
-    def first_torn(self) -> str | None:
-        """Where the first line stands that cannot be read, and what it says."""
-        return f"line {self._torn[0][0]} cannot be read: {self._torn[0][1][:200]}" if self._torn else None
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """COLUMNS as text, `line_no` (the first line of that GPU), and `line_text` and `line_rule` of lines that could not
+        be read. At the end `is_empty` says whether nothing was a sample of a GPU.
+        """
+        for gpus in self._groups():
+            rows = pl.DataFrame(list(_alive(gpus)), schema=SCHEMA)
+            self.is_empty = self.is_empty and rows.is_empty()
+            if not rows.is_empty():
+                yield rows
+        yield from self._torn_waiting
+        if self._torn:
+            yield self._torn_frame()
 
-    def _alive(self) -> Iterator[dict[str, str | int | None]]:
-        for (gpu_id, at), gpu in self._gpus.items():
-            cells: dict[str, str] = {}
-            ordered = sorted(gpu.readings.items(), key=lambda item: METRICS[item[0]].rank)
-            for name, reading in ordered:
-                cells.setdefault(METRICS[name].column, _cell(METRICS[name], reading, gpu.gpu_model))
-            if any(column in cells for column in _ALIVE):
-                yield {
-                    "gpu_id": gpu_id,
-                    "node_id": gpu.node_id,
-                    "gpu_model": gpu.gpu_model,
-                    "sampled_at": iso(at),
-                    **cells,
-                    "line_no": gpu.line_no,
-                }
-
-    def frame(self) -> pl.DataFrame:
-        """COLUMNS as text, `line_no` (the first line of that GPU) and `line_text` of lines that could not be read."""
-        torn = [{"line_no": line_no, "line_text": text} for line_no, text in self._torn]
-        return pl.DataFrame([*self._alive(), *torn], schema=SCHEMA)
+    def _groups(self) -> Iterator[_Gpus]:
+        """GPUs and instants with all of their values, some at a time."""
+        gpus: _Gpus = {}
+        if not self._waiting.row_count:
+            for point in self._points:
+                _add(gpus, point)
+            yield gpus
+            return
+        self._put_points_by()
+        count = 0
+        for piece in self._waiting.in_order(("at_us", "gpu_id", "point_no")):
+            for part in piece.iter_slices(POINTS_AT_ONCE):
+                for at_us, gpu_id, _, *of_gpu, name, text, line_no in part.iter_rows():
+                    key = (gpu_id, _EPOCH + at_us * _MICROSECOND)
+                    if count >= POINTS_AT_ONCE and key not in gpus:
+                        yield gpus
+                        gpus, count = {}, 0
+                    count += 1
+                    _add(gpus, (name, Source(gpu_id, *of_gpu), key[1], text, line_no))
+        yield gpus
 
 
 def _cell(metric: Metric, reading: _Reading, gpu_model: str | None) -> str:

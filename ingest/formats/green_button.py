@@ -2,7 +2,8 @@
 
 Electric energy by interval only: gas, water, power and cumulative registers are no interval energy and are refused by
 name. What a reading leaves out stands in its type (quality) or its block (start; the type has the length). XML is parsed
-by defusedxml, which refuses entities and external documents.
+by defusedxml, which refuses entities and external documents, piece by piece: a feed is gone through once for its entries
+and what they point to, and once for its readings, of which one at a time is in memory.
 """
 
 import re
@@ -10,15 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 from xml.etree.ElementTree import Element, ParseError
 
 import polars as pl
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import iterparse
 
 from ingest.formats.errors import FormatError
 from ingest.formats.numbers import number, plain
-from ingest.formats.opening import MAX_XML_BYTES, Head, read_bytes
+from ingest.formats.opening import Head, stream_chunks
 from ingest.formats.park import ParkClock, iso
 
 NAME = "green_button"
@@ -34,6 +36,13 @@ COLUMNS = (
     "quality",
     "recorded_at",
 )
+_SCHEMA = {
+    **dict.fromkeys(COLUMNS, pl.String),
+    "line_no": pl.Int64,
+    "line_text": pl.String,
+    "line_rule": pl.String,
+}
+_SHOWN_OTHERS = 20
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # UnitSymbolKind: 72 watt-hours, 31 joules.
@@ -50,22 +59,57 @@ _REGISTER_STATES = {"1": "bulk quantity", "2": "continuous cumulative", "3": "cu
 _ACTUAL = {"", "0", "14", "17", "18", "19"}
 # UnitMultiplierKind: pico to tera.
 _MULTIPLIERS = {str(power) for power in (-12, -9, -6, -3, -2, -1, 0, 1, 2, 3, 6, 9, 12)}
-# An honest reading has some fourteen tags in 500 bytes, and in the tersest writing one in twelve; a file of nothing but tags
-# would fill the memory with elements, at some 300 bytes each.
-_MAX_TAGS, _BYTES_A_TAG, _FEW_TAGS = 4_000_000, 8, 10_000
+# A feed has an entry for each day of a meter, and a reading some fourteen tags. What is far beyond would fill the memory.
+_MAX_ENTRIES, _MAX_LINKS, _MAX_KEPT, _MAX_DEPTH, _MAX_ADDRESS = 200_000, 1_000_000, 1000, 100, 2000
+_MAX_SILENT_BYTES = 8 * 1024**2
+_FRAME_ROWS = 100_000
 _LAST_SECOND = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 _METER = re.compile(r"(?:(?:RetailCustomer|User|BillingAccount)/[^/]+/)?UsagePoint/[^/]+")
 
 
-@dataclass
+# What a reading takes from its type.
+_OF_TYPE = (
+    "accumulationBehaviour",
+    "commodity",
+    "defaultQuality",
+    "flowDirection",
+    "intervalLength",
+    "powerOfTenMultiplier",
+    "uom",
+)
+_LINKED = ("UsagePoint", "MeterReading", "ReadingType")
+
+
+@dataclass(slots=True)
 class _Entry:
-    """An Atom entry: its own address, the collection it lies in, what it points to, and its ESPI resources."""
+    """An Atom entry: its own address, the collection it lies in, what it points to, and which ESPI resource it holds."""
 
     own: str = ""
     up: str = ""
     related: set[str] = field(default_factory=set)
     updated: str | None = None
-    resources: list[Element] = field(default_factory=list)
+    kind: str = ""
+    reading_type: dict[str, str] = field(default_factory=dict)
+
+    def link(self, element: Element) -> None:
+        """One more link; an address of thousands of letters is none."""
+        href, rel = element.get("href", ""), element.get("rel", "")
+        if len(href) > _MAX_ADDRESS:
+            return
+        if rel == "self":
+            self.own = href
+        elif rel == "up":
+            self.up = href
+        else:
+            self.related.add(href)
+
+    def resource(self, element: Element) -> None:
+        """What the entry holds, if anything leads to or from it."""
+        name = _local(element)
+        if name in _LINKED:
+            self.kind = name
+        if name == "ReadingType":
+            self.reading_type = {code: _text(element, code)[:_MAX_ADDRESS] for code in _OF_TYPE}
 
     def holds(self, other: "_Entry") -> bool:
         """Whether this entry's links or address lead to another entry."""
@@ -109,26 +153,59 @@ def _text(element: Element | None, *path: str) -> str:
     return (element.text or "").strip() if element is not None else ""
 
 
-def _entries(root: Element) -> Iterator[_Entry]:
-    for node in root.iter():
-        if _local(node) != "entry" or not len(node):
-            continue
-        entry = _Entry()
-        for child in node:
-            name = _local(child)
-            if name == "link":
-                href, rel = child.get("href", ""), child.get("rel", "")
-                if rel == "self":
-                    entry.own = href
-                elif rel == "up":
-                    entry.up = href
-                else:
-                    entry.related.add(href)
-            elif name == "updated":
-                entry.updated = _instant(child.text)
-            elif name == "content":
-                entry.resources.extend(child)
-        yield entry
+class _Bytes:
+    """The bytes of a file for the parser, which may not read on for ever without an element that begins or ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._chunks = path, stream_chunks(path)
+        self._rest = b""
+        self.silent = 0
+
+    def read(self, size: int) -> bytes:
+        if not self._rest:
+            chunk, reason = next(self._chunks, (b"", None))
+            if reason is not None:
+                raise _BrokenXmlError(self._path, [reason])
+            self._rest = chunk
+        part, self._rest = self._rest[:size], self._rest[size:]
+        self.silent += len(part)
+        if self.silent > _MAX_SILENT_BYTES:
+            raise FormatError(self._path, [f"{_MAX_SILENT_BYTES:,} bytes of it hold no tag, and so no reading"])
+        return part
+
+
+class _BrokenXmlError(FormatError):
+    """From some place on the document is no XML, or cannot be decompressed."""
+
+
+def _elements(path: Path, kept: set[str]) -> Iterator[tuple[Element, list[str]]]:
+    """(element, local names of those around it) as they end; elements are gone afterwards but for those within `kept`."""
+    source = _Bytes(path)
+    around: list[tuple[Element, str]] = []
+    kept_depth, kept_count = 0, 0
+    try:
+        for event, element in iterparse(cast("Any", source), events=("start", "end"), forbid_dtd=True):
+            source.silent = 0
+            if event == "start":
+                around.append((element, _local(element)))
+                kept_depth += kept_depth > 0 or around[-1][1] in kept
+                kept_count += kept_depth > 0
+                if len(around) > _MAX_DEPTH:
+                    raise FormatError(path, [f"its tags lie more than {_MAX_DEPTH} deep, and hold hardly a reading"])
+                if kept_count > _MAX_KEPT:
+                    raise FormatError(path, [f"one reading in it holds more than {_MAX_KEPT:,} tags"])
+                continue
+            around.pop()
+            kept_depth -= kept_depth > 0
+            yield element, [name for _, name in around]
+            if not kept_depth and around:
+                # The parser may be ahead, but all before this child are gone.
+                del around[-1][0][0]
+                kept_count = 0
+    except DefusedXmlException as error:
+        raise FormatError(path, [f"XML with document types or entities is refused: {type(error).__name__}"]) from error
+    except ParseError as error:
+        raise _BrokenXmlError(path, [f"no well-formed XML: {error}"]) from error
 
 
 def _instant(text: str | None) -> str | None:
@@ -145,67 +222,110 @@ def _only_or_holding(candidates: list[_Entry], inner: _Entry) -> _Entry | None:
     return held[0] if held else candidates[0] if len(candidates) == 1 else None
 
 
+def _entries(path: Path) -> list[_Entry]:
+    """The entries of a feed in its order; where it breaks off, those before."""
+    entries = [_Entry()]
+    link_count = 0
+    try:
+        for element, around in _elements(path, {"ReadingType"}):
+            name, inside = _local(element), around[-1] if around else ""
+            if name == "entry":
+                entries.append(_Entry())
+            elif inside == "content":
+                entries[-1].resource(element)
+            elif inside == "entry" and name == "updated":
+                entries[-1].updated = _instant(element.text)
+            elif inside == "entry" and name == "link":
+                link_count += 1
+                entries[-1].link(element)
+            if len(entries) > _MAX_ENTRIES or link_count > _MAX_LINKS:
+                raise FormatError(
+                    path, [f"it holds more than {_MAX_ENTRIES:,} entries or {_MAX_LINKS:,} links; split it"]
+                )
+    except _BrokenXmlError:
+        if len(entries) == 1:
+            raise
+        return entries
+    if len(entries) == 1:
+        raise FormatError(path, ["the feed has no entries"])
+    return entries[:-1]
+
+
+@dataclass(frozen=True)
+class _Series:
+    """What the readings of an entry share."""
+
+    meter_id: str
+    register: str
+    of_type: dict[str, str]
+    updated: str | None
+
+
+def _series(entry: _Entry, entries_of: dict[str, list[_Entry]]) -> _Series:
+    meter = _only_or_holding(entries_of["MeterReading"], entry)
+    point = _only_or_holding(entries_of["UsagePoint"], meter or entry)
+    types = entries_of["ReadingType"]
+    kind = next((one for one in types if meter is not None and one.own in meter.related), None)
+    kind = kind or (types[0] if len(types) == 1 else _Entry())
+    own = point.own if point else ""
+    named = _METER.search(own)
+    return _Series(
+        meter_id=named[0] if named else own,
+        register=(meter.own.rpartition("/")[2] if meter else "") or "1",
+        of_type=kind.reading_type or dict.fromkeys(_OF_TYPE, ""),
+        updated=entry.updated,
+    )
+
+
 def readings(path: Path) -> Iterator[Reading]:
-    """Every IntervalReading of a feed in its order, whatever it measures.
+    """Every IntervalReading of a feed of any size in its order, whatever it measures.
 
     Raises:
-        FormatError: no XML, more than 64 MiB of it, little but tags, entities, or no Atom entries.
+        FormatError: no XML, little but tags, an element without end, entities, or no Atom entries; it may come after
+            readings that were whole.
     """
-    data = read_bytes(path, MAX_XML_BYTES)
-    tags = data.count(b"<")
-    if tags > _MAX_TAGS:
-        raise FormatError(path, [f"it holds more than {_MAX_TAGS:,} tags; split it"])
-    if tags > max(_FEW_TAGS, len(data) // _BYTES_A_TAG):
-        raise FormatError(path, [f"it holds {tags:,} tags in {len(data):,} bytes, and so hardly a reading"])
-    try:
-        root = fromstring(data, forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise FormatError(path, [f"XML with document types or entities is refused: {type(error).__name__}"]) from error
-    except ParseError as error:
-        raise FormatError(path, [f"no well-formed XML: {error}"]) from error
-    entries = list(_entries(root))
-
-    def of_kind(kind: str) -> list[_Entry]:
-        return [entry for entry in entries if any(_local(resource) == kind for resource in entry.resources)]
-
-    points, meters, types = of_kind("UsagePoint"), of_kind("MeterReading"), of_kind("ReadingType")
-    if not entries:
-        raise FormatError(path, ["the feed has no entries"])
-    for entry in of_kind("IntervalBlock"):
-        meter = _only_or_holding(meters, entry)
-        point = _only_or_holding(points, meter or entry)
-        kind = next((one for one in types if meter is not None and one.own in meter.related), None)
-        kind = kind or (types[0] if len(types) == 1 else None)
-        reading_type = next((one for one in kind.resources if _local(one) == "ReadingType"), None) if kind else None
-        own = point.own if point else ""
-        named = _METER.search(own)
-        default_quality = _text(reading_type, "defaultQuality")
-        for block in entry.resources:
-            readings_of_block = [one for one in block if _local(one) == "IntervalReading"]
-            for number_before, one in enumerate(readings_of_block):
-                qualities = [_text(quality, "quality") for quality in one if _local(quality) == "ReadingQuality"]
-                start, duration = _times(one, block, reading_type, number_before)
-                yield Reading(
-                    meter_id=named[0] if named else own,
-                    register=(meter.own.rpartition("/")[2] if meter else "") or "1",
-                    flow_direction=_text(reading_type, "flowDirection"),
-                    accumulation=_text(reading_type, "accumulationBehaviour"),
-                    commodity=_text(reading_type, "commodity"),
-                    uom=_text(reading_type, "uom"),
-                    multiplier=_text(reading_type, "powerOfTenMultiplier") or "0",
-                    quality=next((code for code in qualities or [default_quality] if code not in _ACTUAL), "0"),
-                    start=start,
-                    duration=duration,
-                    value=_text(one, "value"),
-                    updated=entry.updated,
-                )
+    entries = _entries(path)
+    entries_of = {kind: [entry for entry in entries if entry.kind == kind] for kind in _LINKED}
+    entry_no, number_before, block_start = 0, 0, ""
+    shared: _Series | None = None
+    for element, around in _elements(path, {"IntervalReading", "interval"}):
+        name, inside = _local(element), around[-1] if around else ""
+        if name == "entry":
+            entry_no, shared = entry_no + 1, None
+        elif name == "IntervalBlock":
+            number_before, block_start = 0, ""
+        elif name == "interval" and inside == "IntervalBlock":
+            block_start = _text(element, "start")
+        elif name == "IntervalReading" and inside == "IntervalBlock" and "entry" in around:
+            shared = shared or _series(entries[entry_no], entries_of)
+            yield _reading(element, shared, block_start, number_before)
+            number_before += 1
 
 
-def _times(one: Element, block: Element, reading_type: Element | None, number_before: int) -> tuple[str, str]:
+def _reading(one: Element, shared: _Series, block_start: str, number_before: int) -> Reading:
+    of_type = shared.of_type
+    qualities = [_text(quality, "quality") for quality in one if _local(quality) == "ReadingQuality"]
+    start, duration = _times(one, block_start, of_type["intervalLength"], number_before)
+    return Reading(
+        meter_id=shared.meter_id,
+        register=shared.register,
+        flow_direction=of_type["flowDirection"],
+        accumulation=of_type["accumulationBehaviour"],
+        commodity=of_type["commodity"],
+        uom=of_type["uom"],
+        multiplier=of_type["powerOfTenMultiplier"] or "0",
+        quality=next((code for code in qualities or [of_type["defaultQuality"]] if code not in _ACTUAL), "0"),
+        start=start,
+        duration=duration,
+        value=_text(one, "value"),
+        updated=shared.updated,
+    )
+
+
+def _times(one: Element, block_start: str, interval_length: str, number_before: int) -> tuple[str, str]:
     """Start and duration of a reading; one that has none follows those before it from the start of its block."""
-    start, duration = _text(one, "timePeriod", "start"), _text(one, "timePeriod", "duration")
-    duration = duration or _text(reading_type, "intervalLength")
-    first, length = number(_text(block, "interval", "start")), number(duration)
+    start, duration = _text(one, "timePeriod", "start"), _text(one, "timePeriod", "duration") or interval_length
+    first, length = number(block_start), number(duration)
     if not start and first is not None and length is not None:
         start = plain(first + number_before * length)
     return start, duration
@@ -233,48 +353,65 @@ def _energy(reading: Reading) -> str:
     return plain(round(value.scaleb(int(reading.multiplier)) / _PER_KWH[reading.uom], 18))
 
 
-def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG001 (every format has these three)
+def _row(one: Reading, reading_no: int) -> dict[str, str | int | None]:
+    start, end = _bounds(one)
+    return {
+        "meter_id": one.meter_id,
+        "register": one.register,
+        "role": _ROLES.get(one.flow_direction, f"flow direction {one.flow_direction}"),
+        "interval_start_at": start,
+        "interval_end_at": end,
+        "energy_kwh": _energy(one),
+        "quality": "actual" if one.quality in _ACTUAL else "substituted" if one.quality == "7" else "estimated",
+        "recorded_at": one.updated,
+        "line_no": reading_no,
+    }
+
+
+def _other(one: Reading) -> str | None:
+    """What a reading is where it is no interval energy of electricity."""
+    if one.uom not in _PER_KWH:
+        return f"unit code {one.uom or 'missing'}"
+    if one.commodity not in _ELECTRICITY:
+        return f"commodity {one.commodity}, which is no electricity"
+    if one.accumulation in _REGISTER_STATES:
+        return f"{_REGISTER_STATES[one.accumulation]} registers"
+    return None
+
+
+def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
     """One row per interval of electric energy, all columns text as in a canonical CSV.
 
-    Returns:
-        COLUMNS and line_no (number of the reading): energy_kwh kWh as given in either direction, instants UTC,
-        meter_id the
-        address of the usage point, register that of the meter reading, recorded_at the entry's `updated` where it has
-        an offset.
+    Yields:
+        COLUMNS and line_no (number of the reading): energy_kwh kWh as given in either direction, instants UTC, meter_id
+        the address of the usage point, register that of the meter reading, recorded_at the entry's `updated` where it
+        has an offset. A feed that was cut gives its whole readings, and in line_text and line_rule a row that says so.
 
     Raises:
         FormatError: nothing of it is interval energy of electricity; see `readings`.
     """
     rows: list[dict[str, str | int | None]] = []
     others: set[str] = set()
-    for reading_no, one in enumerate(readings(path), start=1):
-        if one.uom not in _PER_KWH:
-            others.add(f"unit code {one.uom or 'missing'}")
-            continue
-        if one.commodity not in _ELECTRICITY:
-            others.add(f"commodity {one.commodity}, which is no electricity")
-            continue
-        if one.accumulation in _REGISTER_STATES:
-            others.add(f"{_REGISTER_STATES[one.accumulation]} registers")
-            continue
-        start, end = _bounds(one)
-        rows.append(
-            {
-                "meter_id": one.meter_id,
-                "register": one.register,
-                "role": _ROLES.get(one.flow_direction, f"flow direction {one.flow_direction}"),
-                "interval_start_at": start,
-                "interval_end_at": end,
-                "energy_kwh": _energy(one),
-                "quality": "actual" if one.quality in _ACTUAL else "substituted" if one.quality == "7" else "estimated",
-                "recorded_at": one.updated,
-                "line_no": reading_no,
-            }
-        )
-    if not rows:
+    reading_no, has_rows = 0, False
+    try:
+        for reading_no, one in enumerate(readings(path), start=1):
+            if other := _other(one):
+                others.add(other[:100] if len(others) < _SHOWN_OTHERS else "others")
+                continue
+            rows.append(_row(one, reading_no))
+            if len(rows) >= _FRAME_ROWS:
+                yield pl.DataFrame(rows, schema=_SCHEMA)
+                rows, has_rows = [], True
+    except _BrokenXmlError as error:
+        if not rows and not has_rows:
+            raise
+        said = f"after reading {reading_no} the feed breaks off: {error.reasons[0]}"
+        rows.append({"line_no": reading_no + 1, "line_text": said, "line_rule": "truncated"})
+    if not rows and not has_rows:
         what = ", ".join(sorted(others)) or "no readings"
         raise FormatError(
             path,
             [f"it holds no interval energy of electricity in watt-hours (unit code 72) or joules (31), but {what}"],
         )
-    return pl.DataFrame(rows, schema={**dict.fromkeys(COLUMNS, pl.String), "line_no": pl.Int64})
+    if rows:
+        yield pl.DataFrame(rows, schema=_SCHEMA)

@@ -24,7 +24,7 @@ import polars as pl
 
 from ingest.formats.errors import FormatError
 from ingest.formats.numbers import number
-from ingest.formats.opening import Head, texts
+from ingest.formats.opening import Head, Line, members
 from ingest.formats.park import ParkClock, iso
 
 NAME = "nem12"
@@ -52,6 +52,7 @@ _MINUTES_A_DAY = 1440
 FRAME_ROWS = 200_000
 # Of a record that cannot be read, so many characters are kept.
 _SHOWN = 4096
+_NO_TEXT = "(no text)"
 
 
 @dataclass
@@ -220,29 +221,34 @@ def _rows(day: _Day) -> Iterator[dict[str, str | int | None]]:
         }
 
 
-def _records(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of the lines that hold something; a line that is no CSV comes as one cell."""
-    for line_no, line in enumerate(text.split("\n"), start=1):
+def _records(lines: Iterator[Line]) -> Iterator[tuple[int, str, list[str]]]:
+    """Line number, indicator and cells of the lines that hold something; one that is no text is of the indicator _NO_TEXT."""
+    for line_no, text, rule in lines:
+        if rule is not None:
+            yield line_no, _NO_TEXT, [text[:_SHOWN], rule]
+            continue
         try:
-            row = next(csv.reader([line.rstrip("\r")]), [])
+            row = next(csv.reader([text.rstrip("\r")]), [])
         except csv.Error:
-            row = [line[:_SHOWN]]
+            row = [text[:_SHOWN]]
         if row and row[0].strip():
-            yield line_no, row
+            yield line_no, row[0].strip(), row
 
 
-def _days_of(text: str) -> Iterator[_Day | _Torn]:
+def _days_of(lines: Iterator[Line]) -> Iterator[_Day | _Torn]:
     header_at: str | None = None
     stream: _Stream | None = None
     day: _Day | _Torn | None = None
     is_open, line_no = False, 0
-    for line_no, row in _records(text):
-        record = row[0].strip()
+    for line_no, record, row in _records(lines):
         if day is not None and record not in {"400", "500"}:
             # Only 400 and 500 belong to the day before them; anything else ends it.
             yield day
             day = None
-        if record == "100":
+        if record == _NO_TEXT:
+            yield _Torn(line_no, *row)
+            is_open = is_open and row[1] != "truncated"
+        elif record == "100":
             header_at, stream, is_open = _stamp(_field(row, 2)), None, True
             if _field(row, 1).upper() != "NEM12":
                 yield _Torn(line_no, f"version {_field(row, 1)!r} is not NEM12: {','.join(row)[:_SHOWN]}")
@@ -268,8 +274,8 @@ def days(path: Path) -> Iterator[_Day | _Torn]:
     Raises:
         FormatError: the file or archive cannot be opened as text.
     """
-    for _, text in texts(path):
-        yield from _days_of(text)
+    for lines in members(path):
+        yield from _days_of(lines)
 
 
 _TORN_SCHEMA = {"line_no": pl.Int64, "source_line": pl.Int64, "line_text": pl.String, "line_rule": pl.String}

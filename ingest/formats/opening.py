@@ -3,6 +3,7 @@
 No format is known here; nothing is ever unpacked to disk.
 """
 
+import codecs
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,14 +15,11 @@ import pyarrow as pa
 
 from ingest.formats.errors import FormatError
 
-# A day of 100,000 GPUs as exposition text is about 40 MB a page, and a year of NEM12 for a thousand meters about 200
-# MB. Anything above this is split by its sender, or is a decompression bomb.
+# What is read as a whole (a log of one host, a bill), and what a zip may hold: a year of NEM12 for a thousand meters is
+# about 200 MB. Anything above this is split by its sender, or is a decompression bomb.
 MAX_TEXT_BYTES = 512 * 1024**2
-MAX_XML_BYTES = 64 * 1024**2
-# Parsed JSON takes some ten times its size: within 2 GB of memory for some four million points of series.
-MAX_JSON_BYTES = 128 * 1024**2
 MAX_ZIP_MEMBERS = 1000
-# Canonical CSV is read in blocks; the bounds only stop bombs. Telemetry packs 10 to 100 times, zeros 1,000 times.
+# All else is read in blocks; the bounds only stop bombs. Telemetry packs 10 to 100 times, zeros 1,000 times.
 MAX_STREAM_BYTES = 64 * 1024**3
 MAX_RATIO, RATIO_FREE_BYTES = 500, 64 * 1024**2
 # No feed has a row of more than some kilobytes; of a longer one the beginning is kept for people to see.
@@ -30,6 +28,7 @@ _KEPT_BYTES = 4096
 HEAD_BYTES = 64 * 1024
 _CHUNK_BYTES = 1024**2
 _BLOCK_BYTES = 32 * 1024**2
+_LINES_BYTES = 4 * 1024**2
 _SMALL_BYTES = 64
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -243,6 +242,131 @@ def _end_of_records(data: bytes) -> int:
     return 0
 
 
+# Number of a line from 1, its text without line end, and why it is no line of text: `not_utf8`, `line_too_long` or
+# `truncated`; None for all others.
+Line = tuple[int, str, str | None]
+
+
+def _shown(line: bytes) -> str:
+    return line[:_KEPT_BYTES].decode(errors="backslashreplace")
+
+
+def _lines_of(whole: bytes, line_no: int) -> Iterator[Line]:
+    """The lines of a part of a file, which ends before a line end."""
+    try:
+        texts: list[str] | None = whole.decode().split("\n")
+    except UnicodeDecodeError:
+        texts = None
+    if texts is not None and (len(whole) <= MAX_RECORD_BYTES or max(map(len, texts)) <= MAX_RECORD_BYTES):
+        for number, text in enumerate(texts, start=line_no):
+            yield number, text, None
+        return
+    for number, line in enumerate(whole.split(b"\n"), start=line_no):
+        if len(line) > MAX_RECORD_BYTES:
+            yield number, f"{_shown(line)} ... ({len(line)} bytes)", "line_too_long"
+            continue
+        try:
+            yield number, line.decode(), None
+        except UnicodeDecodeError:
+            yield number, _shown(line), "not_utf8"
+
+
+def _as_utf8(path: Path, chunks: Iterator[tuple[bytes, str | None]]) -> Iterator[tuple[bytes, str | None]]:
+    """Chunks (see `_chunks`) without byte-order mark; UTF-16 with one as UTF-8."""
+    decoder: codecs.IncrementalDecoder | None = None
+    is_first = True
+    for chunk, reason in chunks:
+        if is_first and reason and b"\n" not in chunk:
+            raise FormatError(path, [reason])
+        if is_first and chunk[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            decoder = codecs.getincrementaldecoder("utf-16")()
+        try:
+            text = chunk if decoder is None else decoder.decode(chunk).encode()
+        except UnicodeDecodeError as error:
+            raise FormatError(path, [f"byte {error.start} is no UTF-16 text"]) from error
+        yield text.removeprefix(b"\xef\xbb\xbf") if is_first else text, reason
+        is_first = False
+
+
+def _stream_lines(path: Path, chunks: Iterator[tuple[bytes, str | None]]) -> Iterator[Line]:
+    """Lines of chunks (see `_chunks`); a line that is no text, or without end, costs itself only."""
+    rest, line_no, skipped = b"", 1, 0
+    for chunk, reason in _as_utf8(path, chunks):
+        data = rest + chunk
+        if skipped:
+            end = chunk.find(b"\n")
+            skipped += len(chunk) if end < 0 else end
+            data = rest if end < 0 else chunk[end + 1 :]
+            if end >= 0:
+                yield line_no, f"{_shown(rest)} ... ({skipped} bytes)", "line_too_long"
+                line_no, skipped = line_no + 1, 0
+        whole, line_end, rest = data.rpartition(b"\n")
+        if line_end:
+            yield from _lines_of(whole, line_no)
+            line_no += whole.count(b"\n") + 1
+        if len(rest) > MAX_RECORD_BYTES:
+            skipped, rest = len(rest), rest[:_KEPT_BYTES]
+        if reason is not None:
+            yield line_no, f"{_shown(rest)} ... ({reason})", "truncated"
+            return
+    if skipped:
+        yield line_no, f"{_shown(rest)} ... ({skipped} bytes)", "line_too_long"
+    elif rest:
+        yield from _lines_of(rest, line_no)
+
+
+def stream_chunks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[tuple[bytes, str | None]]:
+    """(decompressed bytes, None) of a plain, gzip or zstd file of any size; where its compression breaks off, the reason.
+
+    Raises:
+        FormatError: more than `limit` bytes in all, bytes beyond MAX_RATIO times the file.
+    """
+    yield from _bounded(path, limit, _CHUNK_BYTES)
+
+
+def stream_lines(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[Line]:
+    """The lines of a plain, gzip or zstd file of any size: UTF-8, or UTF-16 with a byte-order mark.
+
+    Raises:
+        FormatError: more than `limit` bytes in all, bytes beyond MAX_RATIO times the file, nothing that can be
+            decompressed.
+    """
+    yield from _stream_lines(path, _bounded(path, limit, _LINES_BYTES))
+
+
+def _member_chunks(path: Path, member: IO[bytes], name: str, limit: int) -> Iterator[tuple[bytes, str | None]]:
+    """As `_chunks`, of a file of a zip; bytes are counted while they are read: a declared size is never trusted."""
+    total = 0
+    try:
+        while chunk := member.read(_CHUNK_BYTES):
+            total += len(chunk)
+            if total > limit:
+                raise FormatError(path, [f"the zip's {name!r} holds more than {limit:,} bytes; split it"])
+            yield chunk, None
+    except BROKEN_ARCHIVE as error:
+        yield b"", f"the zip's {name!r} cannot be decompressed: {error}"
+
+
+def members(path: Path, limit: int = MAX_TEXT_BYTES) -> Iterator[Iterator[Line]]:
+    """The lines of each file of a zip in the order of their names, or those of any other file.
+
+    Raises:
+        FormatError: unsafe or unreadable archives; a file of a zip with more than `limit` bytes; see `stream_lines`.
+    """
+    with path.open("rb") as raw:
+        if raw.read(4) not in _ZIP_MAGICS:
+            yield stream_lines(path)
+            return
+        raw.seek(0)
+        try:
+            with zipfile.ZipFile(raw) as archive:
+                for info in _safe_members(path, archive):
+                    with archive.open(info) as member:
+                        yield _stream_lines(path, _member_chunks(path, member, info.filename, limit))
+        except BROKEN_ARCHIVE as error:
+            raise FormatError(path, [f"no readable zip: {error}"]) from error
+
+
 @dataclass(frozen=True)
 class Block:
     """Lines of a CSV file.
@@ -260,10 +384,10 @@ class Block:
     size: int = 0
 
 
-def _bounded(path: Path, limit: int) -> Iterator[tuple[bytes, str | None]]:
+def _bounded(path: Path, limit: int, chunk_bytes: int) -> Iterator[tuple[bytes, str | None]]:
     """The chunks of a file, within the bounds of size and of compression."""
     size, total = path.stat().st_size, 0
-    for chunk, reason in _chunks(path, _BLOCK_BYTES):
+    for chunk, reason in _chunks(path, chunk_bytes):
         total += len(chunk)
         if total > limit:
             raise FormatError(path, [f"the file holds more than {limit:,} bytes; split it"])
@@ -284,7 +408,7 @@ def stream_blocks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[Block]:
     """
     rest, line_no, skipped = b"", 1, 0
     is_first = True
-    for chunk, reason in _bounded(path, limit):
+    for chunk, reason in _bounded(path, limit, _BLOCK_BYTES):
         if is_first and chunk[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise FormatError(path, ["it is UTF-16 text; save it as UTF-8"])
         if is_first and reason and b"\n" not in chunk:

@@ -16,9 +16,10 @@ import polars as pl
 
 from ingest.formats.errors import FormatError
 from ingest.formats.gpu_metrics import GpuRows, metric_of
+from ingest.formats.json_stream import BrokenJsonError, JsonStream
 from ingest.formats.names import node_of
 from ingest.formats.numbers import number
-from ingest.formats.opening import MAX_JSON_BYTES, Head, read_text
+from ingest.formats.opening import Head
 from ingest.formats.park import ParkClock
 
 NAME = "prometheus_api"
@@ -26,6 +27,9 @@ FEEDS = ("gpu_telemetry",)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
+_SAID = {"status", "errorType", "error", "resultType"}
+_OF_SERIES = {"matrix", "vector"}
+_SHOWN_NAMES = 1000
 
 
 @dataclass(frozen=True)
@@ -49,45 +53,61 @@ def recognise(head: Head) -> str | None:
     return None
 
 
-def _result(path: Path) -> list[Any]:
-    """The list of series of an answer."""
+def _one(no: int, entry: Any, path: Path) -> Series:
     try:
-        # Numbers as written: a stamp of milliseconds must not pass through a binary float.
-        answer: Any = json.loads(read_text(path, MAX_JSON_BYTES), parse_float=str, parse_int=str)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(path, [f"no JSON: {error}"]) from error
-    if isinstance(answer, dict) and "status" in answer:
-        if answer["status"] != "success":
-            kind = f" ({answer['errorType']})" if answer.get("errorType") else ""
-            raise FormatError(
-                path, [f"the API answered {answer['status']!r}{kind}: {answer.get('error', 'no reason given')}"]
-            )
-        answer = answer.get("data")
-    if isinstance(answer, dict):
-        kind = answer.get("resultType", "matrix")
-        if kind not in {"matrix", "vector"}:
-            raise FormatError(path, [f"the answer is a {kind} without labels; ask for series"])
-        answer = answer.get("result")
-    if not isinstance(answer, list):
-        raise FormatError(path, ["the JSON is neither a list of series nor an answer with data.result"])
-    return answer
+        labels = {str(name): str(value) for name, value in entry["metric"].items()}
+        points = entry.get("values") or ([entry["value"]] if "value" in entry else [])
+        return Series(labels, [(str(stamp), str(value)) for stamp, value in points])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(path, [f"series {no} has not the shape metric and values"]) from error
+
+
+def _list_of_series(answer: JsonStream, path: Path) -> Iterator[Series]:
+    for no, _ in enumerate(answer.elements(), start=1):
+        yield _one(no, answer.value(), path)
+
+
+def _object(answer: JsonStream, path: Path, said: dict[str, Any]) -> Iterator[Series]:
+    """The series within an object that has `result` or `data`, where they stand; what else it says is added to `said`."""
+    for key in answer.keys():  # noqa: SIM118 (a cursor in the document, no dictionary)
+        opening = answer.peek()
+        if key == "data" and opening == "{":
+            yield from _object(answer, path, said)
+        elif key == "result" and opening == "[" and said.get("resultType", "matrix") in _OF_SERIES:
+            said["result"] = True
+            yield from _list_of_series(answer, path)
+        else:
+            value = answer.value()
+            if key in _SAID:
+                said[key] = value
 
 
 def series(path: Path) -> Iterator[Series]:
     """Every series of an answer: `{"status", "data": {"result": […]}}`, `{"resultType", "result"}` or the bare list.
 
-    Native histograms have no values and give a series without points.
+    Native histograms have no values and give a series without points. The document is read series by series.
 
     Raises:
-        FormatError: no JSON, an answer that reports an error, or another shape.
+        FormatError: no JSON, an answer that reports an error, or another shape; it may come after series that were whole.
     """
-    for no, entry in enumerate(_result(path), start=1):
-        try:
-            labels = {str(name): str(value) for name, value in entry["metric"].items()}
-            points = entry.get("values") or ([entry["value"]] if "value" in entry else [])
-            yield Series(labels, [(str(stamp), str(value)) for stamp, value in points])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise FormatError(path, [f"series {no} has not the shape metric and values"]) from error
+    answer = JsonStream(path)
+    said: dict[str, Any] = {}
+    opening = answer.peek()
+    if opening == "[":
+        said["result"] = True
+        yield from _list_of_series(answer, path)
+    elif opening == "{":
+        yield from _object(answer, path, said)
+    else:
+        answer.value()
+    answer.end()
+    if said.get("status", "success") != "success":
+        kind = f" ({said['errorType']})" if said.get("errorType") else ""
+        raise FormatError(path, [f"the API answered {said['status']!r}{kind}: {said.get('error', 'no reason given')}"])
+    if said.get("resultType", "matrix") not in _OF_SERIES:
+        raise FormatError(path, [f"the answer is a {said['resultType']} without labels; ask for series"])
+    if said.get("result") is not True:
+        raise FormatError(path, ["the JSON is neither a list of series nor an answer with data.result"])
 
 
 def _instant(stamp: str) -> datetime | None:
@@ -98,41 +118,52 @@ def _instant(stamp: str) -> datetime | None:
     return _EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
 
 
-def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
+def _gather(rows: GpuRows, no: int, called: str, one: Series) -> None:
+    """The points of a series of a GPU's metric; any other leaves nothing."""
+    name = metric_of(called)
+    source = rows.source(one.labels) if name else None
+    if name is None or source is None:
+        return
+    for stamp, text in one.points:
+        at = _instant(stamp)
+        if at is None:
+            rows.tear(no, json.dumps({"metric": one.labels, "values": [[stamp, text]]}))
+        else:
+            rows.add(name, source, at, text, no)
+
+
+def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:
     """One row per GPU and instant, the metrics of one instant joined; all columns text as in a canonical CSV.
 
     Args:
-        path: the answer.
+        path: the answer, of any size.
         feed: gpu_telemetry.
         park: gives the GPU model where the series do not.
 
-    Returns:
+    Yields:
         The columns of gpu_metrics with line_no the number of the row: such files have one line. A point whose stamp
-        is no instant comes as its text.
+        is no instant comes as its text. An answer that was cut gives its whole series and a row that says so.
 
     Raises:
         FormatError: no series of a GPU metric; see `series`.
     """
     rows = GpuRows(park, node_of(path))
     names: set[str] = set()
-    for no, one in enumerate(series(path), start=1):
-        called = one.labels.get("__name__", "")
-        names.add(called or "(no name)")
-        name = metric_of(called)
-        if name is None:
-            continue
-        source = rows.source(one.labels)
-        if source is None:
-            continue
-        for stamp, text in one.points:
-            at = _instant(stamp)
-            if at is None:
-                rows.tear(no, json.dumps({"metric": one.labels, "values": [[stamp, text]]}))
-            else:
-                rows.add(name, source, at, text, no)
+    no = 0
+    try:
+        for no, one in enumerate(series(path), start=1):
+            called = one.labels.get("__name__", "")
+            if len(names) < _SHOWN_NAMES:
+                names.add(called or "(no name)")
+            _gather(rows, no, called, one)
+    except BrokenJsonError as error:
+        rows.tear(no + 1, f"after series {no} the answer breaks off: {error.reasons[0]}", "truncated")
+    first = 1
+    for frame in rows.frames():
+        ordered = frame.sort("sampled_at", "gpu_id", nulls_last=True, maintain_order=True)
+        yield ordered.with_columns(line_no=pl.int_range(first, first + frame.height, dtype=pl.Int64))
+        first += frame.height
     if rows.is_empty:
         listed = ", ".join(sorted(names)[:5]) or "none"
         reason = rows.first_torn or f"no series is a GPU metric of {feed} (metrics: {listed})"
         raise FormatError(path, [reason])
-    frame = rows.frame().sort("sampled_at", "gpu_id", nulls_last=True, maintain_order=True)
-    return frame.with_columns(line_no=pl.int_range(1, frame.height + 1, dtype=pl.Int64))

@@ -20,7 +20,7 @@ from ingest.formats.errors import FormatError
 from ingest.formats.gpu_metrics import GpuRows, Source, metric_of
 from ingest.formats.names import node_of, stamp_of
 from ingest.formats.numbers import number
-from ingest.formats.opening import Head, read_text
+from ingest.formats.opening import Head, Line, stream_lines
 from ingest.formats.park import ParkClock
 
 NAME = "prometheus_text"
@@ -31,6 +31,8 @@ _FIRST_STAMP = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST_STAMP = datetime(2100, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INFO = "nvidia_smi_gpu_info"
+# The labels of so many GPUs are read once; a page with more distinct ones is read all the same.
+_KNOWN_LABELS = 100_000
 
 # Name, labels (a quoted value may hold braces), value and stamp of a sample line; words that the library takes for no
 # number, such as N/A, are told by the value here.
@@ -82,54 +84,56 @@ def _instant(stamp: str, *, is_seconds: bool) -> datetime | None:
     return instant if _FIRST_STAMP <= instant < _LAST_STAMP else None
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """(number, text) of the lines that are neither empty nor comments."""
-    for line_no, line in enumerate(text.split("\n"), start=1):
+def _lines(path: Path) -> Iterator[Line]:
+    """The lines of a page that are neither empty nor comments, without blanks around them."""
+    for line_no, line, rule in stream_lines(path):
         stripped = line.strip()
-        if stripped and not stripped.startswith("#"):
-            yield line_no, _QUOTED_NAME.sub(r"\1{", stripped) if stripped.startswith("{") else stripped
+        if rule is not None or (stripped and not stripped.startswith("#")):
+            yield line_no, _QUOTED_NAME.sub(r"\1{", stripped) if stripped.startswith("{") else stripped, rule
 
 
-def _info(text: str) -> dict[str, dict[str, str]]:
-    """Labels of nvidia_smi_gpu_info by uuid: model and index stand there alone."""
+def _looked_through(path: Path) -> tuple[bool, dict[str, dict[str, str]]]:
+    """Whether a page is OpenMetrics, and the labels of nvidia_smi_gpu_info by uuid: model and index stand there alone."""
     found: dict[str, dict[str, str]] = {}
-    if _INFO not in text:
-        return found
-    for _, line in _lines(text):
-        sample = _LINE.match(line) if line.startswith(_INFO) else None
-        labels = _labels(sample["labels"] or "") if sample else None
-        if labels is not None:
-            found[labels.get("uuid", "")] = labels
-    return found
+    last = ""
+    for _, line, rule in stream_lines(path):
+        last = line if line and not line.isspace() else last
+        if rule is None and line.startswith(_INFO):
+            sample = _LINE.match(line)
+            labels = _labels(sample["labels"] or "") if sample else None
+            if labels is not None:
+                found[labels.get("uuid", "")] = labels
+    return last.strip() == "# EOF", found
 
 
-def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
-    """One row per GPU and instant of a page, all columns text as in a canonical CSV.
+def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:
+    """One row per GPU and instant of a page of any size, all columns text as in a canonical CSV.
 
     Args:
         path: the page; without timestamps in it, its name carries the instant (`…2026-07-03T221045Z…`).
         feed: gpu_telemetry.
         park: gives the GPU model where the page does not.
 
-    Returns:
+    Yields:
         See gpu_metrics: utilization_pct 0–100, power_w watts, energy_mj millijoules since boot, memory_used_mib MiB;
         empty where the page has none. A line of a GPU metric that cannot be read comes as its text.
 
     Raises:
         FormatError: no GPU metrics, or no instant.
     """
-    text = read_text(path)
-    info = _info(text)
+    is_openmetrics, info = _looked_through(path)
     named_at = stamp_of(path)
-    is_openmetrics = text.rstrip().endswith("# EOF")
     rows = GpuRows(park, node_of(path))
-    undated: list[tuple[int, str]] = []
+    is_undated = False
     # A GPU's lines carry the same labels.
-    known: dict[str, dict[str, str] | None] = {}
-    sources: dict[str, Source | None] = {}
-    for line_no, line in _lines(text):
+    known: dict[str, Source | None] = {}
+    torn_labels: set[str] = set()
+    for line_no, line, rule in _lines(path):
         named = _NAME.match(line)
         name = metric_of(named[1]) if named else None
+        if rule is not None:
+            rows.tear(line_no, line, rule)
+            continue
         if name is None:
             continue
         found = _LINE.match(line)
@@ -138,23 +142,25 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
             continue
         stamp, spelled = found["stamp"], found["labels"] or ""
         at = named_at if stamp is None else _instant(stamp, is_seconds=is_openmetrics)
-        if spelled not in known:
-            known[spelled] = labels = _labels(spelled)
-            if labels is not None:
-                sources[spelled] = rows.source({**info.get(labels.get("uuid", ""), {}), **labels})
-        labels = known[spelled]
-        if at is None and stamp is None:
-            undated.append((line_no, line))
-        elif at is None or labels is None:
+        if spelled not in known and spelled not in torn_labels:
+            if len(known) + len(torn_labels) >= _KNOWN_LABELS:
+                known.clear()
+                torn_labels.clear()
+            labels = _labels(spelled)
+            if labels is None:
+                torn_labels.add(spelled)
+            else:
+                known[spelled] = rows.source({**info.get(labels.get("uuid", ""), {}), **labels})
+        if at is None or spelled in torn_labels:
+            is_undated = is_undated or (at is None and stamp is None)
             rows.tear(line_no, line)
-        elif (source := sources[spelled]) is not None:
+        elif (source := known[spelled]) is not None:
             rows.add(name, source, at, found["value"], line_no)
-    if undated and rows.is_empty:
+    yield from rows.frames()
+    if rows.is_empty and is_undated:
         raise FormatError(
             path, ["the page has no timestamps and its name no instant: name it like `node1_2026-07-03T221045Z.prom`"]
         )
-    for line_no, line in undated:
-        rows.tear(line_no, line)
     if rows.is_empty:
         why = (
             "its GPU metrics carry no label of a GPU"
@@ -162,4 +168,3 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
             else "no GPU's utilisation, power or energy is on it"
         )
         raise FormatError(path, [f"the page holds no sample of {feed}: {rows.first_torn or why}"])
-    return rows.frame()

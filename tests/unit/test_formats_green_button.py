@@ -1,11 +1,13 @@
 """Green Button after NAESB REQ.21 ESPI: Atom entries that point to each other, codes for unit, flow and quality."""
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
-from formats_park import rows_of, write
+from formats_park import Park, rows_of, write
 
+from ingest.formats.green_button import read
 from ingest.formats.registry import FormatError, detect
 
 BASE = "https://dc.example/espi/1_1/resource"
@@ -63,6 +65,8 @@ def test_watt_hours_of_an_interval_become_kilowatt_hours_of_the_usage_point(tmp_
             "quality": "actual",
             "recorded_at": "2012-10-24T07:00:00Z",
             "line_no": 1,
+            "line_text": None,
+            "line_rule": None,
         }
     ]
 
@@ -200,16 +204,45 @@ def test_readings_without_a_period_follow_each_other_from_the_start_of_their_blo
     ]
 
 
-def test_a_file_of_nothing_but_tags_is_refused_before_it_fills_the_memory(
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ("<a></a>" * 30_000, "the feed has no entries"),
+        ("<a>" * 30_000, "more than 100 deep"),
+        (entry("x", [], resource("ReadingType", "<a/>" * 30_000)), "holds more than 1,000 tags"),
+        ("<entry/>" * 3_000, "more than 1,000 entries"),
+        (entry("x", ["y"] * 1_001, ""), "1,000 links"),
+        (f"<a>{'x' * 10_000_000}</a>", "hold no tag"),
+    ],
+)
+def test_a_file_of_little_but_tags_or_letters_is_refused_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tags: str, said: str
+) -> None:
+    monkeypatch.setattr("ingest.formats.green_button._MAX_ENTRIES", 1000)
+    monkeypatch.setattr("ingest.formats.green_button._MAX_LINKS", 1000)
+    path = write(tmp_path, "g.xml", f'<feed xmlns="http://naesb.org/espi">{tags}</feed>')
+    tracemalloc.start()
+    with pytest.raises(FormatError, match=said):
+        rows_of(path, "power_meter")
+    assert tracemalloc.get_traced_memory()[1] < 25_000_000
+    tracemalloc.stop()
+
+
+def test_a_feed_that_breaks_off_gives_its_whole_readings_and_says_so(tmp_path: Path) -> None:
+    text = feed(reading_type(7, **WH), meter(1, 7, interval("0", "1000"), interval("3600", "2000")))
+    frame = rows_of(write(tmp_path, "g.xml", text[: text.index("<start>3600")]), "power_meter")
+    assert frame.select("line_no", "energy_kwh", "line_rule").rows() == [(1, "1", None), (2, None, "truncated")]
+    assert "after reading 1 the feed breaks off: no well-formed XML" in frame["line_text"][1]
+
+
+def test_a_feed_of_years_is_read_in_frames_whatever_stands_after_its_readings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.formats.green_button._MAX_TAGS", 1000)
-    path = write(tmp_path, "g.xml", '<feed xmlns="http://naesb.org/espi">' + "<a>" * 600 + "</a>" * 600 + "</feed>")
-    with pytest.raises(FormatError, match="more than 1,000 tags"):
-        rows_of(path, "power_meter")
-
-
-def test_tags_too_dense_for_readings_are_refused_before_any_element_is_made(tmp_path: Path) -> None:
-    path = write(tmp_path, "g.xml", '<feed xmlns="http://naesb.org/espi">' + "<a>" * 10_001)
-    with pytest.raises(FormatError, match=r"10,002 tags in 30,\d+ bytes, and so hardly a reading"):
-        rows_of(path, "power_meter")
+    monkeypatch.setattr("ingest.formats.green_button._FRAME_ROWS", 100)
+    many = [interval(str(300 * number), str(number), duration="300") for number in range(1050)]
+    whole = meter(1, 7, *many)
+    frames = list(read(write(tmp_path, "g.xml", feed(whole, reading_type(7, **WH))), "power_meter", Park()))
+    assert [frame.height for frame in frames] == [*[100] * 10, 50]
+    last = frames[-1].row(-1, named=True)
+    assert (last["line_no"], last["energy_kwh"], last["register"]) == (1050, "1.049", "01")
+    assert (last["recorded_at"], last["interval_start_at"]) == ("2012-10-24T07:00:00Z", "1970-01-04T15:25:00Z")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from formats_park import Park, rows_of, write
 
+from ingest.formats import gpu_metrics, opening
+from ingest.formats.prometheus_api import Series, series
 from ingest.formats.registry import FormatError, detect
 
 STAMPED = "a-01_2026-10-01T000000Z.prom"
@@ -52,6 +54,7 @@ def test_two_gpus_on_two_hosts_of_one_page_are_two_rows_and_the_last_line_needs_
             "xid_code": "79",
             "line_no": 3,
             "line_text": None,
+            "line_rule": None,
         },
         {
             "gpu_id": "GPU-b-07-0",
@@ -65,6 +68,7 @@ def test_two_gpus_on_two_hosts_of_one_page_are_two_rows_and_the_last_line_needs_
             "xid_code": None,
             "line_no": 9,
             "line_text": None,
+            "line_rule": None,
         },
     ]
 
@@ -393,3 +397,78 @@ def test_lines_made_to_keep_a_pattern_busy_are_torn_in_little_time(tmp_path: Pat
     with pytest.raises(FormatError, match="line 2 cannot be read"):
         rows_of(write(tmp_path, "p_2027-01-01T120000Z.prom", text), "gpu_telemetry")
     assert time.process_time() - begun < 10
+
+
+def test_an_answer_that_was_cut_gives_its_whole_series_and_a_row_that_says_so(tmp_path: Path) -> None:
+    text = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": RESULT}})
+    frame = rows_of(write(tmp_path, "x.json", text[: text.index("1100.5")]), "gpu_telemetry")
+    assert frame.select("line_no", "utilization_pct", "line_rule").rows() == [
+        (1, "40", None),
+        (2, "50", None),
+        (3, None, "truncated"),
+    ]
+    assert "after series 1 the answer breaks off: no JSON" in frame["line_text"][2]
+
+
+@pytest.mark.parametrize("order", ["as it comes", "sorted"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_answer_is_read_alike_wherever_its_blocks_end_and_whatever_the_order_of_its_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, encoding: str
+) -> None:
+    label = {"__name__": "DCGM_FI_DEV_GPU_UTIL", "UUID": 'G-"\\ü\u2028', "Hostname": "a-01", "count": 12.5}
+    more = [{"metric": label, "values": [[1790812800 + n, f"{n}"] for n in range(40)]}]
+    answer = {"stats": {"n": [1e3, -1, None, True]}, "data": {"resultType": "matrix", "result": RESULT + more}}
+    text = json.dumps({"status": "success", **answer}, sort_keys=order == "sorted", ensure_ascii=False, indent=1)
+    path = write(tmp_path, "x.json", text.encode(encoding))
+    expected = [
+        Series(
+            {name: str(value) for name, value in one["metric"].items()},
+            [(str(stamp), value) for stamp, value in one["values"]],
+        )
+        for one in RESULT + more
+    ]
+    for size in (2, 7, 100_000):
+        monkeypatch.setattr(opening, "_CHUNK_BYTES", size)
+        assert list(series(path)) == expected
+
+
+def test_a_series_without_end_is_refused_with_what_to_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.formats.json_stream.MAX_VALUE_CHARS", 2000)
+    monkeypatch.setattr(opening, "_CHUNK_BYTES", 500)
+    path = write(tmp_path, "x.json", json.dumps([{**RESULT[0], "values": [[1790812800 + n, "5"] for n in range(500)]}]))
+    with pytest.raises(FormatError, match="more than 2,000 characters; ask for a shorter range"):
+        rows_of(path, "gpu_telemetry")
+
+
+def test_values_that_wait_on_disk_give_the_rows_of_values_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        dcgm(metric, value, host=f"a-{host}", stamp=str(1790812800000 + 60_000 * minute), extra=extra)
+        for metric, value, extra in (
+            ("DCGM_FI_DEV_POWER_USAGE", "900.5", ""),
+            ("DCGM_FI_DEV_FB_USED", "10", ',GPU_I_ID="1",GPU_I_PROFILE="1g.10gb"'),
+            ("DCGM_FI_DEV_FB_USED", "20", ',GPU_I_ID="2",GPU_I_PROFILE="2g.20gb"'),
+            ("DCGM_FI_DEV_GPU_UTIL", "N/A", ""),
+            ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "0.5", ',GPU_I_ID="1",GPU_I_PROFILE="1g.10gb"'),
+            ("DCGM_EXP_XID_ERRORS_COUNT", "1", ',xid="31"'),
+            ("DCGM_EXP_XID_ERRORS_COUNT", "2", ',xid="79"'),
+        )
+        for minute in (2, 0, 1)
+        for host in (3, 1)
+    ]
+    quarrel = dcgm("DCGM_FI_DEV_POWER_USAGE", "901", host="a-1", stamp="1790812800000")
+    path = write(tmp_path, STAMPED, page(*lines, quarrel, "DCGM_FI_DEV_GPU_UTIL{", "DCGM_FI_DEV_POWER_USAGE{gpu"))
+    at_once = rows_of(path, "gpu_telemetry").sort("line_no")
+    monkeypatch.setattr(gpu_metrics, "POINTS_AT_ONCE", 2)
+    in_parts = rows_of(path, "gpu_telemetry").sort("line_no")
+    assert at_once.height == 8
+    assert "give two values of DCGM_FI_DEV_POWER_USAGE: 900.5 and 901" in " ".join(at_once["power_w"].drop_nulls())
+    assert in_parts.rows() == at_once.rows()
+
+
+def test_a_line_that_is_no_text_costs_itself_only(tmp_path: Path) -> None:
+    good = dcgm("DCGM_FI_DEV_GPU_UTIL", "97")
+    path = write(tmp_path, STAMPED, f"{good}\n".encode() + b'DCGM_FI_DEV_POWER_USAGE{x="\xff"} 3\n')
+    rows = rows_of(path, "gpu_telemetry")
+    assert rows.select("utilization_pct", "line_no", "line_rule").rows() == [("97", 1, None), (None, 2, "not_utf8")]
