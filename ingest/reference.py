@@ -27,6 +27,16 @@ CREDIT_CURVES = "credit_curves.csv"
 INSTRUMENTS = "instruments.csv"
 OPERATOR_FACTS = "operator_facts.csv"
 HARDWARE_VALUES = "hardware_values.csv"
+# Of an operator at a day; of one contract in the month that holds the day.
+OPERATOR_ITEMS = ("cash", "undrawn_facility")
+CONTRACT_ITEMS = (
+    "operating_cost",
+    "debt_service_due",
+    "debt_service_paid",
+    "cash_for_debt_service",
+    "lease_payment_due",
+    "lease_payment_paid",
+)
 DEFAULT_ISSUER_ID = "nvidia"  # issuer_facts.csv names no issuer where all its rows are one issuer's
 # Published averages of cumulative default rates rest on the oldest cohorts alone beyond ten years, and fall there.
 RISING_HORIZON_YEARS = 10
@@ -243,13 +253,14 @@ TABLES = (
             Column("operator_id", "VARCHAR", check_text),
             Column("as_of_date", "DATE", check_date),
             Column("published_date", "DATE", check_date),
-            Column("item", "VARCHAR", check_one_of("cash", "undrawn_facility")),
+            Column("item", "VARCHAR", check_one_of(*OPERATOR_ITEMS, *CONTRACT_ITEMS)),
             Column("amount", "DECIMAL(18,2)", check_decimal(18, 2, _ZERO)),
             Column("currency_code", "VARCHAR", check_text),
             Column("source", "VARCHAR", check_text),
             Column("grade", "VARCHAR", check_text),
+            Column("contract_id", "VARCHAR", check_text, optional=True),
         ),
-        ("operator_id", "as_of_date", "item"),
+        ("operator_id", "contract_id", "as_of_date", "published_date", "item"),
     ),
     ReferenceTable(
         "hardware_value",
@@ -461,6 +472,7 @@ def _read_table(path: Path, table: ReferenceTable, problems: list[ReferenceProbl
         problems += _impossible_instruments(path, lines)
     if table.table == "operator_fact" and not problems:
         problems += _published_before(path, lines)
+        problems += _of_no_contract(path, lines)
     return [row for _, row in lines]
 
 
@@ -536,6 +548,18 @@ def _published_before(path: Path, lines: list[tuple[int, Row]]) -> Iterator[Refe
         if (row["published_date"] or "") < (row["as_of_date"] or ""):
             said = f"{row['published_date']} lies before {row['as_of_date']}, the day that the statement speaks of"
             yield ReferenceProblem(path.name, line, "published_date", said, "Correct one of the two.")
+
+
+def _of_no_contract(path: Path, lines: list[tuple[int, Row]]) -> Iterator[ReferenceProblem]:
+    """What is a contract's names it; what is the whole operator's names none."""
+    for line, row in lines:
+        is_contracts = row["item"] in CONTRACT_ITEMS
+        if is_contracts and not row["contract_id"]:
+            said = f"{row['item']} is told of one contract, and none is named"
+            yield ReferenceProblem(path.name, line, "contract_id", said, "Give the contract_id.")
+        if not is_contracts and row["contract_id"]:
+            said = f"{row['item']} is told of the whole operator, not of {row['contract_id']}"
+            yield ReferenceProblem(path.name, line, "contract_id", said, "Leave it empty.")
 
 
 def _head(column: Column, heads: Sequence[str]) -> str | None:

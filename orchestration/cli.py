@@ -1165,7 +1165,9 @@ def contract_diff(
     claim = sum(change.claim_after_amount - change.claim_before_amount for change in changes)
     besides = sum(change.besides_after_amount - change.besides_before_amount for change in changes)
     out.print(f"{amendment} moves the share by {share:+,} and claims by {claim:+,}, in {len(changes)} months.")
-    out.print(f"What the operator owes besides (claw-back, termination, interest) moves by {besides:+,}.")
+    out.print(
+        f"What the operator owes besides (claw-back, termination, interest; less what the vendor does) moves by {besides:+,}."
+    )
 
 
 @contract_app.command("schema")

@@ -23,9 +23,10 @@ from ingest.terms.yaml_source import KeyPath
 from orchestration.sealed_terms import contract_sources
 from orchestration.settings import DBT_PROJECT, Settings
 
-# What the operator owes beside the share: claims taken back, the price of a termination, interest.
+# What the operator owes beside the share: claims taken back, the price of a termination, interest; less what the vendor owes
+# beside claims.
 _BESIDES = {
-    "int_backstop_dues": "due_amount",
+    "int_backstop_dues": "CASE owed_by WHEN 'vendor' THEN -due_amount ELSE due_amount END",
     "int_share_true_ups": "interest_amount",
     "int_advance_interest": "interest_amount",
 }

@@ -19,11 +19,13 @@ from ingest.reference import (
     read_reference,
 )
 from ingest.simulate.profiles import load_profile
+from ingest.terms.facts import facts_needed
 from ingest.terms.home import Home
 from orchestration.polars_jobs.default_curves import cumulative_pd_at, curve_of
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.obligor_curves import ObligorCurves
 from orchestration.polars_jobs.yield_curves import YieldCurves
+from orchestration.sealed_terms import contract_sources
 
 # What is computed instead where a table has no rows, or its file is absent.
 WITHOUT = {
@@ -55,7 +57,9 @@ def check_reference(home: Home) -> list[str]:
         *_own_curves(home, rows["credit_curve"]),
         *_instruments(home, rows["instrument_flow"]),
         *_operator_facts(home, rows["operator_fact"]),
+        *_facts_of_terms(home, rows["operator_fact"]),
         *_hardware_values(home, rows["hardware_value"]),
+        *_residual_values(home, rows["hardware_value"]),
         *_exchange_rates(home, rows["fx_rate"]),
         *_profiles(home),
     ]
@@ -127,11 +131,57 @@ def _operator_facts(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
         yield ReferenceProblem(OPERATOR_FACTS, 0, "operator_id", said, "Give the operator_id of a park's file.")
 
 
+def _facts_of_terms(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
+    """What terms rest on is told at least once; what is told of a contract is one of the home's, by its operator, in its currency."""
+    agreements = {**home.contracts, **home.deals}
+    for contract_id in sorted({row["contract_id"] or "" for row in rows if row["contract_id"]}):
+        contract = agreements.get(contract_id)
+        if contract is None:
+            said = f"{contract_id} is no contract of this home"
+            yield ReferenceProblem(OPERATOR_FACTS, 0, "contract_id", said, "Give the contract_id of a contract's file.")
+            continue
+        for row in (row for row in rows if row["contract_id"] == contract_id):
+            for column, right in (("operator_id", contract.operator_id), ("currency_code", contract.currency_code)):
+                if row[column] != right:
+                    said = f"{row[column]} in a row of {contract_id} ({row['item']} of {row['as_of_date']}), whose {column} is {right}"
+                    yield ReferenceProblem(OPERATOR_FACTS, 0, column, said, f"State it of {right}.")
+    told = {(row["contract_id"], row["item"]) for row in rows}
+    for source in contract_sources(home.path):
+        contract = home.contracts.get(str(source.values.get("contract_id")))
+        for path, item in () if contract is None else facts_needed(contract):
+            if contract is not None and (contract.contract_id, item) not in told:
+                fault = source.problem(path, "", "")
+                said = f"no row tells {item} of {contract.contract_id}, on which {fault.key} rests ({fault.file}:{fault.line})"
+                yield ReferenceProblem(OPERATOR_FACTS, 0, "item", said, "Add a row for each month, or change the term.")
+
+
 def _hardware_values(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
     """A schedule of one park is a park's of the home."""
     for park_id in sorted({row["park_id"] for row in rows if row["park_id"]} - set(home.parks)):
         said = f"{park_id} is no park of this home"
         yield ReferenceProblem(HARDWARE_VALUES, 0, "park_id", said, "Give a park_id, or none for all parks.")
+
+
+def _residual_values(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:
+    """Once a day of residual value has come, a market has told what each supported model is worth, in the contract's currency."""
+    for source in contract_sources(home.path):
+        contract = home.contracts.get(str(source.values.get("contract_id")))
+        for number, version in enumerate(contract.versions if contract else []):
+            day = version.backstop.rv_date if version.backstop else None
+            if contract is None or day is None or day > home.as_of_date:
+                continue
+            tranches = home.parks[contract.park_id].tranches
+            for model in sorted({one.gpu_model for one in tranches if one.contract_id == contract.contract_id}):
+                if not any(
+                    (row["gpu_model"], row["kind"], row["currency_code"]) == (model, "market", contract.currency_code)
+                    and (row["observed_date"] or "") <= day.isoformat()
+                    and row["park_id"] in {None, contract.park_id}
+                    for row in rows
+                ):
+                    fault = source.problem(("versions", number, "backstop", "rv_date"), "", "")
+                    said = f"no market tells what {model} is worth by {day}, on which {fault.key} rests ({fault.file}:{fault.line})"
+                    remedy = f"Add a row of kind market in {contract.currency_code}."
+                    yield ReferenceProblem(HARDWARE_VALUES, 0, "gpu_model", said, remedy)
 
 
 def _exchange_rates(home: Home, rows: list[Row]) -> Iterator[ReferenceProblem]:

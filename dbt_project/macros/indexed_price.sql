@@ -21,21 +21,23 @@ select
 {%- endmacro %}
 
 {#
-    indexed_price(price, levels, base_date, on_date), a DuckDB scalar macro: a price of the base date at a later date, DECIMAL(18, 9).
+    indexed(amount, levels, base_date, on_date), a DuckDB scalar macro: an amount of the base date at a later date, DECIMAL(38, 18); and
+    indexed_price(…), the same of a price, rounded once to nine decimals, DECIMAL(18, 9).
 
-    price × level on the date ÷ level on the base date, rounded once to nine decimals; a level holds from its date until the next one. Before the
-    first level, and without any, the price is as stated; where the base date has none yet, the first level is the base.
+    amount × level on the date ÷ level on the base date; a level holds from its date until the next one. Before the
+    first level, and without any, the amount is as stated; where the base date has none yet, the first level is the base.
 #}
 {% macro create_indexed_price() %}
 create or replace macro main.level_on(levels, day) as (
     list_filter(levels, lambda one: one.level_date <= day)[-1].level
 );
-create or replace macro main.indexed_price(price, levels, base_date, on_date) as (
+create or replace macro main.indexed(amount, levels, base_date, on_date) as (
     case
-        when main.level_on(levels, on_date) is null then price
-        else cast(main.exact_ratio(
-            price, main.level_on(levels, on_date), coalesce(main.level_on(levels, base_date), levels[1].level)
-        ) as decimal(18, 9))
+        when main.level_on(levels, on_date) is null then cast(amount as decimal(38, 18))
+        else main.exact_ratio(amount, main.level_on(levels, on_date), coalesce(main.level_on(levels, base_date), levels[1].level))
     end
+);
+create or replace macro main.indexed_price(price, levels, base_date, on_date) as (
+    cast(main.indexed(price, levels, base_date, on_date) as decimal(18, 9))
 )
 {% endmacro %}

@@ -8,6 +8,8 @@ with largest_caps as (
     from {{ ref('stg_backstop_terms') }}
     where lifetime_cap_amount is not null
     group by contract_id
+    -- A cap that moves with an index is another one each month.
+    having count(lifetime_cap_index_id) = 0
 )
 
 select caps.*

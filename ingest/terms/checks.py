@@ -224,6 +224,37 @@ def _prices(steps: Sequence[PriceStep], at: KeyPath, first_month: int, last_mont
         )
 
 
+def _cap_index(backstop: Backstop, at: KeyPath) -> Iterator[Finding]:
+    cap = backstop.lifetime_cap
+    if cap is None or (cap.cap_basis == "indexed") == (cap.index is not None):
+        return
+    path = (*at, "lifetime_cap", "index")
+    if cap.index is None:
+        yield path, "an indexed cap names no index", "give the index that price_index events bear"
+    else:
+        yield path, f"{cap.index} moves no cap that is undiscounted", "write cap_basis: indexed, or take it away"
+
+
+def _residual_value(backstop: Backstop, at: KeyPath, contract: Contract) -> Iterator[Finding]:
+    """A support says how much of which price it makes good, and on which day."""
+    names = ("residual_value_support_pct", "rv_date", "rv_hardware_price_per_gpu")
+    given = [name for name in names if getattr(backstop, name) is not None]
+    if backstop.attachment_pct is not None and not given:
+        given = ["attachment_pct"]
+    if not given:
+        return
+    for name in names:
+        if getattr(backstop, name) is None:
+            yield (*at, name), f"{given[0]} stands without {name}", f"give {name}, or take {given[0]} away"
+    last = backstop.expiry_date or contract.expiry_date
+    if backstop.rv_date is not None and not contract.service_commencement_date <= backstop.rv_date <= last:
+        yield (
+            (*at, "rv_date"),
+            f"{backstop.rv_date} is no day of the backstop",
+            f"give a day from {contract.service_commencement_date} to {last}",
+        )
+
+
 def _backstop(backstop: Backstop, at: KeyPath, contract: Contract, first: date) -> Iterator[Finding]:
     yield from _ramp(backstop.ramp, at)
     expiry = backstop.expiry_date or contract.expiry_date
@@ -254,14 +285,15 @@ def _backstop(backstop: Backstop, at: KeyPath, contract: Contract, first: date) 
             "the operator may not withdraw at all",
             "write allowed: true, or take it away",
         )
-    if backstop.settlement_type == "revenue_shortfall":
-        if backstop.make_up is not None:
-            yield (
-                (*at, "make_up"),
-                "revenue_shortfall buys no hours that could be made up",
-                "take it away, or use settlement_type: unsold_hours_x_price",
-            )
-    elif backstop.fx is not None:
+    yield from _cap_index(backstop, at)
+    yield from _residual_value(backstop, at, contract)
+    if backstop.settlement_type != "unsold_hours_x_price" and backstop.make_up is not None:
+        yield (
+            (*at, "make_up"),
+            f"{backstop.settlement_type} buys no hours that could be made up",
+            "take it away, or use settlement_type: unsold_hours_x_price",
+        )
+    if backstop.settlement_type != "revenue_shortfall" and backstop.fx is not None:
         yield (
             (*at, "fx"),
             f"{backstop.settlement_type} translates no revenue",

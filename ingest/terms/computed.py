@@ -24,8 +24,10 @@ COMPUTED: frozenset[str] = frozenset(
         "base_measure.gross_billed",
         "base_measure.net_billed",
         "base_measure.cash_collected",
+        "base_measure.ebitda",
         "base_scope.supported_capacity_only",
         "base_scope.whole_site",
+        "base_scope.all_cloud",
         "minimum_guarantee.month",
         "minimum_guarantee.quarter",
         "minimum_guarantee.year",
@@ -36,6 +38,9 @@ COMPUTED: frozenset[str] = frozenset(
         "activation.revenue",
         "activation.base",
         "activation.price_per_gpu_hour",
+        "activation.installed_gpu_hours",
+        "activation.leased_gpu_hours",
+        "activation.dscr",
         "share.period_cap.month",
         "share.period_cap.quarter",
         "share.period_cap.year",
@@ -46,6 +51,8 @@ COMPUTED: frozenset[str] = frozenset(
         "accrual_period.month",
         "settlement_type.unsold_hours_x_price",
         "settlement_type.revenue_shortfall",
+        "settlement_type.debt_service_shortfall",
+        "settlement_type.lease_payment",
         "effective_condition.energised",
         "excluded_causes.operator_fault",
         "excluded_causes.late_delivery",
@@ -58,6 +65,7 @@ COMPUTED: frozenset[str] = frozenset(
         "lifetime_cap.time",
         "lifetime_cap.third_party_sale",
         "cap_basis.undiscounted",
+        "cap_basis.indexed",
         "tier_axis.cumulative_share_paid",
         "true_up",
         "true_up.due_days",
@@ -93,20 +101,14 @@ COMPUTED: frozenset[str] = frozenset(
         "seller_withdrawal.tranche_min",
         "seller_withdrawal.clawback_pct",
         "termination_payment.operator",
+        "termination_payment.vendor",
+        "residual_value_support_pct",
     }
 )
 
 # Each with what stands in the way, in the words that its user reads.
 NOT_COMPUTED_YET: dict[str, str] = {
     "natural_breakpoint.cumulative_share_paid.beside_others": "breakpoint and share would each hang on the other",
-    "base_measure.ebitda": "which costs leave the base is not settled, and no feed tells them",
-    "base_scope.all_cloud": "the base sees the contract's park, not the operator's others",
-    "activation.other_metric": "the metrics are occupancy, availability, utilization, revenue, base and price_per_gpu_hour",
-    "settlement_type.debt_service_shortfall": "no feed tells the debt service that was paid",
-    "settlement_type.lease_payment": "no term states the rent of the lease",
-    "cap_basis.indexed": "no term names the index",
-    "termination_payment.vendor": "what may still be claimed would have to hold a payment that ends it",
-    "residual_value_support_pct": "no feed tells what the hardware is worth on rv_date",
 }
 
 # Stated in fct_contract_terms and compared between deals; they change no amount, so they need no computation:
@@ -132,8 +134,7 @@ def _share_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
     if share.combine:
         yield "combine", (*at, "combine")
     for position, criterion in enumerate(share.activation):
-        name = f"activation.{criterion.metric}"
-        yield name if name in COMPUTED else "activation.other_metric", (*at, "activation", position, "metric")
+        yield f"activation.{criterion.metric}", (*at, "activation", position, "metric")
 
 
 def _breakpoints_of_share_paid(contract: Contract) -> Iterator[Feature]:
@@ -214,8 +215,6 @@ def _backstop_features(backstop: Backstop, at: KeyPath) -> Iterator[Feature]:
         ("annual_cap", backstop.annual_cap, ("annual_cap",)),
         ("make_up", backstop.make_up, ("make_up",)),
         ("residual_value_support_pct", backstop.residual_value_support_pct, ("residual_value_support_pct",)),
-        ("residual_value_support_pct", backstop.attachment_pct, ("attachment_pct",)),
-        ("residual_value_support_pct", backstop.rv_date, ("rv_date",)),
         ("seller_withdrawal.tranche_min", withdrawal.tranche_min, ("seller_withdrawal", "tranche_min")),
         ("seller_withdrawal.clawback_pct", withdrawal.clawback_pct, ("seller_withdrawal", "clawback_pct")),
     ):

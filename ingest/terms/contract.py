@@ -84,7 +84,17 @@ class Tier(Model):
 class ActivationCriterion(Model):
     """The share is earned only while the metric's mean over the window meets the test."""
 
-    metric: Text
+    metric: Literal[
+        "occupancy",
+        "availability",
+        "utilization",
+        "revenue",
+        "base",
+        "price_per_gpu_hour",
+        "installed_gpu_hours",
+        "leased_gpu_hours",
+        "dscr",
+    ]
     operator: Comparison
     value: Rate
     test_window_months: Month = 1
@@ -222,11 +232,12 @@ def _payment_only() -> list[Reduction]:
 
 
 class BackstopLifetimeCap(Model):
-    """Upper bound of all claims; claims accrued always reduce it."""
+    """Upper bound of all claims; claims accrued always reduce it. An indexed one moves with `index` from commencement on."""
 
     amount: PositiveMoney
     reduces_with: list[Reduction] = Field(default_factory=_payment_only)
     cap_basis: Literal["undiscounted", "indexed"] = "undiscounted"
+    index: Text | None = None
 
 
 class SellerWithdrawal(Model):
@@ -342,6 +353,7 @@ class Backstop(Model):
     residual_value_support_pct: Fraction | None = None
     attachment_pct: Fraction | None = None
     rv_date: Day | None = None
+    rv_hardware_price_per_gpu: PositiveMoney | None = None
     expiry_date: Day | None = None
     accounting_class: AccountingClass = "purchase_commitment_disclosure"
 

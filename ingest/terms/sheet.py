@@ -109,10 +109,22 @@ def _limits(share: RevenueShare, currency: str) -> Iterator[Line]:
             yield "true_up", f"It bears {rate} a year, as if earned evenly, from the day each month was due to its own."
 
 
+# Of the settlements that guarantee a payment of the operator's, which.
+_GUARANTEED = {"debt_service_shortfall": "debt service", "lease_payment": "rent"}
+
+
 def _settlement(backstop: Backstop) -> Iterator[Line]:
     committed = f"{percent(backstop.committed_fraction)} of the installed hours"
     if backstop.settlement_type == "unsold_hours_x_price":
         yield "committed_fraction", f"The vendor buys what stays unsold of {committed}."
+        return
+    guaranteed = _GUARANTEED.get(backstop.settlement_type)
+    if guaranteed is not None:
+        yield (
+            "settlement_type",
+            f"The vendor pays what the operator's own payments of {guaranteed} fall short of, by its statements.",
+        )
+        yield "committed_fraction", f"At most what {committed} would earn at the price below, and buys no hours."
         return
     yield "committed_fraction", f"The vendor guarantees what {committed} would earn at the price below."
     yield (
@@ -164,7 +176,7 @@ def _backstop(backstop: Backstop, currency: str) -> Iterator[Line]:
 
 def _claims(backstop: Backstop, currency: str) -> Iterator[Line]:
     causes = ", ".join(cause.replace("_", " ") for cause in backstop.excluded_causes) or "none"
-    covered = "guaranteed" if backstop.settlement_type == "revenue_shortfall" else "bought"
+    covered = "bought" if backstop.settlement_type == "unsold_hours_x_price" else "guaranteed"
     yield "excluded_causes", f"Hours out of supply that are not {covered}: {causes}."
     if backstop.period_cap is not None:
         yield "period_cap", f"At most {_amount(backstop.period_cap.amount, currency)} a {backstop.period_cap.period}."
@@ -172,7 +184,8 @@ def _claims(backstop: Backstop, currency: str) -> Iterator[Line]:
         yield "annual_cap", f"At most {_amount(backstop.annual_cap, currency)} a contract year."
     if (cap := backstop.lifetime_cap) is not None:
         worn = ", ".join(reduction.replace("_", " ") for reduction in cap.reduces_with) or "claims"
-        yield "lifetime_cap", f"At most {_amount(cap.amount, currency)} over its life, worn down by {worn}."
+        moved = f", moved by the index {cap.index} since commencement" if cap.index else ""
+        yield "lifetime_cap", f"At most {_amount(cap.amount, currency)}{moved} over its life, worn down by {worn}."
     if backstop.seller_withdrawal.allowed:
         back = ", and recall it" if backstop.seller_withdrawal.recall else ""
         yield (
@@ -194,6 +207,16 @@ def _claims(backstop: Backstop, currency: str) -> Iterator[Line]:
         paid = "" if end.termination_payment is None else f"; the {end.payer or 'operator'} then pays "
         amount = "" if end.termination_payment is None else _amount(end.termination_payment, currency)
         yield "early_termination", f"It may end early on {end.ground.replace('_', ' ')}{notice}{paid}{amount}."
+    if backstop.residual_value_support_pct is not None and backstop.rv_hardware_price_per_gpu is not None:
+        below = percent(
+            backstop.residual_value_support_pct if backstop.attachment_pct is None else backstop.attachment_pct
+        )
+        price = _amount(backstop.rv_hardware_price_per_gpu, currency)
+        most = f"at most {percent(backstop.residual_value_support_pct)} of it, apart from claims and their caps"
+        yield (
+            "residual_value_support_pct",
+            f"On {backstop.rv_date} it makes good what a GPU is worth less than {below} of {price}, {most}.",
+        )
     days = backstop.claim.notice_days + backstop.claim.payment_days
     yield "claim", f"A claim is due {days} days after its month."
     if backstop.set_off.enforceable:

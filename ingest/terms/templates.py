@@ -186,14 +186,18 @@ instruments.csv: what the vendor has lent to a contract's operator, flow by flow
     my-loan,my-contract-1,2027-01-15,-1000000.00,USD,"loan agreement",P
     my-loan,my-contract-1,2028-01-15,1090000.00,USD,"loan agreement",P
 
-operator_facts.csv: cash and undrawn facilities (item cash, undrawn_facility) of operators' own statements, for months of
-liquidity and covenants on min_liquidity. A statement counts from published_date on.
+operator_facts.csv: what operators' own statements tell. Of the whole operator, cash and undrawn facilities (item cash,
+undrawn_facility), for months of liquidity and covenants on min_liquidity. Of one contract and the month of as_of_date, in
+its currency: operating_cost (a share of ebitda rests on it), debt_service_due, debt_service_paid (by its own means) and
+cash_for_debt_service (a backstop of debt service, an activation on dscr), lease_payment_due and lease_payment_paid. A
+statement counts from the day after published_date on; one of the same day and item that is published later replaces it.
 
-    operator_id,as_of_date,published_date,item,amount,currency_code,source,grade
-    my-operator,2027-06-30,2027-08-27,cash,182000000.00,USD,"half-year report, note 7",P
+    operator_id,as_of_date,published_date,item,amount,currency_code,source,grade,contract_id
+    my-operator,2027-06-30,2027-08-27,cash,182000000.00,USD,"half-year report, note 7",P,
+    my-operator,2027-02-28,2027-03-05,operating_cost,1250000.00,USD,"certificate of the month",P,my-contract-1
 
 hardware_values.csv: prices of used hardware (kind market) and what a lender's schedule holds it at (kind lender_schedule; of
-one park, or of all where park_id is empty), for the residual mark.
+one park, or of all where park_id is empty), for the residual mark; market prices also for a residual-value support.
 
     observed_date,gpu_model,kind,park_id,price_per_gpu,currency_code,source,grade
     2027-06-30,GB300,lender_schedule,my-park-1,38000.00,USD,"loan agreement, schedule 4",P

@@ -472,7 +472,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         operator_in_default=credit.insolvent,
         withdrawal=_withdrawal(terms, policy),
         share_rules=rules,
-        guarantees_revenue=terms.get("settlement_type") == "revenue_shortfall",
+        guarantees_revenue=terms.get("settlement_type") not in {None, "unsold_hours_x_price"},
         claimed_amount=_claimed(inputs, close),
         reserve_fraction=reserve_fraction,
         reserve_months=reserve_months,

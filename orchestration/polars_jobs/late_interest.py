@@ -124,7 +124,7 @@ def late_interest(frames: Frames) -> dict[str, pl.DataFrame]:
     """What late interest should stand at, at each close: targets for ``post_differences`` by journal event.
 
     Reads what the sub-ledger reads, ``raw.share_terms`` (late_rate), ``raw.backstop_terms`` (claim_notice_days,
-    claim_payment_days) and the ``accrue_claim`` entries of ``ledger.fct_journal_lines``.
+    claim_payment_days) and what the vendor owes by ``ledger.fct_journal_lines``.
     """
     terms = optional(frames, "raw.share_terms")
     rows: dict[str, list[dict[str, Any]]] = {"late_interest": [], "late_interest_on_claims": []}

@@ -16,6 +16,7 @@ from orchestration.polars_jobs.frames import months_between
 from orchestration.polars_jobs.money import ZERO
 
 CASH = "cash"
+FUNDS = (CASH, "undrawn_facility")
 OLDEST_STATEMENT_MONTHS = 12
 NO_STATEMENT = "no statement of the operator's cash in reference/operator_facts.csv by then"
 
@@ -41,7 +42,7 @@ def liquidity_months(
 
     Args:
         facts: rows of ``raw.operator_fact`` of one operator: as_of_date, published_date, item (cash,
-            undrawn_facility), amount, currency_code.
+            undrawn_facility; what is told of one contract is no fund), amount, currency_code.
         spending: one of each of its parks, at the run rate.
         day: the end of the month measured; a later statement does not count.
         known_by: nor does one that was published after this day.
@@ -49,7 +50,16 @@ def liquidity_months(
     Returns:
         (cash + undrawn facilities) ÷ spending, in months (TERMS.md, metric 43).
     """
-    seen = [row for row in facts if row["as_of_date"] <= day and row["published_date"] <= known_by]
+    known = sorted(
+        (
+            row
+            for row in facts
+            if row["item"] in FUNDS and row["as_of_date"] <= day and row["published_date"] <= known_by
+        ),
+        key=lambda row: row["published_date"],
+    )
+    # What was published last of a day and item counts.
+    seen = list({(row["as_of_date"], row["item"]): row for row in known}.values())
     if not seen:
         return Measured(None, NO_STATEMENT)
     last = max(row["as_of_date"] for row in seen)

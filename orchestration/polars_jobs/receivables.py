@@ -556,11 +556,15 @@ def events_at(
     return sorted(found, key=event_order)
 
 
+# Claims, and what the vendor owes beside them: all of it is paid and set off like a claim.
+OWED_BY_VENDOR = ("accrue_claim", "termination_cost", "residual_value_support")
+
+
 def claim_lines(lines: pl.DataFrame | None) -> RowsBy:
-    """The claims that the journal has accrued, one row each, by contract."""
+    """What the vendor owes under backstops by the journal, one row each, by contract."""
     if lines is None:
         return RowsBy(None)
-    return RowsBy(lines.filter((pl.col("event") == "accrue_claim") & (pl.col("line_no") % 2 == 1)))
+    return RowsBy(lines.filter(pl.col("event").is_in(OWED_BY_VENDOR) & (pl.col("line_no") % 2 == 1)))
 
 
 def claims_due(close: Close, terms: Sequence[Row], lines: Sequence[Row], currency_code: str) -> list[ClaimDue]:

@@ -78,7 +78,9 @@ MACROS = {
         SELECT event, account, posting_month, posted_at, entry_id, corrects_entry_id, terms_version, amount, currency_code
         FROM ledger.fct_journal_lines
         WHERE contract_id = contract AND service_month = month AND posted_at <= as_known_at
-          AND event IN ('accrue_claim', 'pay_claim', 'claw_back', 'termination_payment')
+          AND event IN (
+              'accrue_claim', 'pay_claim', 'claw_back', 'termination_payment', 'termination_cost', 'residual_value_support'
+          )
         ORDER BY posted_at, entry_id, line_no""",
 }
 

@@ -32,7 +32,14 @@ _EVENTS = {
         "credit_note",
         "recoup_advance",
     ),
-    "backstop": ("accrue_claim", "pay_claim", "claw_back", "termination_payment"),
+    "backstop": (
+        "accrue_claim",
+        "pay_claim",
+        "claw_back",
+        "termination_payment",
+        "termination_cost",
+        "residual_value_support",
+    ),
 }
 _EARNED = {"revenue_share": "accrue_share", "backstop": "accrue_claim"}
 _VERBS = {"revenue_share": "Earned", "backstop": "Claimed"}
@@ -43,10 +50,12 @@ _SECTIONS = {
         2: "Hours at the buy-back price",
         3: "From the claims to the amount due",
         4: "What the operator owes",
+        5: "What the vendor owes beside claims",
     },
 }  # fmt: skip
 _LABELS = {
     "gross": "Gross billings to eligible tenants",
+    "operating_cost": "Less what running the capacity costs, by the operator's statements",
     "base": "Base",
     "tier": "Tier",
     "floor_deduction": "Less floor price × eligible hours",
@@ -75,6 +84,9 @@ _LABELS = {
     "deductible": "Deductible",
     "claim": "Claimed",
     "guaranteed": "Guaranteed (committed less excluded, own use and deductible)",
+    "payment_due": "Due of the operator for the month, over the days guaranteed",
+    "payment_made": "Less paid by the operator",
+    "most_guaranteed": "At most: guaranteed hours × price",
     "guaranteed_revenue": "Guaranteed revenue",
     "third_party_revenue": "Less billed to third parties, hours × price",
     "revenue_above_guarantee": "Above the guarantee: nothing is claimed",
@@ -82,13 +94,24 @@ _LABELS = {
     "claw_back": "Taken back of the claims for withdrawn GPUs",
     "termination_payment": "For the early end of the backstop",
     "owed_by_operator": "Owed by the operator for the month",
+    "termination_cost": "For the early end of the backstop, within the lifetime cap",
+    "residual_value_support": "For what the hardware has lost of its value",
+    "owed_by_vendor": "Owed by the vendor for the month, beside the claim",
     "claims_before_caps": "Claims of all tranches, before caps",
 }
-_TOTALS = {"base", "amount_due", "claim", "guaranteed", "owed_by_operator"}
+_TOTALS = {"base", "amount_due", "claim", "guaranteed", "owed_by_operator", "owed_by_vendor"}
 # Steps that follow from others.
-_FOLLOWS = {"base", "amount_due", "rounding", "share_by_tiers", "claims_before_caps", "owed_by_operator"}
+_FOLLOWS = {
+    "base",
+    "amount_due",
+    "rounding",
+    "share_by_tiers",
+    "claims_before_caps",
+    "owed_by_operator",
+    "owed_by_vendor",
+}
 # Steps whose rate is a price per GPU-hour.
-_PRICED = {"claim_before_caps", "guaranteed_revenue"}
+_PRICED = {"claim_before_caps", "guaranteed_revenue", "most_guaranteed"}
 
 
 class NothingToStateError(LookupError):

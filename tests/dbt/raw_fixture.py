@@ -70,7 +70,8 @@ TERMS: dict[str, str] = {
     " buyer_own_use_reduces BOOLEAN, claim_notice_days INTEGER, claim_cure_days INTEGER, claim_payment_days INTEGER,"
     " set_off_scope VARCHAR, set_off_enforceable BOOLEAN, resale_allowed BOOLEAN, resale_proceeds_to VARCHAR,"
     " survives_operator_insolvency BOOLEAN, expiry_date DATE, accounting_class VARCHAR, make_up_window_months INTEGER,"
-    " fx_source VARCHAR, fx_fix VARCHAR",
+    " fx_source VARCHAR, fx_fix VARCHAR, lifetime_cap_index_id VARCHAR, residual_value_support_pct DECIMAL(18,9),"
+    " attachment_pct DECIMAL(18,9), rv_date DATE, rv_hardware_price_per_gpu DECIMAL(18,2)",
     "backstop_ramp": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER, fraction DECIMAL(18,9)",
     "backstop_price": "contract_id VARCHAR, amendment_id VARCHAR, from_month INTEGER, to_month INTEGER,"
     " price_per_gpu_hour DECIMAL(18,9), index_id VARCHAR",
@@ -82,6 +83,10 @@ TERMS: dict[str, str] = {
     " recoupment_rate DECIMAL(18,9), recourse VARCHAR, interest DECIMAL(18,9)",
     "contract_term": "contract_id VARCHAR, instrument VARCHAR, term VARCHAR, valid_from DATE, valid_to DATE, amendment_id VARCHAR,"
     " recorded_at TIMESTAMPTZ, value_text VARCHAR, evidence_grade VARCHAR, source VARCHAR",
+    "operator_fact": "operator_id VARCHAR, as_of_date DATE, published_date DATE, item VARCHAR, amount DECIMAL(18,2),"
+    " currency_code VARCHAR, source VARCHAR, grade VARCHAR, contract_id VARCHAR",
+    "hardware_value": "observed_date DATE, gpu_model VARCHAR, kind VARCHAR, park_id VARCHAR, price_per_gpu DECIMAL(18,2),"
+    " currency_code VARCHAR, source VARCHAR, grade VARCHAR",
     "fx_rate": "rate_date DATE, from_currency VARCHAR, to_currency VARCHAR, rate DECIMAL(18,9), source VARCHAR",
 }
 

@@ -115,7 +115,118 @@ def reserve(con: duckdb.DuckDBPyConnection) -> None:
     put_whole_months(con, deal, gpu_count=40, price_per_gpu_hour="1.50")
 
 
-DEALS = (revenue_guarantee, withdrawal_and_end, true_up_apart, advance_with_interest, reserve)
+def put_fact(con: duckdb.DuckDBPyConnection, contract_id: str, item: str, amount: str, **days: str) -> None:
+    row = {"operator_id": "op", "currency_code": "USD", "source": "statement", "grade": "P"}
+    put(con, "operator_fact", contract_id=contract_id, item=item, amount=amount, **days, **row)
+
+
+def debt_service(con: duckdb.DuckDBPyConnection) -> None:
+    put_deal(con, "debtor")
+    put_tranche(con, tranche_id="debtor-2", park_id="debtor", contract_id="debtor", gpu_count=50)
+    put_backstop(
+        con,
+        [{"price_per_gpu_hour": "2.00"}],
+        contract_id="debtor",
+        settlement_type="debt_service_shortfall",
+        committed_fraction="1",
+        excluded_causes=[],
+        expiry_date=date(2033, 1, 31),
+    )
+    for month, due, paid, published in (
+        ("2027-02-28", "300000.00", "199999.99", "2027-03-05"),
+        ("2027-03-31", "300000.00", "10000.00", "2027-04-20"),
+    ):
+        put_fact(con, "debtor", "debt_service_due", due, as_of_date=month, published_date=published)
+        put_fact(con, "debtor", "debt_service_paid", paid, as_of_date=month, published_date=published)
+    # What was paid for February is stated anew after its close.
+    put_fact(con, "debtor", "debt_service_paid", "149999.99", as_of_date="2027-02-28", published_date="2027-03-20")
+
+
+def ebitda_of_all_cloud(con: duckdb.DuckDBPyConnection) -> None:
+    deal = put_deal(con, "cloud", operator_id="cloud-op")
+    con.execute("UPDATE raw.park SET operator_id = 'cloud-op' WHERE park_id = 'cloud'")
+    put_park(con, park_id="cloud-2", operator_id="cloud-op", time_zone="Australia/Sydney")
+    put_tranche(con, tranche_id="cloud-2", park_id="cloud-2", contract_id=None, gpu_count=10)
+    put_share(
+        con,
+        [{"from_month": 1, "to_month": None, "rate": "0.10"}],
+        contract_id="cloud",
+        exclusions=[],
+        base_measure="ebitda",
+        base_scope="all_cloud",
+    )
+    put_whole_months(con, deal, gpu_count=40, price_per_gpu_hour="1.50")
+    put_lease(
+        con,
+        lease_id="there",
+        park_id="cloud-2",
+        tranche_id="cloud-2",
+        contract_id=None,
+        gpu_count=10,
+        price_per_gpu_hour="3.00",
+        starts_at="2027-02-01T00:00:00+11:00",
+        ends_at="2027-03-01T00:00:00+11:00",
+    )
+    put_fact(con, "cloud", "operating_cost", "10480.00", as_of_date="2027-02-28", published_date="2027-03-25")
+    put_fact(con, "cloud", "operating_cost", "1.00", as_of_date="2027-04-30", published_date="2027-04-30")
+
+
+def vendor_ends(con: duckdb.DuckDBPyConnection) -> None:
+    put_deal(con, "ender")
+    put_backstop(
+        con,
+        [{"price_per_gpu_hour": "1.00"}],
+        contract_id="ender",
+        committed_fraction="0.50",
+        excluded_causes=[],
+        lifetime_cap_amount="100000.00",
+        lifetime_cap_index_id="cpi",
+        expiry_date=date(2033, 1, 31),
+        residual_value_support_pct="0.25",
+        attachment_pct="0.40",
+        rv_date=date(2027, 3, 15),
+        rv_hardware_price_per_gpu="40000.00",
+    )
+    keys = {"contract_id": "ender", "amendment_id": "original", "payer": "vendor"}
+    put(con, "backstop_termination", ground="refinancing", termination_amount="30000.00", **keys)
+    event = {"park_id": "ender", "contract_id": "ender", "currency_code": "USD"}
+    for day, level in (("2027-02-01", "100"), ("2027-03-01", "90")):
+        said = {"effective_at": f"{day}T00:00:00+07:00", "recorded_at": f"{day}T12:00:00Z"}
+        put(
+            con,
+            "credit_events",
+            event_id=day,
+            kind="price_index",
+            payload=f'{{"index": "cpi", "level": "{level}"}}',
+            **event,
+            **said,
+        )
+    ended = {"effective_at": "2027-03-31T00:00:00+07:00", "recorded_at": "2027-03-31T12:00:00Z"}
+    put(con, "credit_events", event_id="x", kind="termination", payload='{"ground": "refinancing"}', **event, **ended)
+    for day, price in (("2027-02-20", "9000.00"), ("2027-03-10", "8000.00"), ("2027-03-16", "1.00")):
+        put(
+            con,
+            "hardware_value",
+            observed_date=day,
+            gpu_model="GB300",
+            kind="market",
+            price_per_gpu=price,
+            currency_code="USD",
+            source="s",
+            grade="P",
+        )
+
+
+DEALS = (
+    revenue_guarantee,
+    withdrawal_and_end,
+    true_up_apart,
+    advance_with_interest,
+    reserve,
+    debt_service,
+    ebitda_of_all_cloud,
+    vendor_ends,
+)
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +393,76 @@ def test_a_reserve_leaves_the_invoice_and_is_invoiced_when_it_is_released(books:
     assert rows(books, documents, MARCH) == [(Decimal("10044.00"), date(2027, 4, 15), date(2027, 6, 14))]
     shown = steps(books, "reserved", MARCH)
     assert (shown["amount_due"], shown["reserved"]) == (11160, -1116)
+
+
+def test_debt_service_is_made_up_by_what_the_operator_states_and_a_restatement_lands_in_the_open_month(
+    books: duckdb.DuckDBPyConnection,
+) -> None:
+    # February: 300,000.00 due, 199,999.99 paid; two thirds of 100,000.01 are the first tranche's. Restated on 20 March: 149,999.99 paid.
+    # March's statement comes after its close; 290,000.00 are missing, and 1,116 h × 100 at 2.00 are all that is guaranteed.
+    assert rows(
+        books,
+        "SELECT service_month, posting_month, amount FROM ledger.fct_journal_lines"
+        " WHERE contract_id = 'debtor' AND account = 'backstop_cost' AND service_month <= ? ORDER BY 1, 2",
+        MARCH,
+    ) == [
+        (FEBRUARY, FEBRUARY, Decimal("100000.01")),
+        (FEBRUARY, MARCH, Decimal("50000.00")),
+        (MARCH, date(2027, 4, 1), Decimal("223200.00")),
+    ]
+    claims = (
+        "SELECT tranche_id, guaranteed_amount, claim_gpu_hours, claim_amount FROM backstop.fct_backstop_month"
+        " WHERE contract_id = 'debtor' AND service_month = ? ORDER BY 1"
+    )
+    assert rows(books, claims, FEBRUARY) == [
+        ("debtor", Decimal("134400"), 0, Decimal("100000.01")),
+        ("debtor-2", Decimal("67200"), 0, Decimal("50000.00")),
+    ]
+    shown = steps(books, "debtor", FEBRUARY)
+    assert (shown["payment_due"], shown["payment_made"]) == (300000, Decimal("-149999.99"))
+    assert shown["payment_due"] + shown["payment_made"] == shown["claims_before_caps"] == shown["amount_due"]
+
+
+def test_a_share_of_the_ebitda_of_all_cloud_waits_for_the_costs_and_counts_the_operator_s_other_parks(
+    books: duckdb.DuckDBPyConnection,
+) -> None:
+    # February: 40 × 672 h × 1.50 + 10 × 672 h × 3.00 in Sydney, less 10,480.00, are 50,000.00. The costs are told on 25 March, so its
+    # close earns nothing. March: 44,640.00 less February's costs, the last that are told.
+    assert rows(
+        books,
+        "SELECT service_month, posting_month, -amount FROM ledger.fct_journal_lines"
+        " WHERE contract_id = 'cloud' AND account = 'share_revenue' AND service_month <= ? ORDER BY 1, 2",
+        MARCH,
+    ) == [(FEBRUARY, MARCH, Decimal("5000.00")), (MARCH, MARCH, Decimal("3416.00"))]
+    assert rows(
+        books,
+        "SELECT component, amount FROM revenue_share.fct_share_base_month WHERE contract_id = 'cloud' AND service_month = ? ORDER BY 1",
+        FEBRUARY,
+    ) == [("base", Decimal(50000)), ("gross", Decimal(60480)), ("operating_cost", Decimal(-10480))]
+    assert rows(
+        books,
+        "SELECT lease_id, share_amount FROM revenue_share.fct_share_line WHERE contract_id = 'cloud' AND service_month = ? ORDER BY 1",
+        FEBRUARY,
+    ) == [("cloud-2/there", Decimal("1666.67")), ("cloud-40", Decimal("3333.33"))]
+
+
+def test_the_vendor_pays_for_the_end_within_an_indexed_cap_and_for_lost_value_beside_it(
+    books: duckdb.DuckDBPyConnection,
+) -> None:
+    # Half of 67,200 h and of 72,000 h at 1.00. The cap of 100,000.00 moved from 100 to 90 leaves 20,400.00 of the 30,000.00 agreed.
+    # 100 GPUs of 40,000.00 were worth 8,000.00 on 15 March: below 40 % by 8,000.00 each, of at most 10,000.00.
+    found = posted(books, "ender", MARCH)
+    assert found["accrue_claim", "backstop_cost"] == Decimal("36000.00")
+    assert found["termination_cost", "termination_cost"] == Decimal("20400.00")
+    assert found["residual_value_support", "residual_value_cost"] == Decimal("800000.00")
+    assert sum(amount for (_, account), amount in found.items() if account == "backstop_payable") == Decimal(
+        "-856400.00"
+    )
+    owed = steps(books, "ender", MARCH)
+    assert (owed["amount_due"], owed["owed_by_vendor"]) == (36000, 820400)
+    assert rows(
+        books,
+        "SELECT service_month, claimed_to_date_amount, lifetime_cap_left_amount, max_exposure_amount"
+        " FROM backstop.fct_backstop_cap_month WHERE contract_id = 'ender' AND service_month <= ? ORDER BY 1",
+        MARCH,
+    ) == [(FEBRUARY, 33600, 66400, 66400), (MARCH, 69600, 0, 0)]

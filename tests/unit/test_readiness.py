@@ -164,7 +164,27 @@ def test_a_loan_whose_flows_cannot_be_is_named_before_the_run(home: Path, rows: 
         (
             "operator_facts.csv",
             f"{NORTH}-op,2027-06-30,2027-08-27,money,5,USD,s,P",
-            "operator_facts.csv:2: item: 'money' is none of cash, undrawn_facility",
+            "operator_facts.csv:2: item: 'money' is none of cash, undrawn_facility, operating_cost, debt_service_due",
+        ),
+        (
+            "operator_facts.csv",
+            f"{NORTH}-op,2027-06-30,2027-08-27,operating_cost,5,USD,s,P",
+            "operator_facts.csv:2: contract_id: operating_cost is told of one contract, and none is named. Give the contract_id.",
+        ),
+        (
+            "operator_facts.csv",
+            f"{NORTH}-op,2027-06-30,2027-08-27,cash,5,USD,s,P,{NORTH}-c",
+            f"operator_facts.csv:2: contract_id: cash is told of the whole operator, not of {NORTH}-c. Leave it empty.",
+        ),
+        (
+            "operator_facts.csv",
+            f"{NORTH}-op,2027-06-30,2027-08-27,operating_cost,5,USD,s,P,nothing",
+            "operator_facts.csv:0: contract_id: nothing is no contract of this home",
+        ),
+        (
+            "operator_facts.csv",
+            f"{NORTH}-op,2027-06-30,2027-08-27,operating_cost,5,EUR,s,P,{NORTH}-c",
+            f"operator_facts.csv:0: currency_code: EUR in a row of {NORTH}-c (operating_cost of 2027-06-30), whose currency_code is USD",
         ),
         (
             "hardware_values.csv",
@@ -185,3 +205,57 @@ def test_a_statement_or_a_mark_that_cannot_be_is_named_before_the_run(
     header = (SHIPPED / file).read_text(encoding="utf-8").splitlines()[0]
     path.write_text(f"{header}\n{row}\n", encoding="utf-8")
     assert any(said in fault for fault in faults(home)), faults(home)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "item", "key"),
+    [
+        ("base_measure: net_billed", "base_measure: ebitda", "operating_cost", "revenue_share.0.base_measure"),
+        (
+            "committed_fraction",
+            "settlement_type: debt_service_shortfall\n      committed_fraction",
+            "debt_service_paid",
+            "backstop.settlement_type",
+        ),
+        (
+            "committed_fraction",
+            "settlement_type: lease_payment\n      committed_fraction",
+            "lease_payment_due",
+            "backstop.settlement_type",
+        ),
+    ],
+)
+def test_a_term_that_rests_on_a_statement_names_its_line_until_one_row_tells_it(
+    home: Path, old: str, new: str, item: str, key: str
+) -> None:
+    contract = home / "contracts" / f"{NORTH}-c.yaml"
+    rewrite(contract, old, new)
+    line = 1 + contract.read_text().splitlines().index(
+        next(text for text in contract.read_text().splitlines() if new.splitlines()[0] in text)
+    )
+    said = (
+        f"operator_facts.csv:0: item: no row tells {item} of {NORTH}-c, on which versions.0.{key} rests"
+        f" (contracts/{NORTH}-c.yaml:{line}). Add a row for each month, or change the term."
+    )
+    assert said in faults(home)
+    facts = home / "reference" / "operator_facts.csv"
+    items = [fault.split("no row tells ")[1].split(" ")[0] for fault in faults(home)]
+    with facts.open("a") as file:
+        file.writelines(f"{NORTH}-op,2027-02-28,2027-03-05,{one},5.00,USD,s,P,{NORTH}-c\n" for one in items)
+    assert check_reference(load_home(home)) == []
+
+
+def test_residual_value_is_asked_of_the_market_once_its_day_has_come(home: Path) -> None:
+    contract = home / "contracts" / f"{NORTH}-c.yaml"
+    support = "residual_value_support_pct: 0.25\n      rv_hardware_price_per_gpu: 40000\n      rv_date: {}\n      "
+    text = contract.read_text()
+    contract.write_text(text.replace("committed_fraction", support.format("2027-04-30") + "committed_fraction", 1))
+    assert check_reference(load_home(home)) == []
+    contract.write_text(text.replace("committed_fraction", support.format("2027-03-31") + "committed_fraction", 1))
+    [said] = faults(home)
+    assert said.startswith("hardware_values.csv:0: gpu_model: no market tells what ")
+    assert f" is worth by 2027-03-31, on which versions.0.backstop.rv_date rests (contracts/{NORTH}-c.yaml:" in said
+    model = said.split("no market tells what ")[1].split(" ")[0]
+    with (home / "reference" / "hardware_values.csv").open("a") as file:
+        file.write(f"2027-03-31,{model},market,,9000.00,USD,s,P\n")
+    assert check_reference(load_home(home)) == []

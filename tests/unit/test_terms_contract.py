@@ -219,29 +219,6 @@ def test_a_list_of_shares_needs_names_that_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "feature"),
-    [
-        ("base_measure: net_billed ", "base_measure: ebitda ", "base_measure.ebitda"),
-        ("    backstop:\n", "    backstop:\n      residual_value_support_pct: 0.25\n", "residual_value_support_pct"),
-        ("settlement_type: unsold_hours_x_price", "settlement_type: lease_payment", "settlement_type.lease_payment"),
-        (
-            "negative_base: credit_note",
-            "negative_base: credit_note\n      base_scope: all_cloud",
-            "base_scope.all_cloud",
-        ),
-    ],
-)
-def test_a_term_that_the_ledger_does_not_compute_is_never_ignored(
-    tmp_path: Path, before: str, after: str, feature: str
-) -> None:
-    assert feature in NOT_COMPUTED_YET
-    found = messages(tmp_path, replaced(before, after))
-    assert [message.split(": ", 1)[1] for message in found] == [
-        f"{feature} is not computed yet: {NOT_COMPUTED_YET[feature]}"
-    ]
-
-
-@pytest.mark.parametrize(
     ("change", "says"),
     [
         (
@@ -265,11 +242,42 @@ def test_a_term_that_the_ledger_does_not_compute_is_never_ignored(
             "versions.0.backstop.early_termination.1.ground: default stands twice",
         ),
         (
+            lambda text: text.replace("unsold_hours_x_price", "lease_payment\n      make_up: {window_months: 3}"),
+            "versions.0.backstop.make_up: lease_payment buys no hours that could be made up",
+        ),
+        (
+            lambda text: text.replace("unsold_hours_x_price", "debt_service_shortfall\n      fx: {fix: month_end}"),
+            "versions.0.backstop.fx: debt_service_shortfall translates no revenue",
+        ),
+        (
+            lambda text: text.replace("reduces_with: [payment]", "reduces_with: [payment], cap_basis: indexed"),
+            "versions.0.backstop.lifetime_cap.index: an indexed cap names no index",
+        ),
+        (
+            lambda text: text.replace("reduces_with: [payment]", "reduces_with: [payment], index: cpi"),
+            "versions.0.backstop.lifetime_cap.index: cpi moves no cap that is undiscounted",
+        ),
+        (
             lambda text: text.replace(
                 "    backstop:\n",
-                "    backstop:\n      early_termination: [{ground: default, termination_payment: 5, payer: vendor}]\n",
+                "    backstop:\n      residual_value_support_pct: 0.25\n      rv_date: 2028-01-31\n",
             ),
-            "versions.0.backstop.early_termination.0.termination_payment: termination_payment.vendor is not computed yet: what may",
+            "versions.0.backstop.rv_hardware_price_per_gpu: residual_value_support_pct stands without rv_hardware_price_per_gpu",
+        ),
+        (
+            lambda text: text.replace(
+                "    backstop:\n",
+                "    backstop:\n      residual_value_support_pct: 0.25\n      rv_date: 1999-01-31\n"
+                "      rv_hardware_price_per_gpu: 40000\n",
+            ),
+            "versions.0.backstop.rv_date: 1999-01-31 is no day of the backstop",
+        ),
+        (
+            lambda text: text.replace(
+                "negative_base: credit_note",
+                'negative_base: credit_note\n      activation: [{metric: mood, operator: ">=", value: 5}]',
+            ),
+            "versions.0.revenue_share.0.activation.0.metric: 'mood' is not allowed",
         ),
         (
             lambda text: text.replace("{allowed: true, notice_days", "{allowed: false, clawback_pct: 0.5, notice_days"),
@@ -281,7 +289,7 @@ def test_a_term_that_the_ledger_does_not_compute_is_never_ignored(
         ),
     ],
 )
-def test_a_settlement_says_which_terms_it_has_no_use_for(
+def test_a_term_that_lacks_another_or_has_no_use_is_named(
     tmp_path: Path, change: Callable[[str], str], says: str
 ) -> None:
     [found] = messages(tmp_path, lambda text: change(text.replace("make_up: null", "")))

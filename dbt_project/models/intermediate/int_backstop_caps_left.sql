@@ -6,6 +6,10 @@ with clock_points as (
     where is_clock
 ),
 
+price_index_levels as (
+    {{ price_index_levels('clock_points', 'point_no', 'clock_points.known_at') }}
+),
+
 months as (
     select
         closes.contract_id,
@@ -22,7 +26,9 @@ month_terms as (
         months.*,
         terms.service_commencement_date,
         least(backstop_terms.expiry_date, terms.contract_expiry_date) as expiry_date,
-        backstop_terms.lifetime_cap_amount,
+        cast(main.indexed(
+            backstop_terms.lifetime_cap_amount, levels.levels, terms.service_commencement_date, months.service_month
+        ) as decimal(18, 2)) as lifetime_cap_amount,
         backstop_terms.lifetime_cap_reduces_with,
         terms.from_date is not null as has_begun
     from months
@@ -36,6 +42,11 @@ month_terms as (
         on
             months.contract_id = backstop_terms.contract_id
             and (terms.amendment_id = backstop_terms.amendment_id or terms.amendment_id is null)
+    left join price_index_levels as levels
+        on
+            months.contract_id = levels.contract_id
+            and months.point_no = levels.point_no
+            and backstop_terms.lifetime_cap_index_id = levels.index_id
     qualify row_number() over (
         partition by months.contract_id, months.service_month
         order by terms.from_date desc, case when terms.from_date is null then backstop_terms.valid_from end
@@ -57,18 +68,31 @@ claims as (
             and months.point_no = claims.point_no
             and months.service_month >= claims.service_month
     group by months.contract_id, months.service_month
-)
+),
 
-select
-    month_terms.contract_id,
-    month_terms.service_month,
-    cast(coalesce(claims.cumulative_claim_amount, 0) as decimal(18, 2)) as cumulative_claim_amount,
-    cast(case
-        when claims.last_month = month_terms.service_month then claims.lifetime_cap_left_amount
-        when month_terms.lifetime_cap_amount is not null
-            then
-                greatest(
-                    0,
+-- What ends the backstop at the vendor's cost is paid under the same cap.
+ended as (
+    select
+        months.contract_id,
+        months.service_month,
+        sum(dues.due_amount) as termination_amount
+    from months
+    inner join {{ ref('int_backstop_dues') }} as dues
+        on months.contract_id = dues.contract_id and months.point_no = dues.point_no and months.service_month >= dues.service_month
+    where dues.event = 'termination_cost'
+    group by months.contract_id, months.service_month
+),
+
+caps as (
+    select
+        month_terms.contract_id,
+        month_terms.service_month,
+        cast(coalesce(claims.cumulative_claim_amount, 0) as decimal(18, 2)) as cumulative_claim_amount,
+        coalesce(ended.termination_amount, 0) as termination_amount,
+        case
+            when claims.last_month = month_terms.service_month then claims.lifetime_cap_left_amount
+            when month_terms.lifetime_cap_amount is not null
+                then
                     month_terms.lifetime_cap_amount - coalesce(claims.cumulative_claim_amount, 0)
                     - case
                         when list_contains(month_terms.lifetime_cap_reduces_with, 'third_party_sale')
@@ -80,7 +104,16 @@ select
                             then {{ worn_by_time('month_terms', 'month_terms.month_end_date', 'month_terms.expiry_date') }}
                         else 0
                     end
-                )
-    end as decimal(38, 12)) as lifetime_cap_left_amount
-from month_terms
-inner join claims on month_terms.contract_id = claims.contract_id and month_terms.service_month = claims.service_month
+        end as uncut_amount
+    from month_terms
+    inner join claims on month_terms.contract_id = claims.contract_id and month_terms.service_month = claims.service_month
+    left join ended on month_terms.contract_id = ended.contract_id and month_terms.service_month = ended.service_month
+)
+
+-- Null where there is no lifetime cap.
+select
+    contract_id,
+    service_month,
+    cumulative_claim_amount,
+    cast(case when uncut_amount is not null then greatest(0, uncut_amount - termination_amount) end as decimal(38, 12)) as lifetime_cap_left_amount
+from caps

@@ -1,5 +1,5 @@
--- What each segment claims before caps, by how its terms settle: unsold hours at the buy-back price, or what billed revenue falls short of the
--- revenue that is guaranteed. A guarantee buys no hours.
+-- What each segment claims before caps, by how its terms settle: unsold hours at the buy-back price, what billed revenue falls short of the revenue
+-- that is guaranteed, or what the operator's own payments of debt service or rent fell short of, up to that revenue. A guarantee buys no hours.
 with revenue as (
     select
         revenue.contract_id,
@@ -25,8 +25,9 @@ settled as (
         hours.claim_gpu_hours as unsold_claim_gpu_hours,
         hours.claim_before_caps_amount as unsold_claim_amount,
         coalesce(hours.settlement_type = 'revenue_shortfall', false) as guarantees_revenue,
+        coalesce(hours.settlement_type in ('debt_service_shortfall', 'lease_payment'), false) as guarantees_payment,
         case
-            when guarantees_revenue
+            when guarantees_revenue or guarantees_payment
                 then cast(greatest(
                     0,
                     hours.committed_gpu_hours - hours.excluded_gpu_hours
@@ -34,7 +35,9 @@ settled as (
                     - hours.agreed_deductible_gpu_hours
                 ) as decimal(38, 18))
         end as guaranteed_gpu_hours,
-        case when guarantees_revenue then main.exact_product(guaranteed_gpu_hours, hours.buyback_price_per_gpu_hour) end as guaranteed_amount,
+        case
+            when guaranteed_gpu_hours is not null then main.exact_product(guaranteed_gpu_hours, hours.buyback_price_per_gpu_hour)
+        end as guaranteed_amount,
         case when guarantees_revenue then cast(coalesce(revenue.billed_amount, 0) as decimal(38, 18)) end as third_party_revenue_amount
     from {{ ref('int_backstop_hours') }} as hours
     left join revenue
@@ -44,11 +47,101 @@ settled as (
             and hours.tranche_id = revenue.tranche_id
             and hours.service_month = revenue.service_month
             and hours.segment_no = revenue.segment_no
+),
+
+-- What was due of debt service or rent and what the operator paid of it, over the days on which the terms guarantee it. What no statement tells is
+-- no claim.
+guaranteed_days as (
+    select
+        settled.contract_id,
+        settled.point_no,
+        settled.service_month,
+        settled.settlement_type,
+        points.known_at,
+        main.exact_quotient(
+            cast(max(settled.to_date) - min(settled.from_date) + 1 as decimal(38, 18)), day(last_day(settled.service_month))
+        ) as part_of_month
+    from settled
+    inner join {{ ref('int_knowledge_points') }} as points on settled.contract_id = points.contract_id and settled.point_no = points.point_no
+    where settled.guarantees_payment
+    group by settled.contract_id, settled.point_no, settled.service_month, settled.settlement_type, points.known_at
+),
+
+payments as (
+    select
+        days.contract_id,
+        days.point_no,
+        days.service_month,
+        days.settlement_type,
+        main.exact_product(
+            sum(facts.amount) filter (where facts.item in ('debt_service_due', 'lease_payment_due')), any_value(days.part_of_month)
+        ) as payment_due_amount,
+        main.exact_product(
+            sum(facts.amount) filter (where facts.item in ('debt_service_paid', 'lease_payment_paid')), any_value(days.part_of_month)
+        ) as payment_made_amount
+    from guaranteed_days as days
+    left join {{ ref('int_contract_facts') }} as facts
+        on
+            days.contract_id = facts.contract_id
+            and days.service_month = facts.service_month
+            and {{ known_at('facts', 'days.known_at') }}
+            and facts.item in (
+                case days.settlement_type when 'lease_payment' then 'lease_payment_due' else 'debt_service_due' end,
+                case days.settlement_type when 'lease_payment' then 'lease_payment_paid' else 'debt_service_paid' end
+            )
+    group by days.contract_id, days.point_no, days.service_month, days.settlement_type
+),
+
+-- Due and paid are the contract's; each segment has its part of what falls short by what it guarantees, to the minor unit, so that the parts add up.
+parts as (
+    select
+        settled.*,
+        contracts.minor_unit_digits,
+        payments.payment_due_amount,
+        payments.payment_made_amount,
+        greatest(0, payments.payment_due_amount - payments.payment_made_amount) as month_shortfall_amount,
+        sum(settled.guaranteed_amount) over whole_month as month_guaranteed_amount,
+        sum(settled.guaranteed_amount) over (
+            partition by settled.contract_id, settled.point_no, settled.service_month, settled.settlement_type
+            order by settled.tranche_id, settled.segment_no
+        ) as guaranteed_so_far_amount
+    from settled
+    inner join {{ ref('stg_contract') }} as contracts on settled.contract_id = contracts.contract_id
+    left join payments
+        on
+            settled.contract_id = payments.contract_id
+            and settled.point_no = payments.point_no
+            and settled.service_month = payments.service_month
+            and settled.settlement_type = payments.settlement_type
+    window whole_month as (partition by settled.contract_id, settled.point_no, settled.service_month, settled.settlement_type)
+),
+
+claimed as (
+    select
+        *,
+        cast(case
+            when guarantees_revenue then greatest(0, guaranteed_amount - third_party_revenue_amount)
+            when guarantees_payment and month_guaranteed_amount > 0
+                then least(
+                    guaranteed_amount,
+                    main.rounded_money(
+                        main.exact_ratio(month_shortfall_amount, guaranteed_so_far_amount, month_guaranteed_amount), minor_unit_digits
+                    )
+                    - main.rounded_money(
+                        main.exact_ratio(month_shortfall_amount, guaranteed_so_far_amount - guaranteed_amount, month_guaranteed_amount),
+                        minor_unit_digits
+                    )
+                )
+            when guarantees_payment then 0
+        end as decimal(38, 18)) as shortfall_amount
+    from parts
 )
 
 select
-    * exclude (unsold_claim_gpu_hours, unsold_claim_amount, guarantees_revenue),
-    cast(case when guarantees_revenue then 0 else unsold_claim_gpu_hours end as decimal(38, 18)) as claim_gpu_hours,
-    cast(case when guarantees_revenue then greatest(0, guaranteed_amount - third_party_revenue_amount) end as decimal(38, 18)) as shortfall_amount,
-    cast(case when guarantees_revenue then shortfall_amount else unsold_claim_amount end as decimal(38, 18)) as claim_before_caps_amount
-from settled
+    * exclude (
+        unsold_claim_gpu_hours, unsold_claim_amount, guarantees_revenue, guarantees_payment, minor_unit_digits, month_shortfall_amount,
+        month_guaranteed_amount, guaranteed_so_far_amount
+    ),
+    cast(case when guaranteed_gpu_hours is not null then 0 else unsold_claim_gpu_hours end as decimal(38, 18)) as claim_gpu_hours,
+    cast(coalesce(shortfall_amount, unsold_claim_amount) as decimal(38, 18)) as claim_before_caps_amount
+from claimed

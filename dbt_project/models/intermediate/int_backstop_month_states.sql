@@ -15,6 +15,21 @@ tranche_months as (
     group by contract_id, point_no, tranche_id, service_month
 ),
 
+points as (
+    select *
+    from {{ ref('int_knowledge_points') }}
+    where
+        contract_id in (
+            select terms.contract_id
+            from {{ ref('stg_backstop_terms') }} as terms
+            where terms.lifetime_cap_index_id is not null
+        )
+),
+
+price_index_levels as (
+    {{ price_index_levels('points', 'point_no', 'points.known_at') }}
+),
+
 -- The caps in force on the month's last day, also where no tranche is in force on it; after the backstop's end, those of its end.
 month_terms as (
     select
@@ -28,7 +43,9 @@ month_terms as (
         backstop_terms.period_cap_amount,
         backstop_terms.period_cap_period,
         backstop_terms.annual_cap_amount,
-        backstop_terms.lifetime_cap_amount,
+        cast(main.indexed(
+            backstop_terms.lifetime_cap_amount, levels.levels, terms.service_commencement_date, claimed_months.service_month
+        ) as decimal(18, 2)) as lifetime_cap_amount,
         backstop_terms.lifetime_cap_reduces_with,
         terms.service_commencement_date,
         least(backstop_terms.expiry_date, terms.contract_expiry_date) as backstop_expiry_date
@@ -48,6 +65,11 @@ month_terms as (
             and last_day(claimed_months.service_month) >= terms.from_date
     inner join {{ ref('stg_backstop_terms') }} as backstop_terms
         on terms.contract_id = backstop_terms.contract_id and terms.amendment_id = backstop_terms.amendment_id
+    left join price_index_levels as levels
+        on
+            claimed_months.contract_id = levels.contract_id
+            and claimed_months.point_no = levels.point_no
+            and backstop_terms.lifetime_cap_index_id = levels.index_id
     qualify row_number() over (
         partition by claimed_months.contract_id, claimed_months.point_no, claimed_months.service_month order by terms.from_date desc
     ) = 1

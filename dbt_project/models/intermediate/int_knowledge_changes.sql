@@ -18,12 +18,14 @@ contracts as (
         contracts.contract_id,
         contracts.park_id,
         contracts.currency_code,
-        parks.time_zone
+        parks.time_zone,
+        parks.operator_id
     from {{ ref('stg_contract') }} as contracts
     inner join {{ ref('stg_park') }} as parks on contracts.park_id = parks.park_id
 ),
 
--- Whose figures a lease may move: the contract of its tranche, or the one it names; where a share is of the whole site, each lease of the park.
+-- Whose figures a lease may move: the contract of its tranche, or the one it names; where a share is of the whole site, each lease of the park, and
+-- where it is of all cloud, each lease of the operator's parks.
 moved_contracts as (
     select
         leases.park_id,
@@ -43,6 +45,20 @@ moved_contracts as (
             select share_terms.contract_id
             from {{ ref('stg_share_terms') }} as share_terms
             where share_terms.base_scope = 'whole_site'
+        )
+    union
+    select
+        leases.park_id,
+        leases.lease_id,
+        contracts.contract_id
+    from {{ ref('stg_leases') }} as leases
+    inner join {{ ref('stg_park') }} as parks on leases.park_id = parks.park_id
+    inner join contracts on parks.operator_id = contracts.operator_id
+    where
+        contracts.contract_id in (
+            select share_terms.contract_id
+            from {{ ref('stg_share_terms') }} as share_terms
+            where share_terms.base_scope = 'all_cloud'
         )
 ),
 
@@ -173,6 +189,20 @@ changes as (
             or events.contract_id = contracts.contract_id
             or coalesce(tranches.contract_id = contracts.contract_id, false)
         )
+    union all
+    select
+        contract_id,
+        unnest([known_from_at, known_until_at]) as changed_at,
+        service_month as from_date
+    from {{ ref('int_contract_facts') }}
+    union all
+    select
+        contracts.contract_id,
+        timezone(contracts.time_zone, cast(marks.observed_date + 1 as timestamp)) as changed_at,
+        backstop_terms.rv_date as from_date
+    from {{ ref('stg_hardware_value') }} as marks
+    inner join {{ ref('stg_backstop_terms') }} as backstop_terms on marks.observed_date <= backstop_terms.rv_date
+    inner join contracts on backstop_terms.contract_id = contracts.contract_id
     union all
     -- Terms hold together: a version that comes to be known may move any month.
     select

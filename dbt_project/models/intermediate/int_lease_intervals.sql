@@ -1,9 +1,23 @@
--- Leases as known, each state of a lease from the first instant that sees it: the closes of its park's contracts and the home's clock.
+-- Leases as known, each state of a lease from the first instant that sees it: the closes of its park's contracts, those of contracts whose share is
+-- of all that the park's operator runs, and the home's clock.
 with instants as (
     select
         park_id,
         known_at
     from {{ ref('int_knowledge_points') }}
+    union
+    select
+        parks.park_id,
+        points.known_at
+    from {{ ref('int_knowledge_points') }} as points
+    inner join {{ ref('stg_contract') }} as contracts on points.contract_id = contracts.contract_id
+    inner join {{ ref('stg_park') }} as parks on contracts.operator_id = parks.operator_id
+    where
+        points.contract_id in (
+            select share_terms.contract_id
+            from {{ ref('stg_share_terms') }} as share_terms
+            where share_terms.base_scope = 'all_cloud'
+        )
     union
     select
         stg_park.park_id,

@@ -457,6 +457,42 @@ fiscal_years as (
     group by contract_id, as_of_month, vendor_fiscal_year
 ),
 
+-- The dearest end that the vendor may have to pay for, on the last day of the backstop: earlier, less could be claimed beside it.
+ends as (
+    select
+        future_versions.contract_id,
+        future_versions.as_of_month,
+        max(future_versions.to_date) as last_date,
+        max(terminations.termination_amount) as amount
+    from future_versions
+    inner join {{ ref('stg_backstop_termination') }} as terminations
+        on future_versions.contract_id = terminations.contract_id and future_versions.amendment_id = terminations.amendment_id
+    where terminations.payer = 'vendor' and terminations.termination_amount is not null and future_versions.from_date <= future_versions.to_date
+    group by future_versions.contract_id, future_versions.as_of_month
+),
+
+paid_years as (
+    select
+        contract_id,
+        as_of_month,
+        vendor_fiscal_year,
+        sum(amount) as amount
+    from (
+        select * from fiscal_years
+        union all by name
+        select
+            ends.contract_id,
+            ends.as_of_month,
+            calendar.vendor_fiscal_year,
+            cast(ends.amount as decimal(38, 18)) as amount
+        from ends
+        inner join {{ ref('stg_contract') }} as contracts on ends.contract_id = contracts.contract_id
+        inner join calendar
+            on contracts.vendor_id = calendar.vendor_id and ends.last_date between calendar.from_date and calendar.to_date
+    ) as years
+    group by contract_id, as_of_month, vendor_fiscal_year
+),
+
 -- The lifetime cap that is left is used up in the order of time.
 runs as (
     select
@@ -465,7 +501,7 @@ runs as (
         sum(fiscal_years.amount) over (
             partition by fiscal_years.contract_id, fiscal_years.as_of_month order by fiscal_years.vendor_fiscal_year
         ) as running_amount
-    from fiscal_years
+    from paid_years as fiscal_years
     inner join {{ ref('int_backstop_caps_left') }} as caps_left
         on fiscal_years.contract_id = caps_left.contract_id and fiscal_years.as_of_month = caps_left.service_month
 )

@@ -64,6 +64,28 @@ bases as (
     group by contract_id, point_no, share_id, service_month
 ),
 
+-- Cash for debt service over what was due, both of the operator's own statements; a month that either is not told of has no value.
+coverages as (
+    select
+        months.contract_id,
+        months.point_no,
+        months.service_month,
+        main.exact_ratio(
+            sum(facts.amount) filter (where facts.item = 'cash_for_debt_service'),
+            1,
+            nullif(sum(facts.amount) filter (where facts.item = 'debt_service_due'), 0)
+        ) as dscr_value
+    from {{ ref('int_known_months') }} as months
+    inner join {{ ref('int_knowledge_points') }} as points on months.contract_id = points.contract_id and months.point_no = points.point_no
+    inner join {{ ref('int_contract_facts') }} as facts
+        on
+            months.contract_id = facts.contract_id
+            and months.service_month = facts.service_month
+            and {{ known_at('facts', 'points.known_at') }}
+    where facts.item in ('cash_for_debt_service', 'debt_service_due')
+    group by months.contract_id, months.point_no, months.service_month
+),
+
 -- What each full month measured, whichever metric its own terms tested: an amendment may ask for another one, over months that have passed.
 measured_months as (
     select
@@ -74,6 +96,9 @@ measured_months as (
         main.exact_ratio(supply.leased_gpu_hours, 1, nullif(supply.available_gpu_hours, 0)) as occupancy_value,
         main.exact_ratio(supply.available_gpu_hours, 1, nullif(supply.installed_gpu_hours, 0)) as availability_value,
         main.exact_ratio(supply.busy_gpu_hours, 1, nullif(supply.leased_gpu_hours, 0)) as utilization_value,
+        supply.installed_gpu_hours as installed_value,
+        supply.leased_gpu_hours as leased_value,
+        coverages.dscr_value,
         bases.revenue_amount as revenue_value,
         bases.base_amount as base_value,
         main.exact_ratio(bases.revenue_amount, 1, nullif(bases.gpu_hours, 0)) as price_value
@@ -89,6 +114,11 @@ measured_months as (
             months.contract_id = supply.contract_id
             and months.point_no = supply.point_no
             and months.service_month = supply.service_month
+    left join coverages
+        on
+            months.contract_id = coverages.contract_id
+            and months.point_no = coverages.point_no
+            and months.service_month = coverages.service_month
     where months.is_last and not (months.is_first_month and months.is_cut_short)
 ),
 
@@ -102,6 +132,9 @@ history as (
             when 'revenue' then measured.revenue_value
             when 'base' then measured.base_value
             when 'price_per_gpu_hour' then measured.price_value
+            when 'installed_gpu_hours' then measured.installed_value
+            when 'leased_gpu_hours' then measured.leased_value
+            when 'dscr' then measured.dscr_value
             else error('contract ' || tested.contract_id || ': no activation metric ' || tested.metric)
         end as month_value
     from month_criteria as tested

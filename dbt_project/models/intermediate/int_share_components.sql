@@ -16,12 +16,76 @@ with leases as (
     left join {{ ref('stg_tranche') }} as tranches on leases.tranche_id = tranches.tranche_id
 ),
 
--- Where the share is of the whole site, each lease of the park supports the contract.
+-- Where the share is of the whole site, each lease of the park supports the contract; where it is of all cloud, each lease of each park of the
+-- operator, on the days of that park's own clock. A lease of another park bears that park's name.
 slices as (
     select
         slices.*,
-        case when slices.base_scope = 'whole_site' then null else slices.contract_id end as only_contract_id
+        case when slices.base_scope = 'whole_site' then null else slices.contract_id end as only_contract_id,
+        '' as other_park_prefix
     from {{ ref('int_share_slices') }} as slices
+    where coalesce(slices.base_scope, '') != 'all_cloud'
+    union all by name
+    select
+        slices.* exclude (park_id, from_at, to_at),
+        parks.park_id,
+        timezone(parks.time_zone, cast(slices.from_date as timestamp)) as from_at,
+        timezone(parks.time_zone, cast(slices.to_date + 1 as timestamp)) as to_at,
+        cast(null as varchar) as only_contract_id,
+        case when parks.park_id = slices.park_id then '' else parks.park_id || '/' end as other_park_prefix
+    from {{ ref('int_share_slices') }} as slices
+    inner join {{ ref('stg_contract') }} as contracts on slices.contract_id = contracts.contract_id
+    inner join {{ ref('stg_park') }} as parks on contracts.operator_id = parks.operator_id
+    where slices.base_scope = 'all_cloud'
+),
+
+-- What running the contract's capacity cost, by the operator's statements: those of the month, or until they come those of the last month that is
+-- told; over the days of the slice.
+cost_months as (
+    select
+        contract_id,
+        service_month,
+        known_from_at,
+        known_until_at,
+        amount
+    from {{ ref('int_contract_facts') }}
+    where item = 'operating_cost'
+),
+
+operating_costs as (
+    select
+        slices.contract_id,
+        slices.point_no,
+        slices.share_id,
+        slices.service_month,
+        slices.segment_no,
+        slices.date_tier_no,
+        slices.from_date,
+        any_value(slices.currency_code) as currency_code,
+        main.exact_quotient(
+            cast(sum(costs.amount) as decimal(38, 18)) * (any_value(slices.to_date) - slices.from_date + 1),
+            day(last_day(slices.service_month))
+        ) as cost_amount
+    from {{ ref('int_share_slices') }} as slices
+    inner join cost_months as costs
+        on
+            slices.contract_id = costs.contract_id
+            and slices.service_month >= costs.service_month
+            and {{ known_at('costs', 'slices.known_at') }}
+    where slices.base_measure = 'ebitda'
+    group by
+        slices.contract_id,
+        slices.point_no,
+        slices.share_id,
+        slices.service_month,
+        slices.segment_no,
+        slices.date_tier_no,
+        slices.from_date,
+        costs.service_month
+    qualify row_number() over (
+        partition by slices.contract_id, slices.point_no, slices.share_id, slices.service_month, slices.segment_no, slices.from_date
+        order by costs.service_month desc
+    ) = 1
 ),
 
 entries as (
@@ -62,7 +126,7 @@ reserved_gross as (
         slices.service_month,
         slices.segment_no,
         slices.date_tier_no,
-        facts.lease_id,
+        slices.other_park_prefix || facts.lease_id as lease_id,
         facts.version,
         'gross' as component,
         {{ gpu_hours_of_overlap('facts.gpu_count', 'slices.from_at', 'slices.to_at', 'facts.holds_from_at', 'facts.holds_until_at') }} as gpu_hours,
@@ -91,6 +155,7 @@ seen_entries as (
         slices.segment_no,
         slices.date_tier_no,
         facts.* exclude (known_from_at, known_until_at, park_id, supported_contract_id, customer_type, service_date)
+        replace (slices.other_park_prefix || facts.lease_id as lease_id)
     from slices
     inner join entries as facts
         on
@@ -148,3 +213,19 @@ select
     entry_currency_code as component_currency_code
 from summed_entries
 where component != 'metered_use'
+union all
+select
+    contract_id,
+    point_no,
+    share_id,
+    service_month,
+    segment_no,
+    date_tier_no,
+    cast(null as varchar) as lease_id,
+    cast(null as integer) as version,
+    'operating_cost' as component,
+    cast(0 as decimal(38, 18)) as gpu_hours,
+    cast(null as decimal(18, 9)) as price_per_gpu_hour,
+    cast(-cost_amount as decimal(38, 18)) as component_amount,
+    currency_code as component_currency_code
+from operating_costs

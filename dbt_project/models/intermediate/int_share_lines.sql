@@ -13,7 +13,8 @@ with lease_parts as (
             revenue.contract_id = known_months.contract_id
             and revenue.point_no = known_months.state_point_no
             and revenue.service_month = known_months.service_month
-    where known_months.is_clock
+    -- What capacity costs is no lease's.
+    where known_months.is_clock and revenue.lease_id is not null
     group by revenue.contract_id, revenue.point_no, revenue.share_id, revenue.service_month, revenue.lease_id
     having sum(revenue.measured_amount + revenue.excluded_amount) != 0
 ),

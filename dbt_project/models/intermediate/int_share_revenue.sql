@@ -4,6 +4,10 @@ with translated as (
         components.* exclude (component_amount, component_currency_code),
         segments.base_measure,
         segments.exclusions,
+        -- Nothing is earned of EBITDA before the operator has told what anything costs.
+        coalesce(segments.base_measure, '') != 'ebitda' or bool_or(components.component = 'operating_cost') over (
+            partition by components.contract_id, components.point_no, components.share_id, components.service_month, components.segment_no
+        ) as is_told,
         {{ translated('components.component_amount') }} as component_amount,
         {{ translated('components.price_per_gpu_hour') }} as translated_price_per_gpu_hour
     from {{ ref('int_share_components') }} as components
@@ -29,8 +33,10 @@ signed as (
         *,
         case
             when base_measure = 'cash_collected' then component = 'cash_collected'
+            when not is_told then false
+            when component = 'operating_cost' then base_measure = 'ebitda'
             when component = 'gross' or component in ({{ billed_kinds() }}) then true
-            when component in ('credit', 'refund', 'sla_penalty') then base_measure = 'net_billed'
+            when component in ('credit', 'refund', 'sla_penalty') then base_measure in ('net_billed', 'ebitda')
             else false
         end as is_measured,
         case component
@@ -49,11 +55,11 @@ signed as (
 )
 
 select
-    * exclude (is_measured, is_named, exclusions),
+    * exclude (is_measured, is_named, is_told, exclusions),
     case when is_measured then component_amount else 0 end as measured_amount,
     -- A billed kind that is named leaves the base; a reduction that is named is deducted, unless the measure has done so or is cash.
     case
-        when not coalesce(is_named, false) then 0
+        when not (coalesce(is_named, false) and is_told) then 0
         when component in ({{ billed_kinds() }}) then -component_amount
         when base_measure = 'cash_collected' or is_measured then 0
         else component_amount

@@ -17,6 +17,7 @@ select
     annual_cap_amount,
     lifetime_cap_amount,
     lifetime_cap_reduces_with,
+    lifetime_cap_index_id,
     withdrawal_allowed,
     withdrawal_notice_days,
     withdrawal_recall,
@@ -35,6 +36,10 @@ select
     accounting_class,
     make_up_window_months,
     fx_source,
-    fx_fix
+    fx_fix,
+    residual_value_support_pct,
+    attachment_pct,
+    rv_date,
+    rv_hardware_price_per_gpu
 from {{ source('raw', 'backstop_terms') }}
 where recorded_at <= (select home.clock_at from {{ source('raw', 'home') }} as home)

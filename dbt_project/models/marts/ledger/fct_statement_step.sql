@@ -107,9 +107,23 @@ tranche_months as (
         sum(guaranteed_amount) as guaranteed_amount,
         sum(third_party_revenue_amount) as third_party_revenue_amount,
         sum(shortfall_amount) as shortfall_amount,
+        bool_or(settlement_type in ('debt_service_shortfall', 'lease_payment')) as guarantees_payment,
         sum(claim_before_caps_amount) as claim_before_caps_amount
     from {{ ref('int_backstop_claims') }}
     group by contract_id, point_no, tranche_id, service_month
+),
+
+-- What an operator had to pay and paid is its contract's, not a tranche's.
+payments as (
+    select distinct
+        contract_id,
+        point_no,
+        service_month,
+        settlement_type,
+        payment_due_amount,
+        payment_made_amount
+    from {{ ref('int_backstop_claims') }}
+    where payment_due_amount is not null
 ),
 
 steps as (
@@ -198,12 +212,22 @@ steps as (
     select 'backstop', contract_id, point_no, service_month, part_id, 1, 9, 'guaranteed', guaranteed_gpu_hours, null, null, null, 'settlement_type'
     from tranche_months where guaranteed_gpu_hours is not null
     union all
+    select 'backstop', contract_id, point_no, service_month, '', 2, 0, 'payment_due', null, null, null, sum(payment_due_amount), 'settlement_type'
+    from payments group by contract_id, point_no, service_month
+    union all
+    select 'backstop', contract_id, point_no, service_month, '', 2, 1, 'payment_made', null, null, null, -sum(payment_made_amount), 'settlement_type'
+    from payments group by contract_id, point_no, service_month
+    union all
+    select 'backstop', contract_id, point_no, service_month, part_id, 2, 1, 'most_guaranteed', guaranteed_gpu_hours, guaranteed_amount, price, null,
+        'buyback_price'
+    from tranche_months where guarantees_payment
+    union all
     select 'backstop', contract_id, point_no, service_month, part_id, 2, 1, 'guaranteed_revenue', guaranteed_gpu_hours, null, price, guaranteed_amount,
         'buyback_price'
-    from tranche_months where guaranteed_gpu_hours is not null
+    from tranche_months where third_party_revenue_amount is not null
     union all
     select 'backstop', contract_id, point_no, service_month, part_id, 2, 2, 'third_party_revenue', null, null, null, -third_party_revenue_amount, 'fx'
-    from tranche_months where guaranteed_gpu_hours is not null
+    from tranche_months where third_party_revenue_amount is not null
     union all
     select 'backstop', contract_id, point_no, service_month, part_id, 2, 3, 'revenue_above_guarantee', null, null, null,
         shortfall_amount - guaranteed_amount + third_party_revenue_amount, 'settlement_type'
@@ -234,13 +258,22 @@ steps as (
     union all
     select 'backstop', contract_id, point_no, service_month, '', 4, 2, 'termination_payment', null, null, null, unrounded_amount, 'early_termination'
     from {{ ref('int_backstop_dues') }} where event = 'termination_payment'
+    {%- for event, term, place in [('termination_cost', 'early_termination', 1), ('residual_value_support', 'residual_value_support_pct', 2)] %}
     union all
-    select 'backstop', contract_id, point_no, service_month, '', 4, 3, 'rounding', null, null, null, main.settled(sum(due_amount - unrounded_amount)), null
-    from {{ ref('int_backstop_dues') }} group by contract_id, point_no, service_month having sum(due_amount - unrounded_amount) != 0
+    select 'backstop', contract_id, point_no, service_month, '', 5, {{ place }}, '{{ event }}', null, null, null, unrounded_amount, '{{ term }}'
+    from {{ ref('int_backstop_dues') }} where event = '{{ event }}'
+    {%- endfor %}
     union all
-    select 'backstop', contract_id, point_no, service_month, '', 4, 4, 'owed_by_operator', null, null, null, main.settled(sum(due_amount)), 'claim'
-    from {{ ref('int_backstop_dues') }}
-    group by contract_id, point_no, service_month -- noqa: enable=all
+    {%- for who, section, total in [('operator', 4, 'owed_by_operator'), ('vendor', 5, 'owed_by_vendor')] %}
+    select 'backstop', contract_id, point_no, service_month, '', {{ section }}, 8, 'rounding', null, null, null,
+        main.settled(sum(due_amount - unrounded_amount)), null
+    from {{ ref('int_backstop_dues') }} where owed_by = '{{ who }}'
+    group by contract_id, point_no, service_month having sum(due_amount - unrounded_amount) != 0
+    union all
+    select 'backstop', contract_id, point_no, service_month, '', {{ section }}, 9, '{{ total }}', null, null, null, main.settled(sum(due_amount)), 'claim'
+    from {{ ref('int_backstop_dues') }} where owed_by = '{{ who }}'
+    group by contract_id, point_no, service_month{{ ' union all' if not loop.last }}
+    {%- endfor %} -- noqa: enable=all
 ),
 
 -- A point says what it knows otherwise than the one before; the first after those whose steps were kept says all, for it may differ from these.
@@ -277,7 +310,7 @@ statements as (
             rate := cast(steps.rate as decimal(18, 9)),
             amount := main.settled(steps.amount),
             term := steps.term
-        ) order by steps.section_no, case when steps.section_no = 4 then steps.place end, steps.part_id, steps.place, steps.step) as steps
+        ) order by steps.section_no, case when steps.section_no >= 4 then steps.place end, steps.part_id, steps.place, steps.step) as steps
     from steps
     inner join stated
         on
