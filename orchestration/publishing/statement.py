@@ -323,6 +323,8 @@ def _posted(lines: pl.DataFrame, statement: str) -> pl.DataFrame:
         "pay_claim": "cash",
         "claw_back": "trade_receivable",
         "termination_payment": "trade_receivable",
+        "termination_cost": "termination_cost",
+        "residual_value_support": "residual_value_cost",
     }
     wanted = pl.struct("event", "account").is_in(
         pl.Series([{"event": e, "account": account[e]} for e in _EVENTS[statement]]).implode()
@@ -465,6 +467,9 @@ def _moved(posted: pl.DataFrame, statement: str) -> list[tuple[str, str]]:
     owed = posted.filter(pl.col("event").is_in(["claw_back", "termination_payment"]))
     if statement == "backstop" and not owed.is_empty():
         moved.append(("Owed by the operator, life to date", number(_money(owed["amount"]), 2)))
+    besides = posted.filter(pl.col("event").is_in(["termination_cost", "residual_value_support"]))
+    if statement == "backstop" and not besides.is_empty():
+        moved.append(("Owed by the vendor beside claims, life to date", number(_money(besides["amount"]), 2)))
     return moved
 
 
