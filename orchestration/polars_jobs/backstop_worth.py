@@ -36,6 +36,7 @@ from orchestration.polars_jobs.backstop_paths import (
     simulate,
 )
 from orchestration.polars_jobs.default_curves import conditional_pd_for_periods
+from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.expected_loss import (
     collection_days,
     credit_at,
@@ -57,12 +58,13 @@ from orchestration.polars_jobs.frames import (
     need,
     optional,
 )
+from orchestration.polars_jobs.functional_currency import INDEX_CURRENCY, last_rate
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves
 from orchestration.polars_jobs.path_figures import PathFigures, figures_of
 from orchestration.polars_jobs.path_history import estimate_occupancy, estimate_volatility
 from orchestration.polars_jobs.policies import CreditPolicy
-from orchestration.polars_jobs.receivables import Close, read_closes
+from orchestration.polars_jobs.receivables import Close, events_known, read_closes
 from orchestration.polars_jobs.share_paths import ShareRule, share_rules
 from orchestration.polars_jobs.yield_curves import YieldCurves
 
@@ -100,6 +102,7 @@ DISTRIBUTION_SCHEMA: dict[str, Any] = {
     "break_even_occupancy_fraction": pl.Float64,
     "break_even_occupancy_fraction_null_reason": pl.String,
     "start_occupancy_fraction": pl.Float64,
+    "terms_left_out": pl.String,
     "currency_code": pl.String,
 }
 
@@ -136,6 +139,7 @@ VALUED_TABLES = (
     "raw.collateral",
     "raw.contract",
     "raw.credit_curve",
+    "raw.fx_rate",
     "raw.gpu_price_index",
     "raw.share_activation",
     "raw.share_terms",
@@ -171,6 +175,7 @@ class Valuation:
     break_even_occupancy_fraction: float | None
     currency_code: str
     accounting_class: str = "none"
+    terms_left_out: str | None = None
 
 
 def valuations(frames: Frames, policy: CreditPolicy) -> list[Valuation]:
@@ -236,6 +241,7 @@ def _valuation(
         break_even_occupancy_fraction=break_even_occupancy(book),
         currency_code=contract["currency_code"],
         accounting_class=class_in_force(inputs, close, contract),
+        terms_left_out=terms_left_out(inputs, close),
     )
 
 
@@ -266,6 +272,7 @@ def distribution(made: Sequence[Valuation]) -> pl.DataFrame:
                 "break_even_occupancy_fraction": break_even,
                 "break_even_occupancy_fraction_null_reason": NO_BREAK_EVEN if break_even is None else None,
                 "start_occupancy_fraction": valuation.book.occupancy.start_fraction,
+                "terms_left_out": valuation.terms_left_out,
                 "currency_code": valuation.currency_code,
             }
             estimates = {
@@ -324,6 +331,8 @@ class Inputs:
         self.balance = _account_amounts(optional(frames, "ledger.fct_trial_balance_month"))
         self.occupancy = _tranche_hours(optional(frames, "metering.fct_capacity_day"))
         self.price_index = rows("raw.gpu_price_index", "gpu_model")
+        self.fx_rates = optional(frames, "raw.fx_rate")
+        self._fx: dict[tuple[str, str, date], float | None] = {}
         self.yields = YieldCurves(optional(frames, "raw.yield_curve"))
         self.obligors = ObligorCurves(self.default_rates, optional(frames, "raw.credit_curve"), self.yields)
         self._midnights: dict[tuple[date, str], float] = {}
@@ -335,6 +344,14 @@ class Inputs:
             zone = ZoneInfo(time_zone)
             self._midnights[key] = datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
         return self._midnights[key]
+
+    def fx(self, foreign: str, own: str, day: date) -> float | None:
+        """What a unit of a currency is worth in another at the last rate on or before a day; None without any."""
+        key = foreign, own, day
+        if key not in self._fx:
+            rate = last_rate(self.fx_rates, *key)
+            self._fx[key] = None if rate is None else float(rate)
+        return self._fx[key]
 
     def hours(self, first: date, last: date, time_zone: str) -> float:
         """Real hours of the days ``first`` to ``last``, both included; 0 if ``last`` lies before."""
@@ -384,6 +401,26 @@ def in_force(terms: RowsBy, close: Close) -> dict[str, Any] | None:
     return known[-1] if known else None
 
 
+def terms_left_out(inputs: Inputs, close: Close) -> str | None:
+    """Which terms of the backstop known at the close do not act on the paths, and why; None where all do."""
+    reasons = []
+    own = in_force(inputs.terms, close) or {}
+    if causes := own.get("excluded_causes"):
+        reasons.append(
+            f"excluded_causes ({', '.join(sorted(causes))}): no outage is foreseen, so that none is excluded"
+        )
+    to_come = [
+        row
+        for row in inputs.terms.of(close.contract_id)
+        if row["valid_from"] > close.month_end_date and row["recorded_at"] <= close.known_at
+    ]
+    reasons.extend(
+        f"amendment {row['amendment_id']} from {row['valid_from']}: the terms in force at the close run on"
+        for row in sorted(to_come, key=lambda row: (row["valid_from"], row["recorded_at"]))
+    )
+    return "; ".join(reasons) or None
+
+
 def class_in_force(inputs: Inputs, close: Close, contract: Mapping[str, Any]) -> str:
     """The accounting class of the backstop terms in force at the close; the contract's own where they have none."""
     terms = in_force(inputs.terms, close)
@@ -399,7 +436,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         return None
     if contract.get("park_id"):
         policy = policy.for_park(contract["park_id"])
-    expiry = terms.get("expiry_date") or contract["expiry_date"]
+    expiry = _last_day(inputs, close, contract, terms)
     first = add_months(close.posting_month, 1)
     months = (
         [add_months(first, number) for number in range(months_between(first, expiry) + 1)] if expiry >= first else []
@@ -408,7 +445,9 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         return None
     commencement = _commencement(inputs, contract, terms)
     rows = sorted(inputs.tranches.of(close.contract_id), key=lambda row: row["tranche_id"])
-    leases = [lease for row in rows for lease in _leases_at(inputs, close, row["tranche_id"])]
+    leases = [
+        lease for row in rows for lease in _leases_at(inputs, close, row["tranche_id"], contract.get("currency_code"))
+    ]
     tenants = {
         tenant: number
         for number, tenant in enumerate(sorted({lease["tenant_id"] for lease in leases if not lease["own_use"]}))
@@ -451,7 +490,15 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         tranches=tranches,
         caps=_caps(inputs, close, terms=terms, months=months, commencement=commencement, expiry=expiry),
         occupancy=_occupancy(inputs, close, [row["tranche_id"] for row in rows], policy),
-        price=_price(inputs, close, tranches=rows, leases=leases, buyback=prices, policy=policy),
+        price=_price(
+            inputs,
+            close,
+            tranches=rows,
+            leases=leases,
+            buyback=prices,
+            policy=policy,
+            currency_code=contract.get("currency_code"),
+        ),
         operator_pd=conditional_pd_for_periods(
             inputs.obligors.known(contract["operator_id"], close.month_end_date, credit.agency, credit.rating).curve,
             ends,
@@ -468,7 +515,7 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         exposure_now=float(exposure),
         lgd=policy.number("loss_given_default") * float(1 - cover),
         set_off=set_off_allowed(inputs.terms, close),
-        resale_fraction=policy.number("resale_recovery_fraction") if terms.get("resale_allowed") else 0.0,
+        resale_fraction=_resale_fraction(terms, policy),
         operator_in_default=credit.insolvent,
         withdrawal=_withdrawal(terms, policy),
         share_rules=rules,
@@ -477,6 +524,28 @@ def book_at(inputs: Inputs, close: Close, contract: Mapping[str, Any], policy: C
         reserve_fraction=reserve_fraction,
         reserve_months=reserve_months,
     )
+
+
+def _last_day(inputs: Inputs, close: Close, contract: Mapping[str, Any], terms: Mapping[str, Any]) -> date:
+    """The last day of the backstop as known at the close: the earlier of its own and the contract's expiry, and the day
+    before a termination (READINGS.md, 4 and 36).
+    """
+    ended = (
+        local_date(event["effective_at"], close.time_zone) - timedelta(days=1)
+        for event in events_known(inputs.events, close)
+        if event["kind"] == "termination"
+    )
+    days = [terms.get("expiry_date"), contract.get("expiry_date"), *ended]
+    return min(day for day in days if day is not None)
+
+
+def _resale_fraction(terms: Mapping[str, Any], policy: CreditPolicy) -> float:
+    """Part of the market's price that hours bought back bring the vendor: none where they may not be resold, or where the
+    operator keeps the proceeds.
+    """
+    if not terms.get("resale_allowed") or terms.get("resale_proceeds_to") == "operator":
+        return 0.0
+    return policy.number("resale_recovery_fraction")
 
 
 def _withdrawal(terms: Mapping[str, Any], policy: CreditPolicy) -> Withdrawal | None:
@@ -522,9 +591,8 @@ def _index_factors(
     out = np.ones(len(numbers))
     if "index_id" not in inputs.prices.columns:
         return out
-    events = [*inputs.events.of(close.contract_id), *inputs.events.of(None)]
     levels: dict[str, list[tuple[date, float]]] = {}
-    for event in known_rows(events, ["park_id", "event_id"], close.known_at):
+    for event in events_known(inputs.events, close):
         day = local_date(event["effective_at"], close.time_zone)
         if event["kind"] == "price_index" and day <= close.month_end_date:
             payload = json.loads(event["payload"] or "{}")
@@ -541,9 +609,9 @@ def _index_factors(
     return out
 
 
-def _leases_at(inputs: Inputs, close: Close, tranche_id: str) -> list[dict[str, Any]]:
-    """Lease segments of a tranche as known at the close: tenant, tranche, GPUs, from, to (None: open), price, whether the
-    vendor itself uses it.
+def _leases_at(inputs: Inputs, close: Close, tranche_id: str, currency_code: str | None) -> list[dict[str, Any]]:
+    """Lease segments of a tranche as known at the close: tenant, tranche, GPUs, from, to (None: open), price in the
+    contract's currency at the close's last rate, whether the vendor itself uses it.
 
     A version holds from its own start until the next version's start or its own end; one that starts where another
     started replaces it (READINGS.md, 7).
@@ -571,11 +639,23 @@ def _leases_at(inputs: Inputs, close: Close, tranche_id: str) -> list[dict[str, 
                     "ends_at": ends,
                     # A segment that the next version takes over is not a lease that rolls off.
                     "rolls_off": following is None or (row["ends_at"] is not None and row["ends_at"] < following),
-                    "price": float(row["price_per_gpu_hour"]),
+                    "price": float(row["price_per_gpu_hour"]) * _fx(inputs, close, row, currency_code),
                     "own_use": row["customer_type"] == "vendor_own_use",
                 }
             )
     return segments
+
+
+def _fx(inputs: Inputs, close: Close, lease: Mapping[str, Any], currency_code: str | None) -> float:
+    """Contract currency per unit of a lease's; raises :class:`CreditInputError` naming the contract where there is no rate."""
+    own = lease.get("currency_code")
+    if own is None or currency_code is None or own == currency_code:
+        return 1.0
+    rate = inputs.fx(own, currency_code, close.month_end_date)
+    if rate is None:
+        rule = f"there is no rate into {currency_code} on or before {close.month_end_date}; add one to reference/fx.csv"
+        raise wrong(f"currency of lease {lease['lease_id']}", own, rule, close.contract_id)
+    return rate
 
 
 def _hours_of(segment: Mapping[str, Any], edges: Array) -> Array:
@@ -603,8 +683,11 @@ def _tranche(
     energised = row["energised_date"] or plan
     if energised is None:
         return None
+    begins = _covered_from(inputs, row["tranche_id"], energised, terms=terms, close=close, leases=leases)
     longstop = terms.get("longstop_days")
-    covered = not (longstop is not None and plan is not None and (energised - plan).days > longstop)
+    in_time = not (longstop is not None and plan is not None and (begins - plan).days > longstop)
+    # A condition that comes about within a month acts on the months after it, like a withdrawal.
+    covered = np.array([in_time and begins <= max(month, energised) for month in months], dtype=np.float64)
     hours = np.array(
         [inputs.hours(max(month, energised), min(month_end(month), expiry), close.time_zone) for month in months]
     )
@@ -612,7 +695,7 @@ def _tranche(
     installed = hours * _gpus_left(inputs, row, terms, close, months)
     tranche_months = [months_between(energised, month) + 1 for month in months]
     ramp = _by_month(inputs.ramps, terms, "fraction", tranche_months, 1.0)
-    committed = installed * float(terms["committed_fraction"] or 0) * ramp * (1.0 if covered else 0.0)
+    committed = installed * float(terms["committed_fraction"] or 0) * ramp * covered
     by_fraction = committed * float(terms.get("deductible_fraction") or 0)
     deductible = np.maximum(by_fraction, np.where(committed > 0, float(terms.get("deductible_gpu_hours") or 0), 0.0))
     # Of several deductibles the largest counts; the first loss is a part of what is installed.
@@ -656,6 +739,41 @@ def _tranche(
     )
 
 
+# The event of the feed that each condition waits for.
+CONDITION_EVENTS = {"acceptance": "acceptance", "COD": "commercial_operation"}
+
+
+def _covered_from(
+    inputs: Inputs,
+    tranche_id: str,
+    energised: date,
+    *,
+    terms: Mapping[str, Any],
+    close: Close,
+    leases: Sequence[Mapping[str, Any]],
+) -> date:
+    """The day from which a tranche is covered, as known at the close: that of its energising, or the first that begins at
+    the event that the terms wait for or later. An event that has not come is taken for tomorrow, as in the maximum exposure.
+    """
+    condition = terms.get("effective_event") or "energised"
+    if condition in {"energised", "signing"}:
+        return energised
+    if condition == "lease_commencement":
+        happened = [lease["starts_at"] for lease in leases if lease["tranche_id"] == tranche_id]
+    else:
+        happened = [
+            event["effective_at"]
+            for event in events_known(inputs.events, close)
+            if event["kind"] == CONDITION_EVENTS[condition] and event["tranche_id"] == tranche_id
+        ]
+    if not happened:
+        return max(energised, close.month_end_date + timedelta(days=1))
+    first = min(happened)
+    day = local_date(first, close.time_zone)
+    begins_with_it = inputs.midnight(day, close.time_zone) == first.timestamp()
+    return max(energised, day if begins_with_it else day + timedelta(days=1))
+
+
 def _gpus_left(
     inputs: Inputs, tranche: Mapping[str, Any], terms: Mapping[str, Any], close: Close, months: Sequence[date]
 ) -> Array:
@@ -666,7 +784,7 @@ def _gpus_left(
     least = int(terms.get("withdrawal_tranche_min") or 0)
     events = [
         event
-        for event in known_rows(inputs.events.of(close.contract_id), ["park_id", "event_id"], close.known_at)
+        for event in events_known(inputs.events, close)
         if event["kind"] in {"withdrawal", "recall"} and event.get("tranche_id") in {None, tranche["tranche_id"]}
     ]
     for event in sorted(events, key=lambda event: (event["effective_at"], event["event_id"])):
@@ -855,9 +973,11 @@ def _price(
     leases: Sequence[Mapping[str, Any]],
     buyback: Array,
     policy: CreditPolicy,
+    currency_code: str | None,
 ) -> Price:
     """Today's price and its mean: market observations of the contract's main GPU model not after the month's end
-    (estimates of backstop floors are none), else the mean price of running leases, else the buy-back price.
+    (estimates of backstop floors are none) in the contract's currency at the last rate, where there is one; else the mean
+    price of running leases, else the buy-back price.
     """
     start = mean = 0.0
     volatility = policy.number("price_volatility")
@@ -875,10 +995,11 @@ def _price(
         ]
         if policy.text("process_parameters") == "history":
             volatility = estimate_volatility(seen, policy.integer("process_history_count")) or volatility
-        if seen:
+        rate = inputs.fx(INDEX_CURRENCY, currency_code or INDEX_CURRENCY, close.month_end_date)
+        if seen and rate is not None:
             last = max(day for day, _ in seen)
-            mean = float(np.exp(np.log([price for _, price in seen]).mean()))
-            start = float(np.median([price for day, price in seen if day == last]))
+            mean = rate * float(np.exp(np.log([price for _, price in seen]).mean()))
+            start = rate * float(np.median([price for day, price in seen if day == last]))
     if start <= 0:
         end = inputs.midnight(close.month_end_date + timedelta(days=1), close.time_zone)
         running = [

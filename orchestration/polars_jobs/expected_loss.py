@@ -21,7 +21,7 @@ import polars as pl
 
 from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods
 from orchestration.polars_jobs.errors import NOT_NEGATIVE, wrong
-from orchestration.polars_jobs.frames import Frames, RowsBy, known_rows, local_date, make_frame, need, optional
+from orchestration.polars_jobs.frames import Frames, RowsBy, local_date, make_frame, need, optional
 from orchestration.polars_jobs.lifetime_ecl import (
     Array,
     check_probability,
@@ -35,7 +35,7 @@ from orchestration.polars_jobs.lifetime_ecl import (
 from orchestration.polars_jobs.money import MONEY, ZERO, apportion, exact, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves, Sourced
 from orchestration.polars_jobs.policies import CreditPolicy
-from orchestration.polars_jobs.receivables import Close, read_closes
+from orchestration.polars_jobs.receivables import Close, events_known, read_closes
 from orchestration.polars_jobs.yield_curves import YieldCurves
 
 LOSS_SCHEMA: dict[str, Any] = {
@@ -123,8 +123,7 @@ def credit_at(close: Close, operator: Mapping[str, Any], events: RowsBy, policy:
     "rating_agency": … (optional)}. An operator without rating takes the policy ``unrated_rating``.
     """
     rating, agency, insolvent = operator.get("rating"), operator.get("rating_agency"), False
-    known = known_rows(events.of(close.contract_id), ["park_id", "event_id"], close.known_at)
-    for row in sorted(known, key=lambda row: (row["effective_at"], row["event_id"])):
+    for row in sorted(events_known(events, close), key=lambda row: (row["effective_at"], row["event_id"])):
         if local_date(row["effective_at"], close.time_zone) > close.month_end_date:
             continue
         if row["kind"] == "insolvency":

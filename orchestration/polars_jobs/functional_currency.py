@@ -34,6 +34,8 @@ FUNCTIONAL_SCHEMA: dict[str, Any] = {
     "null_reason": pl.String,
 }
 
+# Market prices of GPU-hours are quoted in it (raw.gpu_price_index).
+INDEX_CURRENCY = "USD"
 # A rate older than this at the month's end is none (READINGS.md, 12).
 OLDEST_RATE = timedelta(days=7)
 
@@ -54,14 +56,28 @@ def month_rates(rates: pl.DataFrame | None, foreign: str, functional: str, month
         return MonthRates(Fraction(1), Fraction(1))
     if rates is None:
         return None
-    known = rates.filter(pl.col("rate_date") <= month_end(month))
-    days = _daily_rates(known, foreign, functional) or _crossed_rates(known, foreign, functional)
+    days = _rates_until(rates, foreign, functional, month_end(month))
     if not days:
         return None
     own = [rate for day, rate in days.items() if day >= month]
     if not own or month_end(month) - max(days) > OLDEST_RATE:
         return None
     return MonthRates(days[max(days)], sum(own, Fraction(0)) / len(own))
+
+
+def last_rate(rates: pl.DataFrame | None, foreign: str, functional: str, day: date) -> Fraction | None:
+    """The last rate of a pair on or before a day, of any age, found as :func:`month_rates` finds them; None where there is
+    none. For estimates of what lies ahead: the books ask for rates of their month.
+    """
+    if foreign == functional:
+        return Fraction(1)
+    days = {} if rates is None else _rates_until(rates, foreign, functional, day)
+    return days[max(days)] if days else None
+
+
+def _rates_until(rates: pl.DataFrame, foreign: str, functional: str, day: date) -> dict[date, Fraction]:
+    known = rates.filter(pl.col("rate_date") <= day)
+    return _daily_rates(known, foreign, functional) or _crossed_rates(known, foreign, functional)
 
 
 def _daily_rates(rates: pl.DataFrame, foreign: str, functional: str) -> dict[date, Fraction]:

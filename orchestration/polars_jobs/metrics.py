@@ -31,6 +31,7 @@ from orchestration.polars_jobs.frames import (
     need,
     optional,
 )
+from orchestration.polars_jobs.functional_currency import INDEX_CURRENCY, last_rate
 from orchestration.polars_jobs.lease_book import contracted_coverage, running_leases, tenant_revenue
 from orchestration.polars_jobs.metric_catalogue import BY_NAME, ISSUER, METRICS, POLICY, TERMS, source_of
 from orchestration.polars_jobs.money import ZERO
@@ -293,7 +294,8 @@ def _passthrough(frames: Frames) -> dict[Key, Decimal]:
 
 def _lease_book(frames: Frames, collector: Collector, closes: Sequence[Close]) -> None:
     tranches = optional(frames, "core.dim_tranche")
-    index = optional(frames, "raw.gpu_price_index")
+    index, rates = optional(frames, "raw.gpu_price_index"), optional(frames, "raw.fx_rate")
+    currencies = dict(need(frames, "core.dim_contract").select("contract_id", "currency_code").iter_rows())
     prices = _by_key(frames, "backstop.fct_backstop_month", "contract_id", "service_month")
     billed = _sums(
         frames,
@@ -331,11 +333,15 @@ def _lease_book(frames: Frames, collector: Collector, closes: Sequence[Close]) -
         )  # fmt: skip
         row = billed.get((contract_id, month), {})
         price = float(row["net_billed_amount"] / row["billed_gpu_hours"]) if row.get("billed_gpu_hours") else None
-        market = _market_price(index, gpus, close.month_end_date)
+        quoted = _market_price(index, gpus, close.month_end_date)
+        rate = last_rate(rates, INDEX_CURRENCY, currencies[contract_id], close.month_end_date)
+        market = None if quoted is None or rate is None else quoted * float(rate)
         floor = prices.get((contract_id, month), {}).get("buyback_price_per_gpu_hour")
         collector.add("index_spread_per_gpu_hour", (CONTRACT, contract_id, month),
             None if price is None or market is None else price - market,
-            missing="no hours billed" if price is None else "no market observation of the main GPU model",
+            missing="no hours billed" if price is None
+            else "no market observation of the main GPU model" if quoted is None
+            else f"no rate of {INDEX_CURRENCY}, in which markets quote, in {currencies[contract_id]}",
         )  # fmt: skip
         collector.add("floor_headroom_per_gpu_hour", (CONTRACT, contract_id, month),
             None if price is None or floor is None else price - float(floor),

@@ -28,7 +28,7 @@ Inputs by group (name: columns read):
   (tranche_id, service_date, available_gpu_hours, leased_gpu_hours), ``backstop.fct_backstop_month``,
   ``backstop.fct_backstop_cap_month``, ``revenue_share.fct_share_month`` (effective_rate), ``raw.share_terms``,
   ``raw.share_tier``, ``raw.share_activation``, ``raw.yield_curve``, ``raw.gpu_price_index``, ``raw.collateral``, ``raw.credit_curve``,
-  ``intermediate.int_backstop_months``, ``intermediate.int_supply_months``, ``raw.policy``.
+  ``raw.fx_rate``, ``intermediate.int_backstop_months``, ``intermediate.int_supply_months``, ``raw.policy``.
 - exposure: what credit_loss gave; ``issuer.fct_issuer_quarter``; optional ``backstop.fct_backstop_cap_month``,
   ``core.dim_tranche``, ``raw.backstop_terms``.
 - operator: ``core.dim_park``, ``core.dim_tranche``, ``core.dim_contract``, ``raw.park_economics``; optional

@@ -513,12 +513,23 @@ class Close:
     month_end_date: date
     known_at: datetime
     is_provisional: bool
+    park_id: str | None = None
 
 
 def read_closes(frame: pl.DataFrame) -> list[Close]:
     """The closes of ``intermediate.int_closes``, by contract and month."""
     columns = ["contract_id", "time_zone", "posting_month", "month_end_date", "known_at", "is_provisional"]
+    columns += ["park_id"] if "park_id" in frame.columns else []
     return [Close(*row) for row in frame.select(columns).sort("contract_id", "posting_month").iter_rows()]
+
+
+def events_known(events: RowsBy, close: Close) -> list[Row]:
+    """The events of a contract as known at a close, those of its whole park that name no contract among them.
+
+    ``events``: every version of ``staging.stg_credit_events`` by contract.
+    """
+    whole_park = (row for row in events.of(None) if row["park_id"] == close.park_id)
+    return known_rows([*events.of(close.contract_id), *whole_park], ["park_id", "event_id"], close.known_at)
 
 
 def events_at(

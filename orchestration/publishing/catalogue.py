@@ -680,7 +680,7 @@ _BACKSTOP_WORTH = [
             "expected_claw_back_present_value_amount "
             "receivable_loss_amount joint_loss_amount joint_loss_es_99_amount wrong_way_multiplier "
             "wrong_way_multiplier_null_reason break_even_occupancy_fraction "
-            "break_even_occupancy_fraction_null_reason start_occupancy_fraction currency_code"
+            "break_even_occupancy_fraction_null_reason start_occupancy_fraction terms_left_out currency_code"
         ),
         own={
             "antithetic": "True where the second half of the paths mirrors the first.",
@@ -723,6 +723,7 @@ _BACKSTOP_WORTH = [
                 "Leased ÷ available hours of the month just ended, from which the paths start; the policy's mean where "
                 "nothing was available."
             ),
+            "terms_left_out": "Terms of the backstop known at the close that do not act on the paths, each with why; null where all do.",
         },
     ),
     _table(

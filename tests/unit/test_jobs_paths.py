@@ -12,15 +12,15 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 import pytest
-from jobs_home import backstop, event, home, invoice, month_list
+from jobs_home import backstop, event, home, invoice, lease, month_list
 from scipy import special
 
 from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
+from orchestration.polars_jobs import programme
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.expected_loss import share_days, unbilled_days
 from orchestration.polars_jobs.frames import RowsBy
-from orchestration.polars_jobs.programme import run_all
 from orchestration.polars_jobs.receivables import read_closes
 
 MONTHS = 24
@@ -251,7 +251,8 @@ def test_the_terms_say_what_a_withdrawal_takes_back_on_the_paths():
     assert _worth(**rule, withdrawal_claw_back_fraction=Decimal("0.3"))[name] > 0
 
 
-def _worth(events=(), policy=None, index=None, **terms):
+def _worth(events=(), policy=None, *, index=None, plan=None, leases=None, fx=None, amended=None, **terms):
+    """The base case at the last close; None where there is nothing ahead."""
     months = month_list(date(2027, 10, 1), 2)
     frames = backstop(
         home(
@@ -264,10 +265,20 @@ def _worth(events=(), policy=None, index=None, **terms):
     )
     if index is not None:
         frames["raw.backstop_price"] = frames["raw.backstop_price"].with_columns(index_id=pl.lit(index))
-    out = run_all(frames)["credit.fct_backstop_distribution_month"]
-    return out.filter((pl.col("month") == date(2027, 11, 1)) & (pl.col("correlation_case") == "base")).row(
-        0, named=True
-    )
+    if amended is not None:
+        own = frames["raw.backstop_terms"]
+        later = own.with_columns(amendment_id=pl.lit("second"), **{name: pl.lit(day) for name, day in amended.items()})
+        frames["raw.backstop_terms"] = pl.concat([own, later.cast(own.schema)])
+    if plan is not None:
+        frames["core.dim_tranche"] = frames["core.dim_tranche"].with_columns(planned_date=pl.lit(plan))
+    if leases is not None:
+        frames["staging.stg_leases"] = pl.DataFrame(leases)
+    if fx is not None:
+        frames["raw.fx_rate"] = fx
+    made = {**frames, **programme.receivables_group(frames)}
+    out = programme.backstop_worth_group(made)["credit.fct_backstop_distribution_month"]
+    rows = out.filter((pl.col("month") == date(2027, 11, 1)) & (pl.col("correlation_case") == "base"))
+    return None if rows.is_empty() else rows.row(0, named=True)
 
 
 def _withdrawn(kind, day, gpus):
@@ -312,6 +323,88 @@ def test_an_indexed_price_moves_claims_with_the_last_level_known():
     later = level("x3", date(2027, 12, 1), 200)
     assert float(_worth([*known, later], index="cpi")["expected_amount"]) == pytest.approx(1.1 * float(whole), rel=0.01)
     assert _worth(known)["expected_amount"] == whole, "a price that names no index does not move"
+
+
+# --- when the backstop begins and ends, whose events count, and in which currency -----------------
+
+TRANCHE = "sharon-au-1-a"
+
+
+@pytest.mark.parametrize(("condition", "kind"), [("acceptance", "acceptance"), ("COD", "commercial_operation")])
+def test_a_tranche_that_waits_for_an_event_is_covered_from_tomorrow_or_from_the_event_and_within_its_longstop(
+    condition, kind
+):
+    waiting = {"effective_event": condition, "longstop_days": 420}
+    whole = _worth()["expected_amount"]
+    assert _worth(**waiting)["expected_amount"] == whole, "what has not come is taken for tomorrow"
+    happened = {**event("e", kind, date(2027, 10, 5)), "tranche_id": TRANCHE, "contract_id": None}
+    assert _worth([happened], **waiting)["expected_amount"] == whole
+    # It is known that it comes in March: the months to then are not covered.
+    march = {**happened, "effective_at": datetime(2028, 3, 9, 12, tzinfo=UTC)}
+    assert 0 < _worth([march], **{**waiting, "longstop_days": 600})["expected_amount"] < whole
+    elsewhere = {**march, "tranche_id": "another", "contract_id": None}
+    assert _worth([elsewhere], **waiting)["expected_amount"] == whole
+    late = {**waiting, "longstop_days": 300}
+    assert _worth(plan=date(2026, 10, 1), **late)["expected_amount"] == 0, "tomorrow is beyond the longstop"
+    assert _worth([happened], plan=date(2026, 10, 1), **{**waiting, "longstop_days": 370})["expected_amount"] == whole
+    assert _worth([happened], plan=date(2026, 10, 1), **{**waiting, "longstop_days": 369})["expected_amount"] == 0
+
+
+def test_a_tranche_that_waits_for_its_first_lease_is_covered_once_the_lease_begins():
+    own = {"effective_event": "lease_commencement", "longstop_days": None}
+    free = _worth(leases=[lease("l", 10, date(2027, 1, 1), date(2033, 1, 1))])["expected_amount"]
+    running = _worth(leases=[lease("l", 10, date(2027, 1, 1), date(2033, 1, 1))], **own)["expected_amount"]
+    ahead = {"recorded_at": datetime(2027, 10, 1, tzinfo=UTC)}
+    to_come = _worth(leases=[lease("l", 10, date(2029, 1, 1), date(2033, 1, 1), **ahead)], **own)["expected_amount"]
+    assert running == free
+    assert 0 < to_come < running
+
+
+def test_a_contract_that_was_terminated_has_no_months_ahead_and_one_that_will_be_has_those_before():
+    ended = event("t", "termination", date(2027, 11, 5))
+    assert _worth([ended]) is None
+    half = date(2030, 5, 1)
+    known = {**event("t", "termination", half), "recorded_at": datetime(2027, 10, 20, tzinfo=UTC)}
+    assert _worth([known])["horizon_months"] == 29
+    assert _worth([known])["horizon_months"] < _worth()["horizon_months"] == 58
+    later = {**known, "recorded_at": datetime(2028, 1, 1, tzinfo=UTC)}
+    assert _worth([later])["expected_amount"] == _worth()["expected_amount"], "not known yet"
+
+
+def test_an_event_of_the_whole_park_reaches_its_contracts_and_one_of_another_park_does_not():
+    gone = {**event("i", "insolvency", date(2027, 10, 20)), "contract_id": None}
+    assert _worth([gone])["expected_amount"] == 0
+    assert _worth([{**gone, "park_id": "elsewhere"}])["expected_amount"] == _worth()["expected_amount"]
+    away = {**_withdrawn("withdrawal", date(2027, 10, 5), 2_000), "contract_id": None, "tranche_id": TRANCHE}
+    assert _worth([away], withdrawal_allowed=True, withdrawal_notice_days=0)["expected_amount"] == 0
+
+
+def test_proceeds_that_the_operator_keeps_are_nothing_to_the_vendor():
+    name = "expected_resale_present_value_amount"
+    assert _worth(resale_proceeds_to="vendor")[name] == _worth()[name] > 0
+    assert _worth(resale_proceeds_to="operator")[name] == 0
+
+
+def test_a_lease_in_another_currency_pays_at_the_last_rate_and_without_any_it_is_named():
+    full = {"leases": [lease("l", 2_000, date(2027, 1, 1), date(2033, 1, 1), "3.00")]}
+    foreign = {"leases": [{**full["leases"][0], "currency_code": "AUD"}]}
+    rates = [(date(2027, 9, 30), 0.70), (date(2027, 11, 29), 0.50), (date(2027, 12, 15), 0.90)]
+    rates = [(day, "AUD", "USD", rate) for day, rate in rates]
+    fx = pl.DataFrame(rates, schema=["rate_date", "from_currency", "to_currency", "rate"], orient="row")
+    half = _worth(fx=fx, **foreign)["expected_share_amount"]
+    assert float(half) == pytest.approx(float(_worth(**full)["expected_share_amount"]) / 2, rel=1e-6)
+    with pytest.raises(CreditInputError, match=r"currency of lease l is 'AUD'; there is no rate into USD") as caught:
+        _worth(**foreign)
+    assert caught.value.obligor == "sharon-nvda-2026"
+
+
+def test_a_term_that_the_paths_leave_out_is_named_with_its_reason_and_all_others_leave_none():
+    assert _worth()["terms_left_out"] is None
+    said = _worth(excluded_causes=["late_delivery", "force_majeure"])["terms_left_out"]
+    assert said.startswith("excluded_causes (force_majeure, late_delivery): no outage is foreseen")
+    to_come = {"valid_from": date(2027, 12, 1), "recorded_at": datetime(2027, 11, 20, tzinfo=UTC)}
+    assert _worth(amended=to_come)["terms_left_out"].startswith("amendment second from 2027-12-01: the terms in force")
+    assert _worth(amended={**to_come, "recorded_at": datetime(2028, 1, 1, tzinfo=UTC)})["terms_left_out"] is None
 
 
 # --- antithetic numbers ---------------------------------------------------------------------------

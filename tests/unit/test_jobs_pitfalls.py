@@ -287,9 +287,13 @@ def test_pitfall_33_an_amendment_counts_from_its_own_day_and_moves_no_earlier_mo
     }
     name = "credit.fct_backstop_distribution_month"
     before, after = (run_all(given)[name].sort("month", "correlation_case") for given in (frames, changed))
-    same = [column for column in before.columns if column not in {"path_count", "seed"}]
+    same = [column for column in before.columns if column not in {"path_count", "seed", "terms_left_out"}]
     in_january = pl.col("month") == JAN
     assert before.filter(in_january).select(same).equals(after.filter(in_january).select(same))
+    said = after.filter(in_january)["terms_left_out"].unique().to_list()
+    assert said == ["amendment second from 2027-02-01: the terms in force at the close run on"], (
+        "known, not yet in force"
+    )
     assert (after.filter(~in_january)["expected_amount"] < before.filter(~in_january)["expected_amount"]).all()
 
 
@@ -298,6 +302,16 @@ def test_pitfall_35_default_is_defined_once_for_stages_and_losses():
     late = out.filter(pl.col("month") == MAY).sort("standard")
     assert late["pd_fraction"].to_list() == [1.0, 1.0]
     assert late.filter(pl.col("standard") == "ifrs9")["stage"].to_list() == [3]
+
+
+def test_an_insolvency_of_the_whole_park_is_its_contracts_default_and_one_of_another_park_is_not():
+    """The ledgers end a contract's share by an event that names its park alone; credit loss sees the same one."""
+    here = {**event("i", "insolvency", MAR), "contract_id": None}
+    out = ran(TWO, (), [here])["credit.fct_credit_loss_month"].filter(pl.col("standard") == "ifrs9").sort("month")
+    assert [stage == 3 for stage in out["stage"]] == [False, False, True, True, True, True]
+    assert ran(TWO, (), [{**here, "park_id": "elsewhere"}])["credit.fct_credit_loss_month"].equals(
+        ran(TWO)["credit.fct_credit_loss_month"]
+    )
 
 
 def test_pitfall_36_the_same_rows_twice_count_once():
