@@ -402,9 +402,20 @@ def in_force(terms: RowsBy, close: Close) -> dict[str, Any] | None:
 
 
 def terms_left_out(inputs: Inputs, close: Close) -> str | None:
-    """Which terms of the backstop known at the close do not act on the paths, and why; None where all do."""
+    """Which terms known at the close do not act on the paths, or only roughly, and why; None where all do."""
     reasons = []
-    own = in_force(inputs.terms, close) or {}
+    own, share = in_force(inputs.terms, close) or {}, in_force(inputs.share_terms, close) or {}
+    settled = own.get("settlement_type")
+    if settled in {"debt_service_shortfall", "lease_payment"}:
+        reasons.append(f"settlement_type {settled}: taken for revenue_shortfall, which pays up to the same amount")
+    if own.get("lifetime_cap_index_id"):
+        reasons.append(f"cap_basis indexed: the index {own['lifetime_cap_index_id']} stays at its last known level")
+    if own.get("rv_date"):
+        reasons.append("residual_value_support_pct: another instrument, in no amount of these")
+    if share.get("base_measure") == "ebitda":
+        reasons.append("base_measure ebitda: no cost is foreseen, so that the share is that of revenue")
+    if share.get("base_scope") == "all_cloud":
+        reasons.append("base_scope all_cloud: the share is that of the contract's own tranches")
     if causes := own.get("excluded_causes"):
         reasons.append(
             f"excluded_causes ({', '.join(sorted(causes))}): no outage is foreseen, so that none is excluded"

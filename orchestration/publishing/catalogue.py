@@ -723,7 +723,7 @@ _BACKSTOP_WORTH = [
                 "Leased ÷ available hours of the month just ended, from which the paths start; the policy's mean where "
                 "nothing was available."
             ),
-            "terms_left_out": "Terms of the backstop known at the close that do not act on the paths, each with why; null where all do.",
+            "terms_left_out": "Terms known at the close that do not act on the paths, or only roughly, each with why; null where all do.",
         },
     ),
     _table(

@@ -402,6 +402,12 @@ def test_a_term_that_the_paths_leave_out_is_named_with_its_reason_and_all_others
     assert _worth()["terms_left_out"] is None
     said = _worth(excluded_causes=["late_delivery", "force_majeure"])["terms_left_out"]
     assert said.startswith("excluded_causes (force_majeure, late_delivery): no outage is foreseen")
+    assert _worth(settlement_type="lease_payment")["terms_left_out"].startswith(
+        "settlement_type lease_payment: taken for"
+    )
+    assert _worth(rv_date=date(2032, 1, 1))["terms_left_out"].startswith(
+        "residual_value_support_pct: another instrument"
+    )
     to_come = {"valid_from": date(2027, 12, 1), "recorded_at": datetime(2027, 11, 20, tzinfo=UTC)}
     assert _worth(amended=to_come)["terms_left_out"].startswith("amendment second from 2027-12-01: the terms in force")
     assert _worth(amended={**to_come, "recorded_at": datetime(2028, 1, 1, tzinfo=UTC)})["terms_left_out"] is None
