@@ -37,7 +37,8 @@ class Checked:
     Attributes:
         good: typed rows under the table's column names, with the carried columns and `recorded_at` (null: not given).
         bad: `position` (row of the frame from 0), the carried columns, `day_at` (the contract's `day_of`, null where it
-            cannot be read or there is none), `rule` and `column_name`, one row each.
+            cannot be read or there is none), `rule` and `column_name`, `row_key` (the natural key as `key_text` has it, null
+            where it cannot be read) and `known_at` (recorded_at, null where it is not given), one row each.
         noted: the same of good rows that break a rule which only warns.
     """
 
@@ -381,6 +382,25 @@ def read_column(cells: pl.Series, column: Column, faults: Faults, naive_zone: st
     return values.alias(column.table_name)
 
 
+def key_text(contract: FeedContract) -> pl.Expr:
+    """The natural key of typed rows as one text, parted by unit separators; null where a part of it is missing.
+
+    Instants as microseconds since 1970: SQL has the same in documents.key_text.
+    """
+    parts = [
+        pl.col(name).dt.epoch("us").cast(pl.String)
+        if contract.column(name).kind == "instant"
+        else pl.col(name).cast(pl.String)
+        for name in contract.key
+    ]
+    return pl.concat_str(parts, separator="\x1f").alias("row_key")
+
+
+def _with_keys(bad: pl.DataFrame, rows: pl.DataFrame, contract: FeedContract) -> pl.DataFrame:
+    keys = rows[bad["position"]].select(key_text(contract), known_at=RECORDED_AT.name)
+    return bad.hstack(keys)
+
+
 def _cells_of(frame: pl.DataFrame, column: Column) -> pl.Series:
     """A column's cells as they came; all empty where the file has no such column."""
     if column.name in frame.columns:
@@ -449,4 +469,5 @@ def check(
     day_at = pl.lit(None, pl.Date) if contract.day_of is None else rows[contract.day_of]
     origin = frame.select(pl.col(carried).cast(pl.Int64)).with_columns(day_at.alias("day_at"))
     good = rows.filter(~bad) if bad.any() else rows
-    return Checked(good, faults.table(origin), faults.notes().table(origin))
+    broken, noted = (_with_keys(found.table(origin), rows, contract) for found in (faults, faults.notes()))
+    return Checked(good, broken, noted)

@@ -84,6 +84,11 @@ def _content_hash(contract: FeedContract) -> str:
     return f"md5(concat_ws(chr(31), {cells}))"
 
 
+def key_text(contract: FeedContract) -> str:
+    """SQL: the natural key of a row as one text, as checking.key_text has it."""
+    return f"concat_ws(chr(31), {', '.join(_as_text(contract.column(name)) for name in contract.key)})"
+
+
 def _keys(contract: FeedContract) -> str:
     return ", ".join(contract.key)
 
@@ -134,8 +139,8 @@ def insert(con: duckdb.DuckDBPyConnection, contract: FeedContract, park_id: str,
     _part(con, contract, "incoming")
     con.execute(f"INSERT INTO raw.{contract.name} ({columns}) SELECT {columns} FROM parted WHERE rule IS NULL")
     unknown = con.sql(
-        f"SELECT file_no, line_no, rule, column_name, {day_of(contract)} AS service_date FROM parted "
-        "JOIN known_park USING (park_id) WHERE rule IS NOT NULL ORDER BY file_no, line_no"
+        f"SELECT file_no, line_no, rule, column_name, {day_of(contract)} AS service_date, {key_text(contract)} AS row_key, "
+        "recorded_at AS known_at FROM parted JOIN known_park USING (park_id) WHERE rule IS NOT NULL ORDER BY file_no, line_no"
     ).pl()
     if not unknown.is_empty():
         con.execute(

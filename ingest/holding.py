@@ -1,8 +1,9 @@
 """Park-days that are held back: one has a row in quarantine that breaks a rule which a policy has block.
 
-What the partition's feed told before the faulty file came stays; what came with it or after it waits, until the row is
-mended and released. All else is published. Which partitions are held is a function of the quarantine and the policies,
-made anew at the end of every landing.
+What the partition's feed told before the faulty file came stays; what came with it or after it waits, until the sender has
+corrected the row (a valid row of the same natural key that is known no earlier) or somebody has mended and released it.
+All else is published. Which partitions are held is a function of the landed files and the policies, made anew at the end
+of every landing: a correction counts whether it lands before the faulty row or after it.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from datetime import date
 
 import duckdb
 
-from ingest import documents
+from ingest import documents, lake
 from ingest.contracts import CONTRACTS
 from ingest.terms.home import Home
 
@@ -65,6 +66,58 @@ def _rows_by_day() -> str:
     return " UNION ALL ".join(parts)
 
 
+def _find_faulty(con: duckdb.DuckDBPyConnection) -> None:
+    """Make `faulty_row`: rows that break a blocking rule and were not released."""
+    feeds = [name for name, contract in CONTRACTS.items() if contract.day_of is not None]
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE faulty_row AS
+        SELECT q.park_id, q.feed, q.file_id, q.line_no, q.rule, q.service_date, q.row_key, q.known_at, f.path, f.received_at,
+            b.above_fraction
+        FROM raw.quarantined_row AS q
+        JOIN blocking_rule AS b USING (rule)
+        JOIN raw.landed_file AS f USING (park_id, feed, file_id)
+        ANTI JOIN raw.released_row USING (park_id, feed, file_id, line_no)
+        WHERE list_contains($feeds, q.feed)
+        """,
+        {"feeds": feeds},
+    )
+
+
+def _leave_out_corrected(con: duckdb.DuckDBPyConnection, home: Home) -> None:
+    """Take out of `faulty_row` what valid rows of the same key correct."""
+    touched = con.execute(
+        "SELECT feed, park_id, list(DISTINCT service_date) FROM faulty_row WHERE row_key IS NOT NULL AND service_date IS NOT NULL "
+        "GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    for feed, park_id, days in touched:
+        contract = CONTRACTS[feed]
+        if contract.in_lake:
+            # Instants are compared as such, so that only the files' parts of those instants are read.
+            valid = lake.keys_of_days(con, home.path, feed, park_id, set(days))
+            is_key = (
+                "valid.gpu_id = split_part(faulty_row.row_key, chr(31), 1) AND valid.sampled_at "
+                "= make_timestamptz(TRY_CAST(split_part(faulty_row.row_key, chr(31), 2) AS BIGINT))"
+            )
+        else:
+            valid = (
+                f"SELECT {documents.key_text(contract)} AS row_key, recorded_at FROM raw.{feed} WHERE park_id = $park"
+            )
+            is_key = "valid.row_key = faulty_row.row_key"
+        con.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE faulty_row AS
+            SELECT faulty_row.* FROM faulty_row ANTI JOIN (
+                SELECT faulty_row.file_id, faulty_row.line_no
+                FROM faulty_row JOIN ({valid}) AS valid ON {is_key} AND valid.recorded_at >= faulty_row.known_at
+                WHERE faulty_row.feed = $feed AND faulty_row.park_id = $park
+            ) AS corrected ON faulty_row.feed = $feed AND faulty_row.park_id = $park
+                AND faulty_row.file_id = corrected.file_id AND faulty_row.line_no = corrected.line_no
+            """,
+            {"feed": feed, "park": park_id},
+        )
+
+
 def hold(con: duckdb.DuckDBPyConnection, home: Home) -> None:
     """Make `raw.held_partition` anew, in a transaction; `documents.prepare_known` has been called.
 
@@ -81,24 +134,20 @@ def hold(con: duckdb.DuckDBPyConnection, home: Home) -> None:
         return
     con.execute("CREATE OR REPLACE TEMP TABLE blocking_rule (rule VARCHAR, above_fraction DECIMAL(18, 9))")
     con.executemany("INSERT INTO blocking_rule VALUES (?, ?)", rules)
-    feeds = [name for name, contract in CONTRACTS.items() if contract.day_of is not None]
+    _find_faulty(con)
+    if not con.execute("SELECT 1 FROM faulty_row LIMIT 1").fetchall():
+        return
+    _leave_out_corrected(con, home)
     con.execute(
         f"""
         INSERT INTO raw.held_partition
-        WITH faulty AS (
-            SELECT q.park_id, q.feed, q.file_id, q.line_no, q.rule, q.service_date, f.path, f.received_at, b.above_fraction
-            FROM raw.quarantined_row AS q
-            JOIN blocking_rule AS b USING (rule)
-            JOIN raw.landed_file AS f USING (park_id, feed, file_id)
-            ANTI JOIN raw.released_row USING (park_id, feed, file_id, line_no)
-            WHERE list_contains($feeds, q.feed)
-        ), by_day AS MATERIALIZED (
-            SELECT * FROM ({_rows_by_day()}) SEMI JOIN faulty USING (park_id, feed)
+        WITH by_day AS MATERIALIZED (
+            SELECT * FROM ({_rows_by_day()}) SEMI JOIN faulty_row USING (park_id, feed)
         ), placed AS (
-            SELECT * FROM faulty WHERE service_date IS NOT NULL
+            SELECT * FROM faulty_row WHERE service_date IS NOT NULL
             UNION ALL BY NAME
-            SELECT faulty.* REPLACE (by_day.service_date AS service_date)
-            FROM faulty JOIN by_day USING (park_id, feed, file_id) WHERE faulty.service_date IS NULL
+            SELECT faulty_row.* REPLACE (by_day.service_date AS service_date)
+            FROM faulty_row JOIN by_day USING (park_id, feed, file_id) WHERE faulty_row.service_date IS NULL
         ), broken AS (
             SELECT park_id, feed, service_date, rule, count(*) AS broken_row_count, min(received_at) AS held_from_at,
                 min((path, line_no)) AS first_row, any_value(above_fraction) AS above_fraction
@@ -115,8 +164,7 @@ def hold(con: duckdb.DuckDBPyConnection, home: Home) -> None:
         FROM counted
         WHERE broken_row_count > above_fraction * (broken_row_count + row_count)
         ORDER BY ALL
-        """,
-        {"feeds": feeds},
+        """
     )
 
 
@@ -134,4 +182,8 @@ def held(con: duckdb.DuckDBPyConnection) -> list[Held]:
 def told(found: list[Held], shown: int = 5) -> str:
     """What is held back and the remedy, in words; the first `shown` partitions by name."""
     more = f"; and {len(found) - shown} more" if len(found) > shown else ""
-    return "; ".join(map(str, found[:shown])) + more + ". Mend and release the rows: parkledger quarantine list"
+    return (
+        "; ".join(map(str, found[:shown]))
+        + more
+        + ". Have the rows sent again, or mend and release them: parkledger quarantine list"
+    )

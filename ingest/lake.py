@@ -505,6 +505,20 @@ def recount(con: duckdb.DuckDBPyConnection, home: Path, feed: str, park_id: str,
     )
 
 
+def keys_of_days(con: duckdb.DuckDBPyConnection, home: Path, feed: str, park_id: str, days: set[date]) -> str:
+    """SQL: gpu_id, sampled_at and recorded_at of the rows of the files that hold some days of a park."""
+    _touch_days(con, feed, park_id, days)
+    files = con.sql(
+        "SELECT DISTINCT touched.path, touched.layout, touched.clock_shift_seconds, landed.received_at "
+        "FROM touched JOIN raw.landed_file AS landed USING (park_id, feed, file_id) ORDER BY ALL"
+    ).pl()
+    columns = "gpu_id, sampled_at, recorded_at"
+    none = (
+        "SELECT NULL::VARCHAR AS gpu_id, NULL::TIMESTAMPTZ AS sampled_at, NULL::TIMESTAMPTZ AS recorded_at WHERE false"
+    )
+    return none if files.is_empty() else _rows_of(home, files, columns)
+
+
 def newest_rows(
     con: duckdb.DuckDBPyConnection, home: Path, feed: str, file_count: int, rows_a_file: int
 ) -> pl.DataFrame:

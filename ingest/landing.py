@@ -67,7 +67,8 @@ def create_raw_tables(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(ddl)
     for table in ("quarantined_row", "row_warning"):
         # A warehouse of before has them without.
-        con.execute(f"ALTER TABLE raw.{table} ADD COLUMN IF NOT EXISTS service_date DATE")
+        for column in ("service_date DATE", "row_key VARCHAR", "known_at TIMESTAMPTZ"):
+            con.execute(f"ALTER TABLE raw.{table} ADD COLUMN IF NOT EXISTS {column}")
     kept_journal.create_tables(con)
     lake.create_tables(con)
     for contract in CONTRACTS.values():

@@ -25,7 +25,9 @@ CREATE TABLE IF NOT EXISTS raw.quarantined_row (
     column_name VARCHAR,
     row_text VARCHAR NOT NULL,
     recorded_at TIMESTAMPTZ NOT NULL,
-    service_date DATE
+    service_date DATE,
+    row_key VARCHAR,
+    known_at TIMESTAMPTZ
 )
 """
 
@@ -39,6 +41,8 @@ SCHEMA: dict[str, pl.DataType] = {
     "column_name": pl.String(),
     "row_text": pl.String(),
     "service_date": pl.Date(),
+    "row_key": pl.String(),
+    "known_at": pl.Datetime("us", "UTC"),
 }
 _HELPERS = {"file_no", "line_no", "line_text", "line_rule"}
 
@@ -99,8 +103,8 @@ def write(
         return
     con.register("rejected_rows", rows)
     con.execute(
-        f"INSERT INTO raw.{table} (file_id, line_no, park_id, feed, rule, column_name, row_text, recorded_at, service_date) "
-        "SELECT file_id, line_no, ?, ?, rule, column_name, row_text, received_at, service_date "
+        f"INSERT INTO raw.{table} BY NAME SELECT file_id, line_no, ? AS park_id, ? AS feed, rule, column_name, row_text, "
+        "received_at AS recorded_at, service_date, row_key, coalesce(known_at, received_at) AS known_at "
         "FROM rejected_rows JOIN landing_now USING (file_no)",
         [park_id, feed],
     )

@@ -293,7 +293,7 @@ def _to_do(home: Home, answer: dict[str, Any]) -> list[str]:
             said.append(f"{feed['park_id']}: {feed['feed']} is {feed['days_late']} day(s) late. Ask the operator.")
     if answer["held_back"]:
         said.append(
-            f"Park-days are held back by rules that block: mend and release their rows, {command} quarantine list"
+            f"Park-days are held back by rules that block: have their rows sent again, or mend and release them, {command} quarantine list"
         )
     if any(feed["standing_in_quarantine"] for feed in answer["feeds"]):
         said.append(f"Rows stand in quarantine: {command} quarantine list")

@@ -53,8 +53,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _BLANKS = (Decimal(0x7FFFFFF0), Decimal(140737488355328), Decimal(0x7FFFFFFFFFFFFFF0))
 _NOT_AVAILABLE = re.compile(r"^(|nan|\[?n/?a\]?|\[?not supported\]?)$", re.IGNORECASE)
 _NIL_UUID = re.compile(r"^(GPU-)?0{8}-0{4}-0{4}-0{4}-0{12}$", re.IGNORECASE)
-# A MIG profile such as 3g.40gb or 1g.10gb+me holds three slices, or one, of the GPU's compute.
-_SLICES = re.compile(r"^(\d+)g\.")
+# A MIG profile such as 3g.40gb, 1g.10gb+me or 1c.3g.40gb (a compute instance within) holds three slices, or one, of the
+# GPU's compute.
+_SLICES = re.compile(r"^(?:\d+c\.)?(\d+)g\.")
 # NVIDIA's MIG user guide: seven compute slices a GPU, four on the A30 and on the RTX PRO 6000 Blackwell.
 _GPU_SLICES, _FEWER_SLICES = 7, (("A30", 4), ("RTX PRO 6000", 4))
 
@@ -80,20 +81,23 @@ class Metric:
         convert: from the metric's unit to the column's.
         rank: of several metrics for one column the one of the lowest rank counts.
         code_label: label that is the value, of a metric which counts how often; of several codes the gravest counts.
+        is_of_instances: whether it tells the utilisation of MIG instances. NVML does not: what stands on their lines all the
+            same is nought, however busy they are.
     """
 
     column: str
     convert: Callable[[Decimal], Decimal] = _as_is
     rank: int = 0
     code_label: str | None = None
+    is_of_instances: bool = False
 
 
 METRICS: dict[str, Metric] = {
     # dcgm-exporter: utilisation 0–100, watts, millijoules since boot, MiB, number of the last XID. The profiling field is
     # a ratio 0–1 and the only utilisation of a GPU that is cut into instances. Names before and after DCGM's renaming.
     "DCGM_FI_DEV_GPU_UTIL": Metric("utilization_pct"),
-    "DCGM_FI_PROF_GR_ENGINE_ACTIVE": Metric("utilization_pct", _percent, rank=1),
-    "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO": Metric("utilization_pct", _percent, rank=1),
+    "DCGM_FI_PROF_GR_ENGINE_ACTIVE": Metric("utilization_pct", _percent, rank=1, is_of_instances=True),
+    "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO": Metric("utilization_pct", _percent, rank=1, is_of_instances=True),
     "DCGM_FI_DEV_POWER_USAGE": Metric("power_w"),
     "DCGM_FI_DEV_BOARD_POWER_WATTS": Metric("power_w", rank=1),
     "DCGM_FI_DEV_POWER_USAGE_INSTANT": Metric("power_w", rank=2),
@@ -194,6 +198,16 @@ class _Gpu:
     line_no: int
     readings: dict[str, _Reading] = field(default_factory=dict)
 
+    def by_rank(self) -> list[tuple[str, _Reading]]:
+        """The readings that say something, those first that count before others."""
+        is_cut = any(instance for reading in self.readings.values() for instance in reading.values)
+        ordered = sorted(self.readings.items(), key=lambda item: METRICS[item[0]].rank)
+        return [item for item in ordered if not (is_cut and _says_nothing_of_instances(METRICS[item[0]]))]
+
+
+def _says_nothing_of_instances(metric: Metric) -> bool:
+    return metric.column == "utilization_pct" and not metric.is_of_instances
+
 
 # Metric, whose it is, the instant, the value as written, and the line.
 _Point = tuple[str, Source, datetime, str, int]
@@ -232,8 +246,7 @@ def _add(gpus: _Gpus, point: _Point) -> None:
 def _alive(gpus: _Gpus) -> Iterator[dict[str, str | int | None]]:
     for (gpu_id, at), gpu in gpus.items():
         cells: dict[str, str] = {}
-        ordered = sorted(gpu.readings.items(), key=lambda item: METRICS[item[0]].rank)
-        for name, reading in ordered:
+        for name, reading in gpu.by_rank():
             cells.setdefault(METRICS[name].column, _cell(METRICS[name], reading, gpu.gpu_model))
         if any(column in cells for column in _ALIVE):
             yield {

@@ -29,14 +29,13 @@ PARQUET = "parquet"
 STORAGE_VERSION = "v1.2.0"
 # Every key takes some blocks of its own, and most tables are small.
 BLOCK_SIZE = 16384
-UNPUBLISHED_COLUMNS = {"reading_hash"}
 # Where a published table is not the warehouse's table of the same name.
 SOURCES = {
     "ledger.fct_journal_lines": "SELECT * FROM work.ledger.fct_journal_lines "
     "UNION ALL BY NAME SELECT * FROM work.credit.fct_credit_journal_lines",
     "quality.fct_landed_file": "SELECT * EXCLUDE (reading_hash) FROM work.raw.landed_file",
-    "quality.fct_quarantined_row": "SELECT * FROM work.raw.quarantined_row",
-    "quality.fct_row_warning": "SELECT * FROM work.raw.row_warning",
+    "quality.fct_quarantined_row": "SELECT * EXCLUDE (row_key, known_at) FROM work.raw.quarantined_row",
+    "quality.fct_row_warning": "SELECT * EXCLUDE (row_key, known_at) FROM work.raw.row_warning",
     "quality.fct_released_row": "SELECT * FROM work.raw.released_row",
     "quality.fct_held_partition": "SELECT * FROM work.raw.held_partition",
 }

@@ -22,7 +22,7 @@ from orchestration.publishing.snapshot import PUBLISHED_SCHEMAS
 ROOT = Path(__file__).parents[2]
 MONTHS = month_list(date(2027, 1, 1), 4)
 # What tells how a file was read: the landing's own affair, not published.
-INTERNAL = {"reading_hash"}
+INTERNAL = {"reading_hash", "row_key", "known_at"}
 
 
 def _frames():

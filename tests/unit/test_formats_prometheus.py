@@ -248,6 +248,47 @@ def test_a_gpu_cut_into_instances_is_busy_by_the_slices_that_work(
     assert rows_of(write(tmp_path, STAMPED, page(*lines)), "gpu_telemetry")["utilization_pct"].to_list() == [busy]
 
 
+def h100(metric: str, value: str, *, gpu: int = 0, instance: str = "") -> str:
+    """A line as dcgm-exporter writes it for a GPU, or for one of its instances: 2 with four of seven slices, 1 with three."""
+    profile = {"": "", "1": ',GPU_I_PROFILE="3g.40gb",GPU_I_ID="1"', "2": ',GPU_I_PROFILE="4g.40gb",GPU_I_ID="2"'}[
+        instance
+    ]
+    labels = f'gpu="{gpu}",UUID="GPU-{gpu}",pci_bus_id="00000000:1B:00.0",device="nvidia{gpu}",modelName="NVIDIA H100 80GB HBM3"'
+    return f'{metric}{{{labels}{profile},Hostname="a-01",DCGM_FI_DRIVER_VERSION="570.195.03"}} {value}\n'
+
+
+# NVML's utilisation is nought on the lines of instances, power is the board's.
+MIG_PAGE = (
+    "# HELP DCGM_FI_DEV_GPU_UTIL GPU utilization (in %).\n# TYPE DCGM_FI_DEV_GPU_UTIL gauge\n"
+    + h100("DCGM_FI_DEV_GPU_UTIL", "0", instance="1")
+    + h100("DCGM_FI_DEV_GPU_UTIL", "0", instance="2")
+    + h100("DCGM_FI_DEV_GPU_UTIL", "64", gpu=1)
+    + "# HELP DCGM_FI_DEV_POWER_USAGE Power draw (in W).\n# TYPE DCGM_FI_DEV_POWER_USAGE gauge\n"
+    + h100("DCGM_FI_DEV_POWER_USAGE", "412.500000", instance="1")
+    + h100("DCGM_FI_DEV_POWER_USAGE", "412.500000", instance="2")
+    + h100("DCGM_FI_DEV_POWER_USAGE", "530.000000", gpu=1)
+)
+MIG_ACTIVITY = h100("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "0.700000", instance="1") + h100(
+    "DCGM_FI_PROF_GR_ENGINE_ACTIVE", "0.350000", instance="2"
+)
+
+
+@pytest.mark.parametrize(("activity", "busy"), [(MIG_ACTIVITY, "50"), ("", None)])
+def test_a_gpu_cut_into_instances_is_one_gpu_and_never_idle_by_the_nought_on_its_lines(
+    tmp_path: Path, activity: str, busy: str | None
+) -> None:
+    rows = rows_of(write(tmp_path, STAMPED, MIG_PAGE + activity), "gpu_telemetry")
+    assert rows.select("gpu_id", "utilization_pct", "power_w").rows() == [
+        ("GPU-0", busy, "412.5"),
+        ("GPU-1", "64", "530"),
+    ]
+
+
+def test_a_compute_instance_has_the_slices_of_the_instance_around_it(tmp_path: Path) -> None:
+    path = write(tmp_path, STAMPED, MIG_PAGE + MIG_ACTIVITY.replace('"3g.40gb"', '"1c.3g.40gb"'))
+    assert rows_of(path, "gpu_telemetry")["utilization_pct"].to_list() == ["50", "64"]
+
+
 def test_the_gpus_own_utilisation_goes_before_the_profiling_field(tmp_path: Path) -> None:
     both = [dcgm("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "0.31"), dcgm("DCGM_FI_DEV_GPU_UTIL", "41")]
     assert rows_of(write(tmp_path, STAMPED, page(*both)), "gpu_telemetry")["utilization_pct"].to_list() == ["41"]

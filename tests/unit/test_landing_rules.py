@@ -1,5 +1,6 @@
 """Rules from physics, from the home's clock and from the park, and what policies make of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -278,6 +279,59 @@ def test_a_day_is_no_longer_held_back_once_the_row_is_released_or_the_policy_cha
     books.land()
     assert held(books) == []
     assert books.one("SELECT count(*) FROM raw.gpu_telemetry") == 1
+
+
+def telemetry_of(power: str, recorded_at: str) -> tuple[str, str]:
+    header = "gpu_id,node_id,gpu_model,sampled_at,utilization_pct,power_w,recorded_at\n"
+    others = f"a-2/0,a-2,GB300,2027-01-05T00:00:00Z,50,900,{recorded_at}\n"
+    return "gpu_telemetry", f"{header}a-1/0,a-1,GB300,2027-01-05T00:00:00Z,50,{power},{recorded_at}\n{others}"
+
+
+def meter_of(end: str, recorded_at: str) -> tuple[str, str]:
+    start = "2027-01-05T00:00:00Z"
+    return "power_meter", f"{METER.strip()},recorded_at\nm1,1,facility,{start},{end},5,actual,{recorded_at}\n"
+
+
+FAULTY_AND_CORRECTED = [
+    (telemetry_of, "4000", "400"),
+    (meter_of, "2027-01-06T05:00:00Z", "2027-01-05T01:00:00Z"),
+]
+
+
+@pytest.mark.parametrize("order", ["faulty first", "corrected first", "at once"])
+@pytest.mark.parametrize(("rows", "faulty", "corrected"), FAULTY_AND_CORRECTED, ids=["gpu_telemetry", "power_meter"])
+def test_a_corrected_row_lets_the_day_go_whichever_of_the_two_lands_first(
+    books: Books, order: str, rows: Callable[[str, str], tuple[str, str]], faulty: str, corrected: str
+) -> None:
+    policy(books, "rule_severity: {power_above_model: block, crosses_day: block}\n")
+    landings = [("b", rows(faulty, "2027-01-06T00:00:00Z")), ("a", rows(corrected, "2027-01-07T00:00:00Z"))]
+    for name, (feed, text) in reversed(landings) if order == "corrected first" else landings:
+        drop(books.path, feed, f"{name}.csv", text)
+        if order != "at once":
+            books.land()
+    books.land()
+    assert held(books) == []
+    assert len(quarantine(books)) == 1
+
+
+@pytest.mark.parametrize("recorded_at", ["2027-01-05T23:00:00Z", "2027-01-06T00:00:00Z"])
+@pytest.mark.parametrize(("rows", "faulty", "corrected"), FAULTY_AND_CORRECTED, ids=["gpu_telemetry", "power_meter"])
+def test_a_row_that_was_known_before_the_faulty_one_is_no_correction_of_it(
+    books: Books, recorded_at: str, rows: Callable[[str, str], tuple[str, str]], faulty: str, corrected: str
+) -> None:
+    policy(books, "rule_severity: {power_above_model: block, crosses_day: block}\n")
+    for name, (feed, text) in (("a", rows(faulty, "2027-01-06T00:00:00Z")), ("b", rows(corrected, recorded_at))):
+        drop(books.path, feed, f"{name}.csv", text)
+        books.land()
+    assert bool(held(books)) == (recorded_at < "2027-01-06")
+
+
+def test_a_correction_of_another_row_of_the_day_lets_nothing_go(books: Books) -> None:
+    policy(books, BLOCK)
+    drop(books.path, "gpu_telemetry", "one.csv", TELEMETRY + sample(power="4000") + sample("x", power="900"))
+    drop(books.path, "gpu_telemetry", "two.csv", TELEMETRY + sample("2027-01-05T00:01:00Z"))
+    books.land()
+    assert [row[:4] for row in held(books)] == [("gpu_telemetry", "2027-01-05", "power_above_model", 1)]
 
 
 def test_a_share_of_a_day_s_rows_may_break_a_blocking_rule(books: Books) -> None:
