@@ -250,12 +250,15 @@ def csv_rows(path: Path) -> Iterator[pl.DataFrame]:
             yield frame
 
 
-def parquet_rows(path: Path, source: Path | BytesIO | None = None) -> Iterator[pl.DataFrame]:
+def parquet_rows(
+    path: Path, source: Path | BytesIO | None = None, batch_rows: int = BATCH_ROWS
+) -> Iterator[pl.DataFrame]:
     """Batches of rows with the file's own columns and types, and `line_no` (number of the row).
 
     Args:
         path: the file.
         source: where its bytes are, if not in the file.
+        batch_rows: rows of a batch at most.
 
     Raises:
         FormatError: the file cannot be read to its end.
@@ -263,7 +266,7 @@ def parquet_rows(path: Path, source: Path | BytesIO | None = None) -> Iterator[p
     row_no = 1
     try:
         with pq.ParquetFile(source or path) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            for batch in file.iter_batches(batch_size=batch_rows):
                 frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
                 index = pl.int_range(row_no, row_no + frame.height, dtype=pl.Int64, eager=True).alias("line_no")
                 row_no += frame.height

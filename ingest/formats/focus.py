@@ -45,7 +45,12 @@ _COLUMNS = {
 _TORN = {"line_no": pl.Int64, "line_text": pl.String, "line_rule": pl.String}
 COSTS = ("BilledCost", "ListCost", "EffectiveCost", "ContractedCost")
 
+# Reserved, or bought beforehand, and used or not.
+_STATUS = ("CapacityReservationStatus", "CommitmentDiscountStatus")
+_BATCH_ROWS = 50_000
+
 Charge = dict[str, Any]
+Row = dict[str, str | int | None]
 
 
 def recognise(head: Head) -> str | None:
@@ -88,29 +93,30 @@ def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(columns)
 
 
-def charges(path: Path) -> pl.DataFrame:
-    """Every charge of a bill as text, `NULL` read as empty, with line_no, line_text and line_rule as of a canonical CSV.
+def parts(path: Path) -> Iterator[pl.DataFrame]:
+    """The charges of a bill of any size, some at a time, as text, `NULL` read as empty, with line_no, line_text and
+    line_rule as of a canonical CSV.
 
     Raises:
         FormatError: the table cannot be read.
     """
     with path.open("rb") as file:
         is_parquet = file.read(4) == b"PAR1"
-    read_any = canonical.parquet_rows if is_parquet else canonical.csv_rows
+    # A bill has some sixty columns.
+    frames = canonical.parquet_rows(path, batch_rows=_BATCH_ROWS) if is_parquet else canonical.csv_rows(path)
     try:
-        frames = [_as_text(frame) if is_parquet else frame for frame in read_any(path)]
+        for frame in frames:
+            texts = _as_text(frame) if is_parquet else frame
+            texts = texts.with_columns(pl.exclude("line_no", "line_text", "line_rule").replace("NULL", None))
+            if is_parquet:
+                texts = texts.with_columns(line_text=pl.lit(None, pl.String), line_rule=pl.lit(None, pl.String))
+            yield texts
     except (pl.exceptions.PolarsError, KeyError, TypeError) as error:
         raise FormatError(path, [f"the table cannot be read: {str(error).splitlines()[0]}"]) from error
-    if not frames:
-        raise FormatError(path, ["the bill has no charges"])
-    frame = pl.concat(frames).with_columns(pl.exclude("line_no", "line_text", "line_rule").replace("NULL", None))
-    if is_parquet:
-        frame = frame.with_columns(line_text=pl.lit(None, pl.String), line_rule=pl.lit(None, pl.String))
-    return frame
 
 
 def total(frame: pl.DataFrame, column: str) -> Decimal:
-    """Exact sum of a cost column of `charges`, unit: the bill's currency; ValueError over a cell that is no number."""
+    """Exact sum of a cost column of charges, unit: the bill's currency; ValueError over a cell that is no number."""
     values = [number(cell) for cell in frame[column].drop_nulls()]
     if None in values:
         raise ValueError(f"{column} holds a cell that is no number")
@@ -140,42 +146,67 @@ def _gpu_hours(charge: Charge, seconds: int) -> str | None:
     return plain(round(value * seconds / 3600, 9))
 
 
-def _usage(frame: pl.DataFrame) -> Iterator[dict[str, str | int | None]]:
+class _Usage:
     """Usage by lease and charge period: several resources or prices of one lease in one period add up.
 
     So does a correction (ChargeClass) of a charge that stands in the same bill. One of another bill's charge is the
-    difference to a quantity that is not here: taken for the quantity it would replace it.
+    difference to a quantity that is not here: taken for the quantity it would replace it. One without a quantity corrects
+    the cost alone. What was reserved and stood idle was not used, though it is billed as usage.
     """
-    added: dict[tuple[str | None, ...], dict[str, str | int | None]] = {}
-    corrections: list[Charge] = []
-    usage = frame.filter(pl.col("ChargeCategory") == "Usage").iter_rows(named=True)
-    whole_first = sorted(usage, key=lambda charge: charge.get("ChargeClass") == "Correction")
-    for charge in whole_first:
-        unit = _GPU_TIME.match(charge.get("ConsumedUnit") or "")
-        if unit is None:
-            continue
-        row: dict[str, str | int | None] = {
-            "lease_id": _lease(charge),
-            "interval_start_at": _instant(charge["ChargePeriodStart"]),
-            "interval_end_at": _instant(charge["ChargePeriodEnd"]),
-            "gpu_hours": _gpu_hours(charge, _SECONDS[unit[1][0].lower()]),
-            "line_no": charge["line_no"],
-        }
-        key = (_lease(charge), _instant(charge["ChargePeriodStart"]), _instant(charge["ChargePeriodEnd"]))
-        value = number(str(row["gpu_hours"]))
-        before = added.get(key)
-        if value is None:
-            yield row
-        elif before is None and charge.get("ChargeClass") == "Correction":
-            corrections.append(charge)
-        elif before is None:
-            added[key] = row
-        else:
-            before["gpu_hours"] = plain((number(str(before["gpu_hours"])) or Decimal(0)) + value)
-    yield from added.values()
-    for charge in corrections:
-        cells = {name: cell for name, cell in charge.items() if name not in _TORN and cell is not None}
-        yield {"line_no": charge["line_no"], "line_text": json.dumps(cells), "line_rule": "correction_of_another_bill"}
+
+    def __init__(self) -> None:
+        self._added: dict[tuple[str | None, ...], tuple[Decimal, int]] = {}
+        self._corrections: list[tuple[tuple[str | None, ...], Decimal, Charge]] = []
+
+    def rows_of(self, charges: pl.DataFrame) -> Iterator[Row]:
+        """Take in some charges; those whose quantity is no number come as they are."""
+        for charge in charges.filter(pl.col("ChargeCategory") == "Usage").iter_rows(named=True):
+            unit = _GPU_TIME.match(charge.get("ConsumedUnit") or "")
+            if unit is None or any(charge.get(name) == "Unused" for name in _STATUS):
+                continue
+            is_correction = charge.get("ChargeClass") == "Correction"
+            quantity = _gpu_hours(charge, _SECONDS[unit[1][0].lower()])
+            key = (_lease(charge), _instant(charge["ChargePeriodStart"]), _instant(charge["ChargePeriodEnd"]))
+            value = number(quantity or "")
+            if is_correction and quantity is None:
+                continue
+            if value is None:
+                yield _usage_row(key, quantity, charge["line_no"])
+            elif is_correction:
+                self._corrections.append((key, value, charge))
+            else:
+                before, line_no = self._added.get(key, (Decimal(0), charge["line_no"]))
+                self._added[key] = before + value, line_no
+
+    def rows(self) -> Iterator[Row]:
+        """What adds up, once all charges have been taken in."""
+        others: list[Charge] = []
+        for key, value, charge in self._corrections:
+            if key in self._added:
+                before, line_no = self._added[key]
+                self._added[key] = before + value, line_no
+            else:
+                others.append(charge)
+        for key, (value, line_no) in self._added.items():
+            yield _usage_row(key, plain(value), line_no)
+        for charge in others:
+            cells = {name: cell for name, cell in charge.items() if name not in _TORN and cell is not None}
+            yield {
+                "line_no": charge["line_no"],
+                "line_text": json.dumps(cells),
+                "line_rule": "correction_of_another_bill",
+            }
+
+
+def _usage_row(key: tuple[str | None, ...], gpu_hours: str | None, line_no: int) -> Row:
+    lease_id, start, end = key
+    return {
+        "lease_id": lease_id,
+        "interval_start_at": start,
+        "interval_end_at": end,
+        "gpu_hours": gpu_hours,
+        "line_no": line_no,
+    }
 
 
 def _service_date(charge: Charge, zone: ZoneInfo) -> str:
@@ -190,9 +221,9 @@ def _service_date(charge: Charge, zone: ZoneInfo) -> str:
     return (start if is_whole_day or start.tzinfo is None else start.astimezone(zone)).date().isoformat()
 
 
-def _adjustments(frame: pl.DataFrame, zone: ZoneInfo) -> Iterator[dict[str, str | int | None]]:
-    seen: Counter[str] = Counter()
-    for charge in frame.iter_rows(named=True):
+def _adjustments(charges: pl.DataFrame, zone: ZoneInfo, seen: Counter[str]) -> Iterator[Row]:
+    """Credits, taxes and adjustments; `seen` counts what the bill has said before."""
+    for charge in charges.iter_rows(named=True):
         kind = _KINDS.get(charge["ChargeCategory"] or "")
         if kind is None:
             continue
@@ -211,15 +242,38 @@ def _adjustments(frame: pl.DataFrame, zone: ZoneInfo) -> Iterator[dict[str, str 
         }
 
 
-def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
-    """The rows of a bill that belong to a feed, all columns text as in a canonical CSV.
+def _rows(path: Path, feed: str, zone: ZoneInfo) -> Iterator[Row]:
+    """The rows of a bill that belong to a feed, and its torn lines.
+
+    Raises:
+        FormatError: no charge of the bill belongs to the feed.
+    """
+    usage, seen = _Usage(), Counter[str]()
+    charge_count, row_count = 0, 0
+    for frame in parts(path):
+        charge_count += frame.height
+        whole = frame.filter(pl.col("line_text").is_null())
+        for row in usage.rows_of(whole) if feed == "lease_usage" else _adjustments(whole, zone, seen):
+            row_count += 1
+            yield row
+        yield from frame.filter(pl.col("line_text").is_not_null()).select(*_TORN).iter_rows(named=True)
+    for row in usage.rows():
+        row_count += 1
+        yield row
+    if not row_count:
+        wanted = "usage in GPU-hours" if feed == "lease_usage" else "credit, tax or adjustment"
+        raise FormatError(path, [f"none of its {charge_count} charges is a {wanted}"])
+
+
+def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:
+    """The rows of a bill of any size that belong to a feed, all columns text as in a canonical CSV.
 
     Args:
         path: the bill.
         feed: lease_usage or lease_adjustments.
         park: its zone gives the service date of charges by the hour.
 
-    Returns:
+    Yields:
         lease_usage: lease_id, interval_start_at, interval_end_at, gpu_hours. lease_adjustments: adjustment_id,
         lease_id, service_date, kind (sales_tax, credit, refund), amount (BilledCost as signed there), currency_code.
         Both line_no (of the first of several charges that add up), line_text and line_rule.
@@ -227,12 +281,12 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
     Raises:
         FormatError: no charge of the bill belongs to the feed.
     """
-    frame = charges(path)
-    torn = frame.filter(pl.col("line_text").is_not_null())
-    whole = frame.filter(pl.col("line_text").is_null())
-    rows = list(_usage(whole) if feed == "lease_usage" else _adjustments(whole, ZoneInfo(park.time_zone)))
-    if not rows:
-        wanted = "usage in GPU-hours" if feed == "lease_usage" else "credit, tax or adjustment"
-        raise FormatError(path, [f"none of its {frame.height} charges is a {wanted}"])
     schema = dict.fromkeys(_COLUMNS[feed], pl.String) | _TORN
-    return pl.DataFrame([*rows, *torn.select(*_TORN).iter_rows(named=True)], schema=schema)
+    rows: list[Row] = []
+    for row in _rows(path, feed, ZoneInfo(park.time_zone)):
+        rows.append(row)
+        if len(rows) >= _BATCH_ROWS:
+            yield pl.DataFrame(rows, schema=schema)
+            rows = []
+    if rows:
+        yield pl.DataFrame(rows, schema=schema)

@@ -26,6 +26,8 @@ MAX_RATIO, RATIO_FREE_BYTES = 500, 64 * 1024**2
 MAX_RECORD_BYTES = 1024**2
 _KEPT_BYTES = 4096
 HEAD_BYTES = 64 * 1024
+# A table of 100,000 nodes has a first line of a megabyte.
+_HEAD_LINES, _MAX_HEAD_BYTES = 3, 8 * 1024**2
 _CHUNK_BYTES = 1024**2
 _BLOCK_BYTES = 32 * 1024**2
 _LINES_BYTES = 4 * 1024**2
@@ -43,7 +45,7 @@ class Head:
 
     Attributes:
         path: the file.
-        text: up to 64 KiB as text without byte-order mark (empty for binary files).
+        text: 64 KiB, or three lines where those are longer, as text without byte-order mark (empty for binary files).
         kind: `text`, `parquet`, `packed_parquet` (compressed as a whole) or `binary`.
         is_zip: whether `text` is the head of a zip's first member.
         is_complete: whether `text` is the whole file.
@@ -149,16 +151,27 @@ def _chunks(path: Path, size: int) -> Iterator[tuple[bytes, str | None]]:
             yield bytes(saved), reason
 
 
-def _first_bytes(path: Path) -> bytes:
-    """The first bytes after decompression, as many as there are or the head wants."""
+def _enough(first: bytes) -> int:
+    """How many of a file's first bytes tell its format: HEAD_BYTES, or as many as hold the header and a row; 0 if not yet."""
+    end = -1
+    for _ in range(_HEAD_LINES):
+        end = first.find(b"\n", end + 1)
+        if end < 0:
+            return _MAX_HEAD_BYTES if len(first) > _MAX_HEAD_BYTES else 0
+    wanted = max(HEAD_BYTES, end + 1)
+    return wanted if len(first) > wanted else 0
+
+
+def _first_bytes(path: Path) -> tuple[bytes, bool]:
+    """The first bytes after decompression, as many as there are or the head wants, and whether they are all."""
     first = b""
     for chunk, reason in _chunks(path, HEAD_BYTES + 1):
         first += chunk
         if reason and not first:
             raise FormatError(path, [reason])
-        if len(first) > HEAD_BYTES:
-            break
-    return first[: HEAD_BYTES + 1]
+        if wanted := _enough(first):
+            return first[:wanted], False
+    return first, True
 
 
 def head(path: Path) -> Head:
@@ -179,13 +192,13 @@ def head(path: Path) -> Head:
             try:
                 with zipfile.ZipFile(raw) as archive, archive.open(_safe_members(path, archive)[0]) as member:
                     data = member.read(HEAD_BYTES + 1)
+                    is_complete = len(data) <= HEAD_BYTES
             except BROKEN_ARCHIVE as error:
                 raise FormatError(path, [f"no readable zip: {error}"]) from error
         else:
-            data = _first_bytes(path)
+            data, is_complete = _first_bytes(path)
             if data[:4] == _PARQUET_MAGIC:
                 return Head(path, "", "packed_parquet", is_zip=False, is_complete=False)
-    is_complete = len(data) <= HEAD_BYTES
     # A byte that is no text in the first line makes a file binary; further on it is a fault of its own line.
     if b"\x00" in data.partition(b"\n")[0] and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return Head(path, "", "binary", is_zip=is_zip, is_complete=is_complete)
@@ -251,18 +264,18 @@ def _shown(line: bytes) -> str:
     return line[:_KEPT_BYTES].decode(errors="backslashreplace")
 
 
-def _lines_of(whole: bytes, line_no: int) -> Iterator[Line]:
+def _lines_of(whole: bytes, line_no: int, longest: int) -> Iterator[Line]:
     """The lines of a part of a file, which ends before a line end."""
     try:
         texts: list[str] | None = whole.decode().split("\n")
     except UnicodeDecodeError:
         texts = None
-    if texts is not None and (len(whole) <= MAX_RECORD_BYTES or max(map(len, texts)) <= MAX_RECORD_BYTES):
+    if texts is not None and (len(whole) <= longest or max(map(len, texts)) <= longest):
         for number, text in enumerate(texts, start=line_no):
             yield number, text, None
         return
     for number, line in enumerate(whole.split(b"\n"), start=line_no):
-        if len(line) > MAX_RECORD_BYTES:
+        if len(line) > longest:
             yield number, f"{_shown(line)} ... ({len(line)} bytes)", "line_too_long"
             continue
         try:
@@ -288,7 +301,9 @@ def _as_utf8(path: Path, chunks: Iterator[tuple[bytes, str | None]]) -> Iterator
         is_first = False
 
 
-def _stream_lines(path: Path, chunks: Iterator[tuple[bytes, str | None]]) -> Iterator[Line]:
+def _stream_lines(
+    path: Path, chunks: Iterator[tuple[bytes, str | None]], longest: int = MAX_RECORD_BYTES
+) -> Iterator[Line]:
     """Lines of chunks (see `_chunks`); a line that is no text, or without end, costs itself only."""
     rest, line_no, skipped = b"", 1, 0
     for chunk, reason in _as_utf8(path, chunks):
@@ -302,9 +317,9 @@ def _stream_lines(path: Path, chunks: Iterator[tuple[bytes, str | None]]) -> Ite
                 line_no, skipped = line_no + 1, 0
         whole, line_end, rest = data.rpartition(b"\n")
         if line_end:
-            yield from _lines_of(whole, line_no)
+            yield from _lines_of(whole, line_no, longest)
             line_no += whole.count(b"\n") + 1
-        if len(rest) > MAX_RECORD_BYTES:
+        if len(rest) > longest:
             skipped, rest = len(rest), rest[:_KEPT_BYTES]
         if reason is not None:
             yield line_no, f"{_shown(rest)} ... ({reason})", "truncated"
@@ -312,7 +327,7 @@ def _stream_lines(path: Path, chunks: Iterator[tuple[bytes, str | None]]) -> Ite
     if skipped:
         yield line_no, f"{_shown(rest)} ... ({skipped} bytes)", "line_too_long"
     elif rest:
-        yield from _lines_of(rest, line_no)
+        yield from _lines_of(rest, line_no, longest)
 
 
 def stream_chunks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[tuple[bytes, str | None]]:
@@ -324,14 +339,16 @@ def stream_chunks(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[tuple[b
     yield from _bounded(path, limit, _CHUNK_BYTES)
 
 
-def stream_lines(path: Path, limit: int = MAX_STREAM_BYTES) -> Iterator[Line]:
+def stream_lines(path: Path, limit: int = MAX_STREAM_BYTES, longest: int = MAX_RECORD_BYTES) -> Iterator[Line]:
     """The lines of a plain, gzip or zstd file of any size: UTF-8, or UTF-16 with a byte-order mark.
+
+    Of a line of more than `longest` bytes the beginning is kept.
 
     Raises:
         FormatError: more than `limit` bytes in all, bytes beyond MAX_RATIO times the file, nothing that can be
             decompressed.
     """
-    yield from _stream_lines(path, _bounded(path, limit, _LINES_BYTES))
+    yield from _stream_lines(path, _bounded(path, limit, _LINES_BYTES), longest)
 
 
 def _member_chunks(path: Path, member: IO[bytes], name: str, limit: int) -> Iterator[tuple[bytes, str | None]]:

@@ -5,14 +5,17 @@ Long: exactly a stamp, a value and a series column, in any order, as in alibaba/
 by commas, semicolons or tabs. Such files do not say what they measure, so only percent (0–100) is taken.
 """
 
+import csv
 import re
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
 from ingest.formats.errors import FormatError
-from ingest.formats.opening import HEAD_BYTES, Head, decoded, read_bytes
+from ingest.formats.opening import Head, Line, stream_lines
 from ingest.formats.park import ParkClock, gpu_model_of
 
 NAME = "wide_csv"
@@ -31,6 +34,16 @@ _ODD_FRACTION = 0.5
 # Epoch seconds from 2000 to 2100, and the same in milliseconds; smaller numbers are seconds since some unknown start.
 _FIRST_SECOND = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 _LAST_SECOND = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
+# A row of 200,000 nodes, or of a node's minutes of two years, is some 8 MB; so many characters are read at once.
+_LONGEST_LINE, _PART_CHARS, _SHOWN = 32 * 1024**2, 4 * 1024**2, 4096
+_TRACE = {
+    "line_no": pl.Int64,
+    "stamp": pl.String,
+    "series": pl.String,
+    "value": pl.String,
+    "line_text": pl.String,
+    "line_rule": pl.String,
+}
 
 
 def _separator(line: str) -> str:
@@ -92,28 +105,89 @@ def recognise(head: Head) -> str | None:
     return None
 
 
-def trace(path: Path) -> pl.DataFrame:
-    """The table as one row per stamp and series: line_no, stamp, series, value as written; empty cells left out."""
-    data = read_bytes(path)
-    first = decoded(path, data[:HEAD_BYTES], is_head=True).lstrip("\r\n").split("\n", 1)[0].rstrip("\r")
-    separator = _separator(first)
+def _cells_of(text: str, separator: str) -> list[str]:
+    return next(csv.reader([text], delimiter=separator), [])
+
+
+def _header(path: Path, line: Line) -> tuple[str, list[str]]:
+    """Separator and names of a table by its first line."""
+    _, text, rule = line
+    if rule is not None:
+        raise FormatError(path, [f"the header cannot be read: {rule}"])
+    separator = _separator(text)
+    names = [name.strip() for name in _cells_of(text, separator)]
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise FormatError(path, [f"the header names {', '.join(map(repr, twice[:5]))} twice"])
+    return separator, names
+
+
+def _is_whole(text: str, separator: str, width: int) -> bool:
+    """Whether a line has a cell for each name; quoted cells may hold separators."""
+    if '"' not in text:
+        return text.count(separator) == width - 1
     try:
-        table = pl.read_csv(data, infer_schema=False, row_index_name="line_no", row_index_offset=2, separator=separator)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise FormatError(path, [f"the table cannot be read: {str(error).splitlines()[0]}"]) from error
-    table = table.with_columns(pl.col("line_no").cast(pl.Int64))
-    names = table.columns[1:]
+        return len(_cells_of(text, separator)) == width
+    except csv.Error:
+        return False
+
+
+def _table(lines: list[Line], separator: str, names: list[str]) -> pl.DataFrame:
+    """Lines that are whole, as text cells under the names, with line_no."""
+    if not lines:
+        return pl.DataFrame(schema={"line_no": pl.Int64, **dict.fromkeys(names, pl.String)})
+    cells = pl.read_csv(
+        "\n".join(text for _, text, _ in lines).encode(),
+        has_header=False,
+        schema=dict.fromkeys(names, pl.String),
+        separator=separator,
+    )
+    return cells.select(pl.Series("line_no", [number for number, _, _ in lines], dtype=pl.Int64), pl.all())
+
+
+def _long(table: pl.DataFrame, names: list[str], *, is_turned: bool) -> pl.DataFrame:
+    """line_no, stamp, series and value of a table; empty cells left out."""
     if long := _long_columns(names):
         stamp, value, series = long
         frame = table.select("line_no", stamp=stamp, series=series, value=value)
     else:
-        across, down = ("stamp", "series") if _is_turned(_names(first, separator)) else ("series", "stamp")
-        frame = table.unpivot(index=["line_no", names[0]], variable_name=across, value_name="value").rename(
-            {names[0]: down}
-        )
-        frame = frame.sort("line_no", maintain_order=True)
+        across, down = ("stamp", "series") if is_turned else ("series", "stamp")
+        frame = table.unpivot(index=["line_no", names[0]], variable_name=across, value_name="value")
+        frame = frame.rename({names[0]: down}).sort("line_no", maintain_order=True)
     is_empty = pl.col("value").is_null() | pl.col("value").str.to_lowercase().is_in(["nan", ""])
-    return frame.filter(~is_empty).select("line_no", "stamp", "series", "value")
+    return frame.filter(~is_empty).select("line_no", "stamp", "series", "value", line_text=None, line_rule=None)
+
+
+def traces(path: Path) -> Iterator[pl.DataFrame]:
+    """Parts of a table of any size, one row per stamp and series: line_no, stamp, series, value as written; empty cells left
+    out. A line with more or fewer cells than the header, or that is no text, comes as line_text and line_rule.
+
+    Raises:
+        FormatError: a header that cannot be read, or names a column twice.
+    """
+    lines = ((number, text.rstrip("\r"), rule) for number, text, rule in stream_lines(path, longest=_LONGEST_LINE))
+    lines = (line for line in lines if line[1].strip() or line[2])
+    separator, names = _header(path, next(lines, (1, "", None)))
+    is_turned = _is_turned(names)
+    for part in _parts(lines):
+        whole = [line for line in part if line[2] is None and _is_whole(line[1], separator, len(names))]
+        kept = {number for number, _, _ in whole}
+        torn = [(no, None, None, None, text[:_SHOWN], rule) for no, text, rule in part if no not in kept]
+        frame = _long(_table(whole, separator, names), names, is_turned=is_turned)
+        yield pl.concat([frame.cast(pl.Schema(_TRACE)), pl.DataFrame(torn, schema=_TRACE, orient="row")])
+
+
+def _parts(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    part: list[Line] = []
+    size = 0
+    for line in lines:
+        part.append(line)
+        size += len(line[1])
+        if size >= _PART_CHARS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _instant(stamp: pl.Expr) -> pl.Expr:
@@ -124,32 +198,37 @@ def _instant(stamp: pl.Expr) -> pl.Expr:
     return pl.when(number.is_null()).then(stamp).otherwise(instant.dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"))
 
 
-def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
+def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:
     """One row per stamp and node that has a value, all columns text as in a canonical CSV.
 
     Args:
-        path: the table.
+        path: the table, of any size.
         feed: gpu_telemetry.
         park: its tranches name the GPU model of each node.
 
-    Returns:
+    Yields:
         gpu_id and node_id (the column's head, or the series), gpu_model, sampled_at, utilization_pct 0–100, power_w
-        (always empty), line_no (number of the row: one line of a wide table holds many) and source_line.
+        (always empty), line_no (number of the row: one line of a wide table holds many), source_line, and line_text and
+        line_rule of lines that cannot be read.
 
     Raises:
         FormatError: most values above 100 or below 0: the table measures something else. Memory alone makes no sample:
-            landed under the same key, it would supersede the utilisation.
+            landed under the same key, it would supersede the utilisation. See also `traces`.
     """
-    frame = trace(path)
-    number = pl.col("value").cast(pl.Float64, strict=False)
-    odd = frame.filter((number < 0) | (number > 100))
-    if odd.height > _ODD_FRACTION * frame.filter(number != 0).height:
-        where = f"{odd.height} of {frame.height} values are outside 0–100 (line {odd['line_no'][0]}: {odd['value'][0]})"
-        why = "a table without names of its measures is taken for percent of utilisation"
-        raise FormatError(path, [f"{where}: {why}, and {feed} has no other use for it"])
-    models = {node: gpu_model_of(park, node) for node in frame["series"].unique().drop_nulls().to_list()}
-    return (
-        frame.select(
+    done, value_count, moving_count, odd_count = 0, 0, 0, 0
+    where: tuple[int, str] | None = None
+    models: dict[str, str | None] = {}
+    for frame in traces(path):
+        number = pl.col("value").cast(pl.Float64, strict=False)
+        odd = frame.filter((number < 0) | (number > 100))
+        where = where or (odd.select("line_no", "value").row(0) if odd.height else None)
+        odd_count += odd.height
+        value_count += frame.height - frame["value"].null_count()
+        moving_count += frame.filter(number != 0).height
+        models |= {
+            node: gpu_model_of(park, node) for node in frame["series"].unique().drop_nulls() if node not in models
+        }
+        yield frame.select(
             gpu_id="series",
             node_id="series",
             gpu_model=pl.col("series").replace_strict(models, default=None, return_dtype=pl.String),
@@ -157,7 +236,12 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:
             utilization_pct="value",
             power_w=pl.lit(None, pl.String),
             source_line="line_no",
+            line_no=pl.int_range(done + 1, done + frame.height + 1, dtype=pl.Int64),
+            line_text="line_text",
+            line_rule="line_rule",
         )
-        .with_row_index("line_no", offset=1)
-        .with_columns(pl.col("line_no").cast(pl.Int64))
-    )
+        done += frame.height
+    if where is not None and odd_count > _ODD_FRACTION * moving_count:
+        found = f"{odd_count} of {value_count} values are outside 0–100 (line {where[0]}: {where[1]})"
+        why = "a table without names of its measures is taken for percent of utilisation"
+        raise FormatError(path, [f"{found}: {why}, and {feed} has no other use for it"])

@@ -45,6 +45,9 @@ def write_inbox(home: Path) -> None:
     drop(home, "lease_usage", "u.csv", USAGE + usage + "L9,x,y,z,\n")
     drop(home, "lease_usage", "u-again.csv", USAGE + usage.replace("2027-01-03T", "2027-01-04T"))
     drop(home, "power_meter", "m.csv", METER + "".join(f"m,1,it,{hour},5,actual\n" for hour in hours))
+    # Beyond the home's clock: the file is marked, to be read again once that has come so far.
+    coming = [hour.replace("2027-01", "2028-01") for hour in hours[:3]]
+    drop(home, "power_meter", "coming.csv", METER + "".join(f"m,2,it,{hour},5,actual\n" for hour in hours[:3] + coming))
     drop(home, "leases", "l.csv", LEASE_HEADER + "".join(lease_row(f"L{n}") for n in range(3)))
     drop(home, "leases", "wrong.csv", "lease,price\n1,2\n")
 

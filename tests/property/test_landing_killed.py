@@ -107,3 +107,84 @@ def test_the_killer_reaches_every_part_of_a_landing() -> None:
         with pytest.raises(KilledError):
             landing.land(mortal, home, landing.pending(books.con, home))
         assert books.one("SELECT count(*) FROM raw.landed_file") != 0
+
+
+NEW_YEAR, LATER = "2027-01-01", "2027-03-01"
+# What a landing at another instant of the clock may make otherwise.
+LANDING_TIME = {"landed_file": "* EXCLUDE (received_at)"}
+
+
+def make_with_rows_of_the_future(folder: Path) -> Books:
+    books = Books(make_home(folder, home=f"title: T\nas_of: {NEW_YEAR}\n"))
+    days = ("2026-12-31T14", "2027-01-20T01")  # a row of New Year's Day in Sydney and one of three weeks later
+    samples = "".join(f"a-1,a-1,GB300,{day}:00:00Z,50,100,2026-12-31T15:00:00Z\n" for day in days)
+    usage = "".join(f"L1,{day}:00:00Z,{day}:30:00Z,3\n" for day in days)
+    drop(books.path, "gpu_telemetry", "t.csv", TELEMETRY + samples)
+    drop(books.path, "lease_usage", "u.csv", USAGE + usage)
+    drop(books.path, "leases", "l.csv", LEASE_HEADER + lease_row())
+    return books
+
+
+def at_clock(books: Books, day: str) -> Books:
+    (books.path / "home.yaml").write_text(f"title: T\nas_of: {day}\n")
+    return books
+
+
+def kill(books: Books, statements: int) -> bool:
+    """Land what is pending, and die at a statement; whether it came to that."""
+    mortal: Any = MortalConnection(books.con, statements)
+    home = books.home()
+    try:
+        landing.land(mortal, home, landing.pending(books.con, home))
+    except KilledError:
+        return True
+    return False
+
+
+def in_the_end(books: Books) -> dict[str, list[tuple[object, ...]]]:
+    columns = {"seen_path": "path, size_bytes, file_id", **LANDING_TIME, "lease_usage": "* EXCLUDE (recorded_at)"}
+    return {table: books.rows(f"SELECT {columns.get(table, '*')} FROM raw.{table} ORDER BY ALL") for table in TABLES}
+
+
+@cache
+def undisturbed_in_the_end() -> dict[str, list[tuple[object, ...]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        books = make_with_rows_of_the_future(Path(folder))
+        books.land()
+        assert len(books.rows("FROM raw.quarantined_row WHERE rule = 'in_the_future'")) == 2
+        at_clock(books, LATER).land()
+        assert books.rows("FROM raw.quarantined_row") == []
+        return in_the_end(books)
+
+
+def killed_among_rows_of_the_future(statements: int, *, by: str, rerun: bool) -> bool:
+    """A landing by one of the two clocks is killed, and run again at once or not before the clock has moved on."""
+    with tempfile.TemporaryDirectory() as folder:
+        books = make_with_rows_of_the_future(Path(folder))
+        if by == LATER:
+            books.land()
+            at_clock(books, LATER)
+        was_killed = kill(books, statements)
+        if rerun:
+            books.land()
+        at_clock(books, LATER).land()
+        assert in_the_end(books) == undisturbed_in_the_end(), (statements, by, rerun)
+        return was_killed
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(statements=st.integers(0, STATEMENTS), by=st.sampled_from([NEW_YEAR, LATER]), rerun=st.booleans())
+def test_rows_of_the_future_count_once_they_have_come_wherever_a_landing_was_killed(
+    statements: int, by: str, rerun: bool
+) -> None:
+    killed_among_rows_of_the_future(statements, by=by, rerun=rerun)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rerun", [True, False])
+@pytest.mark.parametrize("by", [NEW_YEAR, LATER])
+def test_rows_of_the_future_count_whichever_statement_was_the_last(by: str, rerun: bool) -> None:
+    statements = 0
+    while killed_among_rows_of_the_future(statements, by=by, rerun=rerun):
+        statements += 1
+    assert statements > 50

@@ -147,7 +147,7 @@ def test_alibaba_duty_cycle_and_memory(source: Path) -> None:
     assert round(sum(duty), 6) == Decimal("303690.162996")
     assert sum(value == 0 for value in duty) == 13_358
     memory = folder / "pod_gpu_memory_used_bytes_first4h.csv"
-    values = decimals(wide_csv.trace(memory), "value")
+    values = decimals(pl.concat(wide_csv.traces(memory)), "value")
     assert len(values) == 28_841
     # the README's mean is a running sum of binary floats (…318523); that of the decimals as written differs
     assert round(sum(values) / len(values), 6) == Decimal("24049562360.318670")
@@ -306,7 +306,7 @@ def test_green_button_readings(source: Path) -> None:
 
 def test_focus_sums(source: Path) -> None:
     path = source / "focus" / "focus_sample_rows1-700.csv"
-    frame = focus.charges(path)
+    frame = pl.concat(focus.parts(path))
     assert frame.height == 700
     assert focus.total(frame, "BilledCost") == Decimal("13.52512369000")
     assert focus.total(frame, "ListCost") == Decimal("13.66780271220")

@@ -12,7 +12,7 @@ from formats_park import Park, rows_of, write
 
 from ingest.formats.ecb_fx import cross_rate, read_ecb_fx
 from ingest.formats.errors import FormatError
-from ingest.formats.focus import charges, total
+from ingest.formats.focus import parts, total
 from ingest.formats.registry import detect
 from ingest.formats.sec_companyfacts import days_sales_outstanding, issuer_facts, read_companyfacts
 from ingest.formats.sec_companyfacts import read as read_reference
@@ -72,6 +72,23 @@ def test_a_correction_adds_to_its_charge_in_the_same_bill_and_never_replaces_one
     ]
 
 
+def test_what_was_reserved_and_stood_idle_was_not_used(tmp_path: Path) -> None:
+    # FOCUS 1.2: usage rows of a capacity reservation's unused part have a quantity, those of a commitment's have none.
+    text = FOCUS.splitlines()[0] + ",CapacityReservationId,CapacityReservationStatus,CommitmentDiscountStatus\n"
+    row = "1,USD,Usage,2027-02-01T00:00:00Z,2027-02-01T01:00:00Z,{},{},L1,,{}\n"
+    text += row.format("8", "GPU-Hours", "cr-1,Used,NULL") + row.format("5", "GPU-Hours", "cr-1,Unused,NULL")
+    text += row.format("NULL", "GPU-Hours", "NULL,NULL,Unused")
+    frame = rows_of(write(tmp_path, "bill.csv", text), "lease_usage")
+    assert frame.select("gpu_hours", "line_no").rows() == [("8", 2)]
+
+
+def test_a_correction_of_the_cost_alone_corrects_no_quantity(tmp_path: Path) -> None:
+    text = FOCUS.splitlines()[0] + ",ChargeClass\n"
+    row = "1,USD,Usage,2027-02-01T00:00:00Z,2027-02-01T01:00:00Z,{},GPU-Hours,L1,,{}\n"
+    text += row.format("20", "") + row.format("NULL", "Correction")
+    assert rows_of(write(tmp_path, "bill.csv", text), "lease_usage")["gpu_hours"].to_list() == ["20"]
+
+
 def test_a_bill_in_parquet_says_what_its_csv_says(tmp_path: Path) -> None:
     at = datetime(2027, 2, 1, tzinfo=UTC)
     table = pa.table(
@@ -115,7 +132,7 @@ def test_a_charge_belongs_to_the_day_that_the_bill_names_or_by_the_hour_to_the_p
 
 def test_a_torn_line_of_a_bill_comes_with_its_text(tmp_path: Path) -> None:
     frame = rows_of(write(tmp_path, "bill.csv", FOCUS + "1,USD,Usa"), "lease_usage")
-    assert frame["line_text"].to_list() == [None, "1,USD,Usa"]
+    assert frame.sort("line_no")["line_text"].to_list() == [None, "1,USD,Usa"]
 
 
 def test_credits_and_taxes_of_a_bill_are_adjustments_with_the_sign_of_the_bill(tmp_path: Path) -> None:
@@ -132,7 +149,7 @@ def test_credits_and_taxes_of_a_bill_are_adjustments_with_the_sign_of_the_bill(t
 
 
 def test_null_in_a_bill_is_empty_and_sums_are_exact(tmp_path: Path) -> None:
-    frame = charges(write(tmp_path, "bill.csv", FOCUS))
+    (frame,) = parts(write(tmp_path, "bill.csv", FOCUS))
     assert frame["Tags"].null_count() == 4
     assert total(frame, "BilledCost") == Decimal("815309.66")
 

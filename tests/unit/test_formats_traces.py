@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from formats_park import Park, Tranche, rows_of, write
 
+from ingest.formats import wide_csv
 from ingest.formats.registry import FormatError, detect
 
 NEW_YORK = Park("America/New_York", "park_zone", (Tranche("A100", "cbsugpu07"),))
@@ -171,3 +172,50 @@ def test_a_table_of_nodes_by_stamps_is_turned_whatever_parts_its_cells(tmp_path:
 def test_a_few_values_out_of_range_are_faults_of_their_cells(tmp_path: Path) -> None:
     rows = "".join(f"2026-10-01T00:{minute:02d}:00Z,{value}\n" for minute, value in enumerate([50, 60, 70, 120]))
     assert rows_of(write(tmp_path, "w.csv", "time,a-01\n" + rows), "gpu_telemetry").height == 4
+
+
+def test_a_table_of_tens_of_thousands_of_nodes_is_known_by_its_first_rows_and_read_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [f"a-{number:05d}" for number in range(20_000)]
+    lines = [
+        ",".join(["timestamp", *nodes]),
+        *(",".join([str(1790812800 + 60 * n), *["50"] * 20_000]) for n in range(5)),
+    ]
+    path = write(tmp_path, "wide.csv", "\n".join(lines))
+    assert detect(path, "gpu_telemetry") == "wide_csv"
+    monkeypatch.setattr(wide_csv, "_PART_CHARS", 100_000)
+    frames = list(wide_csv.read(path, "gpu_telemetry", Park()))
+    assert [frame.height for frame in frames] == [40_000, 40_000, 20_000]
+    assert frames[-1].row(-1, named=True) | {"power_w": None} == {
+        "gpu_id": "a-19999",
+        "node_id": "a-19999",
+        "gpu_model": "GB300",
+        "sampled_at": "2026-10-01T00:04:00.000000Z",
+        "utilization_pct": "50",
+        "power_w": None,
+        "source_line": 6,
+        "line_no": 100_000,
+        "line_text": None,
+        "line_rule": None,
+    }
+
+
+def test_a_line_of_a_table_that_is_not_whole_costs_itself_only(tmp_path: Path) -> None:
+    text = b"timestamp,a-1,a-2\r\n\r\n1790812800,5,6\r\n1790812860,7\r\n1790812920,\xff,8\r\n1790812980,9,10,11\r\n1790813040,12,\r\n"
+    rows = rows_of(write(tmp_path, "wide.csv", text), "gpu_telemetry")
+    assert rows.select("source_line", "utilization_pct", "line_rule").rows() == [
+        (3, "5", None),
+        (3, "6", None),
+        (7, "12", None),
+        (4, None, None),
+        (5, None, "not_utf8"),
+        (6, None, None),
+    ]
+    assert rows["line_text"].to_list()[3:] == ["1790812860,7", "1790812920,\\xff,8", "1790812980,9,10,11"]
+
+
+def test_a_table_that_names_a_node_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "wide.csv", "timestamp,a-1,a-1\n1790812800,5,6\n")
+    with pytest.raises(FormatError, match="the header names 'a-1' twice"):
+        rows_of(path, "gpu_telemetry")
