@@ -186,6 +186,11 @@ def absorption(
     the chain never absorbs.
     """
     names = list(buckets) if buckets is not None else list(range(len(transient)))
+    if np.shape(transient) != (len(names), len(names)) or np.shape(absorbing)[:1] != (len(names),):
+        shapes = f"{np.shape(transient)} and {np.shape(absorbing)}"
+        raise CreditInputError(
+            f"{len(names)} buckets need square rates among them and rows of absorption, not {shapes}"
+        )
     rows = np.hstack([transient, absorbing])
     check_between(rows, "roll rate", low=0.0, high=1.0, rule=PROBABILITY, obligors=names, axis=0)
     sums = rows.sum(axis=1)
@@ -204,6 +209,7 @@ def chain_loss_rates(forward_rates: list[float]) -> list[float]:
     """
     rates: list[float] = []
     product = 1.0
+    check_between(forward_rates, "roll rate", low=0.0, high=1.0, rule=PROBABILITY)
     for rate in reversed(forward_rates):
         product *= rate
         rates.append(product)

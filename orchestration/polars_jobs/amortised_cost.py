@@ -14,7 +14,7 @@ import polars as pl
 import pyxirr
 
 from orchestration.polars_jobs.day_count import DayCount, rate_of_period, year_fraction
-from orchestration.polars_jobs.errors import LARGEST, CreditInputError, check_between, check_number, wrong
+from orchestration.polars_jobs.errors import ABOVE_MINUS_ONE, LARGEST, CreditInputError, check_between, check_number
 from orchestration.polars_jobs.frames import make_frame
 
 SCHEDULE_SCHEMA: dict[str, Any] = {
@@ -34,7 +34,7 @@ def effective_interest_rate(dates: Sequence[date], amounts: Sequence[float]) -> 
     try:
         rate = pyxirr.xirr(list(dates), list(amounts))
     except pyxirr.InvalidPaymentsError as error:
-        raise CreditInputError(f"no effective interest rate: {error}") from error
+        raise CreditInputError(f"no effective interest rate: {error}", field="cash flow") from error
     if rate is None:
         raise CreditInputError("no effective interest rate solves these cash flows")
     return float(rate)
@@ -42,8 +42,7 @@ def effective_interest_rate(dates: Sequence[date], amounts: Sequence[float]) -> 
 
 def dated_present_value(rate: float, dates: Sequence[date], amounts: Sequence[float]) -> float:
     """Present value of dated flows at the first date, effective annual ``rate``, ACT/365F (XNPV)."""
-    if not rate > -1:
-        raise wrong("effective interest rate", rate, "must be a number above −1 (−100 %)")
+    check_number(rate, "effective interest rate", low=ABOVE_MINUS_ONE, rule="must be a number above −1 (−100 %)")
     _check_flows(dates, amounts)
     found = pyxirr.xnpv(rate, list(dates), list(amounts))
     if found is None:
@@ -73,7 +72,7 @@ def amortised_cost(
     the last carrying amount is zero. Raises :class:`CreditInputError` for dates out of order or flows without a rate.
     """
     if len(dates) != len(payments) or any(b <= a for a, b in zip([first_date, *dates], dates, strict=False)):
-        raise CreditInputError("each payment needs a date, in ascending order after the first")
+        raise CreditInputError("each payment needs a date, in ascending order after the first", field="payment date")
     check_number(initial_amount, "initial amount")
     check_between(payments, "payment", low=-LARGEST, high=LARGEST, rule="must be a number")
     rate = effective_interest_rate([first_date, *dates], [-initial_amount, *payments]) if eir is None else eir

@@ -23,6 +23,7 @@ from orchestration.polars_jobs.errors import (
     NOT_NEGATIVE,
     CreditInputError,
     check_between,
+    check_count,
     check_number,
     wrong,
 )
@@ -90,8 +91,10 @@ def stand_ready_straight_line(initial: float, months_elapsed: int, months_total:
     """ASC 460: the fair value at inception released evenly over the months (ORACLES.md: 1.2m over 12 months is 1.1m,
     0.6m, 0 after 1, 6, 12).
     """
-    check_number(initial, "fair value at inception")
-    if months_total <= 0 or not 0 <= months_elapsed <= months_total:
+    check_number(initial, "fair value at inception", low=0.0, rule=NOT_NEGATIVE)
+    check_count(months_total, "months of the term", low=1)
+    check_count(months_elapsed, "elapsed months")
+    if months_elapsed > months_total:
         raise wrong("elapsed months", months_elapsed, f"must lie between 0 and the term of {months_total}")
     return initial * (1.0 - months_elapsed / months_total)
 
@@ -100,9 +103,9 @@ def stand_ready_risk_release(initial: float, expected_by_month: Array, months_el
     """ASC 460: released with the risk, initial × (1 − expected claims so far ÷ all expected claims), both as seen at
     inception.
     """
-    check_number(initial, "fair value at inception")
+    check_number(initial, "fair value at inception", low=0.0, rule=NOT_NEGATIVE)
     expected = check_between(expected_by_month, "expected claim", low=0.0, high=LARGEST, rule=NOT_NEGATIVE)
-    if not 0 <= months_elapsed <= len(expected):
+    if check_count(months_elapsed, "elapsed months") > len(expected):
         raise wrong("elapsed months", months_elapsed, f"must lie between 0 and the term of {len(expected)}")
     total = float(expected.sum())
     if total <= 0:
@@ -115,7 +118,7 @@ def asc450_accrual(probability: float, threshold: float, low: float, best_estima
     — it is disclosed. No expected value (ORACLES.md, O18: range 15–20, best 17 → 17, without → 15).
     """
     check_probability([probability, threshold], "probability of loss")
-    check_number(low, "low end of the range")
+    check_number(low, "low end of the range", low=0.0, rule=NOT_NEGATIVE)
     if best_estimate is not None:
         check_number(best_estimate, "best estimate")
     if best_estimate is not None and best_estimate < low:
@@ -127,10 +130,10 @@ def asc450_accrual(probability: float, threshold: float, low: float, best_estima
 
 def ias37_onerous(expected_cost: float, exit_penalty: float | None, expected_benefit: float) -> float:
     """IAS 37.66-68: max(0, min(cost to fulfil, exit penalty) − expected benefits)."""
-    given = (("cost to fulfil", expected_cost), ("exit penalty", exit_penalty), ("expected benefit", expected_benefit))
-    for name, value in given:
-        if value is not None:
-            check_number(value, name)
+    check_number(expected_cost, "cost to fulfil")
+    check_number(expected_benefit, "expected benefit")
+    if exit_penalty is not None:
+        check_number(exit_penalty, "exit penalty")
     cost = expected_cost if exit_penalty is None else min(expected_cost, exit_penalty)
     return max(0.0, cost - expected_benefit)
 

@@ -22,7 +22,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import integrate, optimize, special, stats
 
-from orchestration.polars_jobs.errors import LARGEST, NOT_NEGATIVE, CreditInputError, check_between, check_number, wrong
+from orchestration.polars_jobs.errors import (
+    BELOW_ONE,
+    LARGEST,
+    NOT_NEGATIVE,
+    SMALLEST,
+    CreditInputError,
+    check_between,
+    check_number,
+    wrong,
+)
 from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_shift
 from orchestration.polars_jobs.share_paths import Sales, ShareRule, share_of
 
@@ -31,7 +40,6 @@ Array: TypeAlias = npt.NDArray[np.float64]
 MONTHS_PER_YEAR = 12.0
 # So many paths of six years stay in the processor's cache while each month is still a long vector.
 BLOCK_PATHS = 2048
-SMALLEST = float(np.nextafter(0.0, 1.0))
 # Floor fractions nearer than this are one.
 SAME_FLOOR = 1e-13
 
@@ -129,8 +137,7 @@ def draw_shocks(
 
 def correlated(own: Array, factor: Array, loading: float) -> Array:
     """Standard normal of the given correlation: loading · factor + √(1 − loading²) · own."""
-    if not 0 <= loading < 1:
-        raise wrong("factor loading", loading, "must lie in [0, 1)")
+    check_number(loading, "factor loading", low=0.0, high=BELOW_ONE, rule="must lie in [0, 1)")
     if loading == 0:
         return own
     out = own * math.sqrt(1.0 - loading * loading)
@@ -156,8 +163,8 @@ def factor_levels(start: Array, innovations: Array, persistence: float) -> Array
 def occupancy_paths(model: Occupancy, shocks: Array) -> Array:
     """Occupancy fractions (P, T) from standard normal shocks (P, T). Start and mean lie strictly between 0 and 1."""
     for name, value in (("start", model.start_fraction), ("mean", model.mean_fraction)):
-        if not 0 < value < 1:
-            raise wrong(f"{name} occupancy", value, "must lie strictly between 0 and 1")
+        rule = "must lie strictly between 0 and 1"
+        check_number(value, f"{name} occupancy", low=SMALLEST, high=BELOW_ONE, rule=rule)
     check_probability(model.persistence, "persistence of occupancy")
     check_number(model.shock, "shock of occupancy", low=0.0, rule=NOT_NEGATIVE)
     mean = float(special.logit(model.mean_fraction))
@@ -201,6 +208,9 @@ def survival_paths(monthly_pd: Array, levels: Array, loading: float) -> Array:
     what the factor averages to in each month.
     """
     probability = check_probability(monthly_pd, "monthly default probability")
+    if probability.shape != levels.shape[1:]:
+        raise CreditInputError(f"{probability.shape} probabilities do not fit a factor of {levels.shape}")
+    check_number(loading, "factor loading", low=0.0, high=BELOW_ONE, rule="must lie in [0, 1)")
     if loading == 0:
         return np.broadcast_to(np.cumprod(1.0 - probability), levels.shape)
     alive = vasicek_shift(probability, loading * loading, levels)
@@ -311,6 +321,15 @@ def cap_claims(claims: Array, caps: Caps, third_party_value: Array | None = None
     """
     if not claims.min(initial=0.0) >= 0.0:
         check_between(claims, "claim", low=0.0, high=np.inf, rule=NOT_NEGATIVE)
+    for field, amount in (
+        ("period cap", caps.period_cap),
+        ("claimed in the period", caps.period_used),
+        ("annual cap", caps.annual_cap),
+        ("claimed in the year", caps.annual_used),
+        ("lifetime cap left", caps.lifetime_left),
+    ):
+        if amount is not None:
+            check_number(amount, field, low=0.0, high=np.inf, rule=NOT_NEGATIVE)
     by_month = len(set(caps.period_of_month.tolist())) == claims.shape[1]
     if caps.period_cap is not None and by_month and not caps.period_used and claims.max(initial=0.0) > caps.period_cap:
         claims = np.minimum(claims, caps.period_cap)
@@ -773,7 +792,7 @@ def tails(losses: npt.ArrayLike, levels: Sequence[float]) -> list[Tail]:
     to order.
     """
     check_probability(levels, "level")
-    ordered = np.sort(check_between(losses, "loss", low=-np.inf, high=np.inf, rule="must be a number"))
+    ordered = np.sort(check_between(losses, "loss", low=-LARGEST, high=LARGEST, rule="must be a number"))
     if not len(ordered):
         raise CreditInputError("no losses to order", field="loss")
     worst_first = ordered[::-1]
@@ -800,7 +819,9 @@ def expected_shortfall(losses: Array, level: float) -> float:
 
 def mean_and_error(values: Array, *, antithetic: bool = True) -> tuple[float, float]:
     """Mean and its standard error; where antithetic from pairs of mirrored paths (path i with path i + P/2)."""
-    check_between(values, "simulated amount", low=-np.inf, high=np.inf, rule="must be a number")
+    check_between(values, "simulated amount", low=-LARGEST, high=LARGEST, rule="must be a number")
+    if not len(values):
+        raise CreditInputError("no simulated amounts to average", field="simulated amount")
     half = len(values) // 2
     parts = (values[:half] + values[half:]) / 2.0 if antithetic else values
     error = float(parts.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else 0.0
@@ -812,7 +833,7 @@ def most_likely(values: Array) -> float:
 
     Not the mode at a point: a path in a hundred that draws exactly nothing would be that, and nobody's best estimate.
     """
-    sample = np.sort(check_between(values, "outcome", low=-np.inf, high=np.inf, rule="must be a number"))
+    sample = np.sort(check_between(values, "outcome", low=-LARGEST, high=LARGEST, rule="must be a number"))
     if not len(sample):
         raise CreditInputError("no outcomes to choose from", field="outcome")
     size = (len(sample) + 1) // 2
@@ -879,8 +900,7 @@ def probit_draw(intercept: float, slope: float, floor: float) -> ProbitDraw:
     U)+] = f Φ(z*) − Φ₂(a/s, z*; −b/s), s = √(1 + b²), z* = (Φ⁻¹(f) − a)/b (ORACLES.md, D1). The sign of b is nobody's:
     X is symmetric. Without b utilisation is certain.
     """
-    if not 0 < floor < 1:
-        raise wrong("floor", floor, "must lie strictly between 0 and 1")
+    check_number(floor, "floor", low=SMALLEST, high=BELOW_ONE, rule="must lie strictly between 0 and 1")
     check_number(intercept, "intercept")
     loading = abs(check_number(slope, "slope"))
     spread = math.sqrt(1.0 + loading * loading)
@@ -909,6 +929,9 @@ def probit_draw_tail(intercept: float, slope: float, floor: float, level: float)
     is that of X (ORACLES.md, D1).
     """
     check_probability([level], "level")
+    check_number(intercept, "intercept")
+    check_number(slope, "slope")
+    check_number(floor, "floor", low=SMALLEST, high=BELOW_ONE, rule="must lie strictly between 0 and 1")
     loading, tail = abs(slope), 1.0 - level
     edge = float(special.ndtri(tail)) if tail > 0 else -math.inf
 
@@ -937,10 +960,8 @@ def price_and_quantity_shortfall(
     """E[(f − U)+ (K − P)+]: quantity by the probit, price lognormal with mean ``forward`` and ``volatility`` to the date,
     its shock correlated with X (ORACLES.md, D3). At correlation 0 the product of both expectations.
     """
-    if not -1 <= correlation <= 1:
-        raise wrong("correlation", correlation, "must lie in [-1, 1]")
-    if not 0 < floor < 1:
-        raise wrong("floor", floor, "must lie strictly between 0 and 1")
+    check_number(correlation, "correlation", low=-1.0, high=1.0, rule="must lie in [-1, 1]")
+    check_number(floor, "floor", low=SMALLEST, high=BELOW_ONE, rule="must lie strictly between 0 and 1")
     for name, value in (("forward price", forward), ("strike", strike)):
         check_number(value, name, low=SMALLEST, rule="must be positive")
     check_number(volatility, "volatility", low=0.0, rule=NOT_NEGATIVE)
@@ -986,8 +1007,7 @@ def logit_shortfall(model: Occupancy, floor: float, months: int) -> Array:
         ("start occupancy", model.start_fraction),
         ("mean occupancy", model.mean_fraction),
     ):
-        if not 0 < value < 1:
-            raise wrong(name, value, "must lie strictly between 0 and 1")
+        check_number(value, name, low=SMALLEST, high=BELOW_ONE, rule="must lie strictly between 0 and 1")
     check_probability(model.persistence, "persistence of occupancy")
     check_number(model.shock, "shock of occupancy", low=SMALLEST, rule="must be positive")
     mean, start = float(special.logit(model.mean_fraction)), float(special.logit(model.start_fraction))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import polars as pl
 
-from orchestration.polars_jobs.errors import wrong
+from orchestration.polars_jobs.errors import check_count
 from orchestration.polars_jobs.frames import add_months, days_in_month, make_frame, month_end
 from orchestration.polars_jobs.money import MONEY, ZERO, exact
 from orchestration.polars_jobs.policies import CreditPolicy
@@ -38,7 +38,7 @@ def _no(reason: str) -> Metric:
 def dso_simple(receivable: Amount, sales: Amount, days: int) -> Metric:
     """Receivable ÷ credit sales of the window × its days. Sales of zero or less: none."""
     owed, sold = exact(receivable, "receivable"), exact(sales, "sales")
-    _positive(days, "days")
+    check_count(days, "days", low=1)
     if sold <= 0:
         return _no(f"no credit sales in the {days}-day window")
     return Metric(float(owed / sold * days), None)
@@ -68,6 +68,7 @@ def countback_dso(receivable: Amount, month_sales: Sequence[tuple[int, Amount]])
         return Metric(0.0, None) if rest == 0 else _no("receivable is a credit balance")
     for month_days, amount in month_sales:
         sales = exact(amount, "sales")
+        check_count(month_days, "days of a month", low=1)
         if sales > 0 and rest <= sales:
             return Metric(float(days + rest / sales * month_days), None)
         days += month_days
@@ -79,7 +80,10 @@ def true_dso(items: Sequence[tuple[int, Amount, Amount]]) -> Metric:
     """Σ age × open ÷ sales of the item's own month. ``items``: (days since invoice date, open amount, sales of the
     invoice's month).
     """
-    found = [(age, exact(open_amount, "open amount"), exact(sales, "sales")) for age, open_amount, sales in items]
+    found = [
+        (check_count(age, "age in days"), exact(open_amount, "open amount"), exact(sales, "sales"))
+        for age, open_amount, sales in items
+    ]
     if any(sales <= 0 for _, open_amount, sales in found if open_amount != 0):
         return _no("an open item comes from a month without credit sales")
     total = sum((age * open_amount / sales for age, open_amount, sales in found if open_amount != 0), Fraction(0))
@@ -90,7 +94,7 @@ def receivables_turnover(sales: Amount, balances: Sequence[Amount], days: int) -
     """Net credit sales of ``days`` days ÷ mean of the balances, annualised by 365 ÷ days. Two balances by default,
     thirteen month-ends as an option.
     """
-    _positive(days, "days")
+    check_count(days, "days", low=1)
     if not balances:
         return _no("no balances")
     mean = sum((exact(balance, "balance") for balance in balances), Fraction(0)) / len(balances)
@@ -105,17 +109,12 @@ def collection_effectiveness(
     """(beginning + sales ÷ N − ending total) ÷ (beginning + sales ÷ N − ending current), a fraction; N is the number
     of months in ``sales`` (ORACLES.md, O7).
     """
-    _positive(months, "months")
+    check_count(months, "months", low=1)
     due = exact(beginning, "beginning receivable") + exact(sales, "sales") / months
     denominator = due - exact(ending_current, "ending current receivable")
     if denominator <= 0:
         return _no("nothing was due for collection")
     return Metric(float((due - exact(ending_total, "ending receivable")) / denominator), None)
-
-
-def _positive(count: int, field: str) -> None:
-    if count <= 0:
-        raise wrong(field, count, "must be positive")
 
 
 METRICS = (

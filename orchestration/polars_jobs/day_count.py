@@ -10,7 +10,7 @@ from calendar import isleap, monthrange
 from datetime import date
 from typing import Literal, TypeAlias
 
-from orchestration.polars_jobs.errors import wrong
+from orchestration.polars_jobs.errors import ABOVE_MINUS_ONE, check_number, wrong
 
 DayCount: TypeAlias = Literal["30/360", "30E/360", "ACT/360", "ACT/365F", "ACT/ACT ISDA"]
 
@@ -64,6 +64,7 @@ def rate_of_period(effective_rate: float, years: float) -> float:
     """Effective rate over a part of a year, (1 + EIR)^years − 1: never the rate ÷ periods, never the annual rate per
     quarter (CREDIT.md, 4.3).
     """
-    if not effective_rate > -1:
-        raise wrong("effective interest rate", effective_rate, "must be a number above −1 (−100 %)")
+    rule = "must be a number above −1 (−100 %)"
+    check_number(effective_rate, "effective interest rate", low=ABOVE_MINUS_ONE, rule=rule)
+    check_number(years, "time in years")
     return float((1.0 + effective_rate) ** years) - 1.0

@@ -16,7 +16,17 @@ import numpy.typing as npt
 import polars as pl
 from scipy import linalg, optimize
 
-from orchestration.polars_jobs.errors import LARGEST, CreditInputError, check_between, check_rising, wrong
+from orchestration.polars_jobs.errors import (
+    BELOW_ONE,
+    LARGEST,
+    CreditInputError,
+    as_numbers,
+    check_between,
+    check_count,
+    check_number,
+    check_rising,
+    wrong,
+)
 from orchestration.polars_jobs.lifetime_ecl import check_probability, conditional_from_cumulative
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -26,6 +36,8 @@ ArrayLike: TypeAlias = npt.ArrayLike
 # a unit more lets binary fractions of 99.98 pass.
 PUBLISHED_ROW_TOLERANCE = 2.5e-4
 PAYMENTS_PER_YEAR = 4
+# Rows of a matrix that was adjusted sum to 1 up to the rounding of floats.
+CHAIN_TOLERANCE = 1e-9
 # No issuer trades at a hazard above this: 99.995 % in a year.
 HIGHEST_HAZARD = 10.0
 
@@ -44,12 +56,21 @@ def given_curve(horizon_years: ArrayLike, cumulative_pd: ArrayLike, obligor: obj
     years, order = _horizons(horizon_years, obligor)
     names = [obligor] * len(years) if obligor is not None else None
     field = "cumulative default probability"
-    cumulative = check_probability(np.asarray(cumulative_pd, dtype=np.float64)[order], field, obligors=names, axis=0)
+    given = _one_each(cumulative_pd, field, order, obligor)
+    cumulative = check_probability(given, field, obligors=names, axis=0)
     return DefaultCurve(years, check_rising(cumulative, field, obligors=names, axis=0))
 
 
+def _one_each(values: ArrayLike, field: str, order: npt.NDArray[np.int64], obligor: object) -> Array:
+    """The values in the order of their horizons, one for each."""
+    array = as_numbers(values, field)
+    if array.shape != order.shape:
+        raise wrong(field, array.tolist(), f"one for each of {len(order)} horizons is needed", obligor)
+    return array[order]
+
+
 def _horizons(horizon_years: ArrayLike, obligor: object) -> tuple[Array, npt.NDArray[np.int64]]:
-    years = np.asarray(horizon_years, dtype=np.float64)
+    years = as_numbers(horizon_years, "horizon in years")
     order = np.argsort(years)
     years = years[order]
     if not len(years):
@@ -79,9 +100,9 @@ def rating_curve(
     """
     years, order = _horizons(horizon_years, rating)
     field, names = "cumulative default rate", None if rating is None else [rating] * len(years)
-    rates = np.asarray(cumulative_default_rate, dtype=np.float64)[order]
+    rates = _one_each(cumulative_default_rate, field, order, rating)
     defaulted = check_probability(rates, field, obligors=names, axis=0)
-    withdrawn = np.asarray(withdrawn_rate, dtype=np.float64)[order]
+    withdrawn = _one_each(withdrawn_rate, "withdrawn rate", order, rating)
     gone = check_probability(withdrawn, "withdrawn rate", obligors=names, axis=0)
     if (np.diff(defaulted) < 0).any():
         place = int(np.argmax(np.diff(defaulted) < 0)) + 1
@@ -172,12 +193,12 @@ def cds_curve(
     :class:`CreditInputError` where a spread is so far below the one before that only a negative hazard explains it.
     """
     years, order = _horizons(tenor_years, obligor)
-    spreads = np.broadcast_to(np.asarray(spread, dtype=np.float64), years.shape)[order]
+    spreads = _each(spread, "CDS spread", order, obligor)
     names = [obligor] * len(years) if obligor is not None else None
     check_between(spreads, "CDS spread", low=0.0, high=LARGEST, rule="must not be negative", obligors=names, axis=0)
-    if not 0 <= recovery < 1:
-        raise wrong("recovery", recovery, "must lie in [0, 1)", obligor)
-    rates = np.broadcast_to(np.asarray(zero_rate, dtype=np.float64), years.shape)[order]
+    check_number(recovery, "recovery", low=0.0, high=BELOW_ONE, rule="must lie in [0, 1)", obligor=obligor)
+    rates = _each(zero_rate, "zero rate", order, obligor)
+    check_between(rates, "zero rate", low=-LARGEST, high=LARGEST, rule="must be a number", obligors=names, axis=0)
     hazards: list[float] = []
     for place, tenor in enumerate(years):
 
@@ -191,6 +212,12 @@ def cds_curve(
         hazards.append(float(optimize.brentq(value, 0.0, HIGHEST_HAZARD, xtol=1e-14)))
     steps = np.diff(years, prepend=0.0)
     return DefaultCurve(years, np.asarray(-np.expm1(-np.cumsum(np.array(hazards) * steps)), dtype=np.float64))
+
+
+def _each(values: ArrayLike, field: str, order: npt.NDArray[np.int64], obligor: object) -> Array:
+    """One value for all tenors, or one for each, in their order."""
+    array = as_numbers(values, field)
+    return np.full(order.shape, float(array)) if array.ndim == 0 else _one_each(array, field, order, obligor)
 
 
 def _cds_value(tenor: float, spread: float, recovery: float, years: Array, hazards: Array, *, rates: Array) -> float:
@@ -218,7 +245,7 @@ def transition_matrix(rates: ArrayLike, ratings: Sequence[str], tolerance: float
     row must sum to 1 within ``tolerance``, the rounding of the publication; it is then divided by what was not
     withdrawn. Returns (K + 1, K + 1) with default as the last, absorbing state.
     """
-    table = np.asarray(rates, dtype=np.float64)
+    table = as_numbers(rates, "transition rate")
     count = len(ratings)
     if table.shape != (count, count + 2):
         raise CreditInputError(f"{count} ratings need a table of {count} × {count + 2}, not {table.shape}")
@@ -242,7 +269,10 @@ def transition_default_curve(matrix: Array, row: int, years: Sequence[int]) -> D
     For stress alone: a homogeneous chain overstates the default of weak grades over years (ORACLES.md, O13: single B
     at five years 24.80 % against 19.25 % observed).
     """
-    cumulative = [float(np.linalg.matrix_power(matrix, year)[row, -1]) for year in years]
+    if check_count(row, "row") >= len(_check_chain(matrix)):
+        raise wrong("row", row, f"the matrix has {len(matrix)}, the first is 0")
+    counts = [check_count(year, "years", low=1) for year in years]
+    cumulative = [float(np.linalg.matrix_power(matrix, year)[row, -1]) for year in counts]
     return given_curve([float(year) for year in years], cumulative)
 
 
@@ -259,13 +289,38 @@ def generator(matrix: ArrayLike) -> Generator:
     """Intensities of a yearly transition matrix: its logarithm, negative intensities moved onto the diagonal (Israel,
     Rosenthal and Wei, 2001). The matrix may have no generator of its own; the residual says how far this one is off.
     """
-    given = np.asarray(matrix, dtype=np.float64)
+    given = _check_chain(matrix)
     raw = np.real(linalg.logm(given))
     rates = np.maximum(raw - np.diag(np.diag(raw)), 0.0)
     rates -= np.diag(rates.sum(axis=1))
     return Generator(rates, float(np.abs(linalg.expm(rates) - given).max()))
 
 
-def transition_at(rates: Array, years: float) -> Array:
-    """Transition probabilities over any time from intensities: expm(rates · years)."""
-    return np.asarray(linalg.expm(rates * years), dtype=np.float64)
+def transition_at(rates: ArrayLike, years: float) -> Array:
+    """Transition probabilities over any time ≥ 0 from intensities whose rows sum to 0: expm(rates · years)."""
+    given = as_numbers(rates, "transition intensity")
+    check_between(given, "transition intensity", low=-LARGEST, high=LARGEST, rule="must be a number")
+    if given.ndim != 2 or given.shape[0] != given.shape[1]:
+        raise CreditInputError(
+            f"transition intensities must be square, not {given.shape}", field="transition intensity"
+        )
+    off = np.abs(given.sum(axis=1)) > CHAIN_TOLERANCE
+    if off.any():
+        row = int(np.argmax(off))
+        raise wrong("sum of transition intensities", float(given.sum(axis=1)[row]), "must be 0", row)
+    check_number(years, "time in years", low=0.0, rule="must not be negative")
+    return np.asarray(linalg.expm(given * years), dtype=np.float64)
+
+
+def _check_chain(matrix: ArrayLike) -> Array:
+    """A square matrix of probabilities whose rows sum to 1; else :class:`CreditInputError` naming the row."""
+    given = as_numbers(matrix, "transition probability")
+    if given.ndim != 2 or given.shape[0] != given.shape[1]:
+        raise CreditInputError(f"a transition matrix must be square, not {given.shape}", field="transition probability")
+    check_probability(given, "transition probability", axis=0)
+    sums = given.sum(axis=1)
+    off = np.abs(sums - 1.0) > CHAIN_TOLERANCE
+    if off.any():
+        row = int(np.argmax(off))
+        raise wrong("sum of transition probabilities", float(sums[row]), "must be 1", row)
+    return given

@@ -16,6 +16,9 @@ Array: TypeAlias = npt.NDArray[np.float64]
 PROBABILITY = "must lie in [0, 1]"
 NOT_NEGATIVE = "must be a number, not negative"
 LARGEST = float(np.finfo(np.float64).max)
+SMALLEST = float(np.nextafter(0.0, 1.0))
+BELOW_ONE = float(np.nextafter(1.0, 0.0))
+ABOVE_MINUS_ONE = float(np.nextafter(-1.0, 0.0))
 
 
 class CreditInputError(ValueError):
@@ -39,6 +42,22 @@ def wrong(field: str, value: object, rule: str, obligor: object = None) -> Credi
     return CreditInputError(f"{who}{field} is {shown!r}; {rule}", obligor=obligor, field=field, value=shown)
 
 
+def as_numbers(values: npt.ArrayLike, field: str) -> Array:
+    """The values as an array of floats; :class:`CreditInputError` naming the field where they are none. None is NaN."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise wrong(field, values, "must be a number") from error
+
+
+def check_count(value: float, field: str, *, low: int = 0) -> int:
+    """A whole number of at least ``low``; else :class:`CreditInputError` naming it."""
+    number = check_number(value, field, low=float(low), rule=f"must be a whole number of at least {low}")
+    if number != int(number):
+        raise wrong(field, value, f"must be a whole number of at least {low}")
+    return int(number)
+
+
 def check_between(
     values: npt.ArrayLike,
     field: str,
@@ -55,7 +74,7 @@ def check_between(
     ``axis``: the axis along which obligors stand (None: the input is nobody's own); ``obligors``: their names in that
     order, positions without. An axis of length 1 is shared by all obligors and names none.
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = as_numbers(values, field)
     # The extremes are NaN where any value is, and no comparison with NaN holds.
     if array.size == 0 or (array.min() >= low and array.max() <= high):
         return array

@@ -179,11 +179,10 @@ def loss_given_default(base: float, exposure: Decimal, set_off: Decimal, collate
     below the floor (CREDIT.md, 3.3).
     """
     check_probability([base, floor], "loss given default")
-    exact(exposure, "exposure")
-    for field, amount in (("set-off", set_off), ("collateral", collateral)):
+    for field, amount in (("exposure", exposure), ("set-off", set_off), ("collateral", collateral)):
         if exact(amount, field) < 0:
             raise wrong(field, amount, NOT_NEGATIVE)
-    if exposure <= 0:
+    if exposure == 0:
         return max(base, floor)
     bare = max(ZERO, exposure - set_off - collateral)
     return max(base * float(bare / exposure), floor)

@@ -19,10 +19,16 @@ import polars as pl
 from scipy import special
 
 from orchestration.polars_jobs.errors import (
+    ABOVE_MINUS_ONE,
+    BELOW_ONE,
     LARGEST,
     PROBABILITY,
+    SMALLEST,
     CreditInputError,
+    as_numbers,
     check_between,
+    check_count,
+    check_number,
     check_rising,
     wrong,
 )
@@ -55,7 +61,7 @@ def check_probability(
 
 def check_weights(weights: ArrayLike, obligor: object = None) -> Array:
     """Scenario weights (S,), none negative, summing to 1 within 1e-9."""
-    array = np.asarray(weights, dtype=np.float64)
+    array = as_numbers(weights, "scenario weight")
     if array.ndim != 1 or not len(array):
         raise wrong("scenario weights", array.tolist(), "one number for each scenario is needed", obligor)
     check_between(array, "scenario weight", low=0.0, high=np.inf, rule="must not be negative")
@@ -104,13 +110,12 @@ def conditional_from_cumulative(cumulative_pd: ArrayLike, obligors: Sequence[obj
 
 def discount_factors(eir: ArrayLike, tau_years: ArrayLike, obligors: Sequence[object] | None = None) -> Array:
     """(1 + EIR)^−τ. ``eir``: effective annual rate, above −1, negative allowed; broadcast against ``tau_years`` ≥ 0."""
-    rate, tau = np.asarray(eir, dtype=np.float64), np.asarray(tau_years, dtype=np.float64)
+    rate, tau = as_numbers(eir, "effective interest rate"), as_numbers(tau_years, "discount time in years")
     axis = 0 if rate.ndim else None
-    above = np.nextafter(-1.0, 0.0)
     check_between(
         rate,
         "effective interest rate",
-        low=above,
+        low=ABOVE_MINUS_ONE,
         high=LARGEST,
         rule="must be a number above −1 (−100 %)",
         obligors=obligors,
@@ -139,7 +144,14 @@ def lifetime_ecl(
     stays flat.
     """
     weight = check_weights(weights)
-    hazard, loss, exposure = (_as_cube(values) for values in (conditional_pd, lgd, ead))
+    hazard, loss, exposure = (
+        _as_cube(values, field)
+        for values, field in (
+            (conditional_pd, "conditional default probability"),
+            (lgd, "loss given default"),
+            (ead, "exposure at default"),
+        )
+    )
     rate, tau = _checked_discounting(eir, tau_years, obligors)
     given = [hazard.shape, loss.shape, exposure.shape, (1, len(rate), len(tau))]
     try:
@@ -174,9 +186,9 @@ def _checked_discounting(
     eir: ArrayLike, tau_years: ArrayLike, obligors: Sequence[object] | None
 ) -> tuple[Array, Array]:
     """Continuous rates (N or 1,) and times (T,), of effective rates above −1 and times of nought and more."""
-    rate = np.asarray(eir, dtype=np.float64)
+    rate = as_numbers(eir, "effective interest rate")
     discount_factors(rate if rate.ndim else rate.reshape(1), 0.0, obligors if rate.ndim else None)
-    tau = np.atleast_1d(np.asarray(tau_years, dtype=np.float64))
+    tau = np.atleast_1d(as_numbers(tau_years, "discount time in years"))
     discount_factors(0.0, tau)
     return np.log1p(rate).reshape(-1), tau
 
@@ -221,7 +233,7 @@ def geometric_ecl(
     """
     weight = check_weights(weights)
     exposure = check_between(
-        np.atleast_1d(np.asarray(ead, dtype=np.float64)),
+        np.atleast_1d(as_numbers(ead, "exposure at default")),
         "exposure at default",
         low=0.0,
         high=LARGEST,
@@ -231,13 +243,19 @@ def geometric_ecl(
     )
     size = len(exposure)
     hazard = check_probability(
-        np.atleast_2d(conditional_pd), "conditional default probability", obligors=obligors, axis=1
+        np.atleast_2d(as_numbers(conditional_pd, "conditional default probability")),
+        "conditional default probability",
+        obligors=obligors,
+        axis=1,
     )
-    loss = check_probability(np.atleast_2d(lgd), "loss given default", obligors=obligors, axis=1)
+    loss = check_probability(
+        np.atleast_2d(as_numbers(lgd, "loss given default")), "loss given default", obligors=obligors, axis=1
+    )
     profile = check_between(amortisation, "amortisation", low=0.0, high=LARGEST, rule="must not be negative")
-    if not period_years > 0:
-        raise wrong("period in years", period_years, "must be positive")
-    discount = discount_factors(np.atleast_1d(np.asarray(eir, dtype=np.float64)), period_years, obligors)
+    check_number(period_years, "period in years", low=SMALLEST, rule="must be positive")
+    if not profile.size:
+        raise wrong("amortisation", [], "one part for each period is needed")
+    discount = discount_factors(np.atleast_1d(as_numbers(eir, "effective interest rate")), period_years, obligors)
     shapes = [hazard.shape, loss.shape, (1, size), (1, len(discount))]
     if any(shape[0] not in {1, len(weight)} or shape[1] not in {1, size} for shape in shapes):
         raise _misfit(shapes, weight, profile)
@@ -268,8 +286,8 @@ def _misfit(shapes: Sequence[tuple[int, ...]], weight: Array, tau: Array) -> Cre
     )
 
 
-def _as_cube(values: ArrayLike) -> Array:
-    array = np.asarray(values, dtype=np.float64)
+def _as_cube(values: ArrayLike, field: str) -> Array:
+    array = as_numbers(values, field)
     if array.ndim > 3:
         raise CreditInputError("inputs have at most the axes scenario, obligor, period")
     return array.reshape((1,) * (3 - array.ndim) + array.shape)
@@ -295,12 +313,14 @@ def twelve_month_ecl(
     ``period_years``: (T,) lengths of the periods, losses at their ends. A period that straddles the twelfth month
     counts with the part of its hazard that lies before: 1 − (1 − h)^share, at the end of the year.
     """
-    lengths = np.asarray(period_years, dtype=np.float64)
-    if (lengths <= 0).any():
-        raise CreditInputError("period lengths must be positive")
+    lengths = np.atleast_1d(as_numbers(period_years, "period in years"))
+    check_between(lengths, "period in years", low=SMALLEST, high=LARGEST, rule="must be positive")
     ends = np.cumsum(lengths)
     share = np.clip((1.0 - (ends - lengths)) / lengths, 0.0, 1.0)
-    given = check_probability(_as_cube(conditional_pd), "conditional default probability", obligors=obligors, axis=1)
+    given = _as_cube(conditional_pd, "conditional default probability")
+    check_probability(given, "conditional default probability", obligors=obligors, axis=1)
+    if given.shape[2] not in {1, len(lengths)} or not len(lengths):
+        raise _misfit([given.shape], check_weights(weights), lengths)
     hazard = 1.0 - np.power(1.0 - given, share)
     tau = np.minimum(ends, 1.0)
     return lifetime_ecl(hazard, lgd, ead, eir=eir, tau_years=tau, weights=weights, obligors=obligors)
@@ -317,8 +337,7 @@ def revert(forecast: ArrayLike, long_run: float, reversion_periods: int, total_p
         raise CreditInputError("a reasonable and supportable forecast needs at least one period")
     check_probability(long_run, "long-run default probability")
     for field, count in (("reversion periods", reversion_periods), ("total periods", total_periods)):
-        if count < 0:
-            raise wrong(field, count, "must not be negative")
+        check_count(count, field)
     if reversion_periods:
         steps = np.arange(1, reversion_periods + 1) / reversion_periods
         path = np.concatenate([given, given[-1] + steps * (long_run - given[-1])])
@@ -336,8 +355,7 @@ def vasicek_shift(conditional_pd: ArrayLike, asset_correlation: float, factor: A
     clipped. ρ in [0, 1).
     """
     probability = check_probability(conditional_pd, "default probability")
-    if not 0 <= asset_correlation < 1:
-        raise wrong("asset correlation", asset_correlation, "must lie in [0, 1)")
+    check_number(asset_correlation, "asset correlation", low=0.0, high=BELOW_ONE, rule="must lie in [0, 1)")
     level = check_between(factor, "systemic factor", low=-np.inf, high=np.inf, rule="must be a number")
     threshold = special.ndtri(probability)
     return np.asarray(
@@ -426,7 +444,7 @@ def ecl_long(term_structure: pl.LazyFrame) -> pl.LazyFrame:
 
 def check_term_structure(frame: pl.DataFrame) -> pl.DataFrame:
     """The tidy frame itself, if every probability and LGD lies in [0, 1], no exposure is negative, every obligor has
-    each period once in each scenario and its scenario weights sum to 1; else :class:`CreditInputError` naming the
+    each period once in each scenario, one weight for each scenario, and these sum to 1; else :class:`CreditInputError` naming the
     obligor, the field and the value.
     """
     for field, high, rule in (
@@ -445,7 +463,15 @@ def check_term_structure(frame: pl.DataFrame) -> pl.DataFrame:
     twice = frame.filter(pl.struct("obligor_id", "scenario", "period_no").is_duplicated())
     if not twice.is_empty():
         raise wrong("period_no", twice["period_no"][0], "comes twice in a scenario", twice["obligor_id"][0])
-    sums = frame.unique(["obligor_id", "scenario"]).group_by("obligor_id").agg(pl.col("weight").sum())
+    parts = frame.group_by("obligor_id", "scenario").agg(
+        pl.col("weight").first(), least=pl.col("weight").min(), most=pl.col("weight").max()
+    )
+    uneven = parts.filter(pl.col("least") != pl.col("most")).sort("obligor_id", "scenario")
+    if not uneven.is_empty():
+        raise wrong(
+            "weight", uneven["most"][0], f"it is {uneven['least'][0]!r} in another period", uneven["obligor_id"][0]
+        )
+    sums = parts.group_by("obligor_id").agg(pl.col("weight").sum())
     bad = sums.filter((pl.col("weight") - 1.0).abs() > WEIGHT_TOLERANCE).sort("obligor_id")
     if not bad.is_empty():
         raise wrong("sum of scenario weights", bad["weight"][0], "must be 1", bad["obligor_id"][0])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from orchestration.polars_jobs.errors import LARGEST, CreditInputError, check_between, wrong
+from orchestration.polars_jobs.errors import LARGEST, CreditInputError, check_between, check_number, wrong
 from orchestration.polars_jobs.lifetime_ecl import check_probability
 
 
@@ -68,7 +68,9 @@ def remaining_maturity_loss(balances: Sequence[float], annual_loss_rate: float, 
     average balance × (annual loss rate + adjustment for conditions and forecasts, in absolute rate).
     """
     amounts = check_between(balances, "balance", low=0.0, high=LARGEST, rule="must be a number, not negative")
-    check_probability([annual_loss_rate, annual_loss_rate + adjustment], "annual loss rate")
+    check_number(adjustment, "adjustment")
+    check_probability(annual_loss_rate, "annual loss rate")
+    check_probability(annual_loss_rate + adjustment, "annual loss rate with its adjustment")
     if not amounts.size:
-        raise CreditInputError("at least one year's balance is needed")
+        raise CreditInputError("at least one year's balance is needed", field="balance")
     return float(amounts.sum()) * (annual_loss_rate + adjustment)

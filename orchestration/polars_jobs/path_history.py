@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from orchestration.polars_jobs.errors import LARGEST, check_between
+from orchestration.polars_jobs.errors import LARGEST, SMALLEST, check_between, check_count, check_number
 from orchestration.polars_jobs.lifetime_ecl import check_probability
 
 DAYS_PER_YEAR = 365.0
@@ -37,6 +37,8 @@ def estimate_occupancy(fractions: Sequence[float], least_months: int, edge: floa
     (0, 1): then it does not revert. Raises :class:`CreditInputError` for a fraction outside [0, 1].
     """
     seen = check_probability(fractions, "occupancy")
+    check_count(least_months, "least months")
+    check_number(edge, "edge", low=SMALLEST, high=0.5, rule="must lie in (0, 0.5]")
     if len(seen) < max(least_months, 4):
         return None
     levels = special.logit(np.minimum(np.maximum(seen, edge), 1.0 - edge))
@@ -61,6 +63,7 @@ def estimate_volatility(observed: Sequence[tuple[date, float]], least_count: int
     prices = check_between(
         [price for _, price in observed], "price", low=math.ulp(0.0), high=LARGEST, rule="must be positive"
     )
+    check_count(least_count, "least days")
     by_day: dict[date, list[float]] = {}
     for (day, _), price in zip(observed, prices.tolist(), strict=True):
         by_day.setdefault(day, []).append(price)

@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from orchestration.polars_jobs.errors import wrong
+from orchestration.polars_jobs.errors import (
+    BELOW_ONE,
+    LARGEST,
+    NOT_NEGATIVE,
+    SMALLEST,
+    as_numbers,
+    check_between,
+    check_number,
+    wrong,
+)
 from orchestration.polars_jobs.lifetime_ecl import check_probability, check_weights, worst_case_default_rate
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -33,7 +42,7 @@ def loss_distribution(losses: ArrayLike, probability: float, asset_correlation: 
     Φ⁻¹(p))/√ρ), x = loss ÷ LGD (Vasicek, 2002).
     """
     threshold, root, _ = _pool(probability, asset_correlation, lgd)
-    rates = check_probability(np.asarray(losses, dtype=np.float64) / lgd, "loss ÷ loss given default")
+    rates = check_probability(as_numbers(losses, "loss") / lgd, "loss ÷ loss given default")
     return np.asarray(
         special.ndtr((math.sqrt(1.0 - asset_correlation) * special.ndtri(rates) - threshold) / root), dtype=np.float64
     )
@@ -44,7 +53,7 @@ def loss_density(losses: ArrayLike, probability: float, asset_correlation: float
     :func:`loss_distribution` in the loss, so that it integrates to 1 over it.
     """
     threshold, root, _ = _pool(probability, asset_correlation, lgd)
-    own = special.ndtri(check_probability(np.asarray(losses, dtype=np.float64) / lgd, "loss ÷ loss given default"))
+    own = special.ndtri(check_probability(as_numbers(losses, "loss") / lgd, "loss ÷ loss given default"))
     factor = (math.sqrt(1.0 - asset_correlation) * own - threshold) / root
     jacobian = math.sqrt((1.0 - asset_correlation) / asset_correlation) / lgd
     return np.asarray(jacobian * np.exp((own * own - factor * factor) / 2.0), dtype=np.float64)
@@ -53,8 +62,8 @@ def loss_density(losses: ArrayLike, probability: float, asset_correlation: float
 def _pool(probability: float, asset_correlation: float, lgd: float) -> tuple[float, float, float]:
     check_probability([probability], "default probability")
     check_probability([lgd], "loss given default")
-    if not 0 < asset_correlation < 1:
-        raise wrong("asset correlation", asset_correlation, "must lie strictly between 0 and 1")
+    rule = "must lie strictly between 0 and 1"
+    check_number(asset_correlation, "asset correlation", low=SMALLEST, high=BELOW_ONE, rule=rule)
     if lgd == 0:
         raise wrong("loss given default", lgd, "a pool that loses nothing has no distribution of loss")
     return float(special.ndtri(probability)), math.sqrt(asset_correlation), lgd
@@ -67,6 +76,8 @@ def corporate_correlation(probability: float, turnover_millions: float | None = 
     check_probability([probability], "default probability")
     weight = (1.0 - math.exp(-50.0 * probability)) / (1.0 - math.exp(-50.0))
     correlation = 0.12 * weight + 0.24 * (1.0 - weight)
+    if turnover_millions is not None:
+        check_number(turnover_millions, "turnover", low=0.0, rule=NOT_NEGATIVE)
     if turnover_millions is not None and turnover_millions < 50.0:
         # Below 5 the turnover counts as 5, by the text of the rule.
         correlation -= 0.04 * (1.0 - (max(turnover_millions, 5.0) - 5.0) / 45.0)
@@ -80,8 +91,8 @@ def capital_requirement(
     1.5b), b = (0.11852 − 0.05478 ln PD)² (CRE31.4; ORACLES.md, O10). PD of 0 has no maturity adjustment: an error.
     """
     check_probability([lgd], "loss given default")
-    if not 0 < probability <= 1:
-        raise wrong("default probability", probability, "must lie in (0, 1]")
+    check_number(probability, "default probability", low=SMALLEST, high=1.0, rule="must lie in (0, 1]")
+    check_number(maturity_years, "maturity in years", low=0.0, rule=NOT_NEGATIVE)
     correlation = corporate_correlation(probability, turnover_millions)
     unexpected = (worst_case_default_rate(probability, correlation, CAPITAL_CONFIDENCE) - probability) * lgd
     slope = (0.11852 - 0.05478 * math.log(probability)) ** 2
@@ -99,6 +110,9 @@ def migration_value(probabilities: ArrayLike, values: ArrayLike) -> tuple[float,
     """Mean and standard deviation (of the population) of a value over rating outcomes, whose probabilities sum to 1
     (CreditMetrics; ORACLES.md, O12).
     """
-    weight, outcome = check_weights(probabilities), np.asarray(values, dtype=np.float64)
+    weight = check_weights(probabilities)
+    outcome = check_between(values, "value", low=-LARGEST, high=LARGEST, rule="must be a number")
+    if outcome.shape != weight.shape:
+        raise wrong("values", outcome.tolist(), f"one for each of {len(weight)} probabilities is needed")
     mean = float(weight @ outcome)
     return mean, math.sqrt(float(weight @ (outcome - mean) ** 2))

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from orchestration.polars_jobs.ageing import BUCKET_NAMES, BUCKETS
-from orchestration.polars_jobs.errors import PROBABILITY, CreditInputError, wrong
+from orchestration.polars_jobs.errors import NOT_NEGATIVE, PROBABILITY, wrong
 from orchestration.polars_jobs.frames import make_frame, month_end
 from orchestration.polars_jobs.money import MONEY, ZERO, exact, round_money
 from orchestration.polars_jobs.policies import CreditPolicy
@@ -62,6 +62,9 @@ def matrix_loss(
     """Expected loss of a whole matrix, rounded once on the total. Sequences of equal length, one entry a bucket."""
     if scalars is None:
         scalars = [Decimal(1)] * len(balances)
+    for field, values in (("loss rates", rates), ("forward-looking scalars", scalars)):
+        if len(values) != len(balances):
+            raise wrong(field, list(values), f"one for each of {len(balances)} buckets is needed")
     return round_money(
         sum((bucket_loss(*row) for row in zip(balances, rates, scalars, strict=True)), Fraction(0)), digits
     )
@@ -77,8 +80,13 @@ def rates_from_history(sales: Exact, paid_by_bucket: Sequence[Exact], never_paid
     """
     parts = [exact(part, "paid") for part in paid_by_bucket]
     total, lost = exact(sales, "sales"), exact(never_paid, "never paid")
-    if min([*parts, lost, total]) < 0 or sum(parts) + lost != total:
-        raise CreditInputError("payments by bucket and the unpaid rest must add up to the sales, none negative")
+    for field, amount in (("sales", total), ("never paid", lost), *(("paid", part) for part in parts)):
+        if amount < 0:
+            raise wrong(field, float(amount), NOT_NEGATIVE)
+    if sum(parts) + lost != total:
+        raise wrong(
+            "payments and the unpaid rest", float(sum(parts) + lost), f"must add up to the sales of {float(total)!r}"
+        )
     rates: list[Fraction] = []
     left = total
     for part in [*parts, Fraction(0)]:

@@ -19,6 +19,7 @@ from orchestration.polars_jobs.errors import (
     NOT_NEGATIVE,
     CreditInputError,
     check_between,
+    check_count,
     check_number,
     wrong,
 )
@@ -101,7 +102,8 @@ def yield_measures(flows: Array, times: Array, yield_rate: float, frequency: int
     (ORACLES.md, O20). The day count that makes the times is the instrument's own: it moves the fourth decimal.
     """
     _check_flows(flows, times)
-    growth = 1.0 + check_number(yield_rate, "yield") / frequency
+    flows, times = np.asarray(flows, dtype=np.float64), np.asarray(times, dtype=np.float64)
+    growth = 1.0 + check_number(yield_rate, "yield") / check_count(frequency, "payments a year", low=1)
     if growth <= 0:
         raise wrong("yield", yield_rate, f"must be above −{frequency} at {frequency} payments a year")
     values = flows * growth ** (-times * frequency)
