@@ -31,6 +31,7 @@ from orchestration.polars_jobs.lifetime_ecl import (
     survival,
     twelve_month_ecl,
     vasicek_shift,
+    within_a_year,
 )
 from orchestration.polars_jobs.money import MONEY, ZERO, apportion, exact, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves, Sourced
@@ -174,21 +175,25 @@ def exposures_at(
     return Exposures(amounts, days)
 
 
-def loss_given_default(base: float, exposure: Decimal, set_off: Decimal, collateral: Decimal, floor: float) -> float:
+def loss_given_default(
+    base: float, exposure: Decimal, set_off: Decimal, collateral: Decimal, floor: float, *, obligor: object = None
+) -> float:
     """LGD after enforceable set-off and collateral: base × max(0, exposure − set-off − collateral) ÷ exposure, not
-    below the floor (CREDIT.md, 3.3).
+    below the floor (CREDIT.md, 3.3). ``obligor`` is named in errors.
     """
-    check_probability([base, floor], "loss given default")
+    check_probability([base, floor], "loss given default", obligors=None if obligor is None else [obligor])
     for field, amount in (("exposure", exposure), ("set-off", set_off), ("collateral", collateral)):
-        if exact(amount, field) < 0:
-            raise wrong(field, amount, NOT_NEGATIVE)
+        if exact(amount, field, obligor) < 0:
+            raise wrong(field, amount, NOT_NEGATIVE, obligor)
     if exposure == 0:
         return max(base, floor)
     bare = max(ZERO, exposure - set_off - collateral)
     return max(base * float(bare / exposure), floor)
 
 
-def scenario_hazards(curve: DefaultCurve, ends: Array, scenarios: Sequence[Scenario], policy: CreditPolicy) -> Array:
+def scenario_hazards(
+    curve: DefaultCurve, ends: Array, scenarios: Sequence[Scenario], policy: CreditPolicy, obligor: object = None
+) -> Array:
     """Conditional default probability (S, 1, T) of the periods ending at ``ends`` (years), shifted by each scenario
     over the forecast and reverting to the unshifted curve.
 
@@ -212,7 +217,9 @@ def scenario_hazards(curve: DefaultCurve, ends: Array, scenarios: Sequence[Scena
             vasicek_shift(annual, policy.number("asset_correlation"), scenario.factor) if scenario.factor else annual
         )
         shifted = check_probability(
-            shifted * scenario.pd_multiple, f"default probability under scenario {scenario.scenario_id}"
+            shifted * scenario.pd_multiple,
+            f"default probability under scenario {scenario.scenario_id}",
+            obligors=None if obligor is None else [obligor],
         )
         mixed = annual + kept * (shifted - annual)
         out[number, 0] = 1.0 - np.power(1.0 - mixed, lengths)
@@ -260,16 +267,27 @@ def contract_loss(
     for standard in covered_standards(kind):
         acting = [s.as_today() for s in scenarios] if standard == "cecl" and uses_expedient(policy, kind) else scenarios
         hazards, lgd = _hazards_and_lgd(
-            acting, curve.curve, ends, stage=stage, owed=exposures.total, cover=(set_off, collateral), policy=policy
+            acting,
+            curve.curve,
+            ends,
+            stage=stage,
+            owed=exposures.total,
+            cover=(set_off, collateral),
+            policy=policy,
+            obligor=close.contract_id,
         )
-        lifetime = lifetime_ecl(hazards, lgd[:, None, None], ead, eir=0.0, tau_years=ends, weights=weights)
+        names = [close.contract_id]
+        lifetime = lifetime_ecl(
+            hazards, lgd[:, None, None], ead, eir=0.0, tau_years=ends, weights=weights, obligors=names
+        )
         result, in_year = lifetime, hazards
         twelve = standard == "ifrs9" and general and stage == 1
         if twelve:
+            lengths = np.diff(ends, prepend=0.0)
             result = twelve_month_ecl(
-                hazards, lgd[:, None, None], ead, eir=0.0, period_years=np.diff(ends, prepend=0.0), weights=weights
+                hazards, lgd[:, None, None], ead, eir=0.0, period_years=lengths, weights=weights, obligors=names
             )
-            in_year = hazards[:, :, ends <= 1.0]
+            in_year = within_a_year(hazards, lengths)
         total = money_from_estimate(float(result.weighted[0]))
         parts = result.by_scenario[:, 0] * np.array(weights)
         split = apportion(total, parts.tolist()) if parts.sum() > 0 else [ZERO] * len(weights)
@@ -287,7 +305,7 @@ def contract_loss(
                     "horizon": "twelve_month" if twelve else "lifetime",
                     "rating": credit.rating,
                     "pd_source": curve.source,
-                    "pd_fraction": float(1.0 - survival(in_year[number, 0])[-1]) if in_year.shape[-1] else 0.0,
+                    "pd_fraction": float(1.0 - survival(in_year[number, 0])[-1]),
                     "lgd_fraction": float(lgd[number]),
                     "exposure_amount": exposures.total,
                     "expected_credit_loss_amount": money_from_estimate(float(result.by_scenario[number, 0])),
@@ -309,9 +327,10 @@ def _hazards_and_lgd(
     owed: Decimal,
     cover: tuple[Decimal, Decimal],
     policy: CreditPolicy,
+    obligor: object,
 ) -> tuple[Array, Array]:
     """Hazards (S, 1, T) and loss given default (S,) under each scenario; ``cover``: what may be set off, collateral."""
-    hazards = scenario_hazards(curve, ends, scenarios, policy)
+    hazards = scenario_hazards(curve, ends, scenarios, policy, obligor)
     if stage == 3:
         # Default has happened: certain, in the first period, on all that is owed.
         hazards = np.zeros_like(hazards)
@@ -319,7 +338,11 @@ def _hazards_and_lgd(
     floor = policy.number("lgd_floor_fraction")
     lgd = [
         loss_given_default(
-            policy.number("loss_given_default") if scenario.lgd is None else scenario.lgd, owed, *cover, floor
+            policy.number("loss_given_default") if scenario.lgd is None else scenario.lgd,
+            owed,
+            *cover,
+            floor,
+            obligor=obligor,
         )
         for scenario in scenarios
     ]

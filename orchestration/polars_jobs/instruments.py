@@ -35,6 +35,7 @@ from orchestration.polars_jobs.lifetime_ecl import (
     lifetime_ecl,
     survival,
     twelve_month_ecl,
+    within_a_year,
 )
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves
@@ -150,7 +151,7 @@ def instrument_losses(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
                 significant_days=policy.integer("sicr_days_past_due"),
                 pd_ratio=policy.number("significant_increase_pd_multiple"),
             )
-            hazards = scenario_hazards(curve, ends, scenarios, policy)
+            hazards = scenario_hazards(curve, ends, scenarios, policy, instrument.instrument_id)
             if stage == 3:
                 hazards = np.zeros_like(hazards)
                 hazards[..., 0] = 1.0
@@ -166,7 +167,13 @@ def instrument_losses(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
             rows.extend(
                 {**common, **row}
                 for row in _by_standard(
-                    hazards, ead, ends, eir=instrument.rate, stage=stage, scenarios=scenarios, policy=policy
+                    hazards,
+                    ead,
+                    ends,
+                    instrument=instrument,
+                    stage=stage,
+                    scenarios=scenarios,
+                    policy=policy,
                 )
             )
     return make_frame(rows, INSTRUMENT_SCHEMA, ["instrument_id", "month", "standard"])
@@ -177,7 +184,7 @@ def _by_standard(
     ead: Array,
     ends: Array,
     *,
-    eir: float,
+    instrument: Instrument,
     stage: int,
     scenarios: Sequence[Scenario],
     policy: CreditPolicy,
@@ -185,10 +192,14 @@ def _by_standard(
     """The loss of one instrument and close under both standards."""
     weights = [scenario.weight for scenario in scenarios]
     base, floor = policy.number("loss_given_default"), policy.number("lgd_floor_fraction")
-    lgd = np.array([loss_given_default(base if s.lgd is None else s.lgd, ZERO, ZERO, ZERO, floor) for s in scenarios])[
-        :, None, None
-    ]
-    whole = lifetime_ecl(hazards, lgd, ead, eir=eir, tau_years=ends, weights=weights)
+    eir, names = instrument.rate, [instrument.instrument_id]
+    lgd = np.array(
+        [
+            loss_given_default(base if s.lgd is None else s.lgd, ZERO, ZERO, ZERO, floor, obligor=names[0])
+            for s in scenarios
+        ]
+    )[:, None, None]
+    whole = lifetime_ecl(hazards, lgd, ead, eir=eir, tau_years=ends, weights=weights, obligors=names)
     rows: list[Mapping[str, Any]] = []
     for standard in ("cecl", "ifrs9"):
         twelve = standard == "ifrs9" and stage == 1
@@ -196,8 +207,8 @@ def _by_standard(
         counted = hazards[:, 0]
         if twelve:
             lengths = np.diff(ends, prepend=0.0)
-            found = twelve_month_ecl(hazards, lgd, ead, eir=eir, period_years=lengths, weights=weights)
-            counted = 1.0 - np.power(1.0 - counted, np.clip((1.0 - (ends - lengths)) / lengths, 0.0, 1.0))
+            found = twelve_month_ecl(hazards, lgd, ead, eir=eir, period_years=lengths, weights=weights, obligors=names)
+            counted = within_a_year(counted, lengths)
         rows.append(
             {
                 "standard": standard,

@@ -315,15 +315,19 @@ def twelve_month_ecl(
     """
     lengths = np.atleast_1d(as_numbers(period_years, "period in years"))
     check_between(lengths, "period in years", low=SMALLEST, high=LARGEST, rule="must be positive")
-    ends = np.cumsum(lengths)
-    share = np.clip((1.0 - (ends - lengths)) / lengths, 0.0, 1.0)
     given = _as_cube(conditional_pd, "conditional default probability")
     check_probability(given, "conditional default probability", obligors=obligors, axis=1)
     if given.shape[2] not in {1, len(lengths)} or not len(lengths):
         raise _misfit([given.shape], check_weights(weights), lengths)
-    hazard = 1.0 - np.power(1.0 - given, share)
-    tau = np.minimum(ends, 1.0)
+    hazard, tau = within_a_year(given, lengths), np.minimum(np.cumsum(lengths), 1.0)
     return lifetime_ecl(hazard, lgd, ead, eir=eir, tau_years=tau, weights=weights, obligors=obligors)
+
+
+def within_a_year(hazard: Array, period_years: Array) -> Array:
+    """Conditional default probability of each period (…, T) from defaults within twelve months alone."""
+    ends = np.cumsum(period_years)
+    share = np.clip((1.0 - (ends - period_years)) / period_years, 0.0, 1.0)
+    return np.asarray(1.0 - np.power(1.0 - hazard, share), dtype=np.float64)
 
 
 def revert(forecast: ArrayLike, long_run: float, reversion_periods: int, total_periods: int) -> Array:

@@ -27,7 +27,7 @@ from orchestration.polars_jobs.backstop_paths import (
     simulate,
 )
 from orchestration.polars_jobs.backstop_worth import EDGE_FRACTION, Inputs, book_at
-from orchestration.polars_jobs.errors import CreditInputError
+from orchestration.polars_jobs.errors import PROBABILITY, check_number, wrong
 from orchestration.polars_jobs.expected_loss import closing_losses, credit_loss
 from orchestration.polars_jobs.frames import Frames, make_frame, need, optional
 from orchestration.polars_jobs.lifetime_ecl import check_probability, vasicek_shift
@@ -140,7 +140,7 @@ def _run(
     book = book_at(Inputs(changed) if slip else inputs, close, contract, policy)
     if book is None:
         return None
-    book = stressed_book(book, drivers, policy)
+    book = stressed_book(book, drivers, policy, close.contract_id)
     leases = sum(len(tranche.leases) for tranche in book.tranches)
     count = min(STRESS_PATHS, 2 * (policy.integer("path_count") // 2))
     seed = contract_seed(policy.integer("path_seed"), close.contract_id, close.posting_month)
@@ -171,9 +171,9 @@ def slipped(tranches: pl.DataFrame, close: Close, days: int) -> pl.DataFrame:
     return tranches.with_columns(energised_date=moved)
 
 
-def stressed_book(book: Book, drivers: Mapping[str, float], policy: CreditPolicy) -> Book:
-    """The book after the drivers that act on it; raises :class:`CreditInputError` where a driver pushes a figure out
-    of its range.
+def stressed_book(book: Book, drivers: Mapping[str, float], policy: CreditPolicy, obligor: object = None) -> Book:
+    """The book after the drivers that act on it; raises :class:`CreditInputError`, naming ``obligor``, where a driver
+    pushes a figure out of its range.
 
     price_change_fraction and next_generation_price_change_fraction move today's price and its mean;
     occupancy_change_fraction today's occupancy and its mean; systematic_factor (positive good) and pd_multiple the
@@ -184,7 +184,7 @@ def stressed_book(book: Book, drivers: Mapping[str, float], policy: CreditPolicy
         1.0 + drivers.get("next_generation_price_change_fraction", 0.0)
     )
     if price_factor <= 0:
-        raise CreditInputError("a price cannot fall by all of itself")
+        raise wrong("price after the stress", price_factor - 1.0, "a price cannot fall by all of itself", obligor)
     occupancy_factor = 1.0 + drivers.get("occupancy_change_fraction", 0.0)
     occupancy = book.occupancy
     if occupancy_factor != 1.0:
@@ -198,8 +198,14 @@ def stressed_book(book: Book, drivers: Mapping[str, float], policy: CreditPolicy
         factor = drivers.get("systematic_factor", 0.0)
         annual = 1.0 - np.power(1.0 - monthly, 12.0)
         shifted = vasicek_shift(annual, policy.number("asset_correlation"), factor) if factor else annual
-        shifted = check_probability(shifted * drivers.get("pd_multiple", 1.0), "stressed default probability")
+        shifted = check_probability(
+            shifted * drivers.get("pd_multiple", 1.0),
+            "stressed default probability",
+            obligors=None if obligor is None else [obligor],
+        )
         pds.append(1.0 - np.power(1.0 - shifted, 1.0 / 12.0))
+    lgd = drivers.get("lgd_fraction", book.lgd)
+    check_number(lgd, "lgd_fraction", low=0.0, high=1.0, rule=PROBABILITY, obligor=obligor)
     shift = drivers.get("rate_shift_bp", 0.0) * 1e-4
     years = np.arange(1, len(book.discount) + 1) / 12.0
     tranches = book.tranches
@@ -221,7 +227,7 @@ def stressed_book(book: Book, drivers: Mapping[str, float], policy: CreditPolicy
         occupancy=occupancy,
         operator_pd=pds[0],
         tenant_pd=pds[1],
-        lgd=drivers.get("lgd_fraction", book.lgd),
+        lgd=lgd,
         discount=book.discount * np.exp(-shift * years),
         pay_discount=book.pay_discount * np.exp(-shift * years),
         operator_in_default=book.operator_in_default or bool(drivers.get("operator_insolvency")),

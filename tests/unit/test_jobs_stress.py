@@ -109,9 +109,30 @@ def test_what_needs_the_operators_economics_is_null_with_that_reason(rows):
     assert rows["power"]["null_reason"] == "the park's economics are not given"
 
 
-def test_a_driver_out_of_range_is_an_error():
-    with pytest.raises(CreditInputError):
-        _stressed({"all": [("price_change_fraction", "-1")]})
+@pytest.mark.parametrize(
+    ("drivers", "named"),
+    [
+        ([("price_change_fraction", "-1")], r"price after the stress is -1\.0"),
+        ([("pd_multiple", "40")], r"stressed default probability is 1\.[0-9]+; must lie in \[0, 1\]"),
+        ([("lgd_fraction", "1.2")], r"lgd_fraction is 1\.2; must lie in \[0, 1\]"),
+    ],
+)
+def test_a_driver_out_of_range_is_an_error_that_names_contract_field_and_value(drivers, named):
+    with pytest.raises(CreditInputError, match=f"obligor sharon-nvda-2026: {named}") as caught:
+        _stressed({"all": drivers})
+    assert caught.value.obligor == "sharon-nvda-2026"
+
+
+def test_a_macro_scenario_out_of_range_names_contract_scenario_and_value():
+    frames = home(month_list(date(2027, 1, 1), 2), [invoice(date(2026, 12, 1), "100.00")])
+    for driver, value, field in (
+        ("pd_multiple", "40", "default probability under scenario base"),
+        ("lgd_fraction", "1.5", "loss given default"),
+    ):
+        row = {"scenario_id": "base", "weight": D(1), "driver": driver, "value": D(value)}
+        with pytest.raises(CreditInputError, match=f"obligor sharon-nvda-2026: {field} is 1") as caught:
+            run_all({**frames, "raw.scenario": pl.DataFrame([row])})
+        assert (caught.value.obligor, caught.value.field) == ("sharon-nvda-2026", field)
 
 
 # --- the matrix from history ---------------------------------------------------------------------
