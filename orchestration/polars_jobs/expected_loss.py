@@ -10,7 +10,7 @@ allowance.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -563,25 +563,32 @@ DIFFERENCE_SCHEMA: dict[str, Any] = {
 CAUSES = ("scope", "conditions_to_come", "horizon")
 
 
-def standard_differences(losses: pl.DataFrame) -> pl.DataFrame:
+def standard_differences(
+    losses: pl.DataFrame, expected: pl.DataFrame, by_matrix: Collection[tuple[str, date]] = ()
+) -> pl.DataFrame:
     """``credit.fct_standard_difference_month``: why IFRS 9's loss is another than CECL's, one row per contract, month and
     cause; over the causes difference_amount sums to ifrs9_amount − cecl_amount.
 
     scope: the receivable is outside CECL; conditions_to_come: scenarios that CECL leaves out under the expedient of ASU
-    2025-05; horizon: IFRS 9 counts twelve months only. ``losses``: ``credit.fct_credit_loss_month``.
+    2025-05; horizon: IFRS 9 counts twelve months only. ``losses``: ``credit.fct_credit_loss_month``; ``expected``: contract_id,
+    month, standard, expected_credit_loss_amount, by the method that is posted; ``by_matrix``: the contracts and months measured by
+    the provision matrix, which knows no horizon but the whole life.
     """
+    closing = {
+        (contract_id, month, standard): amount
+        for contract_id, month, standard, amount in expected.select(
+            "contract_id", "month", "standard", "expected_credit_loss_amount"
+        ).iter_rows()
+    }
     rows: list[dict[str, Any]] = []
     sums = losses.group_by("contract_id", "month", "currency_code").agg(
-        *(
-            pl.col(column).filter(pl.col("standard") == standard).sum().cast(MONEY).alias(f"{standard}_{column}")
-            for standard in ("cecl", "ifrs9")
-            for column in ("weighted_amount", "lifetime_weighted_amount")
-        ),
+        lifetime=pl.col("lifetime_weighted_amount").filter(pl.col("standard") == "ifrs9").sum().cast(MONEY),
         covered=(pl.col("standard") == "cecl").any(),
     )
     for row in sums.iter_rows(named=True):
-        cecl, ifrs = row["cecl_weighted_amount"], row["ifrs9_weighted_amount"]
-        lifetime = row["ifrs9_lifetime_weighted_amount"]
+        own = row["contract_id"], row["month"]
+        cecl, ifrs = (closing.get((*own, standard), ZERO) for standard in ("cecl", "ifrs9"))
+        lifetime = ifrs if own in by_matrix else row["lifetime"]
         amounts = (ZERO, lifetime - cecl) if row["covered"] else (lifetime, ZERO)
         for number, (cause, amount) in enumerate(zip(CAUSES, (*amounts, ifrs - lifetime), strict=True), start=1):
             rows.append(

@@ -114,6 +114,11 @@ class OperatorBook:
     told: Mapping[str, float | None]
     pledge: Decimal
 
+    @property
+    def guarantees_revenue(self) -> bool:
+        """Whether claims make up revenue, so that prices act on them."""
+        return any(own.billed is not None for own in self.hours)
+
 
 def claims_at(book: OperatorBook, occupancy_factor: float, price_factor: float = 1.0) -> float:
     """The month's claim at the run rate if third parties took ``occupancy_factor`` of the hours that they take, at
@@ -353,14 +358,16 @@ def reverse_stress(books: Mapping[str, OperatorBook]) -> pl.DataFrame:
     the target breaks.
 
     Targets: each covenant and limit on pledges in force; each cap of the backstop (period, annual, lifetime) by a fall of
-    occupancy; each cap of the share by a rise of prices. A lifetime cap is what is left of it against the run rate to
-    expiry. Null with a reason where it is broken today or does not break in the range searched.
+    occupancy, and by one of prices where revenue is guaranteed; each cap of the share by a rise of prices. A lifetime cap is
+    what is left of it against the run rate to expiry. Null with a reason where it is broken today or does not break in the
+    range searched.
     """
     rows: list[dict[str, Any]] = []
     for contract_id, book in books.items():
         for covenant in book.covenants:
             rows.extend(_covenant_row(contract_id, book, covenant, driver) for driver in REVERSE_DRIVERS)
-        rows.extend(_claim_cap_row(contract_id, book, cap) for cap in book.claim_caps)
+        drivers = ("occupancy_change_fraction", "price_change_fraction")[: 2 if book.guarantees_revenue else 1]
+        rows.extend(_claim_cap_row(contract_id, book, cap, driver) for cap in book.claim_caps for driver in drivers)
         rows.extend(_share_cap_row(contract_id, book, cap) for cap in book.share_caps)
     return make_frame(rows, REVERSE_SCHEMA, ["contract_id", "month", "target", "driver"])
 
@@ -397,14 +404,14 @@ def _covenant_row(contract_id: str, book: OperatorBook, covenant: Mapping[str, A
     }
 
 
-def _claim_cap_row(contract_id: str, book: OperatorBook, cap: RunRateCap) -> dict[str, Any]:
+def _claim_cap_row(contract_id: str, book: OperatorBook, cap: RunRateCap, driver: str) -> dict[str, Any]:
     # What reaches a cap of a period is claimed before caps; what wears a lifetime cap down is paid after those of periods.
     uncapped = book if cap.target == LIFETIME else replace(book, claim_caps=())
 
     def claimed(level: float) -> float:
-        return claims_at(uncapped, 1.0 + level) * cap.months
+        factors = (1.0, 1.0 + level) if driver == "price_change_fraction" else (1.0 + level, 1.0)
+        return claims_at(uncapped, *factors) * cap.months
 
-    driver = "occupancy_change_fraction"
     return _cap_row(contract_id, book, cap, driver=driver, amount_at=claimed, searched=REVERSE_DRIVERS[driver])
 
 

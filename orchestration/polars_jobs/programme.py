@@ -239,8 +239,11 @@ def credit_loss_group(frames: Frames) -> Outputs:
     members = pool_members(frames, losses, policy)
     matrices = _matrices(frames, policy, classes, members)
     expected = closing_losses(losses)
+    by_matrix: set[tuple[str, date]] = set()
     if policy.choice("allowance_method", "pd_lgd", "provision_matrix") == "provision_matrix":
         expected = _matrix_losses(matrices, classes, members, expected)
+        by_matrix = {own for own, member in members.items() if not member.individual}
+    differences = standard_differences(losses, expected, by_matrix)
     pools = pool_losses(frames, members, losses, expected)
     standard = policy.choice("allowance_standard", "cecl", "ifrs9")
     dated = closes.join(need(frames, "core.dim_contract").select("contract_id", "currency_code"), on="contract_id")
@@ -271,7 +274,7 @@ def credit_loss_group(frames: Frames) -> Outputs:
         "credit.fct_credit_loss_month": losses,
         "credit.fct_instrument_loss_month": instrument_losses(frames, policy),
         "credit.fct_loss_pool_month": pools,
-        "credit.fct_standard_difference_month": standard_differences(losses),
+        "credit.fct_standard_difference_month": differences,
         "credit.fct_allowance_rollforward_month": tie_out_allowance(rollforward, balance),
         "credit.fct_credit_journal_lines": credit_lines,
         "ledger.fct_trial_balance_month": balance,

@@ -100,14 +100,13 @@ def historical_rates(items: pl.DataFrame, applications: pl.DataFrame, as_of: Any
     """Loss rates by bucket from the programme's own invoices that have run their course, or None where there are none
     yet.
 
-    A cohort has run its course when its invoice is more than 120 days past due at ``as_of`` (a month in ``items``) or
-    fully settled. Cash counts in the bucket in which it came; what is still open past 120 days or written off counts
-    as never paid. ``items``, ``applications`` as in the credit schema.
+    A cohort has run its course when its invoice is more than 120 days past due at ``as_of`` (a month in ``items``), settled
+    or not: younger ones that are settled already would count without those of their age that are not. Cash counts in the
+    bucket in which it came; what is still open past 120 days or written off counts as never paid, what was set off as never
+    billed. ``items``, ``applications`` as in the credit schema.
     """
     state = items.filter((pl.col("as_of_month") == as_of) & (pl.col("kind") == "invoice"))
-    done = state.filter(
-        (pl.col("days_past_due") > 120) | ((pl.col("open_amount") == ZERO) & (pl.col("days_past_due") > 0))
-    )
+    done = state.filter(pl.col("days_past_due") > 120)
     if done.is_empty():
         return None
     paid = (
@@ -122,7 +121,13 @@ def historical_rates(items: pl.DataFrame, applications: pl.DataFrame, as_of: Any
         name = next(name for name, last in BUCKETS if last is None or late <= last)
         by_bucket[name] += amount
     sales = sum(
-        (amount for (amount,) in done.select(pl.col("original_amount") - pl.col("credited_amount")).iter_rows()), ZERO
+        (
+            amount
+            for (amount,) in done.select(
+                pl.col("original_amount") - pl.col("credited_amount") - pl.col("set_off_amount")
+            ).iter_rows()
+        ),
+        ZERO,
     )
     counted = [by_bucket[name] for name in BUCKET_NAMES]
     never = sales - sum(counted, ZERO)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from jobs_home import close_time, event, home, invoice, month_list, payment
+from jobs_home import CONTRACT, close_time, event, home, invoice, month_list, payment
 
 from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
@@ -355,3 +355,66 @@ def test_closed_months_are_a_function_of_what_was_known_at_their_close(found, nu
     ):
         cut = late[name].filter(pl.col(column) <= MONTHS[number])
         assert cut.equals(early[name]), name
+
+
+KINDS = ("asc606_receivable", "financing_receivable", "operating_lease", "derivative")
+SLUMP = pl.DataFrame(
+    [
+        {"scenario_id": name, "weight": Decimal("0.5"), "driver": "systematic_factor", "value": Decimal(factor)}
+        for name, factor in (("down", "-2"), ("up", "1"))
+    ]
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    facts(),
+    st.lists(st.sampled_from(KINDS), min_size=len(MONTHS), max_size=len(MONTHS)),
+    st.sampled_from(["pd_lgd", "provision_matrix"]),
+    st.sampled_from(["simplified", "general"]),
+    st.sampled_from(["true", "false"]),
+)
+def test_why_the_standards_differ_sums_to_the_difference_of_their_allowances_whatever_class_each_month_has(
+    found, kinds, method, approach, expedient
+):
+    """The class may change from month to month; each month's causes explain the two allowances that stand at its close."""
+    documents, payments, events = found
+    insolvent = [event("i", "insolvency", date(2027, 4, 10))] if events else []
+    policy = {"allowance_method": method, "ifrs9_approach": approach, "cecl_expedient_2025_05": expedient}
+    frames = home(MONTHS, documents, payments, [*events, *insolvent], policy={**policy, "forward_scalar": "1.3"})
+    frames["raw.scenario"] = SLUMP
+    frames["raw.share_terms"] = pl.DataFrame(
+        [
+            {
+                "contract_id": CONTRACT,
+                "share_id": "share",
+                "amendment_id": f"a{number}",
+                "valid_from": month,
+                "recorded_at": close_time(month) - timedelta(days=30),
+                "statement_due_days": 15,
+                "payment_terms_days": 60,
+                "late_rate": Decimal(0),
+                "receivable_accounting_class": kind,
+            }
+            for number, (month, kind) in enumerate(zip(MONTHS, kinds, strict=True))
+        ]
+    )
+    out = run_all(frames)
+    rows = out["credit.fct_allowance_rollforward_month"].iter_rows(named=True)
+    closing = {(row["month"], row["standard"]): row["closing_amount"] for row in rows}
+    causes = out["credit.fct_standard_difference_month"].partition_by("month", as_dict=True)
+    for month, kind in zip(MONTHS, kinds, strict=True):
+        cecl, ifrs9 = (closing.get((month, standard), Decimal(0)) for standard in ("cecl", "ifrs9"))
+        part = causes.get((month,))
+        if part is None:
+            assert kind == "derivative", "neither standard covers it, and nothing else is left out"
+            assert cecl == ifrs9 == 0
+            continue
+        assert part.select("cecl_amount", "ifrs9_amount").unique().rows() == [(cecl, ifrs9)]
+        assert part["difference_amount"].sum() == ifrs9 - cecl
+        amounts = dict(part.select("cause", "difference_amount").iter_rows())
+        assert amounts["scope"] == (ifrs9 - amounts["horizon"] if kind == "operating_lease" else 0)
+        if method == "provision_matrix" or approach == "simplified":
+            assert amounts["horizon"] == 0
+        if kind == "financing_receivable" or expedient == "false":
+            assert amounts["conditions_to_come"] == 0

@@ -161,6 +161,11 @@ def test_the_long_form_names_the_row_that_is_wrong():
         with pytest.raises(CreditInputError) as caught:
             engine.check_term_structure(bad)
         assert caught.value.obligor == "beta", field
+    # The form takes one weight of a scenario: two would leave it to the order of rows which one counts.
+    uneven = good.with_columns(weight=pl.when(beta & (pl.col("period_no") == 2)).then(0.5).otherwise(pl.col("weight")))
+    for rows in (uneven, uneven.reverse()):
+        with pytest.raises(CreditInputError, match=r"obligor beta: weight is 1\.0; it is 0\.5 in another period"):
+            engine.check_term_structure(rows)
 
 
 NAN, NOWHERE = float("nan"), np.zeros((1, 1))

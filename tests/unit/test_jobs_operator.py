@@ -497,6 +497,37 @@ def test_where_revenue_is_guaranteed_a_fall_of_prices_brings_claims_as_one_of_oc
     assert operator_stress.claims_at(bought, 1.0, 0.5) == operator_stress.claims_at(bought, 1.0)
 
 
+def test_reverse_stress_finds_the_fall_of_occupancy_and_of_prices_at_which_guaranteed_revenue_reaches_its_caps():
+    book = operator_stress.operator_books(park(), {})[CONTRACT]
+    hours = operator_stress.HoursSold(1000, 600, 50, 100, 2.0, billed=1800.0)
+    cap = operator_stress.RunRateCap
+    given = replace(
+        book,
+        hours=[hours],
+        window_months=1,
+        claim_caps=[cap("period_cap", 3 * 800.0, 3), cap("lifetime_cap", 12 * 900.0, 12)],
+        share_caps=[],
+        covenants=[],
+    )
+    rows = operator_stress.reverse_stress({CONTRACT: given})
+    levels = {(row["target"], row["driver"]): row["level"] for row in rows.iter_rows(named=True)}
+    # 1,700 guaranteed less 1,800 × (1 + f) is 800 at f = −1/2. The lifetime cap is worn down by what the period's lets through.
+    assert levels == {
+        ("period_cap", "occupancy_change_fraction"): pytest.approx(-0.5),
+        ("period_cap", "price_change_fraction"): pytest.approx(-0.5),
+        ("lifetime_cap", "occupancy_change_fraction"): None,
+        ("lifetime_cap", "price_change_fraction"): None,
+    }
+    free = replace(given, claim_caps=given.claim_caps[1:])
+    level = operator_stress.reverse_stress({CONTRACT: free}).filter(pl.col("driver") == "price_change_fraction")[
+        "level"
+    ]
+    assert level.to_list() == [pytest.approx((1700 - 900) / 1800 - 1)]
+    bought = replace(given, hours=[replace(hours, billed=None)])
+    drivers = operator_stress.reverse_stress({CONTRACT: bought})["driver"]
+    assert set(drivers) == {"occupancy_change_fraction"}, "prices move no claim for hours"
+
+
 def test_reverse_stress_finds_the_level_of_every_cap_of_claims_and_share():
     terms = {
         "period_cap_amount": D("3000000.00"),

@@ -154,6 +154,22 @@ def test_rates_from_the_programmes_own_history_reproduce_the_shape_of_o2():
     assert historical_rates(items, applied, date(2027, 3, 1)) is None
 
 
+def test_only_invoices_past_all_buckets_have_a_history_and_what_was_set_off_is_no_loss():
+    """Young invoices that are settled would count without those of their age that are not, and halve the rates."""
+    old, young = (invoice(month, "100.00") for month in (date(2026, 12, 1), date(2027, 4, 1)))
+    months = month_list(date(2027, 1, 1), 8)
+    paid = [payment("a", old["due_date"], "60.00"), payment("b", young["due_date"], "100.00")]
+    out = run_all(home(months, [old, young], paid))
+    items, applied = out["credit.fct_receivable_item"], out["credit.fct_cash_application"]
+    assert historical_rates(items, applied, months[-1])["current"] == Fraction(40, 100)
+    is_old = pl.col("item_id") == old["item_id"]
+    part = items.with_columns(
+        set_off_amount=pl.when(is_old).then(pl.lit(D("15.00"))).otherwise(pl.col("set_off_amount")),
+        open_amount=pl.when(is_old).then(pl.lit(D("25.00"))).otherwise(pl.col("open_amount")),
+    )
+    assert historical_rates(part, applied, months[-1])["current"] == Fraction(25, 85)
+
+
 def test_payments_that_do_not_add_up_are_an_error():
     with pytest.raises(CreditInputError):
         rates_from_history(D(100), [D(50)], D(40))
