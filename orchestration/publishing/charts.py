@@ -51,6 +51,7 @@ SERIES_TOKENS = ("blue", "red", "teal", "ochre", "plum", "slate")
 WIDTH = 360
 LABEL_WIDTH = 92
 LABEL_GAP = 12.5
+SAME_PLACE = 3.0
 _ALLOWED_TAGS = frozenset({"svg", "g", "path", "line", "rect", "text", "tspan", "circle"})
 _DROPPED_ATTRIBUTES = frozenset(
     {"class", "role", "aria-label", "aria-hidden", "aria-roledescription", "pointer-events", "font-family", "clip-path"}
@@ -454,17 +455,21 @@ def strips(
         if item.marks:
             spots = sorted(mark.value for mark in item.marks)
             shapes.append({"a": place(spots[0]), "b": place(spots[-1]), "y": y - 0.7, "z": y + 0.7, "c": LIGHT["axis"]})
-        taken: list[float] = []
+        taken: dict[float, float] = {y - 14: 0.0, y + 16: 0.0}  # how far each line of labels is written
         for mark in sorted(item.marks, key=lambda one: one.value):
             x = place(mark.value)
             half, tall = {"circle": (4.0, 4.0), "tick": (1.3, 8.0), "diamond": (3.0, 6.0)}[mark.shape]
             shapes.append({"a": x - half, "b": x + half, "y": y - tall, "z": y + tall, "c": LIGHT[mark.colour]})
-            if mark.text:
-                half_text = len(mark.text) * 2.9
+            # Marks that stand on each other share a label, and the first of them writes it.
+            here = [one for one in item.marks if one.text and abs(place(one.value) - x) < SAME_PLACE]
+            if here and mark is here[0]:
+                said = " = ".join(one.text for one in here)
+                half_text = len(said) * 2.9
                 centre = min(max(x, 8 + half_text), WIDTH - 8 - half_text)
-                above = all(abs(centre - other) > half_text * 2 + 4 for other in taken)
-                taken.append(centre)
-                texts.append((centre, y - 14 if above else y + 16, mark.text, LIGHT["muted"], "center", 400))
+                line = next((at for at, end in taken.items() if centre - half_text > end), y + 16)
+                centre = max(centre, taken[line] + half_text)
+                taken[line] = centre + half_text + 4
+                texts.append((centre, line, said, LIGHT["muted"], "center", 400))
     base = bottom + 12
     texts += [(place(tick), base, _tick_text(tick, axis_format), LIGHT["muted"], "center", 400) for tick in ticks[:-1]]
     if ticks:

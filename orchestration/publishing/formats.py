@@ -111,7 +111,7 @@ def missing(reason: str) -> str:
 
 
 def money_scale(values: Iterable[Any]) -> Scale:
-    """One scale for a table's money: millions from 100,000 up, thousands from 1,000 up, units below."""
+    """One scale for a table's money: millions from a million up, thousands from 1,000 up, units below."""
     return _scale(values, small_digits=2)
 
 
@@ -123,7 +123,7 @@ def quantity_scale(values: Iterable[Any]) -> Scale:
 def _scale(values: Iterable[Any], small_digits: int) -> Scale:
     sizes = [abs(exact) for value in values if (exact := to_decimal(value)) is not None]
     largest = max(sizes, default=Decimal(0))
-    if largest >= 100_000:
+    if largest >= 1_000_000:
         return Scale(Decimal(1_000_000), "m", 1 if largest >= 10_000_000 else 2)
     if largest >= 1_000:
         return Scale(Decimal(1_000), "thousand", 1)

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from orchestration.publishing.charts import DARK, LIGHT
 from orchestration.publishing.document import Document
+from orchestration.publishing.formats import MISSING
 from orchestration.publishing.page import grade_note
 from orchestration.publishing.view import GRADES
 
@@ -30,7 +31,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(grade_note=grade_note, grades=GRADES)
+    environment.globals.update(grade_note=grade_note, grades=GRADES, missing=MISSING)
     return environment
 
 

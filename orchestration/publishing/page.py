@@ -6,7 +6,7 @@ Text in blocks is plain: escaping is done by the templates. Grids that must foot
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -195,7 +195,32 @@ def build(view: View, ident: str, title: str, question: str, parts: Sequence[tup
                 blocks.append(Missing(what, str(reason)))
     if without_contract:
         blocks.append(Missing(join_words(without_contract), NO_CONTRACT))
-    return Section(ident, title, question, blocks)
+    told = [_with_reasons_told_once(block) if isinstance(block, Table) else block for block in blocks]
+    return Section(ident, title, question, told)
+
+
+def _with_reasons_told_once(table: Table) -> Table:
+    """The table with each reason why figures are missing said once: beneath, where it is that of a whole column; else in the
+    first cell of a row that has it. The other cells are "n/a", and know their reason still.
+    """
+    body = [row for row in table.rows if row.kind != "total"]
+    notes, columns = list(table.notes), {}
+    for index, column in enumerate(table.columns[1:]):
+        reasons = {row.cells[index].reason for row in body if index < len(row.cells)}
+        if len(body) > 1 and len(reasons) == 1 and "" not in reasons:
+            columns[index] = reasons.pop()
+            notes.append(f"{column.head}: {missing(columns[index])}.")
+    rows = []
+    for row in table.rows:
+        cells: list[Cell] = []
+        for index, cell in enumerate(row.cells):
+            is_told = cell.reason and (
+                columns.get(index) == cell.reason
+                or cell.reason in {before.reason for at, before in enumerate(cells) if at not in columns}
+            )
+            cells.append(replace(cell, text=MISSING) if is_told else cell)
+        rows.append(replace(row, cells=cells))
+    return replace(table, rows=rows, notes=notes)
 
 
 def text(value: Any, *, grade: str = "", tone: str = "") -> Cell:

@@ -75,7 +75,8 @@ def _plain_document(document: Document) -> dict[str, Any]:
             }
             for answer in first.answers
         ],
-        "months": list(first.months) if first.moves else ["", ""],
+        "months": list(first.months) if first.moves else ["Before", "Now"],
+        "nothing_moves": first.nothing_moves,
         "moves": [[move.name, move.before_text, move.after_text, move.change_text, _why(move)] for move in first.moves]
         + [[name, "n/a", "n/a", "n/a", reason] for name, reason in first.moves_missing],
         "sections": [

@@ -28,7 +28,7 @@ from orchestration.publishing.sections import (
     tenant,
     watch,
 )
-from orchestration.publishing.view import View, make_view, narrow, vendor_text
+from orchestration.publishing.view import View, make_view, narrow, park_names, vendor_text
 
 KINDS = ("operator", "lender", "tenant")
 SHEET_PAGES = 2
@@ -112,7 +112,7 @@ def _lender(view: View, who: str) -> Document:
          [("what is agreed", lender.protections), ("use of the caps", backstop.caps), ("pledges and exit", watch.ties)]),
         ("signing", "Certification", "On what does this rest, and who signs?", [("certification", lender.attestation)]),
     ]  # fmt: skip
-    about = f"Covenant certificate, {clean(who)}"
+    about = f"{park_names(seen).get(row['park_id'], clean(row['park_id']))}, {clean(who)}"
     return Document(
         _file_name("certificate", who),
         "covenant certificate",

@@ -25,7 +25,7 @@ GRADES = {
     "S2": "aggregator",
     "assumed": "assumed here: not public",
 }
-NO_CONTRACT = "this home has no contract"
+NO_CONTRACT = "there is no contract here"
 # Stresses and comparisons start from the book as it stands at the snapshot's clock, and have no row of an earlier month.
 FROM_THE_LAST_MONTH = ("credit.fct_stress_result", "credit.fct_reverse_stress", "credit.fct_deal_comparison")
 CHART_MONTHS = 24

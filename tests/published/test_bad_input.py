@@ -313,7 +313,7 @@ def test_sheets_over_strange_names_are_safe_also_of_an_operator_without_a_contra
     pages = [path for path in written if path.suffix == ".html"]
     assert len(pages) == 5  # four operators and the tenant
     texts = {path.stem: assert_safe(path.parent, path.stem) for path in pages}
-    assert "this home has no contract" in texts[f"operator-{EAST}-op"]
+    assert "there is no contract here" in texts[f"operator-{EAST}-op"]
 
 
 def test_a_report_as_of_a_day_before_the_first_data_says_that_nothing_is_known(spoilt: tuple[Path, Any]) -> None:

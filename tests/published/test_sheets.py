@@ -19,7 +19,9 @@ from conftest import AS_OF, CONTRACT, HOSTILE, PARKS, copy_home, parkledger
 
 from orchestration.assets.publish import monthly_report
 from orchestration.publishing.document import Document
+from orchestration.publishing.formats import percent
 from orchestration.publishing.html import render_html
+from orchestration.publishing.monitor import make_monitor
 from orchestration.publishing.page import Table
 from orchestration.publishing.pdf import render_pdf
 from orchestration.publishing.sheets import KINDS, NobodyKnownError, known_ids, make_sheet
@@ -97,6 +99,22 @@ def test_an_operator_owes_what_its_own_contracts_owe(tables: Tables, sheets: dic
     assert value.exact == format((last["receivable_amount"].sum() + last["unbilled_amount"].sum()).normalize(), "f")
     named = {text for text in cells(sheets["operator"]) if text in known_ids(tables, "lender")}
     assert named == {CONTRACT}
+
+
+def test_what_is_past_due_on_the_first_screen_is_what_the_metric_says_and_disputed_items_count_too(
+    tables: Tables, manifest: dict[str, Any]
+) -> None:
+    items = tables["credit.fct_receivable_item"]
+    last = items.filter((pl.col("as_of_month") == pl.col("as_of_month").max()) & (pl.col("open_amount") > 0))
+    assert last.filter(pl.col("disputed")).height > 0, "without a disputed item this proves nothing"
+    metric = tables["monitor.fct_metric_month"].filter(
+        (pl.col("metric") == "receivable_past_due_fraction") & (pl.col("entity_level") == "programme")
+    )
+    (fraction,) = metric.filter(pl.col("month") == pl.col("month").max())["value"]
+    facts = {fact.name: fact for fact in make_monitor(tables, manifest).headline.answers[0].facts}
+    assert abs(float(facts["past due"].exact) / float(last["open_amount"].sum()) - fraction) < 1e-9
+    assert facts["past due"].note == f"{percent(fraction)} of the invoiced"
+    assert facts["disputed"].exact == str(last.filter(pl.col("disputed"))["open_amount"].sum())
 
 
 def test_a_certificate_counts_what_is_kept_and_never_what_could_not_be_tested(

@@ -114,7 +114,7 @@ def test_the_monitor_of_a_home_without_contracts_says_so_and_shows_what_was_meas
     assert (complaints, banners) == ([], 0)
     assert "Measured feeds, none simulated." in text
     # every headline answer and every section of contracts gives the one reason
-    assert text.count("this home has no contract") >= 10
+    assert text.count("there is no contract here") >= 10
     assert not re.search(r"table (revenue_share|backstop|ledger|credit)\.", text)
     assert "Cornell BioHPC, in October 2025" in text
     # nothing is leased of the workstation, and the hours observed were busy for 82.9874 % of their time

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration.publishing import formats, view
-from orchestration.publishing.page import Table, figure
+from orchestration.publishing.page import Cell, Column, Row, Table, build, figure
 from orchestration.publishing.sections import backstop, credit, movements, operations, record, risk, share
 
 MILLIONS = formats.Scale(Decimal(1_000_000), "m", 1)
@@ -44,6 +44,49 @@ def test_a_missing_figure_reads_not_available_with_its_reason_and_never_zero() -
     assert (cell.kind, cell.text) == ("missing", "n/a — no sales in the window")
     assert formats.number(float("nan")) == "n/a"
     assert formats.percent(None) == "n/a"
+
+
+def test_the_same_reason_is_told_once_beneath_a_column_or_once_in_a_row(seen: view.View) -> None:
+    def lines(_: view.View) -> list[Table]:
+        gone, other = figure(None, reason="no sales"), figure(None, reason="not filed")
+        rows = [Row(Cell("a"), [gone, gone, other, figure(1)]), Row(Cell("b"), [figure(2), gone, other, figure(3)])]
+        return [Table("t", [Column("x", "text"), *(Column(head) for head in "pqrs")], rows, "table")]
+
+    (table,) = build(seen, "i", "t", "q", [("lines", lines)]).blocks
+    assert isinstance(table, Table)
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["n/a — no sales", "n/a", "n/a", "1"],
+        ["2", "n/a", "n/a", "3"],
+    ]
+    assert table.notes == ["q: n/a — no sales.", "r: n/a — not filed."]
+    assert table.rows[0].cells[1].reason == "no sales"
+
+
+def test_disputed_items_stand_beside_the_buckets_and_add_up_with_them_to_the_receivable(seen: view.View) -> None:
+    aged = seen.tables["credit.fct_ageing_month"].with_columns(
+        disputed_amount=pl.when(pl.col("bucket") == "current").then(pl.lit(Decimal("1000000.00"))).otherwise(None)
+    )
+    (table, *_) = credit.ageing_table(replace(seen, tables={**seen.tables, "credit.fct_ageing_month": aged}))
+    assert isinstance(table, Table)
+    heads = [column.head for column in table.columns[1:]]
+    disputed, whole = heads.index("Disputed"), heads.index("Receivable")
+    for row in table.rows:
+        exact = [Decimal(cell.exact) for cell in row.cells[: whole + 1]]
+        assert exact[disputed] >= 1_000_000
+        assert sum(exact[:whole]) == exact[whole]
+
+
+def test_scenarios_are_said_to_break_other_contracts_only_where_there_are_others() -> None:
+    rows = pl.DataFrame(
+        {
+            "scenario_id": ["baseline", "stress-x", "baseline", "stress-x"],
+            "contract_id": ["a", "a", "b", "b"],
+            "covenant_breached": [True, True, False, True],
+        }
+    )
+    assert risk.broken_by_stress(rows) == (["a"], ["x"], 1)
+    assert risk.broken_by_stress(rows.filter(pl.col("contract_id") == "a")) == (["a"], None, 1)
+    assert risk.broken_by_stress(rows.filter(pl.col("contract_id") == "b")) == ([], ["x"], 1)
 
 
 def test_an_exact_zero_is_a_dash_and_a_rounded_zero_is_not() -> None:

@@ -315,25 +315,28 @@ def ageing_table(view: View) -> Sequence[Block]:
         contracts = mine["contract_id"].unique().sort().to_list()
         open_by = {(row["contract_id"], row["bucket"]): row["open_amount"] for row in mine.to_dicts()}
         values = [[total([open_by.get((contract, bucket))]) for bucket in buckets] for contract in contracts]
+        beside = {
+            column: [total(mine.filter(pl.col("contract_id") == one)[column]) for one in contracts]
+            for column in ("disputed_amount", "unapplied_amount")
+            if column in mine.columns
+        }
+        disputed = beside.pop("disputed_amount", [])
+        if disputed:
+            values = [[*row, part] for row, part in zip(values, disputed, strict=True)]
         scale = money_scale(cell for row in values for cell in row)
         grid = footed_grid(values, scale)
-        apart = [column for column in ("disputed_amount", "unapplied_amount") if column in mine.columns]
-        sides = {
-            column: footed_column(
-                [total(mine.filter(pl.col("contract_id") == one)[column]) for one in contracts], scale
-            )
-            for column in apart
-        }
+        sides = {column: footed_column(amounts, scale) for column, amounts in beside.items()}
         out = [
-            Row(Cell(clean(contract), kind="code"), [*grid[index], *[sides[column][0][index] for column in apart]])
+            Row(Cell(clean(contract), kind="code"), [*grid[index], *[cells[index] for cells, _ in sides.values()]])
             for index, contract in enumerate(contracts)
         ]
-        out.append(Row(Cell("All contracts"), [*grid[-1], *[sides[column][1] for column in apart]], "total"))
+        out.append(Row(Cell("All contracts"), [*grid[-1], *[whole for _, whole in sides.values()]], "total"))
         head = [
             Column("Contract", "text"),
             *[Column(_bucket_text(bucket)) for bucket in buckets],
-            Column("Open"),
-            *[Column(sentence_case(words(column.removesuffix("_amount")))) for column in apart],
+            *([Column("Disputed")] if disputed else []),
+            Column("Receivable"),
+            *[Column(sentence_case(words(column.removesuffix("_amount")))) for column in sides],
         ]
         blocks.append(
             Table(
@@ -343,9 +346,7 @@ def ageing_table(view: View) -> Sequence[Block]:
                 AGEING,
                 unit=unit_text(currency, scale),
                 as_of=month_text(month),
-                notes=[
-                    "Disputed and unapplied stand beside the buckets: disputed is part of open, unapplied cash is not."
-                ],
+                notes=["Disputed items stand in no bucket of days; unapplied cash is no part of the receivable."],
             )
         )
     return blocks

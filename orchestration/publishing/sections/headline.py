@@ -5,11 +5,11 @@ Each answer carries the SQL that gives the same figure from the published databa
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
@@ -33,13 +33,19 @@ from orchestration.publishing.sections.record import grade_counts, latest_checks
 from orchestration.publishing.sections.risk import (
     COVENANTS,
     DISTRIBUTION,
+    DRIVERS,
     broken_by_stress,
+    covenant_evidence,
     covenant_rows,
     draws,
+    level_cell,
+    must_be,
     quantile_column,
+    reverse_levels,
     stress_rows,
 )
 from orchestration.publishing.sections.share import RATE_TERMS
+from orchestration.publishing.sections.watch import ENOUGH_COVERAGE, seen_hours
 from orchestration.publishing.view import (
     CannotCompute,
     Evidence,
@@ -60,7 +66,7 @@ from orchestration.publishing.view import (
 )
 
 EXPOSURES = "credit.fct_exposure_month"
-AGEING = "credit.fct_ageing_month"
+ITEMS = "credit.fct_receivable_item"
 TERMS = "core.fct_contract_terms"
 
 
@@ -200,13 +206,7 @@ def owed(view: View, question: str, anchor: str) -> Answer:
             _amount("invoiced, unpaid", total(mine[receivable]), currency),
             _amount("accrued, not yet invoiced", total(mine[unbilled]), currency),
         ]
-        past = _past_due(view, month, currency)
-        if past is not None:
-            facts.append(
-                _amount(
-                    "past due", past[0], currency, f"{percent(past[1])} of the invoiced", tone="bad" if past[0] else ""
-                )
-            )
+        facts += _late_and_disputed(view, month, currency)
         facts.append(_amount("owed the other way (claims)", total(mine[payable]), currency))
         enforceable = "netting_enforceable" in mine.columns and bool(mine["netting_enforceable"].any())
         facts.append(
@@ -232,17 +232,24 @@ def _amount(name: str, value: Decimal, currency: str, note: str = "", *, tone: s
     return Fact(name, money(value, currency), note, exact=plain(value), tone=tone)
 
 
-def _past_due(view: View, month: date, currency: str) -> tuple[Decimal, Decimal] | None:
-    frame = optional(view, AGEING, "contract_id", "month", "bucket", "open_amount")
+def _late_and_disputed(view: View, month: date, currency: str) -> list[Fact]:
+    """What is past due, disputed or not, and what is disputed, due or not; as the metrics have them."""
+    frame = optional(view, ITEMS, "contract_id", "as_of_month", "open_amount", "days_past_due", "disputed")
     if frame is None:
-        return None
-    for code, rows in currencies(view, frame.filter(pl.col("month") == month)):
+        return []
+    owed = frame.filter((pl.col("as_of_month") == month) & (pl.col("open_amount") > 0))
+    for code, rows in currencies(view, owed):
         if code == currency:
-            overdue = total(
-                rows.filter(pl.col("bucket").is_in(["1-30", "31-60", "61-90", "91-120", ">120"]))["open_amount"]
-            )
-            return overdue, ratio(overdue, total(rows["open_amount"])) or Decimal(0)
-    return None
+            invoiced = total(rows["open_amount"])
+            late = total(rows.filter(pl.col("days_past_due") > 0)["open_amount"])
+            disputed = total(rows.filter(pl.col("disputed").fill_null(value=False))["open_amount"])
+            return [
+                _amount(name, value, currency, f"{percent(ratio(value, invoiced))} of the invoiced", tone="bad")
+                if value
+                else _amount(name, value, currency)
+                for name, value in (("past due", late), ("disputed", disputed))
+            ]
+    return []
 
 
 def _when(view: View, month: date) -> str:
@@ -312,7 +319,9 @@ def _expected(view: View) -> list[Fact]:
         )
         tail = quantile_column(mine, "es", "99")
         if tail:
-            facts.append(_amount("in the worst 1 % of paths", total(mine[tail]), currency, "ES 99, contracts added"))
+            facts.append(
+                _amount("in the worst 1\u00a0% of paths", total(mine[tail]), currency, "ES 99, contracts added")
+            )
     return facts
 
 
@@ -343,6 +352,7 @@ def how_sure(view: View, question: str, anchor: str) -> Answer:
         if known:
             span = percent(known[0]) if len(set(known)) == 1 else f"{percent(min(known))} to {percent(max(known))}"
             facts.append(Fact("chance of any claim", span, "by contract" if len(known) > 1 else ""))
+    facts += _seen(view)
     try:
         checks = latest_checks(view)
         passed = int(checks["passed"].fill_null(value=False).sum())
@@ -375,6 +385,20 @@ def how_sure(view: View, question: str, anchor: str) -> Answer:
     )
 
 
+def _seen(view: View) -> list[Fact]:
+    """How much of what is installed telemetry has seen: hours without a sample are neither busy nor idle."""
+    try:
+        month, parks = seen_hours(view)
+    except CannotCompute as reason:
+        return [Fact("GPU-hours seen by telemetry", missing(str(reason)))]
+    installed, unseen = (total(hours[side] for hours in parks.values()) for side in (0, 1))
+    part = ratio(installed - unseen, installed)
+    if part is None:
+        return []
+    tone = "bad" if part < ENOUGH_COVERAGE else ""
+    return [Fact("GPU-hours seen by telemetry", percent(part), short_month_text(month), tone=tone)]
+
+
 def breaks_first(view: View, question: str, anchor: str) -> Answer:
     month, rows = covenant_rows(view)
     tested = [row for row in rows if row["relative"] is not None]
@@ -387,13 +411,20 @@ def breaks_first(view: View, question: str, anchor: str) -> Answer:
     )
     broken = [row for row in tested if row["passed"] is False]
     facts = [
-        Fact("value against threshold", f"{number(first['value'], 2)} against {number(first['threshold'], 2)}"),
+        Fact(
+            "measured", number(first["value"], 2), f"{must_be(first)} {number(first['threshold'], 2)} required".strip()
+        ),
     ]
     if first.get("consequence"):
         facts.append(Fact("consequence", words(first["consequence"])))
+    if not broken:
+        facts += _breaking_levels(view, first)
     facts.append(
         Fact("covenants breached now", f"{number(len(broken))} of {number(len(tested))}", tone="bad" if broken else "")
     )
+    untested = len(rows) - len(tested)
+    if untested:
+        facts.append(Fact("could not be tested", f"{number(untested)} of {number(len(rows))}", tone="bad"))
     facts += _breaking_scenarios(view)
     try:
         alerts = open_alerts(view)
@@ -407,10 +438,26 @@ def breaks_first(view: View, question: str, anchor: str) -> Answer:
         [Value(percent(first["relative"], signed=True), plain(first["relative"]), sql)],
         facts,
         month_text(month),
-        evidence(view, "covenant", re.escape(str(first["covenant_id"])), first["contract_id"]),
+        covenant_evidence(view, first),
         anchor=anchor,
         tone="bad" if broken else "",
     )
+
+
+def _breaking_levels(view: View, covenant: Mapping[str, Any]) -> list[Fact]:
+    """What it takes of each driver alone to break the covenant, by reverse stress; nothing where no driver does."""
+    try:
+        levels = reverse_levels(view)[1]
+    except CannotCompute:
+        return []
+    found = []
+    for driver, label, kind in DRIVERS:
+        row = levels.get((covenant["contract_id"], f"covenant:{covenant['covenant_id']}", driver))
+        if row is not None and row["level"] is not None:
+            level = level_cell(row, kind).text
+            said = {"%": level, "×": f"×\u00a0{level}", "bp": f"{level}\u00a0bp"}[kind]
+            found.append(f"{label.lower()} {said}")
+    return [Fact("breaks at, each alone", found[0], " or ".join(found[1:]))] if found else []
 
 
 def _breaking_scenarios(view: View) -> list[Fact]:
@@ -422,6 +469,8 @@ def _breaking_scenarios(view: View) -> list[Fact]:
     if found is None:
         return []
     already, broken, whole = found
+    if broken is None:
+        return []
     shown = join_words(broken[:2]) + (" …" if len(broken) > 2 else "")
     name = "scenarios that break one of another contract" if already else "scenarios that break one"
     return [Fact(name, f"{number(len(broken))} of {number(whole)}", shown)]

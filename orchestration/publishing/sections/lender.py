@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from orchestration.publishing.formats import (
     clean,
+    count_text,
     money_scale,
     month_text,
     number,
@@ -20,7 +21,15 @@ from orchestration.publishing.formats import (
 )
 from orchestration.publishing.page import Block, Cell, Column, Fact, Prose, Row, Table, absent, figure, text
 from orchestration.publishing.sections.headline import Answer, Value
-from orchestration.publishing.sections.risk import COVENANTS, OPERATORS, covenant_rows
+from orchestration.publishing.sections.risk import (
+    BREACHED,
+    COVENANTS,
+    OPERATORS,
+    covenant_evidence,
+    covenant_rows,
+    must_be,
+    outcome,
+)
 from orchestration.publishing.view import (
     CannotCompute,
     View,
@@ -52,7 +61,6 @@ FORMULAS = {
 }
 CERTIFIED_MONTHS = 12
 _LINE = "_" * 44
-_SIGNS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
 
 def verdict(view: View, question: str, anchor: str) -> Answer:
@@ -99,12 +107,7 @@ def tests(view: View) -> Sequence[Block]:
     out = []
     for row in rows:
         reason = words(row.get("value_null_reason") or "not tested this month")
-        found = evidence(view, "covenants", "^" + re.escape(str(row["covenant_id"])) + r"\.", row["contract_id"])
-        state = {
-            True: Cell("kept", tone="good"),
-            False: Cell("breached", tone="bad"),
-            None: Cell("not tested", tone="quiet"),
-        }[row["passed"]]
+        found = covenant_evidence(view, row)
         cure = row.get("cure_days")
         out.append(
             Row(
@@ -114,12 +117,12 @@ def tests(view: View) -> Sequence[Block]:
                     figure(row.get("lookback_months"), reason="at the month's end"),
                     figure(row["value"], 3, reason=reason),
                     Cell(
-                        f"{_SIGNS.get(str(row.get('operator')), '')} {number(row['threshold'], 3)}".strip(),
+                        f"{must_be(row)} {number(row['threshold'], 3)}".strip(),
                         grade=found.grade if found else "",
                     ),
                     figure(row["headroom"], 3, reason=reason, signed=True),
-                    figure(row.get("months_to_breach"), 1, reason="moves away from it"),
-                    state,
+                    _months_to_breach(row, reason),
+                    outcome(row["passed"]),
                     text(words(row.get("consequence") or "")),
                     figure(cure, reason="none agreed"),
                 ],
@@ -138,6 +141,13 @@ def tests(view: View) -> Sequence[Block]:
         Column("Cure", unit="days"),
     ]
     return [Table("Covenants as tested", head, out, COVENANTS, as_of=month_text(month))]
+
+
+def _months_to_breach(row: Mapping[str, Any], reason: str) -> Cell:
+    """By the trend, how many months are left; a breach that is there is no dash."""
+    if row["passed"] is False:
+        return BREACHED
+    return figure(row.get("months_to_breach"), 1, reason=reason if row["value"] is None else "moves away from it")
 
 
 def history(view: View) -> Sequence[Block]:
@@ -186,7 +196,7 @@ def cash_flow(view: View) -> Sequence[Block]:
     ]
     blocks: list[Block] = []
     for currency, mine in currencies(view, kept.sort("month", descending=True)):
-        scale = money_scale(value for column, _ in (*flows, *stocks) for value in mine[column])
+        scale = money_scale(value for column, _ in flows for value in mine[column])
         out = [
             Row(
                 Cell(short_month_text(row["month"])),
@@ -202,7 +212,7 @@ def cash_flow(view: View) -> Sequence[Block]:
         cfads, service = total(mine["cfads_amount"]), total(mine["debt_service_amount"])
         out.append(
             Row(
-                Cell(f"{number(mine.height)} months"),
+                Cell(count_text(mine.height, "month", "months")),
                 [
                     *sums,
                     *[Cell("") for _ in stocks],

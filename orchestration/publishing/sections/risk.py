@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -45,6 +47,7 @@ from orchestration.publishing.page import (
 from orchestration.publishing.view import (
     CHART_MONTHS,
     CannotCompute,
+    Evidence,
     View,
     contract_parks,
     currencies,
@@ -124,7 +127,7 @@ def _prose(view: View) -> Sequence[Block]:
             if row.get("any_claim_probability") is not None:
                 said += f"; at least one claim comes with a probability of {percent(row['any_claim_probability'])}"
             if tail and row[tail] is not None:
-                said += f"; the worst 1 % of paths cost {money(row[tail], currency)} on average"
+                said += f"; the worst 1\u00a0% of paths cost {money(row[tail], currency)} on average"
             sentences.append(said + ".")
     return [Prose(sentences)]
 
@@ -198,7 +201,7 @@ def _table(view: View) -> Sequence[Block]:
     for currency, mine in currencies(view, rows.sort("contract_id")):
         scale = money_scale(mine["expected_amount"])
         measures = _measures(mine)
-        measures[1:1] = [("present_value_amount", "present value"), ("standard_error_amount", "standard error")]
+        measures.insert(1, ("present_value_amount", "present value"))
         measures.append(("joint_loss_amount", "joint loss with the receivable"))
         measures = [one for one in measures if one[0] in mine.columns]
         others = [
@@ -218,9 +221,11 @@ def _table(view: View) -> Sequence[Block]:
             by_case = {str(row["correlation_case"]): row for row in here.to_dicts()}
             out = []
             for column, label in measures:
-                digits = 2 if column == "standard_error_amount" and scale.word == "m" else scale.digits
-                cells = [figure(by_case[case][column], digits, scale.divisor) for case in cases]
+                cells = [figure(by_case[case][column], scale.digits, scale.divisor) for case in cases]
                 out.append(Row(Cell(sentence_case(label)), cells))
+            errors = [ratio(by_case[case]["standard_error_amount"], by_case[case]["expected_amount"]) for case in cases]
+            cells = [share_of(error, 2, reason="nothing is expected") for error in errors]
+            out.insert(1, Row(Cell("Standard error, of the expected"), cells))
             for column, label, kind in others:
                 cells = []
                 for case in cases:
@@ -352,31 +357,38 @@ def stress(view: View) -> Section:
     )
 
 
-def breaking(view: View) -> Sequence[Block]:
-    """The levels of reverse stress, one row a target, one column a driver."""
+DRIVERS = (
+    ("price_change_fraction", "Price", "%"),
+    ("occupancy_change_fraction", "Occupancy", "%"),
+    ("power_price_multiple", "Power price", "×"),
+    ("rate_shift_bp", "Interest", "bp"),
+)
+
+
+def reverse_levels(view: View) -> tuple[date, dict[tuple[str, str, str], dict[str, Any]]]:
+    """The month of reverse stress, and its rows by contract, target and driver."""
     frame = need(view, REVERSE, "contract_id", "month", "target", "driver", "level", "null_reason")
     month, rows = latest(upto(view, frame, "month", REVERSE), "month")
-    drivers = (
-        ("price_change_fraction", "Price", "%"),
-        ("occupancy_change_fraction", "Occupancy", "%"),
-        ("power_price_multiple", "Power price", "×"),
-        ("rate_shift_bp", "Interest", "bp"),
-    )
-    levels = {(row["contract_id"], row["target"], row["driver"]): row for row in rows.to_dicts()}
+    return month, {(row["contract_id"], row["target"], row["driver"]): row for row in rows.to_dicts()}
+
+
+def breaking(view: View) -> Sequence[Block]:
+    """The levels of reverse stress, one row a target, one column a driver."""
+    month, levels = reverse_levels(view)
     out = []
-    for contract, target in rows.select("contract_id", "target").unique().sort("contract_id", "target").iter_rows():
+    for contract, target in sorted({(contract, target) for contract, target, _ in levels}):
         cells = [Cell(clean(contract), kind="code")]
-        for driver, _, kind in drivers:
+        for driver, _, kind in DRIVERS:
             row = levels.get((contract, target, driver))
-            cells.append(_level(row, kind) if row else absent("not searched"))
+            cells.append(level_cell(row, kind) if row else absent("not searched"))
         out.append(Row(Cell(sentence_case(words(target.removeprefix("covenant:")))), cells))
     head = [Column("Breaks", "text"), Column("Contract", "text")]
-    head += [Column(label, unit={"%": "change", "×": "times", "bp": "bp"}[kind]) for _, label, kind in drivers]
+    head += [Column(label, unit={"%": "change", "×": "times", "bp": "bp"}[kind]) for _, label, kind in DRIVERS]
     notes = ["Each driver alone, at once and on all of the last three months' run rate."]
     return [Table("What breaks first", head, out, REVERSE, as_of=month_text(month), notes=notes)]
 
 
-def _level(row: Mapping[str, Any], kind: str) -> Cell:
+def level_cell(row: Mapping[str, Any], kind: str) -> Cell:
     """The level at which something breaks; that it holds to the end of what was searched is an answer too."""
     reason = clean(row["null_reason"] or "")
     held = re.fullmatch(r"does not break (?:down|up) to (-?[\d.]+)", reason)
@@ -439,7 +451,7 @@ def _deals_table(view: View) -> Sequence[Block]:
                     as_of=month_text(month),
                     notes=[
                         "Means over the paths to the end of the term, undiscounted; the hardware sale stands in none.",
-                        "Worst year: the mean loss of the worst 1 % of paths in the year in which it is largest.",
+                        "Worst year: the mean loss of the worst 1\u00a0% of paths in the year in which it is largest.",
                     ],
                 )
             )
@@ -465,17 +477,33 @@ def covenant_rows(view: View) -> tuple[Any, list[dict[str, Any]]]:
     )
 
 
+SIGNS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+
+
+def must_be(row: Mapping[str, Any]) -> str:
+    """On which side of its threshold a covenant holds."""
+    return SIGNS.get(str(row.get("operator")), "")
+
+
+KEPT, BREACHED, NOT_TESTED = Cell("kept", tone="good"), Cell("breached", tone="bad"), Cell("not tested", tone="quiet")
+
+
+def outcome(passed: bool | None) -> Cell:
+    """What a covenant's test has found; one that could not be made is no pass."""
+    return {True: KEPT, False: BREACHED, None: NOT_TESTED}[passed]
+
+
+def covenant_evidence(view: View, row: Mapping[str, Any]) -> Evidence | None:
+    """What the covenant's own terms rest on."""
+    return evidence(view, "covenant", "^" + re.escape(str(row["covenant_id"])) + r"(\.|$)", row["contract_id"])
+
+
 def covenants(view: View) -> Sequence[Block]:
     month, rows = covenant_rows(view)
     out = []
     for row in rows:
         reason = words(row.get("value_null_reason") or "not tested this month")
-        found = evidence(view, "covenant", re.escape(str(row["covenant_id"])), row["contract_id"])
-        state = {
-            True: Cell("passed", tone="good"),
-            False: Cell("breached", tone="bad"),
-            None: Cell("not tested", tone="quiet"),
-        }[row["passed"]]
+        found = covenant_evidence(view, row)
         threshold = figure(row["threshold"], 3, reason="none")
         out.append(
             Row(
@@ -483,12 +511,11 @@ def covenants(view: View) -> Sequence[Block]:
                 [
                     Cell(clean(row["contract_id"]), kind="code"),
                     figure(row["value"], 3, reason=reason),
-                    Cell(
-                        threshold.text, threshold.kind, threshold.exact, threshold.reason, found.grade if found else ""
-                    ),
+                    Cell(must_be(row)),
+                    replace(threshold, grade=found.grade if found else ""),
                     figure(row["headroom"], 3, reason=reason, signed=True),
                     share_of(row["relative"], reason=reason, signed=True),
-                    state,
+                    outcome(row["passed"]),
                     text(words(row["consequence"])) if row.get("consequence") else Cell(""),
                 ],
             )
@@ -497,6 +524,7 @@ def covenants(view: View) -> Sequence[Block]:
         Column("Covenant", "text"),
         Column("Contract", "text"),
         Column("Value"),
+        Column("Must be", "text"),
         Column("Threshold"),
         Column("Headroom"),
         Column("Headroom", unit="of threshold"),
@@ -521,8 +549,9 @@ def stress_rows(view: View) -> tuple[Any, pl.DataFrame]:
     return latest(upto(view, frame, "month", STRESS), "month")
 
 
-def broken_by_stress(rows: pl.DataFrame) -> tuple[list[str], list[str], int] | None:
-    """Contracts whose covenants the baseline breaks already; scenarios that break one of another; how many there are.
+def broken_by_stress(rows: pl.DataFrame) -> tuple[list[str], list[str] | None, int] | None:
+    """Contracts whose covenants the baseline breaks already; scenarios that break one of another, None where there is no
+    other whose covenants are tested; how many scenarios there are.
 
     None where the results do not say. What is broken before any stress is no finding of a scenario.
     """
@@ -533,7 +562,9 @@ def broken_by_stress(rows: pl.DataFrame) -> tuple[list[str], list[str], int] | N
     others = rows.filter(pl.col("scenario_id") != BASELINE)
     added = broken.filter((pl.col("scenario_id") != BASELINE) & ~pl.col("contract_id").is_in(already))
     names = [scenario_text(one) for one in added["scenario_id"].unique().sort()]
-    return [clean(one) for one in already], names, others["scenario_id"].n_unique()
+    tested = set(rows.filter(pl.col("covenant_breached").is_not_null())["contract_id"])
+    any_other = not already or tested - set(already)
+    return [clean(one) for one in already], names if any_other else None, others["scenario_id"].n_unique()
 
 
 def stress_table(view: View) -> Sequence[Block]:
@@ -543,42 +574,37 @@ def stress_table(view: View) -> Sequence[Block]:
     if found is not None:
         already, names, whole = found
         which = "a covenant of another contract" if already else "a covenant"
-        before = [f"Broken before any stress: covenants of {join_words(already)}."] if already else []
-        said = (
-            f"{number(len(names))} of {count_text(whole, 'scenario', 'scenarios')} break {which}: {join_words(names)}."
-        )
-        none = f"None of {count_text(whole, 'scenario', 'scenarios')} breaks {which}."
-        blocks.append(Prose([*before, said if names else none]))
+        said = [f"Broken before any stress: covenants of {join_words(already)}."] if already else []
+        scenarios = count_text(whole, "scenario", "scenarios")
+        if names:
+            breaks = "breaks" if len(names) == 1 else "break"
+            said.append(f"{number(len(names))} of {scenarios} {breaks} {which}: {join_words(names)}.")
+        elif names is not None:
+            said.append(f"None of {scenarios} breaks {which}.")
+        blocks.append(Prose(said))
     for currency, mine in currencies(view, rows.sort("scenario_id", "contract_id")):
         scale = money_scale(value for column in ("share_amount", "claim_amount") for value in mine[column])
-        out = []
-        for row in mine.to_dicts():
-            broke = row.get("covenant_breached")
-            state = {
-                True: Cell("breached", tone="bad"),
-                False: Cell("kept", tone="good"),
-                None: Cell("not tested", tone="quiet"),
-            }[broke]
-            out.append(
-                Row(
-                    Cell(sentence_case(scenario_text(row["scenario_id"]))),
-                    [
-                        Cell(clean(row["contract_id"]), kind="code"),
-                        *[
-                            figure(row[column], scale.digits, scale.divisor)
-                            for column in ("share_amount", "claim_amount", "expected_credit_loss_amount")
-                        ],
-                        figure(row.get("dscr"), 2, reason="no debt service"),
-                        state,
-                    ],
-                )
+        losses = money_scale(mine["expected_credit_loss_amount"])  # smaller by orders of magnitude
+        out = [
+            Row(
+                Cell(sentence_case(scenario_text(row["scenario_id"]))),
+                [
+                    Cell(clean(row["contract_id"]), kind="code"),
+                    figure(row["share_amount"], scale.digits, scale.divisor),
+                    figure(row["claim_amount"], scale.digits, scale.divisor),
+                    figure(row["expected_credit_loss_amount"], losses.digits, losses.divisor),
+                    figure(row.get("dscr"), 2, reason="no debt service"),
+                    {True: BREACHED, False: KEPT, None: NOT_TESTED}[row.get("covenant_breached")],
+                ],
             )
+            for row in mine.to_dicts()
+        ]
         head = [
             Column("Scenario", "text"),
             Column("Contract", "text"),
             Column("Share"),
             Column("Claims"),
-            Column("Expected credit loss"),
+            Column("Expected credit loss", unit=unit_text(currency, losses)),
             Column("DSCR"),
             Column("Covenants", "text"),
         ]

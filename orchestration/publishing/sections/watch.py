@@ -132,7 +132,7 @@ def _parallel(view: View) -> Sequence[Block]:
 
 
 def _key_rates(view: View) -> Sequence[Block]:
-    frame = need(view, RATES, "month", "stream", "key_rate_years", "change_amount", "contract_id")
+    frame = need(view, RATES, "month", "stream", "key_rate_years", "shift_bp", "change_amount", "contract_id")
     month, found = latest(upto(view, frame, "month", RATES), "month")
     found = found.filter(pl.col("key_rate_years").is_not_null())
     if found.is_empty():
@@ -154,7 +154,9 @@ def _key_rates(view: View) -> Sequence[Block]:
             title = f"{label}: where on the curve"
             said = f"change of the present value when one key rate rises: {join_words([f'{b.name} {b.text}' for b in bars])}"
             chart = charts.rows(f"chart-key-{stream}-{currency.lower()}", title, said, bars, name_width=48)
-            drawings.append(Drawing(chart, f"{unit_text(currency, scale)}, {month_text(month)}; key rate up", RATES))
+            shifts = sorted({int(shift) for shift in part["shift_bp"].unique()})
+            unit = f"{unit_text(currency, scale)}, {month_text(month)}; one key rate up by {join_words([str(one) for one in shifts])} bp"
+            drawings.append(Drawing(chart, unit, RATES))
     return [Drawings(drawings)]
 
 
@@ -359,14 +361,23 @@ def restatements(view: View) -> Sequence[Block]:
     return [Table("Prior periods restated", head, out, JOURNAL, notes=notes)]
 
 
-def coverage(view: View) -> Sequence[Block]:
-    """How much of the installed hours telemetry covers, park by park, in the latest month."""
+def seen_hours(view: View) -> tuple[date, dict[str, tuple[Decimal, Decimal]]]:
+    """The latest month, and of each park its installed GPU-hours and those of them without a sample."""
     frame = need(view, CAPACITY, "park_id", "service_date", "installed_gpu_hours", "no_sample_gpu_hours")
     by_month = frame.with_columns(month=pl.col("service_date").dt.truncate("1mo"))
     month, rows = latest(upto(view, by_month, "month", CAPACITY), "month")
+    parks = rows.partition_by("park_id", as_dict=True)
+    return month, {
+        str(park): (total(mine["installed_gpu_hours"]), total(mine["no_sample_gpu_hours"]))
+        for (park,), mine in sorted(parks.items(), key=lambda item: str(item[0][0]))
+    }
+
+
+def coverage(view: View) -> Sequence[Block]:
+    """How much of the installed hours telemetry covers, park by park, in the latest month."""
+    month, parks = seen_hours(view)
     out = []
-    for (park,), mine in sorted(rows.partition_by("park_id", as_dict=True).items(), key=lambda item: str(item[0][0])):
-        installed, unseen = total(mine["installed_gpu_hours"]), total(mine["no_sample_gpu_hours"])
+    for park, (installed, unseen) in parks.items():
         part = (installed - unseen) / installed if installed else None
         tone = "bad" if part is not None and part < ENOUGH_COVERAGE else ""
         out.append(
