@@ -705,9 +705,9 @@ def report(
 
         parkledger report --kind operator --operator sharon-ai
         parkledger report --kind lender --contract sharon-nvda-2026
-        parkledger report --kind tenant                                 every tenant's
-        parkledger report --as-of 2027-06-30                            up to that month, as known now
-        parkledger report --as-of 2027-06-30 --known-at 2027-09-30      as it was known then
+        parkledger report --kind tenant                                 # every tenant's
+        parkledger report --as-of 2027-06-30                            # up to that month, as known now
+        parkledger report --as-of 2027-06-30 --known-at 2027-09-30      # as it was known then
 
     `--known-at` runs the books anew from the landed files with the clock stopped there, aside from what is published.
     """

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from small_home import make_home
 
 from ingest.contracts import CONTRACTS
+from ingest.terms.home import load_home
 from orchestration.docs import (
     GUIDE_ORDER,
     GUIDES,
@@ -66,6 +68,21 @@ def test_every_query_of_the_readme_and_the_guides_names_tables_and_columns_that_
         con.execute(f"CREATE MACRO {name}{body}")
     tried = [con.sql(query).fetchall() for _, query in queries()]
     assert len(tried) >= 15
+
+
+def test_every_yaml_file_that_a_guide_shows_is_taken_by_a_home(tmp_path):
+    found = [
+        block for path in GUIDES.glob("*.md") for block in re.findall(r"```yaml\n(.*?)```", path.read_text(), re.DOTALL)
+    ]
+    assert len(found) >= 2
+    for number, block in enumerate(found):
+        home = make_home(tmp_path / str(number))
+        named = re.match(r"# (\S+\.yaml)\n", block)
+        target = home / (named[1] if named else "alerts.yaml")
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(block)
+        loaded = load_home(home)
+        assert loaded.policies.rule_severity if named else loaded.alerts.rules
 
 
 def test_the_status_table_names_every_published_table():
