@@ -282,8 +282,10 @@ def _standing(settings: Settings) -> Iterator[_Standing]:
 
 def alert_text(row: Mapping[str, Any]) -> str:
     """One line for one row of ``monitor.fct_alert``: whose, what, since when, by which figure and how well known."""
+    level, entity = clean(row["entity_level"]), clean(row["entity_id"])
+    whose = "the programme" if (level, entity) == ("programme", "programme") else f"{level} {entity}"
     return (
-        f"{clean(row['entity_level'])} {clean(row['entity_id'])}: {clean(row['rule'])}, since {row['month']:%Y-%m} "
+        f"{whose}: {clean(row['rule'])}, since {row['month']:%Y-%m} "
         f"({figures_text(row)}, grade {clean(row['evidence_grade'])})"
     )
 

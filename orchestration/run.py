@@ -70,6 +70,9 @@ retention:
     purge_after_days: {{skipped: 7, failure: 30, success: 90}}
 telemetry:
   enabled: false
+# No window that asks whoever opens the page for an address of mail.
+nux:
+  enabled: false
 """
 
 

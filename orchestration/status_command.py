@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import groupby
+from textwrap import wrap
 from typing import Any
 from urllib.parse import quote
 
@@ -23,11 +24,14 @@ from ingest.terms.home import Home, computer_now
 from orchestration import timetable
 from orchestration.alerting import alert_text, operation_alerts, waiting
 from orchestration.display import as_table
+from orchestration.publishing.formats import count_text
 from orchestration.settings import Settings
 from orchestration.state import is_current, load
 
-SHOWN_ALERTS = 8
+SHOWN_ALERTS = 5
 SHOWN_HELD = 5
+# Where a line's text begins, and the least room that it has, in signs.
+INDENT, MINIMUM_ROOM = 11, 40
 SEVERITIES = ("critical", "warning")
 WORKING, PUBLISHED, NOTHING = "working tables", "published snapshot", "nothing"
 COUNTS = (
@@ -290,7 +294,9 @@ def _to_do(home: Home, answer: dict[str, Any]) -> list[str]:
         if not feed["files"] and not home.is_simulated(feed["park_id"]):
             said.append(f"{feed['park_id']}: no {feed['feed']} has landed. Put its files under {home.path / where}/")
         elif feed["days_late"]:
-            said.append(f"{feed['park_id']}: {feed['feed']} is {feed['days_late']} day(s) late. Ask the operator.")
+            said.append(
+                f"{feed['park_id']}: {feed['feed']} is {count_text(feed['days_late'], 'day', 'days')} late. Ask the operator."
+            )
     if answer["held_back"]:
         said.append(
             f"Park-days are held back by rules that block: have their rows sent again, or mend and release them, {command} quarantine list"
@@ -323,7 +329,7 @@ def print_status(answer: dict[str, Any], out: Console) -> None:
         _line(out, "" if number else "Next", f"{schedule['at']}  {where}")
     _line(out, "", "by this computer's clock, while `make serve` runs; new landing files start a run within a minute")
     for number, text in enumerate(answer["to_do"]):
-        _line(out, "" if number else "To do", text)
+        _line(out, "" if number else "To do", text, is_whole=True)
 
 
 def _print_feeds(answer: dict[str, Any], out: Console) -> None:
@@ -357,8 +363,10 @@ def _print_feeds(answer: dict[str, Any], out: Console) -> None:
 def _print_held(held: list[dict[str, Any]], out: Console) -> None:
     for number, one in enumerate(held[:SHOWN_HELD]):
         partition = f"{one['park_id']} {one['feed']} {one['service_date']}"
-        row = f"{one['broken_row_count']:,} rows break {one['rule']}, first {one['path']}:{one['line_no']}"
-        _line(out, "" if number else "Held back", f"{partition} ({one['held_row_count']:,} rows wait): {row}")
+        waiting_rows = count_text(one["held_row_count"], "row waits", "rows wait")
+        broken = count_text(one["broken_row_count"], "row breaks", "rows break")
+        said = f"{partition} ({waiting_rows}): {broken} {one['rule']}, first {one['path']}:{one['line_no']}"
+        _line(out, "" if number else "Held back", said)
     if len(held) > SHOWN_HELD:
         _line(out, "", f'{len(held) - SHOWN_HELD} more: parkledger sql "FROM quality.fct_held_partition"')
 
@@ -369,12 +377,18 @@ def _print_months(answer: dict[str, Any], out: Console) -> None:
         return
     _line(out, "Months", "by contract")
     cells = [
-        (m["contract_id"], _span(m["open"]), _span(m["closed"]), _span(m["sealed"]), m["reopenings"])
+        (
+            m["contract_id"],
+            _span(m["open"]),
+            _span(m["closed"]),
+            _span(m["sealed"]) if m["sealed"] else "none",
+            m["reopenings"],
+        )
         for m in answer["months"]
     ]
     for contract_id, opened, closed, sealed, reopenings in cells:
-        again = f", reopened {reopenings} times" if reopenings else ""
-        _line(out, "", f"{contract_id}: open {opened}; closed {closed}, sealed of them {sealed}{again}")
+        again = f", reopened {count_text(reopenings, 'time', 'times')}" if reopenings else ""
+        _line(out, "", f"{contract_id}: open {opened}; closed {closed}, sealed {sealed}{again}")
 
 
 def _span(months: list[str]) -> str:
@@ -398,5 +412,12 @@ def _print_alerts(answer: dict[str, Any], out: Console) -> None:
         _line(out, "", f"{len(alerts) - SHOWN_ALERTS} more: parkledger alerts list")
 
 
-def _line(out: Console, title: str, text: str) -> None:
-    out.print(f"{title:<10} {text}", highlight=False, markup=False, soft_wrap=True)
+def _line(out: Console, title: str, text: str, *, is_whole: bool = False) -> None:
+    """A titled line. A terminal has it in lines of its width, one below the other; a pipe, and what is to be copied, whole."""
+    room = max(out.width - INDENT, MINIMUM_ROOM)
+    parts = (
+        [text] if is_whole or not out.is_terminal else wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    )
+    for number, part in enumerate(parts or [""]):
+        named = "" if number else title
+        out.print(f"{named:<{INDENT - 1}} {part}", highlight=False, markup=False, soft_wrap=True)

@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +13,7 @@ import pypdf
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import HOSTILE
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from orchestration.publishing.monitor import render_monitor
 from orchestration.publishing.report import write_sheets
@@ -23,31 +21,7 @@ from orchestration.publishing.sheets import KINDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.published]
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE = {"width": 360, "height": 740}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium")
-    if found is None:
-        reason = "Chromium is not installed, so nobody has looked at the monitor: apt-get install chromium"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -328,8 +328,8 @@ def test_deals_are_summed_over_their_years_and_shown_with_their_worst(seen: view
     table = risk._deals_table(seen)[0]
     assert isinstance(table, Table)
     own, none = table.rows
-    assert [cell.text for cell in own.cells] == ["18.0", "22.0", "60.0", "4.0", "4.0"]
-    assert [cell.text for cell in none.cells][:2] == ["–", "40.0"]
+    assert [cell.text for cell in own.cells] == ["in force", "18.0", "22.0", "60.0", "4.0", "4.0"]
+    assert [cell.text for cell in none.cells][:3] == ["", "–", "40.0"]
 
 
 def test_a_park_that_nothing_has_observed_has_no_part_in_the_utilisation_of_all() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -54,10 +55,12 @@ from orchestration.publishing.view import (
     View,
     contract_parks,
     currencies,
+    grade_rank,
     last_months,
     latest,
     months_of,
     need,
+    optional,
     total,
     upto,
     vendor_text,
@@ -67,6 +70,7 @@ ROLL = "credit.fct_receivable_rollforward_month"
 AGEING = "credit.fct_ageing_month"
 METRICS = "credit.fct_collection_metrics_month"
 QUARTER = "issuer.fct_issuer_quarter"
+FACTS = "issuer.fct_issuer_fact"
 LOSS = "credit.fct_credit_loss_month"
 ALLOWANCE = "credit.fct_allowance_rollforward_month"
 MATRIX = "credit.fct_provision_matrix_month"
@@ -207,6 +211,8 @@ def _ageing_chart(view: View) -> list[Drawing]:
     items = []
     for index, (currency, mine) in enumerate(currencies(view, rows)):
         sums = {bucket: total(mine.filter(pl.col("bucket") == bucket)["open_amount"]) for bucket in _buckets(mine)}
+        if "disputed_amount" in mine.columns:
+            sums["disputed"] = total(mine["disputed_amount"])
         scale = money_scale(sums.values())
         bars = [
             charts.Bar(
@@ -390,21 +396,30 @@ def _issuer_table(view: View) -> Sequence[Block]:
     if frame.is_empty():
         raise CannotCompute(f"table {QUARTER} has no quarter up to {short_day_text(view.as_of)}")
     rows = frame.sort("fiscal_period_end", descending=True).head(8).to_dicts()
+    grades = _grades_of_facts(view)
+
+    def graded(row: Mapping[str, Any], column: str, reason: str) -> Cell:
+        value = row.get(column)
+        found = (
+            grades.get((row["issuer_id"], row["fiscal_period_end"], to_decimal(value))) if value is not None else None
+        )
+        return replace(figure(value, reason=reason), grade=found or "")
+
     out = [
         Row(
             Cell(clean(row.get("fiscal_label") or short_day_text(row["fiscal_period_end"]))),
             [
                 Cell(short_day_text(row["fiscal_period_end"])),
-                figure(row["revenue"], reason="not filed"),
-                figure(row["accounts_receivable"], reason="not filed"),
+                graded(row, "revenue", "not filed"),
+                graded(row, "accounts_receivable", "not filed"),
                 figure(row["dso_days"], 1, reason=clean(row.get("dso_days_null_reason") or "not filed")),
                 figure(
                     row.get("receivables_turnover"),
                     2,
                     reason=clean(row.get("receivables_turnover_null_reason") or "no opening receivable"),
                 ),
-                figure(row.get("allowance"), reason="not in the issuer facts"),
-                figure(row.get("equity"), reason="not filed"),
+                graded(row, "allowance", "not in the issuer facts"),
+                graded(row, "equity", "not filed"),
             ],
         )
         for row in rows
@@ -426,9 +441,20 @@ def _issuer_table(view: View) -> Sequence[Block]:
             out,
             QUARTER,
             unit="USD m unless said",
-            notes=["Grades of each item stand in issuer.fct_issuer_fact."],
+            notes=["DSO and turnover are no better than the figures that they are made of."],
         )
     ]
+
+
+def _grades_of_facts(view: View) -> dict[tuple[Any, Any, Decimal | None], str]:
+    """The best grade in which a figure of an issuer's period is stated, by issuer, period and value."""
+    facts = optional(view, FACTS, "issuer_id", "fiscal_period_end", "value", "evidence_grade")
+    best: dict[tuple[Any, Any, Decimal | None], str] = {}
+    for row in facts.to_dicts() if facts is not None else ():
+        key = (row["issuer_id"], row["fiscal_period_end"], to_decimal(row["value"]))
+        grade = clean(row["evidence_grade"] or "ungraded")
+        best[key] = min(grade, best.get(key, grade), key=grade_rank)
+    return best
 
 
 def credit_loss(view: View) -> Section:

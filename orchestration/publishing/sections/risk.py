@@ -313,6 +313,7 @@ def _concentration_table(view: View) -> Sequence[Block]:
     columns = ("hhi", "effective_number", "top_1_fraction", "top_3_fraction", "exposure_to_equity_fraction")
     frame = need(view, CONCENTRATION, "month", "dimension", *columns)
     month, rows = latest(upto(view, frame, "month", CONCENTRATION), "month")
+    has_backstop = {"hhi_max_backstop_exposure", "max_backstop_exposure_amount"} <= set(rows.columns)
     out = []
     for row in rows.sort("dimension").to_dicts():
         reason = clean(row.get("null_reason") or "no exposure")
@@ -327,6 +328,7 @@ def _concentration_table(view: View) -> Sequence[Block]:
                     share_of(
                         row["exposure_to_equity_fraction"], 3, reason=clean(row.get("null_reason") or "no equity filed")
                     ),
+                    *([figure(row["hhi_max_backstop_exposure"], reason="no exposure")] if has_backstop else []),
                 ],
             )
         )
@@ -336,9 +338,24 @@ def _concentration_table(view: View) -> Sequence[Block]:
         Column("Effective number"),
         Column("Largest"),
         Column("Largest three"),
-        Column("Exposure to equity"),
+        Column("Largest", unit="of the vendor's equity"),
+        *([Column("HHI of the backstop", unit="0 to 10,000")] if has_backstop else []),
     ]
-    return [Table("Concentration of exposure", head, out, CONCENTRATION, as_of=month_text(month))]
+    notes = ["Exposure is what is owed, net where netting is enforceable. What may have to be bought stands apart."]
+    notes += [] if not has_backstop else _backstop_to_equity(rows)
+    return [Table("Concentration of exposure", head, out, CONCENTRATION, as_of=month_text(month), notes=notes)]
+
+
+def _backstop_to_equity(rows: pl.DataFrame) -> list[str]:
+    """The maximum backstop exposure of each currency beside the equity that the exposure of the table is measured by."""
+    said = []
+    for row in rows.unique("currency_code", keep="first", maintain_order=True).sort("currency_code").to_dicts():
+        equity = ratio(row["exposure_amount"], row.get("total_exposure_to_equity_fraction"))
+        part = ratio(row["max_backstop_exposure_amount"], equity)
+        amount = money(row["max_backstop_exposure_amount"], clean(row["currency_code"]))
+        beside = f" is {percent(part)} of the vendor's equity as filed" if part is not None else ""
+        said.append(f"The maximum backstop exposure of {amount}{beside or ' stands beside no equity filed'}.")
+    return said
 
 
 def stress(view: View) -> Section:
@@ -427,7 +444,9 @@ def _deals_table(view: View) -> Sequence[Block]:
         for case in mine["case_id"].unique().sort():
             here = mine.filter(pl.col("case_id") == case)
             out = []
-            for deal in here["deal_id"].unique().sort():
+            # The contract in force first, then what there would be without one.
+            order = sorted(here["deal_id"].unique(), key=lambda deal: (deal != case, deal != "none", deal))
+            for deal in order:
                 own = here.filter(pl.col("deal_id") == deal)
                 cells = [
                     figure(
@@ -439,8 +458,14 @@ def _deals_table(view: View) -> Sequence[Block]:
                     for name, _ in amounts
                 ]
                 cells.append(figure(own[worst[0]].max(), scale.digits, scale.divisor))
+                cells.insert(0, Cell("in force") if deal == case else Cell(""))
                 out.append(Row(Cell("no deal") if deal == "none" else Cell(clean(deal), kind="code"), cells))
-            head = [Column("Deal", "text"), *[Column(label) for _, label in amounts], Column(worst[1])]
+            head = [
+                Column("Deal", "text"),
+                Column("Here", "text"),
+                *[Column(label) for _, label in amounts],
+                Column(worst[1]),
+            ]
             blocks.append(
                 Table(
                     f"Terms compared on the park of {clean(case)}",

@@ -352,9 +352,9 @@ def contract_table(view: View) -> Sequence[Block]:
             *[Column(label) for column, label, _ in shown if column != "base_amount"],
             Column("Books", "text"),
         ]
-        blocks.append(
-            Table("From base to invoice", head, out, SHARE, unit=unit_text(currency, scale), as_of=month_text(month))
-        )
+        notes = ["Invoiced: the share, grossed up for withholding tax where that is agreed."]
+        unit = unit_text(currency, scale)
+        blocks.append(Table("From base to invoice", head, out, SHARE, unit, month_text(month), notes))
     return blocks
 
 
