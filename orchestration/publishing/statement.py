@@ -196,6 +196,7 @@ class Statement:
     inputs: list[tuple[str, str]]
     prepared_by: str
     notes: list[str]
+    is_simulated: bool
 
 
 @dataclass(frozen=True)
@@ -292,6 +293,7 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
         ],
         prepared_by=_prepared_by(about, close),
         notes=_notes(about, terms, due_amount, earned, month),
+        is_simulated=bool(about.get("simulation_note")),
     )  # fmt: skip
 
 

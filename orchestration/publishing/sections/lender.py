@@ -257,16 +257,20 @@ def protections(view: View) -> Sequence[Block]:
 
 
 def agreed(caption: str, subjects: Sequence[tuple[str, str, str]], view: View) -> Table:
-    """A row for each subject and contract: what is agreed with its grade and source, or that nothing is known of it."""
+    """A row for each subject and contract: what is agreed with its grade and source, or that nothing is known of it; one row
+    for all contracts where that is so of each.
+    """
     terms = terms_in_force(view)
+    contracts = sorted(terms["contract_id"].unique().to_list())
+    nothing = absent("nothing agreed, or not public")
     out = []
     for subject, instrument, pattern in subjects:
-        for contract in sorted(terms["contract_id"].unique().to_list()):
-            found = terms.filter(
-                (pl.col("contract_id") == contract)
-                & (pl.col("instrument") == instrument)
-                & pl.col("term").str.contains(pattern)
-            ).to_dicts()
+        of_subject = terms.filter((pl.col("instrument") == instrument) & pl.col("term").str.contains(pattern))
+        if of_subject.is_empty() and len(contracts) > 1:
+            out.append(Row(Cell(subject), [Cell("all contracts"), nothing, Cell("")]))
+            continue
+        for contract in contracts:
+            found = of_subject.filter(pl.col("contract_id") == contract).to_dicts()
             said = ", ".join(term_text(str(row["term"]), str(row["value_text"])) for row in found)
             grades = [str(row["evidence_grade"] or "ungraded") for row in found]
             out.append(
@@ -274,9 +278,7 @@ def agreed(caption: str, subjects: Sequence[tuple[str, str, str]], view: View) -
                     Cell(subject),
                     [
                         Cell(clean(contract), kind="code"),
-                        text(clean(said), grade=max(grades, key=grade_rank))
-                        if said
-                        else absent("nothing agreed, or not public"),
+                        text(clean(said), grade=max(grades, key=grade_rank)) if said else nothing,
                         text(clean(found[0].get("source") or "")) if found else Cell(""),
                     ],
                 )
