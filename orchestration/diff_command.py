@@ -30,7 +30,7 @@ def print_differences(found: Differences, limit: int, out: Console) -> None:
         out.print(f"  {cause.kind}: {cause.what}", highlight=False, markup=False, soft_wrap=True)
     if found.tables:
         cells = [(t.table, t.added, t.removed, t.changed) for t in found.tables]
-        out.print(as_table(["table", "rows added", "rows gone", "rows changed"], cells))
+        out.print(as_table(["table", "rows added", "rows gone", "rows changed"], cells, numbers=(1, 2, 3)))
     shown = found.moved[:limit]
     if shown:
         rows = [
@@ -42,7 +42,7 @@ def print_differences(found: Differences, limit: int, out: Console) -> None:
             )
             for m in shown
         ]
-        out.print(as_table(["figure", "of", "before", "after", "change", "why"], rows))
+        out.print(as_table(["figure", "of", "before", "after", "change", "why"], rows, numbers=(2, 3, 4)))
     out.print(
         f"{len(found.moved):,} figures moved" + (f", the {limit} largest are shown" if len(found.moved) > limit else "")
     )

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -62,20 +62,26 @@ class TerminalProgress:
         return table
 
 
-def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, whole_from: int | None = None) -> Table:
+def as_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    whole_from: int | None = None,
+    numbers: Collection[int] = (),
+) -> Table:
     """A plain table; whole numbers with grouped thousands.
 
     Args:
         columns: their headings.
         rows: their cells.
         whole_from: the columns from this one on are numbers, aligned to the right; none is ever cut.
+        numbers: columns of numbers, aligned to the right and never cut; texts beside them are folded.
     """
     table = Table(box=None, header_style="bold", pad_edge=False)
     for number, name in enumerate(columns):
-        is_number = whole_from is not None and number >= whole_from
-        table.add_column(
-            name, justify="right" if is_number else "left", no_wrap=whole_from is not None, overflow="fold"
-        )
+        is_number = number in numbers or (whole_from is not None and number >= whole_from)
+        is_whole = number in numbers or whole_from is not None
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_whole, overflow="fold")
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
     return table

@@ -162,7 +162,7 @@ def _book_of(
                 caps=Caps(own.caps.period_of_month),
             )
         )
-    book = book_at(Inputs(transplanted(frames, deal, contract)), close, contract, policy)
+    book = book_at(Inputs(transplanted(frames, deal, close, contract)), close, contract, policy)
     if book is None:
         raise wrong("deal", deal, "has no months ahead")
     return _what_lies_ahead(book)
@@ -174,10 +174,10 @@ def _what_lies_ahead(book: Book) -> Book:
     return replace(book, discount=flat, pay_discount=flat, exposure_now=0.0)
 
 
-def transplanted(frames: Frames, deal: str, contract: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
+def transplanted(frames: Frames, deal: str, close: Close, contract: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
     """The frames with a deal's latest terms in the place of the contract's own, from the contract's first day to its
-    expiry, nothing of its caps used. Months of terms count from the contract's commencement. A deal without a backstop
-    commits no hours.
+    expiry, nothing of its caps used. The latest are those known at the close; of a deal that was written later, its last.
+    Months of terms count from the contract's commencement. A deal without a backstop commits no hours.
     """
     contract_id = contract["contract_id"]
     out = {name: frame for name, frame in frames.items() if not name.startswith("backstop.")}
@@ -193,17 +193,18 @@ def transplanted(frames: Frames, deal: str, contract: Mapping[str, Any]) -> dict
                 committed_fraction=pl.lit(0, dtype=table.schema["committed_fraction"])
             )
         if rows.height and "valid_from" in rows.columns:
-            rows = _from_the_first_day(rows, contract)
+            rows = _from_the_first_day(rows, close, contract)
         others = table.filter(pl.col("contract_id") != contract_id)
         out[name] = pl.concat([others, rows.with_columns(contract_id=pl.lit(contract_id))], how="diagonal_relaxed")
     return out
 
 
-def _from_the_first_day(rows: pl.DataFrame, contract: Mapping[str, Any]) -> pl.DataFrame:
+def _from_the_first_day(rows: pl.DataFrame, close: Close, contract: Mapping[str, Any]) -> pl.DataFrame:
     first = date.fromisoformat(str(contract["service_commencement_date"])[:10])
-    last = rows.sort("valid_from", "recorded_at")["amendment_id"][-1]
+    known = rows.filter(pl.col("recorded_at") <= close.known_at)
+    last = (known if known.height else rows).sort("valid_from", "recorded_at")["amendment_id"][-1]
     moved = rows.filter(pl.col("amendment_id") == last).with_columns(
-        valid_from=pl.lit(first), recorded_at=pl.col("recorded_at").min()
+        valid_from=pl.lit(first), recorded_at=pl.lit(close.known_at, dtype=rows.schema["recorded_at"])
     )
     return moved.with_columns(expiry_date=pl.lit(contract["expiry_date"])) if "expiry_date" in moved.columns else moved
 

@@ -206,15 +206,67 @@ def _cause_of_file(folder: str, stem: str, said: str) -> Cause | None:
 
 
 def _amendments(connection: duckdb.DuckDBPyConnection) -> Iterator[Cause]:
+    """Terms that were rewritten where they stood, then what each new amendment changes of the terms that it follows."""
     keys = ", ".join(TABLES["core.fct_contract_terms"].key)
+    ids = "contract_id, instrument, amendment_id"
+    # Amendments that only one of the snapshots has are told as a whole.
+    there = " AND ".join(f"({ids}) IN (SELECT ({ids}) FROM {side}.core.fct_contract_terms)" for side in ("a", "b"))
     for contract, instrument, term, amendment, old, new in connection.sql(
         f"""SELECT contract_id, instrument, term, amendment_id, old.value_text, new.value_text
             FROM a.core.fct_contract_terms AS old FULL JOIN b.core.fct_contract_terms AS new USING ({keys})
-            WHERE old.value_text IS DISTINCT FROM new.value_text ORDER BY ALL"""
+            WHERE old.value_text IS DISTINCT FROM new.value_text AND {there} ORDER BY ALL"""
     ).fetchall():
         by = " in the original terms" if amendment == "original" else f" by amendment {amendment}"
-        said = f"{contract}: {instrument} {term} is {new or 'gone'}{by}, was {old or 'not there'}"
-        yield Cause(AMENDMENT, said, contracts=frozenset({contract}))
+        yield Cause(
+            AMENDMENT, _term_said(f"{contract}: {instrument}", term, new, old, by), contracts=frozenset({contract})
+        )
+    was, now = (_instruments(connection, side) for side in ("a", "b"))
+    for contract, instrument in sorted(set(was) | set(now)):
+        before, after = was.get((contract, instrument), []), now.get((contract, instrument), [])
+        known = {amendment for _, amendment, _ in before}
+        for number, (day, amendment, terms) in enumerate(after):
+            if amendment in known:
+                continue
+            by = f"amendment {amendment} from {day}"
+            if number == 0:
+                said = [
+                    f"{contract}: {instrument} is new, by {by}"
+                    if amendment != "original"
+                    else f"{contract}: {instrument} is new"
+                ]
+            else:
+                old = after[number - 1][2]
+                said = [
+                    _term_said(f"{contract}: {instrument}", term, terms.get(term), old.get(term), f" by {by}")
+                    for term in sorted(set(terms) | set(old))
+                    if terms.get(term) != old.get(term)
+                ] or [f"{contract}: {instrument} is stated again by {by}, with the same terms"]
+            for one in said:
+                yield Cause(AMENDMENT, one, contracts=frozenset({contract}))
+        for _, amendment, _ in before:
+            if amendment not in {other for _, other, _ in after}:
+                yield Cause(
+                    AMENDMENT, f"{contract}: {instrument} of {amendment} is gone", contracts=frozenset({contract})
+                )
+
+
+def _term_said(of: str, term: str, new: str | None, old: str | None, by: str) -> str:
+    return f"{of} {term} is {new or 'gone'}{by}, was {old or 'not there'}"
+
+
+Instruments = dict[tuple[str, str], list[tuple[date, str, dict[str, str]]]]
+
+
+def _instruments(connection: duckdb.DuckDBPyConnection, side: str) -> Instruments:
+    """Each contract's instruments with their amendments in order: first day, name, terms."""
+    found: Instruments = {}
+    for contract, instrument, day, amendment, terms in connection.sql(
+        f"""SELECT contract_id, instrument, min(valid_from), amendment_id, map_from_entries(list((term, value_text)))
+            FROM {side}.core.fct_contract_terms
+            GROUP BY contract_id, instrument, amendment_id ORDER BY 1, 2, 3, min(recorded_at), 4"""
+    ).fetchall():
+        found.setdefault((contract, instrument), []).append((day, amendment, terms))
+    return found
 
 
 class _Entities:

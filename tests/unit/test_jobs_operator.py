@@ -706,6 +706,30 @@ def test_an_unknown_deal_is_refused_and_a_share_by_any_axis_is_compared():
     assert amounts[0].to_list() == amounts[1].to_list(), "one tier for all occupancies is one rate for all months"
 
 
+def test_an_amended_deal_is_compared_by_the_amendment_that_the_close_knows():
+    frames, policy = park(), CreditPolicy(POLICY)
+
+    def share(recorded_at):
+        amended = {}
+        for name in ("raw.share_terms", "raw.share_tier"):
+            new = frames[name].filter(pl.col("contract_id") == "rival")
+            new = new.with_columns(amendment_id=pl.lit("later"))
+            if name == "raw.share_terms":
+                dated = {"valid_from": DEC, "recorded_at": recorded_at}
+                new = new.with_columns(**{key: pl.lit(value).cast(new.schema[key]) for key, value in dated.items()})
+            else:
+                new = new.with_columns(rate=pl.col("rate") * 2)
+            amended[name] = pl.concat([frames[name], new], how="vertical_relaxed")
+        found = deals.deal_comparison({**frames, **amended}, {}, policy, ["rival"])
+        return float(found.filter(pl.col("contract_year") == 3)["vendor_share_amount"][0])
+
+    found = deals.deal_comparison(frames, {}, policy, ["rival"])
+    before = float(found.filter(pl.col("contract_year") == 3)["vendor_share_amount"][0])
+    assert before > 0
+    assert share(datetime(2099, 1, 1, tzinfo=UTC)) == before, "what the close does not know changes nothing"
+    assert share(datetime(2020, 1, 1, tzinfo=UTC)) == pytest.approx(2 * before, abs=0.02)
+
+
 def test_a_minimum_and_a_cap_of_a_deal_act_on_its_paths():
     frames, policy = park(), CreditPolicy(POLICY)
 
