@@ -1,7 +1,8 @@
-"""A snapshot as known at an earlier moment: the same pipeline over the same files, its clock stopped there.
+"""A snapshot as known at an earlier moment, the end of a day or any instant: the same pipeline over the same files, its
+clock stopped there.
 
 Knowledge stands in every row (`recorded_at`), so what was recorded later is not seen; nothing is rebuilt by other rules
-than those of a run. It stands apart under ``.parkledger/known/<day>`` and is kept there until the home's files change.
+than those of a run. It stands apart under ``.parkledger/known/<moment>`` and is kept there until the home's files change.
 """
 
 import os
@@ -27,25 +28,33 @@ _MADE = (
 )
 
 
-def known_home(settings: Settings, day: date, progress: ProgressDisplay) -> tuple[Settings, RunOutcome | None]:
-    """The home as known at the end of a day (UTC), built and published, and how its run ended; None where none was needed.
+def moment_text(moment: date | datetime) -> str:
+    """A moment in the name of a file: 2027-09-30, or 2027-09-30T120000Z."""
+    return f"{moment:%Y-%m-%dT%H%M%SZ}" if isinstance(moment, datetime) else moment.isoformat()
+
+
+def known_home(
+    settings: Settings, moment: date | datetime, progress: ProgressDisplay
+) -> tuple[Settings, RunOutcome | None]:
+    """The home as known at an instant, or at the end of a day (UTC), built and published, and how its run ended; None where
+    none was needed.
 
     Raises:
-        ValueError: the day lies after the home's clock.
+        ValueError: the moment lies after the home's clock.
     """
     own = settings.model_copy(update={"as_of": "home"})  # --as-of asks for a month here, not for another clock
     home = load(own)
-    end = datetime.combine(day + timedelta(days=1), time(), UTC)
-    if end > home.clock_at and day != home.as_of_date:
-        raise ValueError(f"the home's clock stands at {home.clock_at.isoformat()}: nothing is known yet of {day}")
-    if day == home.as_of_date and is_current(own):
+    end = moment if isinstance(moment, datetime) else datetime.combine(moment + timedelta(days=1), time(), UTC)
+    if end > home.clock_at and moment != home.as_of_date:
+        raise ValueError(f"the home's clock stands at {home.clock_at.isoformat()}: nothing is known yet of {moment}")
+    if moment in {home.as_of_date, home.clock_at} and is_current(own):
         return own, None
-    apart = settings.home / ".parkledger" / "known" / day.isoformat()
+    apart = settings.home / ".parkledger" / "known" / moment_text(moment)
     _mirror(settings.home, apart)
-    then = settings.model_copy(update={"home": apart, "as_of": day.isoformat()})
+    then = settings.model_copy(update={"home": apart, "as_of": moment.isoformat()})
     if is_current(then):
         return then, None
-    progress.step(f"Running the books as known on {day.isoformat()}")
+    progress.step(f"Running the books as known at {moment_text(moment)}")
     return then, settle(then, progress, trigger="command line")
 
 

@@ -696,7 +696,10 @@ def report(
     tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant and CIO sheet of this tenant.")] = None,
     known_at: Annotated[
         str | None,
-        typer.Option("--known-at", help="As known at the end of this day (UTC): what was recorded later is not seen."),
+        typer.Option(
+            "--known-at",
+            help="As known at the end of this day (UTC), or at this instant: what was recorded later is not seen.",
+        ),
     ] = None,
 ) -> None:
     """Draw a report from the published snapshot as HTML, PDF and XLSX, and say where it stands.
@@ -708,6 +711,7 @@ def report(
         parkledger report --kind tenant                                 # every tenant's
         parkledger report --as-of 2027-06-30                            # up to that month, as known now
         parkledger report --as-of 2027-06-30 --known-at 2027-09-30      # as it was known then
+        parkledger report --known-at 2027-09-30T12:00:00Z               # or at any instant
 
     `--known-at` runs the books anew from the landed files with the clock stopped there, aside from what is published.
     """
@@ -726,13 +730,16 @@ def report(
         raise typer.BadParameter("name one operator, contract or tenant, of the kind asked for", param_hint="--kind")
     chosen = given[0] if given else kind
     day = None if settings.as_of == "home" else date.fromisoformat(settings.as_of)
-    published = settings.published_folder if known_at is None else _as_known(settings, known_at).published_folder
+    published, then = settings.published_folder, ""
+    if known_at is not None:
+        known, then = _as_known(settings, known_at)
+        published = known.published_folder
     try:
         if chosen == "monitor":
-            written = write_monitor(published, settings.reports_folder, day, known_at or "")
+            written = write_monitor(published, settings.reports_folder, day, then)
         else:
             whose = (chosen, named[chosen])
-            written = write_sheets(published, settings.reports_folder, whose, day, known_at or "")
+            written = write_sheets(published, settings.reports_folder, whose, day, then)
     except NobodyKnownError as error:
         err.print(str(error.args[0]), style="red", highlight=False, markup=False)
         raise typer.Exit(EXIT_BAD_INPUT) from None
@@ -745,25 +752,25 @@ def report(
         out.print(f"Simulated: {manifest['simulation_note']}", style="yellow", highlight=False, markup=False)
 
 
-def _as_known(settings: Settings, known_at: str, option: str = "--known-at") -> Settings:
-    """The home as known at the end of a day, built apart if need be."""
-    from datetime import date  # noqa: PLC0415
-
-    from orchestration.as_known import known_home  # noqa: PLC0415
+def _as_known(settings: Settings, known_at: str, option: str = "--known-at") -> tuple[Settings, str]:
+    """The home as known at an instant or at the end of a day, built apart if need be, and the moment in a file's name."""
+    from ingest.terms.home import moment_of  # noqa: PLC0415
+    from orchestration.as_known import known_home, moment_text  # noqa: PLC0415
     from orchestration.display import TerminalProgress  # noqa: PLC0415
 
     try:
-        day = date.fromisoformat(known_at)
+        moment = moment_of(known_at)
     except ValueError:
-        raise typer.BadParameter(f"{known_at!r} is no date; write it as 2027-09-30", param_hint=option) from None
+        said = f"{known_at!r} is neither a date nor an instant; write it as 2027-09-30 or as 2027-09-30T12:00:00Z"
+        raise typer.BadParameter(said, param_hint=option) from None
     with TerminalProgress() as progress:
         try:
-            then, outcome = known_home(settings, day, progress)
+            then, outcome = known_home(settings, moment, progress)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint=option) from None
     if outcome is not None:
         _end(outcome)
-    return then
+    return then, moment_text(moment)
 
 
 def _books_of_the_day(settings: Settings) -> tuple[Settings, str]:
@@ -771,7 +778,7 @@ def _books_of_the_day(settings: Settings) -> tuple[Settings, str]:
     manifest = _manifest(settings)
     if settings.as_of in {"home", manifest["as_of"]}:
         return settings, str(manifest["as_of"])
-    return _as_known(settings, settings.as_of, "--as-of"), settings.as_of
+    return _as_known(settings, settings.as_of, "--as-of")
 
 
 @app.command()

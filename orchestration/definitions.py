@@ -4,12 +4,10 @@
 environment (``PARKLEDGER_HOME``).
 """
 
-from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from ingest.terms.home import load_home
 from orchestration.assets import close, credit, publish, raw, warehouse
 from orchestration.checks import arrival_check, audit, blocking_rules, plausibility
 from orchestration.expectations.covered import BUILT, DERIVED
@@ -19,6 +17,7 @@ from orchestration.retries import no_retry_of_what_would_fail_again
 from orchestration.schedules import close_schedule, report_schedule, settlement_schedule
 from orchestration.sensors import failed_run_sensor, new_file_sensor
 from orchestration.settings import DBT_PROJECT, Settings
+from orchestration.state import load
 from orchestration.timetable import DAILY_FEEDS
 
 SETTLEMENT = "settlement"
@@ -36,8 +35,7 @@ def build_definitions(settings: Settings, resources: dict[str, Any] | None = Non
     Raises:
         TermsError: the home cannot be read.
     """
-    as_of = None if settings.as_of == "home" else date.fromisoformat(settings.as_of)
-    home = load_home(settings.home, as_of=as_of)
+    home = load(settings)
     warehouse.point_dbt_at(settings)
     project = warehouse.dbt_project()
     days = day_partitions(home)

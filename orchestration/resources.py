@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -10,7 +9,7 @@ import dagster as dg
 import duckdb
 import polars as pl
 
-from ingest.terms.home import Home, load_home
+from ingest.terms.home import Home, load_home, moment_of
 from orchestration.writing import only_writer
 
 
@@ -102,5 +101,5 @@ class HomeFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def load(self) -> Home:
         """Read and validate the terms; the clock is that of ``home.yaml`` unless another date is asked for."""
-        as_of = None if self.as_of == "home" else date.fromisoformat(self.as_of)
+        as_of = None if self.as_of == "home" else moment_of(self.as_of)
         return load_home(Path(self.path), as_of=as_of)

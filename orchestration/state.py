@@ -1,17 +1,17 @@
 """Whether anything is new since the last published run; cheap, for it is asked before Dagster is loaded."""
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from ingest.terms.home import Home, load_home
+from ingest.terms.home import Home, load_home, moment_of
 from orchestration.identity import input_state
 from orchestration.settings import Settings
 
 
 def load(settings: Settings) -> Home:
     """The validated home of the settings, its clock stopped where they say."""
-    return load_home(settings.home, as_of=None if settings.as_of == "home" else date.fromisoformat(settings.as_of))
+    return load_home(settings.home, as_of=None if settings.as_of == "home" else moment_of(settings.as_of))
 
 
 def is_current(settings: Settings) -> bool:

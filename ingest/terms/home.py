@@ -85,7 +85,8 @@ class Home:
     Attributes:
         path: the folder.
         as_of_date: the last day that counts.
-        clock_at: the home's now, in UTC: the end of as_of_date, or the moment of loading where as_of is today.
+        clock_at: the home's now, in UTC: the end of as_of_date, the moment of loading where as_of is today, or an instant
+            that was asked for.
         is_live: whether as_of is today.
         contracts, deals: booked contracts, and deals that are only compared.
         known_contract_ids: ids of all contract and deal files, also of those left out, so that a fault in terms
@@ -399,7 +400,25 @@ def computer_now() -> datetime:
     return datetime.now(UTC)
 
 
+def moment_of(text: str) -> date | datetime:
+    """What a clock is stopped at: a day, whose end counts, or an instant with its zone, in UTC.
+
+    Raises:
+        ValueError: neither of them, or an instant without a zone.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} names no zone")
+    return instant.astimezone(UTC)
+
+
 def _clock(as_of: date | Literal["today"], override: date | None) -> tuple[date, datetime, bool]:
+    if isinstance(override, datetime):
+        instant = override.astimezone(UTC)
+        return (instant - timedelta(microseconds=1)).date(), instant, False  # midnight is the end of the day before
     day = override or as_of
     if isinstance(day, str):  # the only word that a home may say is "today"
         now = computer_now()
@@ -412,7 +431,7 @@ def load_home(path: Path, as_of: date | None = None) -> Home:
 
     Args:
         path: the home folder.
-        as_of: a day in place of the one in home.yaml.
+        as_of: a day, or an instant, in place of what home.yaml says.
 
     Returns:
         The home. `problems` names every fault of single files; those files are left out.

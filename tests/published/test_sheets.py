@@ -16,6 +16,7 @@ import polars as pl
 import pypdf
 import pytest
 from conftest import AS_OF, CONTRACT, HOSTILE, PARKS, copy_home, parkledger
+from simulated_home import NORTH
 
 from orchestration.assets.publish import monthly_report
 from orchestration.publishing.document import Document
@@ -288,3 +289,31 @@ def test_a_report_as_known_then_is_that_of_a_run_whose_clock_stood_then(finished
     published = json.loads((home / "published" / "manifest.json").read_text())
     assert published["as_of"] == AS_OF  # what is published stays
     assert parkledger(home, "report", "--known-at", "2029-01-01").returncode == 2
+
+
+@pytest.mark.slow
+def test_a_report_as_known_at_an_instant_holds_what_was_recorded_by_then_and_nothing_later(
+    finished: Path, tmp_path: Path
+) -> None:
+    home = copy_home(finished, tmp_path / "home")
+    adjustments = home / "landing" / NORTH / "lease_adjustments"
+    header, row, *_ = next(adjustments.glob("*.csv")).read_text().splitlines()
+    lease = row.split(",")[1]
+    (adjustments / "noon.csv").write_text(
+        f"{header}\nnoon,{lease},2027-02-27,credit,-500.00,USD,2027-03-05T12:00:00Z\n"
+    )
+    known_credits = []
+    for moment in ("2027-03-05T11:59:59Z", "2027-03-05T13:00:00+01:00"):
+        drawn = parkledger(home, "report", "--known-at", moment)
+        assert drawn.returncode == 0, drawn.stdout + drawn.stderr
+    for known in ("2027-03-05T115959Z", "2027-03-05T120000Z"):
+        assert (home / "reports" / "2027-03-05" / f"monitor-known-{known}.html").is_file()
+        published = home / ".parkledger" / "known" / known / "published" / "parkledger.duckdb"
+        with duckdb.connect(str(published), read_only=True) as connection:
+            query = (
+                "SELECT coalesce(sum(amount), 0) FROM revenue_share.fct_share_base_month "
+                f"WHERE contract_id = '{CONTRACT}' AND component = 'credit' AND service_month = '2027-02-01'"
+            )
+            known_credits += connection.sql(query).fetchall()[0]
+    assert known_credits[1] - known_credits[0] == -500
+    assert parkledger(home, "report", "--known-at", "2027-03-05T12:00:00").returncode == 2  # whose noon?

@@ -8,7 +8,7 @@ import pytest
 from small_home import CONTRACT_ID, PARK_ID, make_home
 
 from ingest.terms.errors import Problem, TermsError
-from ingest.terms.home import load_home
+from ingest.terms.home import load_home, moment_of
 from ingest.terms.init import write_example_home
 from ingest.terms.templates import FILES
 
@@ -40,6 +40,16 @@ def test_a_frozen_clock_stands_at_the_end_of_its_day_in_utc(tmp_path: Path) -> N
     assert (home.as_of_date, home.clock_at) == (date(2027, 12, 31), datetime(2028, 1, 1, tzinfo=UTC))
     assert not home.is_live
     assert load_home(tmp_path, as_of=date(2027, 6, 30)).clock_at == datetime(2027, 7, 1, tzinfo=UTC)
+
+
+def test_a_clock_may_be_stopped_at_an_instant_and_midnight_is_the_end_of_the_day_before(tmp_path: Path) -> None:
+    make_home(tmp_path)
+    noon = load_home(tmp_path, as_of=moment_of("2027-06-30T14:00:00+02:00"))
+    assert (noon.as_of_date, noon.clock_at) == (date(2027, 6, 30), datetime(2027, 6, 30, 12, tzinfo=UTC))
+    midnight, day = (load_home(tmp_path, as_of=moment_of(said)) for said in ("2027-07-01T00:00:00Z", "2027-06-30"))
+    assert (midnight.as_of_date, midnight.clock_at) == (day.as_of_date, day.clock_at)
+    with pytest.raises(ValueError, match="names no zone"):
+        moment_of("2027-06-30T14:00:00")
 
 
 def test_the_empty_home_is_accepted_and_lives_today(tmp_path: Path) -> None:
