@@ -377,7 +377,8 @@ def _market_price(index: pl.DataFrame | None, gpus: Sequence[tuple[str, int, dat
 
 def _withdrawn(frames: Frames, close: Close) -> int | None:
     """GPUs that the operator has withdrawn and not given back, as known at the close."""
-    events, tranches = optional(frames, "staging.stg_credit_events"), optional(frames, "core.dim_tranche")
+    # An empty feed says that nothing was withdrawn; no feed says nothing.
+    events, tranches = frames.get("staging.stg_credit_events"), optional(frames, "core.dim_tranche")
     if events is None or tranches is None:
         return None
     own = tranches.filter(pl.col("contract_id") == close.contract_id)["tranche_id"].to_list()

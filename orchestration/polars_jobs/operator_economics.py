@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from orchestration.polars_jobs.errors import Array, wrong
+from orchestration.polars_jobs.expected_loss import terms_known
 from orchestration.polars_jobs.frames import (
     Frames,
     RowsBy,
@@ -33,6 +34,7 @@ from orchestration.polars_jobs.frames import (
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate, round_money
 from orchestration.polars_jobs.operator_standing import Measured, Spending, liquidity_months, residual_mark
 from orchestration.polars_jobs.policies import CreditPolicy
+from orchestration.polars_jobs.receivables import read_closes
 
 MONTHS_PER_YEAR = 12
 KWH_PER_MWH = 1000
@@ -334,26 +336,45 @@ def _floor_revenue(frames: Frames, contracts: pl.DataFrame) -> dict[tuple[str, d
     months, terms = optional(frames, "backstop.fct_backstop_month"), optional(frames, "raw.backstop_terms")
     if months is None or terms is None:
         return {}
-    latest = terms.sort("contract_id", "valid_from", "recorded_at").unique(
-        "contract_id", keep="last", maintain_order=True
-    )
-    fraction = {row["contract_id"]: row.get("deductible_fraction") or ZERO for row in latest.iter_rows(named=True)}
-    hours = {row["contract_id"]: row.get("deductible_gpu_hours") or ZERO for row in latest.iter_rows(named=True)}
-    caps = {
-        row["contract_id"]: row.get("period_cap_amount") if row.get("period_cap_period") == "month" else None
-        for row in latest.iter_rows(named=True)
+    versions = RowsBy(terms)
+    closes = {
+        (close.contract_id, close.posting_month): close
+        for close in read_closes(need(frames, "intermediate.int_closes"))
     }
+
+    def agreed(contract_id: str, month: date) -> Mapping[str, Any]:
+        """The terms in force at the month's end, as known at its close, or now where it has none (READINGS.md, 4 and 6)."""
+        close = closes.get((contract_id, month))
+        if close is not None:
+            known = terms_known(versions, close)
+        else:
+            agreed_by_then = (row for row in versions.of(contract_id) if row["valid_from"] <= month_end(month))
+            known = sorted(agreed_by_then, key=lambda row: (row["valid_from"], row["recorded_at"]))
+        return known[-1] if known else {}
+
     by_contract: dict[tuple[str, date], Decimal] = {}
-    for contract_id, month, committed, price in months.select(
-        "contract_id", "service_month", "committed_gpu_hours", "buyback_price_per_gpu_hour"
-    ).iter_rows():
-        deductible = max(committed * fraction.get(contract_id, ZERO), min(hours.get(contract_id, ZERO), committed))
+    columns = (
+        "contract_id",
+        "service_month",
+        "committed_gpu_hours",
+        "installed_gpu_hours",
+        "buyback_price_per_gpu_hour",
+    )
+    for contract_id, month, committed, installed, price in months.select(columns).iter_rows():
+        own = agreed(contract_id, month)
+        # Of several deductibles the largest counts.
+        deductible = max(
+            committed * (own.get("deductible_fraction") or ZERO),
+            min(own.get("deductible_gpu_hours") or ZERO, committed),
+            min(installed * (own.get("first_loss_band") or ZERO), committed),
+        )
         key = (contract_id, month)
         by_contract[key] = by_contract.get(key, ZERO) + (committed - deductible) * (price or ZERO)
     park_of = dict(contracts.select("contract_id", "park_id").iter_rows())
     out: dict[tuple[str, date], Decimal] = {}
     for (contract_id, month), amount in by_contract.items():
-        cap = caps.get(contract_id)
+        own = agreed(contract_id, month)
+        cap = own.get("period_cap_amount") if own.get("period_cap_period") == "month" else None
         key = (park_of[contract_id], month)
         out[key] = out.get(key, ZERO) + round_money(amount if cap is None else min(amount, cap))
     return out

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
 import polars as pl
 import pytest
-from jobs_home import CONTRACT, at, backstop, economics, event, home, invoice, lease, month_list
+from jobs_home import (
+    CONTRACT,
+    EVENT_SCHEMA,
+    PAYMENT_SCHEMA,
+    at,
+    backstop,
+    economics,
+    event,
+    home,
+    invoice,
+    lease,
+    month_list,
+    payment,
+)
 
 from orchestration.polars_jobs import covenants, deals, lock_in, metrics, operator_stress
 from orchestration.polars_jobs import operator_economics as operator
@@ -830,3 +843,91 @@ def test_leases_known_by_version_count_once():
         (date(2031, 1, 1) - date(2027, 12, 31)).days / 30.4375
     )
     assert np.isfinite(operator.weighted_lease_months(table, "sharon-au-1", [OCT])[0])
+
+
+# --- nothing is seen before it is known ------------------------------------------------------------
+
+
+def _halved(frame):
+    return frame.with_columns(
+        (pl.col(name) / 2).cast(kind) for name, kind in frame.schema.items() if isinstance(kind, pl.Decimal)
+    )
+
+
+def test_no_row_of_any_table_that_is_recorded_after_the_last_close_moves_a_figure():
+    """Every table whose rows have a recorded_at gets them once more, halved and recorded a second after the last close: terms,
+    prices and tiers of an amendment, covenants, collateral, leases, payments; and events of every kind that moves something.
+    """
+    frames = park(covenants=[("dscr", "dscr", ">=", "1.3", "quarter")])
+    frames["raw.policy"] = pl.DataFrame([{"policy": "path_count", "value_text": "100"}])
+    frames["staging.stg_leases"] = pl.DataFrame([lease("L1", 1800, date(2026, 10, 1), date(2031, 1, 1))])
+    frames["staging.stg_payments"] = pl.DataFrame([payment("p", date(2027, 12, 5), "100.00")], schema=PAYMENT_SCHEMA)
+    pledge = {"contract_id": CONTRACT, "amendment_id": "original", "valid_from": date(2026, 10, 1)}
+    pledge |= {"recorded_at": at(date(2026, 6, 12)), "pledged_amount": D("50.00"), "haircut": D("0.1")}
+    frames["raw.collateral"] = pl.DataFrame([pledge])
+    late = frames["intermediate.int_closes"]["known_at"].max() + timedelta(seconds=1)
+    # The mart of leases holds what is known now, one row a version.
+    dated = {
+        name: frame for name, frame in frames.items() if "recorded_at" in frame.columns and name != "core.dim_lease"
+    }
+    changed = dict(frames)
+    for name, frame in dated.items():
+        again = _halved(frame).with_columns(recorded_at=pl.lit(late).cast(frame.schema["recorded_at"]))
+        for column, value in (("amendment_id", "later"), ("content_hash", "z")):
+            again = again.with_columns(pl.lit(value).alias(column)) if column in frame.columns else again
+        changed[name] = pl.concat([frame, again])
+    for name in ("raw.backstop_price", "raw.backstop_ramp", "raw.share_tier"):
+        changed[name] = pl.concat([frames[name], _halved(frames[name]).with_columns(amendment_id=pl.lit("later"))])
+    moving = [
+        event("e1", "insolvency", date(2027, 11, 1), recorded=late),
+        event("e2", "rating_change", date(2027, 11, 1), payload='{"rating": "CCC"}', recorded=late),
+        event("e3", "termination", date(2027, 12, 1), recorded=late),
+        event("e4", "write_off", date(2027, 11, 1), amount="50.00", recorded=late),
+        {
+            **event("e5", "withdrawal", date(2027, 11, 1), recorded=late),
+            "tranche_id": "sharon-au-1-a",
+            "gpu_count": 500,
+        },
+    ]
+    events = frames["staging.stg_credit_events"]
+    changed["staging.stg_credit_events"] = pl.concat([events, pl.DataFrame(moving, schema=EVENT_SCHEMA)])
+    assert len(dated) >= 7
+    before, after = run_all(frames), run_all(changed)
+    # A deal that is not booked is no fact that becomes known: it is compared as it was last written.
+    booked = pl.col("deal_id") == CONTRACT
+    for made in (before, after):
+        made["credit.fct_deal_comparison"] = made["credit.fct_deal_comparison"].filter(booked)
+    assert before["credit.fct_deal_comparison"].height > 0
+    for name, frame in before.items():
+        assert frame.equals(after[name]), name
+    withdrawn = before["monitor.fct_metric_month"].filter(pl.col("metric") == "withdrawn_gpu_fraction")["value"]
+    assert set(withdrawn) == {0.0}, "a feed without an event says that nothing was withdrawn"
+
+
+def test_the_floor_case_takes_the_deductible_and_the_cap_of_its_own_month():
+    frames = park()
+    terms = frames["raw.backstop_terms"]
+    second = {"amendment_id": "second", "valid_from": date(2027, 12, 1), "recorded_at": at(date(2027, 11, 20))}
+    amended = terms.with_columns(**{name: pl.lit(value) for name, value in second.items()}).cast(terms.schema)
+    half = amended.with_columns(deductible_fraction=pl.lit(D("0.50")).cast(terms.schema["deductible_fraction"]))
+    before, after = (
+        operator.operator_economics({**frames, "raw.backstop_terms": given}, CreditPolicy(POLICY))
+        for given in (terms, pl.concat([terms, half]))
+    )
+    floors = [dict(made.select("month", "floor_revenue_amount").unique().rows()) for made in (before, after)]
+    assert floors[0][date(2027, 11, 1)] == floors[1][date(2027, 11, 1)]
+    assert floors[1][DEC] * D("0.95") == floors[0][DEC] * D("0.50")
+
+
+def test_a_deal_is_compared_whenever_it_was_written():
+    frames = park()
+    today = frames["intermediate.int_closes"]["known_at"].max() + timedelta(days=100)
+    rival = pl.col("contract_id") == "rival"
+    changed = {
+        name: frame.with_columns(recorded_at=pl.when(rival).then(pl.lit(today)).otherwise(pl.col("recorded_at")))
+        if name in {"raw.backstop_terms", "raw.share_terms"}
+        else frame
+        for name, frame in frames.items()
+    }
+    name = "credit.fct_deal_comparison"
+    assert run_all(changed)[name].equals(run_all(frames)[name])
