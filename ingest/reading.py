@@ -239,7 +239,7 @@ def _broken_of_file(number: int, cells: Cells, feed: str, limits: Limits) -> pl.
     rule = _SEQUENCES.get(feed)
     if rule is None:
         return None
-    looked_at = Spool(cells.frames.scratch)
+    looked_at = Spool(cells.frames.scratch, to_sort=True)
     for _, frame in _numbered(number, cells):
         rows = typed(frame, CONTRACTS[feed], rule.columns, _naive_zone(limits), _PLACE)
         looked_at.append(rule.looked_at(rows))

@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 
 # A day of 2,000 GPUs by the minute, as text cells, stays in memory; all frames of a larger file go to disk.
 MEMORY_BYTES = 768 * 1024**2
-# Sorted rows that are read at once, and what a sort may keep in memory.
+# Frames that are to be put in order take some three times their size while they are.
+SORTED_BYTES = 64 * 1024**2
+# Sorted rows that are read at once, and what a sort on disk may keep in memory.
 PIECE_ROWS = 500_000
-_SORT_MEMORY = "512MB"
+_SORT_MEMORY = "256MB"
 
 
 class Spool:
@@ -25,10 +27,12 @@ class Spool:
 
     Args:
         scratch: folder for files; None for the system's.
+        to_sort: whether they will be asked for `in_order`: fewer then stay in memory.
     """
 
-    def __init__(self, scratch: Path | None = None) -> None:
+    def __init__(self, scratch: Path | None = None, *, to_sort: bool = False) -> None:
         self.scratch = scratch
+        self._memory_bytes = min(MEMORY_BYTES, SORTED_BYTES) if to_sort else MEMORY_BYTES
         self._frames: list[pl.DataFrame] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._size = 0
@@ -44,7 +48,7 @@ class Spool:
         """Keep one more frame."""
         self.row_count += frame.height
         self._size += _size_bytes(frame)
-        if self._folder is None and self._size <= MEMORY_BYTES:
+        if self._folder is None and self._size <= self._memory_bytes:
             self._frames.append(frame)
             return
         if self._folder is None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 import polars as pl
@@ -31,7 +32,7 @@ COLUMNS = (
 )
 SCHEMA = {**dict.fromkeys(COLUMNS, pl.String), "line_no": pl.Int64, "line_text": pl.String, "line_rule": pl.String}
 # So many values are put together in memory; of more, some kilobytes each, the others wait on disk.
-POINTS_AT_ONCE = 50_000
+POINTS_AT_ONCE = 20_000
 _POINT = {
     "at_us": pl.Int64,
     "gpu_id": pl.String,
@@ -214,23 +215,32 @@ _Point = tuple[str, Source, datetime, str, int]
 _Gpus = dict[tuple[str, datetime], _Gpu]
 
 
+@lru_cache(maxsize=1 << 14)
+def _said(text: str) -> Decimal | str | None:
+    """A value as written; what is no number stays for quarantine, and what the exporter does not have is None."""
+    stripped = text.strip()
+    if _NOT_AVAILABLE.match(stripped):
+        return None
+    value = number(stripped)
+    if value is None:
+        return stripped
+    return None if _is_blank(value) else value
+
+
 def _add(gpus: _Gpus, point: _Point) -> None:
     """One value of one series to what is known of its GPU and instant."""
     name, source, at, text, line_no = point
     gpu = gpus.get((source.gpu_id, at))
     if gpu is None:
         gpu = gpus[source.gpu_id, at] = _Gpu(source.node_id, source.gpu_model, line_no)
-    if _NOT_AVAILABLE.match(text.strip()):
+    said = _said(text)
+    if said is None:
         return
-    value = number(text)
-    if value is not None and _is_blank(value):
-        return
-    said: Decimal | str = text.strip() if value is None else value
     instance = source.instance
     reading = gpu.readings.setdefault(name, _Reading())
     code_label = METRICS[name].code_label
-    if code_label is not None and value is not None:
-        code = number(source.code or "") if value else Decimal(0)
+    if code_label is not None and isinstance(said, Decimal):
+        code = number(source.code or "") if said else Decimal(0)
         said = f"{name} without a number in its label {code_label}" if code is None else code
         before = reading.values.get(instance)
         if isinstance(before, Decimal) and code is not None:
@@ -270,7 +280,7 @@ class GpuRows:
     def __init__(self, park: ParkClock, node_id: str) -> None:
         self._park, self._node_id = park, node_id
         self._points: list[_Point] = []
-        self._waiting, self._torn_waiting = Spool(), Spool()
+        self._waiting, self._torn_waiting = Spool(to_sort=True), Spool()
         self._torn: list[tuple[int, str, str | None]] = []
         self.is_unlabelled, self.is_empty = False, True
         self.first_torn: str | None = None

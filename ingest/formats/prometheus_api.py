@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def series(path: Path) -> Iterator[Series]:
         raise FormatError(path, ["the JSON is neither a list of series nor an answer with data.result"])
 
 
+@lru_cache(maxsize=1 << 14)
 def _instant(stamp: str) -> datetime | None:
     """The instant of seconds since 1970; None if it is none before 2100."""
     seconds = number(stamp)

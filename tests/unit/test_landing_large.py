@@ -124,5 +124,46 @@ def test_two_gigabytes_of_rows_land_in_memory_that_does_not_grow_with_them(tmp_p
     assert target.stat().st_size > 1.6 * GIB
     peak = peak_bytes(home)
     print(f"peak {peak / GIB:.2f} GiB")
-    assert peak < 3.5 * GIB
+    assert peak < 2.5 * GIB
     assert counts(home) == [(gpus * minutes, gpus * minutes, 0, 0, 0)]
+
+
+@pytest.mark.slow
+def test_a_day_of_two_thousand_gpus_in_one_answer_lands_in_bounded_memory(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    gpus, minutes, first = 2000, 1440, 1798722000  # the first minute of 1 January 2027 in Sydney
+    with drop(home, "gpu_telemetry", "answer.json", "").open("w") as file:
+        file.write('{"status":"success","data":{"resultType":"matrix","result":[')
+        for metric in ("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_POWER_USAGE"):
+            for gpu in range(gpus):
+                labels = f'"__name__":"{metric}","UUID":"GPU-{gpu:08d}-41c2-8f0a","Hostname":"a-{gpu // 8}","modelName":"GB300"'
+                points = ",".join(f'[{first + 60 * n},"{(gpu + n) % 101}"]' for n in range(minutes))
+                is_last = metric.endswith("USAGE") and gpu == gpus - 1
+                file.write(f'{{"metric":{{{labels}}},"values":[{points}]}}{"" if is_last else ","}')
+        file.write("]}}")
+    assert (home / "landing" / PARK_ID / "gpu_telemetry" / "answer.json").stat().st_size > 100 * 1024**2
+    assert peak_bytes(home) < 1.5 * GIB
+    assert counts(home) == [(gpus * minutes, gpus * minutes, 0, 0, 0)]
+
+
+@pytest.mark.slow
+def test_years_of_five_minutes_in_one_feed_land_in_bounded_memory(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    readings, first = 500_000, 1640995200  # 2022, in UTC
+    espi = 'xmlns="http://naesb.org/espi"'
+    with drop(home, "power_meter", "feed.xml", "").open("w") as file:
+        file.write(
+            '<feed xmlns="http://www.w3.org/2005/Atom"><entry><link rel="self" href="U/UsagePoint/1"/><content>'
+            f'<UsagePoint {espi}/></content></entry><entry><link rel="self" href="R/ReadingType/1"/><content>'
+            f"<ReadingType {espi}><powerOfTenMultiplier>0</powerOfTenMultiplier><uom>72</uom></ReadingType>"
+            f"</content></entry><entry><content><IntervalBlock {espi}>"
+        )
+        for n in range(readings):
+            file.write(
+                "<IntervalReading><ReadingQuality><quality>17</quality></ReadingQuality><timePeriod><duration>300</duration>"
+                f"<start>{first + 300 * n}</start></timePeriod><value>{n % 1000}</value></IntervalReading>\n"
+            )
+        file.write("</IntervalBlock></content><updated>2027-01-01T00:00:00Z</updated></entry></feed>")
+    assert (home / "landing" / PARK_ID / "power_meter" / "feed.xml").stat().st_size > 80 * 1024**2
+    assert peak_bytes(home) < 1.5 * GIB
+    assert counts(home) == [(readings, readings, 0, 0, 0)]
