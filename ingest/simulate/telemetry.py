@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -135,15 +136,22 @@ def make_tranche_month(
         stray_hours = stray_hours & (expected[:, -1] == 0) & ~outage.silent[:, -1]
         percent[stray_hours, -1] = STRAY_PCT
     percent[outage.idle] = 0
+    # A month by the minute is large: each step writes over the one before.
     percent = percent[hour]
     if per_hour > 1:
         jitter = draw.normal(0, 0.02, (len(grid.hour_at) * per_hour, 1))[: len(hour)].astype(np.float32)
-        percent = np.clip(percent * (1 + jitter), 0, 100)
-    utilization = np.rint(percent * 10).astype(np.int16)
+        percent *= 1 + jitter
+        np.clip(percent, 0, 100, out=percent)
+    percent *= 10
+    utilization = np.rint(percent, out=percent).astype(np.int16)
     rated_w = profile.rated_w.get(tranche.gpu_model, profile.rated_w["other"])
     curve = np.interp(np.arange(1001) / 10, np.arange(101), profile.power_fraction).astype(np.float32) * rated_w
-    shake = draw.standard_normal(utilization.shape, np.float32) * np.float32(POWER_NOISE) / gpus + 1
-    power = np.rint(curve[utilization] * shake).astype(np.int16)
+    shake = draw.standard_normal(utilization.shape, np.float32)
+    shake *= np.float32(POWER_NOISE)
+    shake /= gpus
+    shake += 1
+    shake *= curve[utilization]
+    power = np.rint(shake, out=shake).astype(np.int16)
     stray_count = 0 if stray_hours is None else int(stray_hours.sum())
     return TrancheMonth(tranche, grid, sampled_at, hour, utilization, power, outage, stray_count)
 
@@ -186,28 +194,37 @@ def telemetry_tables(
         else np.full(len(made.grid.hour_at), int(recorded_at.timestamp()))
     )
     at_once = max(1, ROW_GROUP_ROWS // len(all_racks))
+    # Columns as numbers of their few values: the writer need not look for what repeats.
+    tenths, watts = (
+        pa.array(np.arange(1001) / 10),
+        pa.array(np.arange(1 + max(0, made.power.max(initial=0))), pa.float64()),
+    )
+    hours_known = _instants(known)
     for start in range(0, max(1, len(samples)), at_once):
         sample = samples[start : start + at_once]
         hour = made.hour[sample]
-        present = ~made.outage.silent[hour][:, racks]
-        height = present.sum(axis=1)
-        rack = np.broadcast_to(all_racks, present.shape)[present]
-        nodes = pa.DictionaryArray.from_arrays(pa.array(rack, pa.int32()), names)
-        models = pa.DictionaryArray.from_arrays(np.zeros(len(rack), np.int8), pa.array([made.tranche.gpu_model]))
-        xid = made.outage.xid[hour][:, racks][present]
+        present = np.flatnonzero(~made.outage.silent[hour][:, racks])
+        row, column = np.divmod(present, len(all_racks))
+        rack = all_racks[column]
+        nodes = _numbered(rack, names)
+        xid = made.outage.xid[hour][:, racks].take(present)
         yield pa.table(
             {
                 "gpu_id": nodes,
                 "node_id": nodes,
-                "gpu_model": models,
-                "sampled_at": _instants(np.repeat(made.sampled_at[sample], height)),
-                "utilization_pct": (np.arange(1001) / 10)[made.utilization[sample][:, racks][present]],
-                "power_w": pa.array(made.power[sample][:, racks][present].astype(np.float64)),
+                "gpu_model": _numbered(np.zeros(len(rack), np.int8), pa.array([made.tranche.gpu_model])),
+                "sampled_at": _numbered(row.astype(np.int32), _instants(made.sampled_at[sample])),
+                "utilization_pct": _numbered(made.utilization[sample][:, racks].take(present), tenths),
+                "power_w": _numbered(made.power[sample][:, racks].take(present), watts),
                 "gpu_count": pa.array(counts[rack]),
                 "xid_code": pa.array(xid, mask=xid == 0),
-                "recorded_at": _instants(np.repeat(known[hour], height)),
+                "recorded_at": _numbered(hour.astype(np.int32)[row], hours_known),
             }
         )
+
+
+def _numbered(numbers: npt.NDArray[np.integer[Any]], values: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(numbers), values)
 
 
 def _instants(seconds: npt.NDArray[np.int64]) -> pa.Array:
@@ -218,13 +235,20 @@ def write_parquet(path: Path, tables: Iterable[pa.Table]) -> int:
     """Write the tables after one another into one zstd Parquet file, atomically; rows written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     hidden = path.with_name(f".{path.name}.tmp")
-    options = {"compression": "zstd", "compression_level": 1, "store_schema": False}
     writer: pq.ParquetWriter | None = None
     count = 0
     try:
         for table in tables:
             if writer is None:
-                writer = pq.ParquetWriter(hidden, table.schema, **options)
+                # A third of the writing is the statistics of columns by which nobody chooses rows.
+                writer = pq.ParquetWriter(
+                    hidden,
+                    table.schema,
+                    compression="zstd",
+                    compression_level=1,
+                    store_schema=False,
+                    write_statistics=["sampled_at"],
+                )
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
             count += table.num_rows
     finally:
