@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import polars as pl
@@ -14,14 +15,16 @@ from hypothesis import strategies as st
 
 from orchestration.polars_jobs import amortised_cost as cost
 from orchestration.polars_jobs import default_curves as curves
+from orchestration.polars_jobs import lifetime_ecl as engine
 from orchestration.polars_jobs import loss_experience as experience
 from orchestration.polars_jobs import portfolio_loss as pool
+from orchestration.polars_jobs.ageing import absorption
 from orchestration.polars_jobs.allowance import closing_allowance
 from orchestration.polars_jobs.backstop_liability import asc450_accrual
 from orchestration.polars_jobs.day_count import rate_of_period, year_fraction
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.money import round_money
-from orchestration.polars_jobs.provision_matrix import bucket_loss
+from orchestration.polars_jobs.provision_matrix import bucket_loss, rates_from_history
 from orchestration.polars_jobs.rate_sensitivity import yield_measures
 
 D = Decimal
@@ -131,6 +134,39 @@ def test_the_remaining_maturity_method_adds_the_adjustment_to_the_rate():
     assert experience.remaining_maturity_loss([10_000, 6_000, 2_000], 0.0036, 0.0025) == pytest.approx(18_000 * 0.0061)
     with pytest.raises(CreditInputError):
         experience.remaining_maturity_loss([100], 0.9, 0.2)
+
+
+def test_ifrs_9_example_8_twelve_months_of_a_million_at_half_a_percent_and_a_quarter_lose_1_250():
+    found = engine.twelve_month_ecl(0.005, 0.25, [[1_000_000.0]], eir=0.0, period_years=[1.0], weights=[1.0])
+    assert found.weighted[0] == pytest.approx(1_250, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("gross", "historical", "updated", "expected"),
+    [(200_000, 600, 750, ("0.3", "0.375")), (300_000, 450, 675, ("0.15", "0.225"))],
+)
+def test_ifrs_9_example_9_the_loss_rates_of_groups_x_and_y(gross, historical, updated, expected):
+    """1,000 loans of 200 and of 300: present value of losses ÷ gross carrying amount, in percent."""
+    for lost, percent in zip((historical, updated), expected, strict=True):
+        rate = rates_from_history(gross, [gross - lost], lost)[0]
+        assert rate == Fraction(percent) / 100
+        assert bucket_loss(gross, rate) == lost
+
+
+def test_ias_37_39_a_warranty_of_75_20_and_5_percent_is_expected_to_cost_400_000():
+    assert pool.migration_value([0.75, 0.20, 0.05], [0.0, 1e6, 4e6])[0] == pytest.approx(400_000)
+
+
+def test_asc_450_20_55_a_range_of_3_to_9_million_accrues_its_low_end_or_the_better_estimate_in_it():
+    assert asc450_accrual(0.9, 0.75, 3e6, None) == 3e6
+    assert asc450_accrual(0.9, 0.75, 3e6, 4e6) == 4e6
+
+
+def test_the_textbook_chain_of_3_000_owed_pays_2_370_and_loses_630():
+    """Anderson, Sweeney and Williams, Markov processes: 1,000 in 0-30 days and 2,000 in 31-90 days."""
+    ends = absorption(np.array([[0.3, 0.3], [0.3, 0.1]]), np.array([[0.4, 0.0], [0.4, 0.2]]))
+    assert ends == pytest.approx(np.array([[0.89, 0.11], [0.74, 0.26]]), abs=5e-3)
+    assert np.array([1_000, 2_000]) @ ends == pytest.approx([2_370, 630], abs=1)
 
 
 # --- capital and pools ----------------------------------------------------------------------------
@@ -245,6 +281,18 @@ def test_a_flat_cds_spread_is_the_hazard_times_loss(recovery):
     assert hazard == pytest.approx([0.0811 / (1 - recovery)] * 4, rel=0.01)
 
 
+@pytest.mark.parametrize(("spread", "recovery", "rate"), [(0.01, 0.4, 0.0), (0.03, 0.25, 0.05), (0.0811, 0.0, -0.01)])
+def test_a_flat_hazard_solves_its_spread_in_closed_form(spread, recovery, rate):
+    """Each quarter's legs balance by themselves: (1 − R)(1 − q)v(mid) = s·dt·v(end)·(1 + q)/2, q = e^(−h·dt), so that
+    tanh(h·dt/2) = s·dt·e^(−r·dt/2) ÷ (2(1 − R)); to first order h = s ÷ (1 − R).
+    """
+    dt = 0.25
+    hazard = 2 / dt * np.arctanh(spread * dt / (2 * (1 - recovery)) * np.exp(-rate * dt / 2))
+    for tenors in ([5.0], [1.0, 3.0, 5.0, 10.0]):
+        curve = curves.cds_curve(tenors, [spread] * len(tenors), recovery, zero_rate=rate)
+        assert -np.log1p(-curve.cumulative_pd) == pytest.approx(hazard * np.array(tenors), rel=1e-9)
+
+
 def test_a_curve_with_one_node_is_a_flat_hazard():
     curve = curves.cds_curve([5.0], [0.0080], 0.4)
     assert curves.cumulative_pd_at(curve, [2.5, 10.0]) == pytest.approx(
@@ -348,3 +396,13 @@ def test_o19_amortised_cost_at_the_effective_rate_ends_at_nought():
     assert footed.to_list() == schedule["carrying"].to_list()
     with pytest.raises(CreditInputError, match="ascending"):
         cost.amortised_cost(MICROSOFT_DAYS[1], 10_000.0, MICROSOFT_DAYS[:2], [1.0, 2.0])
+
+
+def test_ifrs_9_guidance_b26_a_debt_bought_at_1_000_that_repays_1_250_yields_10_percent():
+    """1,250 of principal, 4.7 % a year, five years: amortised cost 1,041, 1,086, 1,136, 1,190 and nothing."""
+    days = [date(year, 1, 1) for year in range(2000, 2006)]
+    payments = [59.0] * 4 + [1_309.0]
+    schedule = cost.amortised_cost(days[0], 1_000.0, days[1:], payments, eir=0.10, convention="30/360")
+    assert schedule["carrying"].round(0).to_list() == [1_041, 1_086, 1_136, 1_190, 0]
+    assert schedule["interest"].to_list() == pytest.approx([100, 104, 109, 113, 119], abs=0.7)
+    assert cost.effective_interest_rate(days, [-1_000.0, *payments]) == pytest.approx(0.10, abs=2e-4)
