@@ -1012,6 +1012,17 @@ def stress(
 ) -> None:
     """Run a scenario of your own on the latest month of every contract, beside the baseline.
 
+    A scenario is a file of a few lines; `--schema` lists every driver, `scenarios/` holds those that each run computes:
+
+        scenario_id: my-slump
+        scenario_name: Prices and occupancy fall
+        drivers:
+          - {driver: price_change_fraction, value: "-0.43", source: ours}
+          - {driver: occupancy_change_fraction, value: "-0.30", source: ours}
+
+    Prints what changes of share, claims and expected loss, and the operator's coverage and covenants under it; writes all
+    columns, those of credit.fct_stress_result, as CSV beside the monitor, and says where. The books are only read.
+
     With `--as-of DATE` on the books of that day, as known then: they are built aside from the landed files, once.
 
         parkledger stress my-slump.yaml --as-of 2027-06-30
@@ -1044,6 +1055,12 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare deals on the same park, leases and paths: who takes what, at which risk, tied how fast.
+
+    Each contract is a case, under its own terms and under every other deal: those of `deals/`, other contracts, and `none`,
+    the park without any. Prints what vendor, operator and lender take by contract year, the vendor's risk, and what leaving
+    costs; writes all columns, those of credit.fct_deal_comparison, as CSV beside the monitor, and says where.
+
+        parkledger compare sharon-nvda-2026 sharon-nvda-above-floor none
 
     With `--as-of DATE` on the books of that day, as known then: they are built aside from the landed files, once.
     """

@@ -18,6 +18,7 @@ from orchestration.polars_jobs.policies import policy_from_frame
 from orchestration.polars_jobs.stress import stress_results
 from orchestration.resources import Warehouse
 from orchestration.settings import Settings
+from orchestration.shell import text_of
 
 BUILT = ("credit.fct_receivable_item", "ledger.fct_trial_balance_month")
 
@@ -65,9 +66,11 @@ def compare_rows(settings: Settings, chosen: Sequence[str] | None) -> pl.DataFra
 
 
 def write_rows(settings: Settings, as_of: str, name: str, rows: pl.DataFrame) -> Path:
-    """Write the rows beside the monitor of the day as CSV; the same question replaces its own answer."""
+    """Write the rows beside the monitor of the day as CSV, no cell a formula to a spreadsheet; the same question replaces
+    its own answer.
+    """
     folder = settings.reports_folder / as_of
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.csv"
-    rows.write_csv(path)
+    path.write_text(text_of(rows, "csv"), encoding="utf-8")
     return path

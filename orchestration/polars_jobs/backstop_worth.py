@@ -41,6 +41,7 @@ from orchestration.polars_jobs.expected_loss import (
     collection_days,
     credit_at,
     pledged,
+    read_pledges,
     reserve,
     set_off_allowed,
     terms_known,
@@ -317,7 +318,7 @@ class Inputs:
         self.terms, self.prices, self.ramps = (rows(f"raw.backstop_{name}") for name in ("terms", "price", "ramp"))
         self.share_terms, self.share_tiers = rows("raw.share_terms"), rows("raw.share_tier")
         self.share_activations = rows("raw.share_activation")
-        self.tranches, self.collateral = rows("core.dim_tranche"), rows("raw.collateral")
+        self.tranches, self.collateral = rows("core.dim_tranche"), read_pledges(frames)
         self.planned, self.contracts = rows("raw.tranche", "tranche_id"), rows("raw.contract")
         self.shares, self.claims = rows("revenue_share.fct_share_month"), rows("backstop.fct_backstop_month")
         self.caps, self.events = rows("backstop.fct_backstop_cap_month"), rows("staging.stg_credit_events")

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from orchestration.polars_jobs.errors import wrong
-from orchestration.polars_jobs.expected_loss import credit_at, pledged
+from orchestration.polars_jobs.expected_loss import credit_at, pledged, read_pledges
 from orchestration.polars_jobs.exposure import concentration
 from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, month_end, need, optional
 from orchestration.polars_jobs.lease_book import contracted_coverage, running_leases, tenant_revenue
@@ -240,7 +240,7 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
     park_of = dict(need(frames, "core.dim_contract").select("contract_id", "park_id").iter_rows())
     rows: list[dict[str, Any]] = []
     before: dict[tuple[str, str], float] = {}
-    collateral = RowsBy(optional(frames, "raw.collateral"))
+    collateral = read_pledges(frames)
     liquidity = Liquidity(frames, parks)
     occupancies: dict[str, dict[date, float | None]] = {}
     for close in read_closes(need(frames, "intermediate.int_closes")):

@@ -33,8 +33,8 @@ from orchestration.polars_jobs.backstop_paths import (
 )
 from orchestration.polars_jobs.backstop_worth import Inputs, book_at
 from orchestration.polars_jobs.errors import wrong
-from orchestration.polars_jobs.expected_loss import pledged
-from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, months_between, need, optional
+from orchestration.polars_jobs.expected_loss import pledged, read_pledges
+from orchestration.polars_jobs.frames import Frames, add_months, make_frame, months_between, need, optional
 from orchestration.polars_jobs.lock_in import exit_fee, terms_of
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate, round_money
 from orchestration.polars_jobs.operator_economics import ParkMonth, debt_service_ahead, run_rate
@@ -230,9 +230,7 @@ def _lock_in(
     month_of_price = sum((Decimal(repr(float(t.installed[0] * t.buyback_price[0]))) for t in book.tranches), ZERO)
     claims = money_from_estimate(float(paths.claims.sum(axis=1).mean()))
     fee, reason = exit_fee(lock_in, "operator", month_of_price)
-    pledge = round_money(
-        pledged(RowsBy(optional(frames, "raw.collateral")), replace(close, contract_id=deal, month_end_date=day))
-    )
+    pledge = round_money(pledged(read_pledges(frames), replace(close, contract_id=deal, month_end_date=day)))
     outstanding = months[-1].outstanding if months else None
     found = {
         "exclusivity_in_force": lock_in.exclusive_on(day),

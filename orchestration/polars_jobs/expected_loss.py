@@ -22,6 +22,7 @@ import polars as pl
 from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods
 from orchestration.polars_jobs.errors import NOT_NEGATIVE, wrong
 from orchestration.polars_jobs.frames import Frames, RowsBy, local_date, make_frame, need, optional
+from orchestration.polars_jobs.functional_currency import last_rate
 from orchestration.polars_jobs.lifetime_ecl import (
     Array,
     check_probability,
@@ -405,33 +406,35 @@ def terms_known(terms: RowsBy, close: Close) -> list[dict[str, Any]]:
         for row in terms.of(close.contract_id)
         if row["valid_from"] <= close.month_end_date and row["recorded_at"] <= close.known_at
     ]
-    return sorted(known, key=lambda row: (row["valid_from"], row["recorded_at"]))
+    return sorted(known, key=lambda row: (row["valid_from"], row["recorded_at"], row.get("amendment_id") or ""))
+
+
+def blocks_in_force(terms: RowsBy, close: Close) -> list[dict[str, Any]]:
+    """The rows of the one version in force at the close: of several that hold from the same day the one recorded last."""
+    known = terms_known(terms, close)
+    return [row for row in known if _version(row) == _version(known[-1])]
+
+
+def _version(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["valid_from"], row["recorded_at"], row.get("amendment_id")
 
 
 def collection_days(terms: RowsBy, close: Close) -> int:
     """Statement days + payment terms of the share terms in force at the close (the longest, where a contract has
     several); 0 where there are none.
     """
-    known = terms_known(terms, close)
-    return max(
-        (
-            (row["statement_due_days"] or 0) + (row["payment_terms_days"] or 0)
-            for row in known
-            if row["valid_from"] == known[-1]["valid_from"]
-        ),
-        default=0,
-    )
+    own = blocks_in_force(terms, close)
+    return max(((row["statement_due_days"] or 0) + (row["payment_terms_days"] or 0) for row in own), default=0)
 
 
 def reserve(terms: RowsBy, close: Close) -> tuple[float, int]:
     """Part of each invoice that is withheld under the share terms in force at the close, and for how many months; of
     several blocks the longest reserve.
     """
-    known = terms_known(terms, close)
     held = [
         (int(row["reserve_release_months"] or 0), float(row["reserve_fraction"] or 0))
-        for row in known
-        if row["valid_from"] == known[-1]["valid_from"] and row.get("reserve_fraction")
+        for row in blocks_in_force(terms, close)
+        if row.get("reserve_fraction")
     ]
     months, fraction = max(held, default=(0, 0.0))
     return fraction, months
@@ -460,23 +463,44 @@ def set_off_allowed(terms: RowsBy, close: Close) -> bool:
     return bool(known) and (known[-1]["set_off_scope"] or "none") != "none" and bool(known[-1]["set_off_enforceable"])
 
 
-def pledged(collateral: RowsBy, close: Close) -> Decimal:
-    """Collateral after haircut of a contract at the close: Σ pledged × (1 − haircut)."""
-    rows = collateral.of(close.contract_id)
-    for column, limit in (("valid_from", close.month_end_date), ("recorded_at", close.known_at)):
-        if column in collateral.columns:
-            rows = [row for row in rows if row[column] is not None and row[column] <= limit]
-    if "valid_from" in collateral.columns and rows:
-        last = max(row["valid_from"] for row in rows)
-        rows = [row for row in rows if row["valid_from"] == last]
-    return sum(
-        (
-            Decimal(row["pledged_amount"]) * (1 - Decimal(row["haircut"] or 0))
-            for row in rows
-            if row["pledged_amount"] is not None
-        ),
-        ZERO,
+class Pledges(NamedTuple):
+    """What is pledged under each contract (``raw.collateral``), with what its amounts are translated by."""
+
+    rows: RowsBy
+    currency_of: Mapping[str, str]
+    rates: pl.DataFrame | None
+
+
+def read_pledges(frames: Frames) -> Pledges:
+    """From ``raw.collateral``, ``core.dim_contract`` and ``raw.fx_rate``; nothing is pledged where the first was not given."""
+    currencies = need(frames, "core.dim_contract", "contract_id", "currency_code")
+    return Pledges(
+        RowsBy(optional(frames, "raw.collateral")),
+        dict(currencies.select("contract_id", "currency_code").iter_rows()),
+        optional(frames, "raw.fx_rate"),
     )
+
+
+def pledged(pledges: Pledges, close: Close) -> Decimal:
+    """Collateral after haircut of a contract at the close, in its currency at the last rate by then: Σ pledged × (1 −
+    haircut), unrounded. Raises :class:`CreditInputError`, naming the contract, for a currency without a rate.
+    """
+    rows, own = pledges.rows, pledges.currency_of.get(close.contract_id)
+    dated = {"valid_from", "recorded_at"} <= set(rows.columns)
+    total = ZERO
+    for row in blocks_in_force(rows, close) if dated else rows.of(close.contract_id):
+        if row["pledged_amount"] is None:
+            continue
+        amount = Decimal(row["pledged_amount"]) * (1 - Decimal(row["haircut"] or 0))
+        foreign = row.get("currency_code")
+        if foreign is not None and own is not None and foreign != own:
+            rate = last_rate(pledges.rates, foreign, own, close.month_end_date)
+            if rate is None:
+                rule = f"there is no rate into {own} on or before {close.month_end_date}; add one to reference/fx.csv"
+                raise wrong("currency of collateral", foreign, rule, close.contract_id)
+            amount = amount * rate.numerator / rate.denominator
+        total += amount
+    return total
 
 
 def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, policy: CreditPolicy) -> pl.DataFrame:
@@ -485,7 +509,7 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
     ``items``: ``credit.fct_receivable_item``; ``balance``: a trial balance that holds unbilled_share_receivable and
     backstop_payable. Also reads ``intermediate.int_closes``, ``core.dim_contract``, ``core.dim_operator``,
     ``raw.default_rate`` and, where given, ``staging.stg_credit_events``, ``raw.share_terms``, ``raw.backstop_terms``,
-    ``raw.collateral``, ``raw.scenario``, ``raw.credit_curve`` and ``raw.yield_curve``.
+    ``raw.collateral``, ``raw.fx_rate``, ``raw.scenario``, ``raw.credit_curve`` and ``raw.yield_curve``.
     """
     table = need(
         frames, "raw.default_rate", "agency", "rating", "horizon_years", "cumulative_default_rate", "withdrawn_rate"
@@ -500,9 +524,8 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
     }
     events = RowsBy(optional(frames, "staging.stg_credit_events"))
     no_events = RowsBy(None)
-    share_terms, backstop_terms, collateral = (
-        RowsBy(optional(frames, name)) for name in ("raw.share_terms", "raw.backstop_terms", "raw.collateral")
-    )
+    share_terms, backstop_terms = (RowsBy(optional(frames, f"raw.{name}_terms")) for name in ("share", "backstop"))
+    collateral = read_pledges(frames)
     scenarios = macro_scenarios(optional(frames, "raw.scenario"))
     by_contract = RowsBy(items.select("contract_id", "as_of_month", "open_amount", "due_date", "days_past_due"))
     by_key: dict[tuple[str, date], list[dict[str, Any]]] = {}

@@ -16,8 +16,8 @@ from typing import Any
 
 import polars as pl
 
-from orchestration.polars_jobs.expected_loss import pledged
-from orchestration.polars_jobs.frames import Frames, RowsBy, make_frame, months_between, need, optional
+from orchestration.polars_jobs.expected_loss import pledged, read_pledges
+from orchestration.polars_jobs.frames import Frames, make_frame, months_between, need, optional
 from orchestration.polars_jobs.money import MONEY, ZERO, round_money
 from orchestration.polars_jobs.operator_economics import ParkMonth
 from orchestration.polars_jobs.receivables import read_closes
@@ -149,7 +149,7 @@ def lock_in_watch(frames: Frames, parks: Mapping[str, Sequence[ParkMonth]]) -> p
     contracts = need(frames, "core.dim_contract", "contract_id", "vendor_id", "operator_id", "park_id", "currency_code")
     by_id = {row["contract_id"]: row for row in contracts.iter_rows(named=True)}
     terms = optional(frames, "raw.contract_term")
-    collateral = RowsBy(optional(frames, "raw.collateral"))
+    collateral = read_pledges(frames)
     installed = _installed(frames, contracts)
     prices, limits = _month_of_price(frames), _limits(frames)
     rows: list[dict[str, Any]] = []

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from orchestration.polars_jobs.expected_loss import pledged
+from orchestration.polars_jobs.expected_loss import pledged, read_pledges
 from orchestration.polars_jobs.exposure import concentration
 from orchestration.polars_jobs.frames import (
     Frames,
@@ -616,7 +616,7 @@ def _backstop(frames: Frames, collector: Collector, closes: Sequence[Close]) -> 
     worth = _base_case(frames)
     paid, lags = _claims_paid(frames)
     covenants = _tightest(frames)
-    collateral = RowsBy(optional(frames, "raw.collateral"))
+    collateral = read_pledges(frames)
     events = RowsBy(optional(frames, "staging.stg_credit_events"))
     currencies = dict(need(frames, "core.dim_contract").select("contract_id", "currency_code").iter_rows())
     nothing = "no backstop in the month"

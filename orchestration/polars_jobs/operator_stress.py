@@ -33,7 +33,7 @@ from orchestration.polars_jobs.covenants import (
     rated,
     rating_number,
 )
-from orchestration.polars_jobs.expected_loss import pledged, terms_known
+from orchestration.polars_jobs.expected_loss import pledged, read_pledges, terms_known
 from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, months_between, need, optional
 from orchestration.polars_jobs.lease_book import tenant_revenue
 from orchestration.polars_jobs.money import ZERO, money_from_estimate
@@ -218,7 +218,7 @@ def operator_books(frames: Frames, parks: Mapping[str, list[ParkMonth]]) -> dict
     """
     contracts = {row["contract_id"]: row for row in need(frames, "core.dim_contract").iter_rows(named=True)}
     table, terms = optional(frames, "raw.covenant"), optional(frames, "raw.contract_term")
-    collateral = RowsBy(optional(frames, "raw.collateral"))
+    collateral = read_pledges(frames)
     latest = {close.contract_id: close for close in read_closes(need(frames, "intermediate.int_closes"))}
     out: dict[str, OperatorBook] = {}
     for contract_id, close in sorted(latest.items()):

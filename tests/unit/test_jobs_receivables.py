@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
@@ -12,10 +12,12 @@ from jobs_home import CONTRACT, backstop, close_time, event, home, invoice, mont
 from orchestration.polars_jobs.ageing import BUCKET_NAMES, bucket_of
 from orchestration.polars_jobs.collections import collection_effectiveness, countback_dso, dso_simple
 from orchestration.polars_jobs.errors import CreditInputError
-from orchestration.polars_jobs.expected_loss import macro_scenarios
+from orchestration.polars_jobs.expected_loss import collection_days, macro_scenarios
+from orchestration.polars_jobs.frames import RowsBy
 from orchestration.polars_jobs.issuer import fiscal_quarter, fiscal_year_end, issuer_quarters
 from orchestration.polars_jobs.journal import union_lines
 from orchestration.polars_jobs.programme import receivables_group, run_all
+from orchestration.polars_jobs.receivables import read_closes
 
 D = Decimal
 JAN, FEB, MAR, APR, MAY, JUN = month_list(date(2027, 1, 1), 6)
@@ -450,6 +452,55 @@ def test_a_matrix_of_the_programmes_own_history_counts_what_was_never_paid():
     out = ran([TWO[0]], [payment("p", date(2027, 4, 1), "60.00")], policy={"provision_matrix_source": "history"})
     june = out["credit.fct_provision_matrix_month"].filter(pl.col("month") == JUN)
     assert set(june["loss_rate_source"].to_list()) == {"given"}, "no invoice has run its course"
+
+
+def _pledge(**over):
+    row = {
+        "contract_id": CONTRACT,
+        "amendment_id": "original",
+        "valid_from": date(2026, 10, 1),
+        "recorded_at": datetime(2026, 6, 12, tzinfo=UTC),
+        "collateral_type": "cash_escrow",
+        "pledged_amount": D("100.00"),
+        "currency_code": None,
+        "haircut": D("0.10"),
+    }
+    return {**row, **over}
+
+
+def _lgd(*pledges, rates=None):
+    frames = home(MONTHS, [TWO[0]])
+    frames["raw.collateral"] = pl.DataFrame(list(pledges), schema_overrides={"currency_code": pl.String})
+    if rates is not None:
+        frames["raw.fx_rate"] = pl.DataFrame(
+            rates, schema=["rate_date", "from_currency", "to_currency", "rate"], orient="row"
+        )
+    losses = run_all(frames)["credit.fct_credit_loss_month"].filter(pl.col("month") == MAR)
+    return losses["lgd_fraction"].unique().item()
+
+
+def test_collateral_in_another_currency_covers_what_it_is_worth_at_the_close():
+    """100.00 owed: 50.00 less a tenth covers 45 % of it; 50.00 AUD at 0.60 covers 27 %."""
+    half = {"pledged_amount": D("50.00")}
+    assert _lgd(_pledge(**half)) == _lgd(_pledge(**half, currency_code="USD")) == pytest.approx(0.60 * 0.55)
+    rates = [(DEC, "AUD", "USD", 0.9), (date(2027, 3, 30), "AUD", "USD", 0.60), (date(2027, 6, 2), "AUD", "USD", 0.1)]
+    assert _lgd(_pledge(**half, currency_code="AUD"), rates=rates) == pytest.approx(0.60 * 0.73)
+    with pytest.raises(CreditInputError, match="currency of collateral is 'AUD'; there is no rate into USD") as caught:
+        _lgd(_pledge(currency_code="AUD"))
+    assert caught.value.obligor == CONTRACT
+
+
+def test_an_amendment_from_the_same_day_replaces_collateral_and_payment_terms_and_adds_nothing_to_them():
+    first = _pledge(pledged_amount=D("50.00"))
+    second = {"amendment_id": "second", "recorded_at": datetime(2026, 7, 1, tzinfo=UTC)}
+    assert _lgd(first, _pledge(**second, pledged_amount=D("20.00"))) == pytest.approx(0.60 * 0.82)
+    assert _lgd(first, _pledge(pledged_amount=D("20.00"))) == pytest.approx(0.60 * 0.37), (
+        "two pledges of one version add up"
+    )
+    close = read_closes(home(MONTHS, [TWO[0]])["intermediate.int_closes"])[-1]
+    days = {"statement_due_days": 15, "payment_terms_days": 90}
+    terms = RowsBy(pl.DataFrame([_pledge(**days), _pledge(**second, **{**days, "payment_terms_days": 30})]))
+    assert collection_days(terms, close) == 45
 
 
 def test_exposure_nets_claims_only_where_netting_is_enforceable():
