@@ -21,8 +21,10 @@ from ingest.formats.opening import read_text
 ITEMS: dict[str, str] = {
     "Revenues": "revenue",
     "RevenueFromContractWithCustomerExcludingAssessedTax": "revenue",
+    "SalesRevenueNet": "revenue",  # until 2018
     "Revenue": "revenue",
     "CostOfRevenue": "cost_of_revenue",
+    "CostOfGoodsAndServicesSold": "cost_of_revenue",
     "NetIncomeLoss": "net_income",
     "ProfitLoss": "net_income",
     "AccountsReceivableNetCurrent": "accounts_receivable_net",
@@ -38,6 +40,9 @@ _TAXONOMIES = ("us-gaap", "ifrs-full")
 # Central Index Key: issuer_id, for the makers of accelerators; any other filer is `cik-<number>`.
 ISSUER_IDS: dict[int, str] = {1045810: "nvidia", 2488: "amd", 50863: "intel"}
 
+# The largest filers have some tens of megabytes; what is parsed takes ten times as much.
+_MAX_BYTES = 128 * 1024**2
+_MAX_AMOUNT = Decimal(10) ** 29  # what the table holds
 # A quarter has 13 or 14 weeks or three months, a year 52 or 53 weeks or twelve months.
 _QUARTER_DAYS = range(80, 101)
 _YEAR_DAYS = range(350, 380)
@@ -78,7 +83,7 @@ ISSUER_SCHEMA = pl.Schema(
 
 def _document(path: Path) -> Any:
     try:
-        return json.loads(read_text(path), parse_float=Decimal)
+        return json.loads(read_text(path, _MAX_BYTES), parse_float=Decimal)
     except (json.JSONDecodeError, RecursionError) as error:
         raise FormatError(path, [f"no JSON: {error}"]) from error
 
@@ -90,6 +95,13 @@ def _cik(path: Path) -> int:
         return int(document["cik"])
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(path, ["not the shape of companyfacts: no cik"]) from error
+
+
+def _amount(value: Any) -> Decimal:
+    amount = Decimal(value)
+    if not abs(amount) < _MAX_AMOUNT:
+        raise ValueError(f"{value} is no amount")
+    return amount
 
 
 def read_companyfacts(path: Path) -> pl.DataFrame:
@@ -116,7 +128,7 @@ def read_companyfacts(path: Path) -> pl.DataFrame:
                             "unit": unit,
                             "period_start": date.fromisoformat(fact["start"]) if "start" in fact else None,
                             "period_end": date.fromisoformat(fact["end"]),
-                            "value": Decimal(fact["val"]),
+                            "value": _amount(fact["val"]),
                             "accession": fact["accn"],
                             "fiscal_year": fact.get("fy"),
                             "fiscal_period": fact.get("fp"),

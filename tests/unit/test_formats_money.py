@@ -275,6 +275,20 @@ def test_the_latest_filing_wins_and_the_older_value_is_kept_with_its_filing_date
     assert latest.filter(latest["fiscal_label"] == "Q4 FY26")["value"].to_list() == [Decimal(70)]
 
 
+def test_older_concepts_fill_what_newer_ones_leave_out_and_never_replace_them(tmp_path: Path) -> None:
+    older = [flow("2017-01-30/2017-04-30", 19_000_000, "2017-05-23", "Q1 2018"), {**YEAR[0], "val": 1}]
+    concepts = {
+        "SalesRevenueNet": {"units": {"USD": older}},
+        "Revenues": {"units": {"USD": YEAR}},
+        "CostOfGoodsAndServicesSold": {"units": {"USD": YEAR[:1]}},
+    }
+    path = write(tmp_path, "facts.json", json.dumps({"cik": 1, "facts": {"us-gaap": concepts}}))
+    frame = issuer_facts(path, "issuer")
+    revenue = frame.filter(frame["item"] == "revenue").sort("fiscal_period_end")["value"].to_list()
+    assert revenue[:2] == [Decimal(19), Decimal(44)]
+    assert frame.filter(frame["item"] == "cost_of_revenue")["value"].to_list() == [Decimal(44)]
+
+
 def test_a_quarter_without_its_revenue_has_no_days_of_sales(tmp_path: Path) -> None:
     frame = issuer_facts(facts(tmp_path, YEAR[:1], BALANCE), "issuer")
     with pytest.raises(LookupError, match="quarter to 2026-01-25"):
@@ -289,6 +303,10 @@ def test_a_quarter_without_its_revenue_has_no_days_of_sales(tmp_path: Path) -> N
         (
             '{"facts": {"us-gaap": {"Assets": {"units": {"USD": [{"end": "2026", "val": 1}]}}}}}',
             "not the shape of companyfacts",
+        ),
+        (
+            '{"facts": {"us-gaap": {"Assets": {"units": {"USD": [{"end": "2026-01-25", "val": 1e40}]}}}}}',
+            "1E\\+40 is no amount",
         ),
     ],
 )
