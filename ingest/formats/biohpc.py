@@ -19,6 +19,8 @@ NAME = "biohpc"
 FEEDS = ("gpu_telemetry",)
 
 COLUMNS = ("gpu_id", "node_id", "gpu_model", "sampled_at", "utilization_pct", "power_w", "recorded_at")
+# Some eighty bytes an hour of a host: enough for a hundred hosts and half a year.
+_MAX_BYTES = 64 * 1024**2
 _NEEDED = ("name", "timestamp", "powerave", "utilave")
 _ROW_COUNT = re.compile(r"^\((\d+) rows? affected\)$")
 _COMPLETED = re.compile(r"^Completion time: (\S+)$")
@@ -75,7 +77,7 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG00
         FormatError: the park allows no local times, or the footer counts other rows than there are.
     """
     zone = local_zone(park, path)
-    lines = read_text(path).splitlines()
+    lines = read_text(path, _MAX_BYTES).splitlines()
     names = lines[0].split("\t")
     rows: list[dict[str, str | int | None]] = []
     footer: list[str] = []

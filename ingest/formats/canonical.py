@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.formats.errors import FormatError
-from ingest.formats.opening import Block, Head, decoded, read_bytes, stream_blocks
+from ingest.formats.opening import Block, Head, decoded, stream_blocks, unpacked
 from ingest.formats.park import ParkClock
 
 # The natural key of each feed (without the park, which the folder gives): by it a canonical file is known.
@@ -79,7 +79,7 @@ def recognise_packed_parquet(head: Head, feed: str) -> str | None:
     """The same of a Parquet file that was compressed as a whole."""
     if head.kind != "packed_parquet":
         return "no compressed Parquet"
-    return _recognise_parquet(feed, BytesIO(read_bytes(head.path)))
+    return _recognise_parquet(feed, unpacked(head.path))
 
 
 def _recognise_parquet(feed: str, source: Path | BytesIO) -> str | None:
@@ -287,4 +287,4 @@ def read_parquet(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFram
 
 def read_packed_parquet(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
     """The same of a Parquet file that was compressed as a whole; it is unpacked in memory, within bounds."""
-    return parquet_rows(path, BytesIO(read_bytes(path)))
+    return parquet_rows(path, unpacked(path))

@@ -6,7 +6,7 @@ Times are local to the host and have no offset: the park file must say that they
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,13 +16,20 @@ import polars as pl
 from ingest.formats.gpu_metrics import gpu_key
 from ingest.formats.names import node_of
 from ingest.formats.numbers import plain
-from ingest.formats.opening import Head, read_text
+from ingest.formats.opening import Head, stream_lines
 from ingest.formats.park import ParkClock, gpu_model_of, iso, local_zone, to_utc
 
 NAME = "nvidia_smi_csv"
 FEEDS = ("gpu_telemetry",)
 
 COLUMNS = ("gpu_id", "node_id", "gpu_model", "sampled_at", "utilization_pct", "power_w", "memory_used_mib")
+_SCHEMA = {
+    **dict.fromkeys(COLUMNS, pl.String),
+    "line_no": pl.Int64,
+    "line_text": pl.String,
+    "line_rule": pl.String,
+}
+_FRAME_ROWS = 50_000
 _STAMP = "%Y/%m/%d %H:%M:%S.%f"
 # name of the property: (our column, factors of the units that nvidia-smi writes)
 _MEASURES: dict[str, tuple[str, dict[str, Decimal]]] = {
@@ -89,32 +96,25 @@ def _clock(path: Path, park: ParkClock) -> Callable[[str, str], str]:
     return instant
 
 
-def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG001 (every format has these three)
-    """One row per line, all columns text as in a canonical CSV.
+def _cells(line: str) -> list[str] | None:
+    try:
+        return next(csv.reader([line], skipinitialspace=True), [])
+    except csv.Error:
+        return None
 
-    Args:
-        path: the log; without a `hostname` column, its name without a date at the end is the node.
-        feed: gpu_telemetry.
-        park: its zone is the clock of the log, if `naive_timestamps: park_zone`.
 
-    Returns:
-        COLUMNS and line_no: utilization_pct 0–100, power_w watts, memory_used_mib MiB; empty for `[N/A]`. Lines with
-        another number of cells than the header have empty cells and their text in line_text.
-
-    Raises:
-        FormatError: the park allows no local times.
-    """
-    lines = read_text(path).splitlines()
-    header = _columns(lines[0])
+def _rows(path: Path, park: ParkClock) -> Iterator[dict[str, str | int | None]]:
+    lines = stream_lines(path)
+    header = _columns(next((text for _, text, _ in lines), ""))
     names = [name for name, _ in header]
     node_from_name = node_of(path)
     instant = _clock(path, park)
-    rows: list[dict[str, str | int | None]] = []
-    for line_no, cells in enumerate(csv.reader(lines[1:], skipinitialspace=True), start=2):
-        if not cells:
+    for line_no, line, rule in lines:
+        cells = _cells(line.rstrip("\r")) if rule is None else None
+        if cells == []:
             continue
-        if len(cells) != len(names):
-            rows.append({"line_no": line_no, "line_text": lines[line_no - 1]})
+        if cells is None or len(cells) != len(names):
+            yield {"line_no": line_no, "line_text": line.rstrip("\r"), "line_rule": rule}
             continue
         values = dict(zip(names, (cell.strip() for cell in cells), strict=True))
         known = {name: cell for name, cell in values.items() if not _NOT_AVAILABLE.match(cell)}
@@ -132,5 +132,29 @@ def read(path: Path, feed: str, park: ParkClock) -> pl.DataFrame:  # noqa: ARG00
             if name in _MEASURES:
                 column, factors = _MEASURES[name]
                 row[column] = _measure(values[name], unit, factors)
+        yield row
+
+
+def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (every format has these three)
+    """One row per line of a log of any size, all columns text as in a canonical CSV.
+
+    Args:
+        path: the log; without a `hostname` column, its name without a date at the end is the node.
+        feed: gpu_telemetry.
+        park: its zone is the clock of the log, if `naive_timestamps: park_zone`.
+
+    Yields:
+        COLUMNS and line_no: utilization_pct 0–100, power_w watts, memory_used_mib MiB; empty for `[N/A]`. Lines with
+        another number of cells than the header, or that are no text, have empty cells and their text in line_text.
+
+    Raises:
+        FormatError: the park allows no local times.
+    """
+    rows: list[dict[str, str | int | None]] = []
+    for row in _rows(path, park):
         rows.append(row)
-    return pl.DataFrame(rows, schema={**dict.fromkeys(COLUMNS, pl.String), "line_no": pl.Int64, "line_text": pl.String})
+        if len(rows) >= _FRAME_ROWS:
+            yield pl.DataFrame(rows, schema=_SCHEMA)
+            rows = []
+    if rows:
+        yield pl.DataFrame(rows, schema=_SCHEMA)

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, cast
 
@@ -15,13 +16,13 @@ import pyarrow as pa
 
 from ingest.formats.errors import FormatError
 
-# What is read as a whole (a log of one host, a bill), and what a zip may hold: a year of NEM12 for a thousand meters is
-# about 200 MB. Anything above this is split by its sender, or is a decompression bomb.
+# What a zip may hold: a year of NEM12 for a thousand meters is about 200 MB. Anything above this is split by its sender, or
+# is a decompression bomb.
 MAX_TEXT_BYTES = 512 * 1024**2
 MAX_ZIP_MEMBERS = 1000
 # All else is read in blocks; the bounds only stop bombs. Telemetry packs 10 to 100 times, zeros 1,000 times.
 MAX_STREAM_BYTES = 64 * 1024**3
-MAX_RATIO, RATIO_FREE_BYTES = 500, 64 * 1024**2
+MAX_RATIO, RATIO_FREE_BYTES, MAX_PACKED_RATIO = 500, 64 * 1024**2, 20
 # No feed has a row of more than some kilobytes; of a longer one the beginning is kept for people to see.
 MAX_RECORD_BYTES = 1024**2
 _KEPT_BYTES = 4096
@@ -214,6 +215,18 @@ def read_bytes(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes:
 def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
     """As `read_bytes`, decoded (UTF-8, or UTF-16 with a byte-order mark) without byte-order mark."""
     return decoded(path, read_bytes(path, limit))
+
+
+def unpacked(path: Path) -> BytesIO:
+    """A file that was compressed as a whole, though what it holds is packed already: at most MAX_PACKED_RATIO times its size."""
+    limit = min(MAX_TEXT_BYTES, max(RATIO_FREE_BYTES, MAX_PACKED_RATIO * path.stat().st_size))
+    whole = BytesIO()
+    for chunk, reason in _bounded(path, limit, _CHUNK_BYTES):
+        if reason is not None:
+            raise FormatError(path, [reason])
+        whole.write(chunk)
+    whole.seek(0)
+    return whole
 
 
 def texts(path: Path, limit: int = MAX_TEXT_BYTES) -> Iterator[tuple[str, str]]:

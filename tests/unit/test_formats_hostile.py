@@ -106,6 +106,15 @@ def test_a_gzip_bomb_stops_at_the_bound(tmp_path: Path) -> None:
         list(opening.stream_blocks(path, limit=1_000_000))
 
 
+def test_parquet_packed_once_more_unpacks_to_a_few_times_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "RATIO_FREE_BYTES", 1_000_000)
+    path = write(tmp_path, "p.parquet.gz", gzip.compress(b"PAR1" + b"0" * 5_000_000))
+    with pytest.raises(FormatError, match="more than 1,000,000 bytes"):
+        detect(path, "payments")
+
+
 def test_a_cut_gzip_is_refused(tmp_path: Path) -> None:
     data = gzip.compress(bytes(range(256)) * 4000)
     path = write(tmp_path, "m.csv.gz", data[: len(data) // 2])

@@ -38,6 +38,7 @@ def test_units_in_the_cells_of_nvidia_smi_are_read_and_its_clock_is_the_parks(tm
             "memory_used_mib": "1129",
             "line_no": 2,
             "line_text": None,
+            "line_rule": None,
         }
     ]
 
@@ -79,6 +80,13 @@ def test_a_torn_last_line_of_a_log_comes_with_its_text(tmp_path: Path) -> None:
     text = smi("2026/01/03 15:36:53.507, X, 83 %, 1129 MiB, 33 W", "2026/01/03 15:36:5")
     row = rows_of(write(tmp_path, "n.csv", text), "gpu_telemetry", NEW_YORK).row(1, named=True)
     assert (row["gpu_id"], row["line_no"], row["line_text"]) == (None, 3, "2026/01/03 15:36:5")
+
+
+def test_a_line_of_a_log_that_is_no_text_costs_itself_only(tmp_path: Path) -> None:
+    good = "2026/01/03 12:36:53.507, NVIDIA GeForce RTX 4090, 83 %, 1129 MiB, 332.92 W"
+    log = smi(good).encode() + good.replace("GeForce", "\xfc").encode("latin-1") + b"\n"
+    rows = rows_of(write(tmp_path, "bench1.csv", log), "gpu_telemetry", NEW_YORK)
+    assert rows.select("utilization_pct", "line_no", "line_rule").rows() == [("83", 2, None), (None, 3, "not_utf8")]
 
 
 def test_biohpc_hours_are_new_york_time_and_known_when_the_export_ended(tmp_path: Path) -> None:
