@@ -105,6 +105,19 @@ def test_an_insolvent_operator_ends_a_stand_ready_obligation_that_does_not_survi
     assert closing(lives_on, FEB)["stand_ready_liability"] > 0
 
 
+@pytest.mark.parametrize("kind", LIABILITIES)
+def test_pitfall_32_a_termination_releases_what_the_backstop_stood_at_in_the_month_that_knows_of_it(kind):
+    ended = [event("t", "termination", date(2032, 7, 15))]
+    out, lives_on = posted(kind, events=ended), posted(kind)
+    for account in LIABILITIES[kind]:
+        assert closing(out, JAN).get(account, D(0)) == closing(lives_on, JAN).get(account, D(0))
+        assert closing(out, FEB).get(account, D(0)) == 0
+    assert sum((closing(lives_on, FEB).get(account, D(0)) for account in LIABILITIES[kind]), D(0)) > 0
+    assert out["credit.fct_backstop_liability_month"].filter(pl.col("month") >= FEB).is_empty()
+    aged = out["credit.fct_receivable_rollforward_month"].filter(pl.col("month") == MONTHS[-1])
+    assert aged.height == 1, "the receivable lives on"
+
+
 def test_an_amendment_of_the_accounting_class_counts_from_its_own_close_and_moves_no_earlier_month():
     amended = {
         "amendment_id": "second",

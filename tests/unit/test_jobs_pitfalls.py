@@ -20,6 +20,7 @@ from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
 from orchestration.polars_jobs.ageing import bucket_of
 from orchestration.polars_jobs.allowance import closing_allowance, provision_for
+from orchestration.polars_jobs.backstop_worth import Inputs, book_at
 from orchestration.polars_jobs.collections import countback_dso, dso_simple
 from orchestration.polars_jobs.default_curves import rating_curve, transition_matrix
 from orchestration.polars_jobs.errors import CreditInputError
@@ -28,8 +29,10 @@ from orchestration.polars_jobs.exposure import net_exposure
 from orchestration.polars_jobs.frames import days_in_month, month_hours
 from orchestration.polars_jobs.issuer import fiscal_quarter, fiscal_year_end
 from orchestration.polars_jobs.money import fx_remeasurement, largest_remainder, round_money
+from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.programme import run_all
 from orchestration.polars_jobs.provision_matrix import bucket_loss, matrix_loss
+from orchestration.polars_jobs.receivables import read_closes
 
 D = Decimal
 JAN, FEB, MAR, APR, MAY, JUN = MONTHS = month_list(date(2027, 1, 1), 6)
@@ -54,6 +57,21 @@ def allowance(out, month):
 def test_pitfall_2_a_leap_february_has_29_days_of_hours_and_no_month_has_730():
     assert (days_in_month(date(2024, 2, 1)), days_in_month(date(2028, 2, 1))) == (29, 29)
     assert month_hours(date(2028, 2, 1), date(2028, 2, 29), "UTC") == 29 * 24
+    assert month_hours(date(2027, 4, 1), date(2027, 4, 30), "Australia/Sydney") == 30 * 24 + 1, "clocks go back"
+    assert month_hours(date(2027, 10, 1), date(2027, 10, 31), "Australia/Sydney") == 31 * 24 - 1
+
+
+def test_pitfall_2_a_month_ahead_commits_the_real_hours_of_its_days_on_the_paths():
+    """Twenty-nine days in February, and in Sydney an hour more in April: no 730 gives them."""
+    terms = {"deductible_fraction": None, "lifetime_cap_amount": None, "committed_fraction": D(1)}
+    full = backstop(home([date(2027, 12, 1)], TWO[:1]), **terms)
+    full["core.dim_contract"] = full["core.dim_contract"].with_columns(park_id=pl.lit("sharon-au-1"))
+    for zone, february, april in (("UTC", 29 * 24, 30 * 24), ("Australia/Sydney", 29 * 24, 30 * 24 + 1)):
+        closes = full["intermediate.int_closes"].with_columns(time_zone=pl.lit(zone))
+        frames = {**full, "intermediate.int_closes": closes}
+        close = read_closes(closes)[0]
+        book = book_at(Inputs(frames), close, frames["core.dim_contract"].row(0, named=True), CreditPolicy({}))
+        assert book.tranches[0].committed[[1, 3]].tolist() == [2_000 * february, 2_000 * april]
 
 
 def test_pitfall_4_the_fiscal_year_ends_on_the_last_sunday_of_january_and_some_have_53_weeks():
