@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestration.settings import DBT_PROJECT
 
@@ -28,6 +29,8 @@ SHOWN_ROWS = 200
 WIDEST_COLUMN, WIDEST_TABLE = 90, 4000
 EXIT_QUERY_FAILED = 1
 EXAMPLES = DBT_PROJECT / "analyses"
+# What is not known is told apart from an empty text.
+NULL = Text("NULL", style="dim")
 FORMATS = ("table", "csv", "json", "jsonl", "markdown", "parquet")
 # By the ending of the file that is to be written.
 FORMAT_OF_ENDING = {
@@ -218,7 +221,7 @@ class Printer:
             is_number = any(isinstance(row[index], int | float | Decimal) for row in rows)
             table.add_column(column, justify="right" if is_number else "left", overflow="fold", max_width=WIDEST_COLUMN)
         for row in rows[:SHOWN_ROWS]:
-            table.add_row(*("" if cell is None else _plain(cell) for cell in row))
+            table.add_row(*(NULL if cell is None else _plain(cell) for cell in row))
         os.environ.setdefault("LESS", "-FRSX")
         wide = Console(file=self.out.file, width=WIDEST_TABLE, force_terminal=self.out.is_terminal)
         with wide.pager(styles=True) if self.out.is_terminal else nullcontext():

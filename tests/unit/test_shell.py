@@ -51,6 +51,11 @@ def test_statements_about_the_snapshot_are_printed_too(snapshot: Path, text: str
     assert len(lines) > 1
 
 
+def test_what_is_not_known_is_told_apart_from_an_empty_text(snapshot: Path) -> None:
+    _, lines = printed(snapshot, "SELECT NULL AS a, '' AS b, 1 AS c")
+    assert [line.split() for line in lines] == [["a", "b", "c"], ["NULL", "1"]]
+
+
 def test_a_long_answer_is_cut_and_says_so(snapshot: Path) -> None:
     code, lines = printed(snapshot, "FROM hours ORDER BY hour")
     assert (code, len(lines)) == (0, 1 + SHOWN_ROWS + 1)
