@@ -23,7 +23,7 @@ from orchestration.publishing.formats import (
     to_decimal,
     words,
 )
-from orchestration.publishing.view import NO_CONTRACT, CannotCompute, Evidence, View
+from orchestration.publishing.view import CannotCompute, Evidence, View
 
 
 @dataclass(frozen=True)
@@ -182,19 +182,15 @@ ZERO_CELL = Cell("–", "zero", exact="0")
 
 
 def build(view: View, ident: str, title: str, question: str, parts: Sequence[tuple[str, Builder]]) -> Section:
-    """A section from its parts; a part that cannot be computed becomes the sentence that says why."""
+    """A section from its parts; those that cannot be computed become one sentence for each reason why."""
     blocks: list[Block] = []
-    without_contract: list[str] = []
+    lacking: dict[str, list[str]] = {}
     for what, builder in parts:
         try:
             blocks.extend(builder(view))
         except CannotCompute as reason:
-            if str(reason) == NO_CONTRACT:
-                without_contract.append(what)
-            else:
-                blocks.append(Missing(what, str(reason)))
-    if without_contract:
-        blocks.append(Missing(join_words(without_contract), NO_CONTRACT))
+            lacking.setdefault(str(reason), []).append(what)
+    blocks += [Missing(join_words(names), reason) for reason, names in lacking.items()]
     told = [_with_reasons_told_once(block) if isinstance(block, Table) else block for block in blocks]
     return Section(ident, title, question, told)
 
