@@ -44,6 +44,9 @@ BENCH = GUIDES / "bench.json"
 # What came of the faults, by the last run of each that was kept.
 FAULTS = GUIDES / "faults.json"
 BILL_OF_MATERIALS = "sbom.cdx.json"
+# Names of columns, settings and keys are read and copied whole: their table scrolls where the page is narrow.
+STYLE = "names.css"
+WHOLE_NAMES = ".md-typeset td > code:only-child { white-space: nowrap; word-break: normal; }\n"
 # Units stand last in names; longer endings first.
 UNITS: tuple[tuple[str, str], ...] = (
     ("_null_reason", ""),
@@ -349,6 +352,7 @@ def config(source: Path, site: Path, made: Iterable[str]) -> dict[str, Any]:
         "site_dir": str(site),
         "use_directory_urls": False,
         "theme": {"name": "material", "font": False, "palette": {"scheme": "default", "primary": "blue grey"}},
+        "extra_css": [STYLE],
         "plugins": ["search"],
         "markdown_extensions": ["tables", "fenced_code", {"toc": {"permalink": True, "toc_depth": 2}}],
         "nav": [
@@ -376,6 +380,7 @@ def build(site: Path = SITE) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content, encoding="utf-8")
         write_bill_of_materials(source / BILL_OF_MATERIALS)
+        (source / STYLE).write_text(WHOLE_NAMES, encoding="utf-8")
         settings = Path(folder) / "mkdocs.yml"
         settings.write_text(json.dumps(config(source, site, made), indent=2), encoding="utf-8")
         command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(settings)]
