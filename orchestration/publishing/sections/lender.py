@@ -60,7 +60,7 @@ FORMULAS = {
     "rating": "the operator's rating, 1 for AAA to 22 for default, changes by credit events included",
 }
 CERTIFIED_MONTHS = 12
-_LINE = "_" * 44
+_LINE = "_" * 28  # fits a phone beside the longest word
 
 
 def verdict(view: View, question: str, anchor: str) -> Answer:
