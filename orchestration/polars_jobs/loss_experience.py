@@ -30,9 +30,24 @@ def vintage_loss_rates(vintages: pl.DataFrame) -> pl.DataFrame:
     ``vintages``: vintage, originated, age (1, 2, …), loss (null: not yet observed). Returns age, loss_rate, originated
     (what the rate rests on), by age; an age that no vintage has reached has no row.
     """
-    bad = vintages.filter(~(pl.col("originated") > 0).fill_null(value=False))
-    if not bad.is_empty():
-        raise wrong("originated", bad["originated"][0], "must be positive", bad["vintage"][0])
+    twice = pl.struct("vintage", "age").is_duplicated()
+    first = pl.col("originated").first().over("vintage")
+    for field, is_wrong, rule in (
+        # A NaN is greater than any number.
+        ("originated", ~pl.col("originated").is_between(0.0, LARGEST, closed="right"), "must be positive"),
+        ("originated", pl.col("originated") != first, "is another at another age of its vintage"),
+        ("age", pl.col("age") < 1, "must be a whole number of at least 1"),
+        ("age", twice, "comes twice in its vintage"),
+        (
+            "loss",
+            pl.col("loss").is_not_null() & ~pl.col("loss").is_finite(),
+            "must be a number, or null where not yet observed",
+        ),
+    ):
+        # What is unknown is wrong; a loss that is not yet observed was taken out of the question above.
+        bad = vintages.filter(is_wrong.fill_null(value=True))
+        if not bad.is_empty():
+            raise wrong(field, bad[field][0], rule, bad["vintage"][0])
     return (
         vintages.filter(pl.col("loss").is_not_null())
         .group_by("age")

@@ -50,13 +50,20 @@ SENSITIVITY_SCHEMA: dict[str, Any] = {
 
 
 class Curve(NamedTuple):
-    """Continuous zero rates at nodes in years, linear between, flat outside."""
+    """Continuous zero rates at nodes in years, ascending; linear between, flat outside. One node is a flat curve."""
 
     years: Array
     rates: Array
 
     def at(self, times: Array) -> Array:
-        """Rates at any times."""
+        """Rates at any times. Raises :class:`CreditInputError` for nodes that do not ascend, and for what is no number."""
+        years = check_between(self.years, "curve node in years", low=0.0, high=LARGEST, rule=NOT_NEGATIVE)
+        check_between(self.rates, "zero rate", low=-LARGEST, high=LARGEST, rule="must be a number")
+        if not len(years) or len(years) != len(self.rates):
+            raise CreditInputError("a curve needs a rate for each of its nodes, one at least", field="zero rate")
+        back = np.flatnonzero(np.diff(years) <= 0)
+        if len(back):
+            raise wrong("curve node in years", float(years[back[0] + 1]), f"must come after {float(years[back[0]])!r}")
         return np.asarray(np.interp(times, self.years, self.rates), dtype=np.float64)
 
 

@@ -231,6 +231,27 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("years", "zero", "message"),
+    [
+        ([2.0, 1.0], [0.09, 0.01], r"curve node in years is 1\.0; must come after 2\.0"),
+        ([1.0, 1.0], [0.09, 0.01], r"curve node in years is 1\.0; must come after 1\.0"),
+        ([1.0, 2.0], [0.09, NAN], "zero rate is nan"),
+        ([1.0, 2.0], [0.09], "a rate for each of its nodes"),
+        ([], [], "one at least"),
+    ],
+)
+def test_a_curve_whose_nodes_do_not_ascend_or_have_no_rate_is_refused(years, zero, message):
+    curve = rates.Curve(np.array(years), np.array(zero))
+    with pytest.raises(CreditInputError, match=message):
+        rates.present_value(FLOW, FLOW, curve)
+
+
+def test_a_curve_of_one_node_is_flat():
+    flat = rates.Curve(np.array([3.0]), np.array([0.05]))
+    assert rates.present_value(FLOW, FLOW, flat) == pytest.approx(5 * np.exp(-0.25))
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_every_job_refuses_what_it_cannot_use_and_names_the_field(name):
     job, field, obligor = REFUSED[name]

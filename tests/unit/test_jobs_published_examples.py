@@ -130,6 +130,27 @@ def test_peer_defect_a_portfolio_without_a_mature_vintage_has_no_allowance_of_no
     )
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("originated", float("nan"), "originated is nan; must be positive"),
+        ("originated", 50.0, "originated is 50.0; is another at another age"),
+        ("loss", float("inf"), "loss is inf; must be a number"),
+        ("age", 1, "age is 1; comes twice"),
+        ("age", 0, "age is 0; must be a whole number"),
+        ("age", None, "age is None; must be"),
+    ],
+)
+def test_a_row_of_vintages_that_cannot_be_counted_names_its_vintage_and_its_value(column, value, message):
+    good = _vintages({"2025": [1.0, 2.0], "2026": [1.0, None]})
+    last = (pl.col("vintage") == "2025") & (pl.col("age") == 2)
+    bad = good.with_columns(pl.when(last).then(pl.lit(value)).otherwise(pl.col(column)).alias(column))
+    for rows in (bad, bad.reverse()):
+        with pytest.raises(CreditInputError, match=message) as caught:
+            experience.vintage_loss_rates(rows.sort("vintage", "originated", descending=[False, True]))
+        assert caught.value.obligor == "2025"
+
+
 def test_the_remaining_maturity_method_adds_the_adjustment_to_the_rate():
     assert experience.remaining_maturity_loss([10_000, 6_000, 2_000], 0.0036, 0.0025) == pytest.approx(18_000 * 0.0061)
     with pytest.raises(CreditInputError):
