@@ -181,10 +181,9 @@ def test_rows_of_the_future_count_once_they_have_come_wherever_a_landing_was_kil
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rerun", [True, False])
 @pytest.mark.parametrize("by", [NEW_YEAR, LATER])
-def test_rows_of_the_future_count_whichever_statement_was_the_last(by: str, rerun: bool) -> None:
+def test_rows_of_the_future_count_whichever_statement_was_the_last(by: str) -> None:
     statements = 0
-    while killed_among_rows_of_the_future(statements, by=by, rerun=rerun):
+    while killed_among_rows_of_the_future(statements, by=by, rerun=statements % 2 == 0):
         statements += 1
     assert statements > 50
