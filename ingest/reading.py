@@ -17,7 +17,7 @@ from ingest.feeds.limits import Limits
 from ingest.formats import registry
 from ingest.formats.errors import FormatError
 from ingest.sequences import SequenceRule
-from ingest.spool import Spool
+from ingest.spool import Spool, scratch_in
 from ingest.terms.park import Park
 
 # So many rows are checked at once: those of small files together, since a check costs tens of milliseconds however few they
@@ -175,6 +175,15 @@ def _with_texts(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _unfit(cells: pl.DataFrame, contract: FeedContract) -> tuple[str, str] | None:
+    """The file rule that a frame's columns break, and why."""
+    absent = [name for name in contract.header if name not in cells.columns]
+    if absent:
+        return "wrong_header", f"the columns {', '.join(absent)} are missing"
+    nested = [c.name for c in contract.columns if _is_nested(c, cells.schema.get(c.name))]
+    return ("unreadable", f"the columns {', '.join(nested)} hold lists or structures") if nested else None
+
+
 def read_cells(path: Path, feed: str, park: Park, scratch: Path | None = None) -> Cells | Rejected:
     """Read all cells of a file, to its end.
 
@@ -192,14 +201,11 @@ def read_cells(path: Path, feed: str, park: Park, scratch: Path | None = None) -
     frames = Spool(scratch)
     try:
         format_name = registry.detect(path, feed)
-        for cells in _frames(format_name, path, contract, park):
-            absent = [name for name in contract.header if name not in cells.columns]
-            if absent:
-                return Rejected("wrong_header", f"the columns {', '.join(absent)} are missing", format_name)
-            nested = [c.name for c in contract.columns if _is_nested(c, cells.schema.get(c.name))]
-            if nested:
-                return Rejected("unreadable", f"the columns {', '.join(nested)} hold lists or structures", format_name)
-            frames.append(_with_texts(cells))
+        with scratch_in(scratch):
+            for cells in _frames(format_name, path, contract, park):
+                if reason := _unfit(cells, contract):
+                    return Rejected(*reason, format_name)
+                frames.append(_with_texts(cells))
     except FormatError as error:
         return Rejected("unreadable", "; ".join(error.reasons), format_name)
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001

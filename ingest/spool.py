@@ -6,6 +6,8 @@ sorts what stands on disk.
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import duckdb
@@ -22,16 +24,29 @@ PIECE_ROWS = 500_000
 _SORT_MEMORY = "256MB"
 
 
+_scratch: ContextVar[Path | None] = ContextVar("scratch", default=None)
+
+
+@contextmanager
+def scratch_in(folder: Path | None) -> Iterator[None]:
+    """Spools that are made within keep their files in a folder: readers of formats know no home."""
+    token = _scratch.set(folder)
+    try:
+        yield
+    finally:
+        _scratch.reset(token)
+
+
 class Spool:
     """Frames to be read again, any number of times. Its files go with it.
 
     Args:
-        scratch: folder for files; None for the system's.
+        scratch: folder for files; None for that of `scratch_in`, or the system's.
         to_sort: whether they will be asked for `in_order`: fewer then stay in memory.
     """
 
     def __init__(self, scratch: Path | None = None, *, to_sort: bool = False) -> None:
-        self.scratch = scratch
+        self.scratch = scratch or _scratch.get()
         self._memory_bytes = min(MEMORY_BYTES, SORTED_BYTES) if to_sort else MEMORY_BYTES
         self._frames: list[pl.DataFrame] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,7 @@ GIB = 1024**3
 # Lands a home as a run does, with a bounded database beside it.
 LAND = """
 import sys
+import tempfile
 from pathlib import Path
 import duckdb
 from ingest import landing
@@ -167,3 +169,28 @@ def test_years_of_five_minutes_in_one_feed_land_in_bounded_memory(tmp_path: Path
     assert (home / "landing" / PARK_ID / "power_meter" / "feed.xml").stat().st_size > 80 * 1024**2
     assert peak_bytes(home) < 1.5 * GIB
     assert counts(home) == [(readings, readings, 0, 0, 0)]
+
+
+def test_an_answer_that_goes_over_the_disk_leaves_nothing_outside_the_home_and_nothing_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 0)
+    monkeypatch.setattr("ingest.formats.gpu_metrics.POINTS_AT_ONCE", 3)
+    made: list[str] = []
+    temporary = tempfile.TemporaryDirectory
+
+    def noted(*, prefix: str, dir: Path | None) -> tempfile.TemporaryDirectory[str]:  # noqa: A002
+        folder = temporary(prefix=prefix, dir=dir)
+        made.append(folder.name)
+        return folder
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", noted)
+    home = make_home(tmp_path)
+    points = ",".join(f'[{1798722000 + 60 * n},"{n}"]' for n in range(20))
+    labels = '"__name__":"DCGM_FI_DEV_GPU_UTIL","UUID":"GPU-1","Hostname":"a-1","modelName":"GB300"'
+    drop(home, "gpu_telemetry", "answer.json", f'[{{"metric":{{{labels}}},"values":[{points}]}}]')
+    (file,) = Books(home).land()
+    assert file.landed_count == 20
+    assert len(made) >= 3
+    assert {Path(name).parent for name in made} == {home / "lake" / ".writing"}
+    assert not any(Path(name).exists() for name in made)
