@@ -65,7 +65,7 @@ from orchestration.polars_jobs.obligor_curves import ObligorCurves
 from orchestration.polars_jobs.path_figures import PathFigures, figures_of
 from orchestration.polars_jobs.path_history import estimate_occupancy, estimate_volatility
 from orchestration.polars_jobs.policies import CreditPolicy
-from orchestration.polars_jobs.receivables import Close, events_known, read_closes
+from orchestration.polars_jobs.receivables import Close, events_known, read_closes, standing_events
 from orchestration.polars_jobs.share_paths import ShareRule, share_rules
 from orchestration.polars_jobs.yield_curves import YieldCurves
 
@@ -321,7 +321,7 @@ class Inputs:
         self.tranches, self.collateral = rows("core.dim_tranche"), read_pledges(frames)
         self.planned, self.contracts = rows("raw.tranche", "tranche_id"), rows("raw.contract")
         self.shares, self.claims = rows("revenue_share.fct_share_month"), rows("backstop.fct_backstop_month")
-        self.caps, self.events = rows("backstop.fct_backstop_cap_month"), rows("staging.stg_credit_events")
+        self.caps, self.events = rows("backstop.fct_backstop_cap_month"), standing_events(frames)
         self.claims_known = _known_at_closes(frames, "intermediate.int_backstop_months")
         self.supply_known = _known_at_closes(frames, "intermediate.int_supply_months")
         leases = "staging.stg_leases" if optional(frames, "staging.stg_leases") is not None else "core.dim_lease"

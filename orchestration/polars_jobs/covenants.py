@@ -16,7 +16,7 @@ import polars as pl
 from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.expected_loss import credit_at, pledged, read_pledges
 from orchestration.polars_jobs.exposure import concentration
-from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, month_end, need, optional
+from orchestration.polars_jobs.frames import Frames, add_months, make_frame, month_end, need, optional
 from orchestration.polars_jobs.lease_book import contracted_coverage, running_leases, tenant_revenue
 from orchestration.polars_jobs.money import ZERO
 from orchestration.polars_jobs.operator_economics import (
@@ -29,7 +29,7 @@ from orchestration.polars_jobs.operator_economics import (
 )
 from orchestration.polars_jobs.operator_standing import Measured
 from orchestration.polars_jobs.policies import CreditPolicy
-from orchestration.polars_jobs.receivables import Close, read_closes
+from orchestration.polars_jobs.receivables import Close, read_closes, standing_events
 
 COVENANT_SCHEMA: dict[str, Any] = {
     "contract_id": pl.String,
@@ -273,7 +273,7 @@ def rated(frames: Frames, close: Close) -> str | None:
     table = optional(frames, "core.dim_operator")
     found = [] if table is None else table.filter(pl.col("operator_id") == operator_id).rows(named=True)
     operator = found[0] if found else {}
-    events = RowsBy(optional(frames, "staging.stg_credit_events"))
+    events = standing_events(frames)
     credit = credit_at(close, operator, events, CreditPolicy({"unrated_rating": "NR"}))
     return "D" if credit.insolvent else credit.rating
 

@@ -94,6 +94,9 @@ def check_number(
     """One value as a float, if it is a number from ``low`` to ``high`` (any finite one unless given); else
     :class:`CreditInputError` naming it.
     """
+    # Most are: no array need be made of them. NaN is between no two numbers.
+    if isinstance(value, int | float) and low <= value <= high:
+        return float(value)
     names = None if obligor is None else [obligor]
     return float(check_between(value, field, low=low, high=high, rule=rule, obligors=names))
 

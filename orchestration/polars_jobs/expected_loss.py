@@ -37,7 +37,7 @@ from orchestration.polars_jobs.lifetime_ecl import (
 from orchestration.polars_jobs.money import MONEY, ZERO, apportion, exact, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves, Sourced
 from orchestration.polars_jobs.policies import CreditPolicy
-from orchestration.polars_jobs.receivables import Close, events_known, read_closes
+from orchestration.polars_jobs.receivables import Close, events_known, read_closes, standing_events
 from orchestration.polars_jobs.yield_curves import YieldCurves
 
 LOSS_SCHEMA: dict[str, Any] = {
@@ -121,7 +121,7 @@ def credit_at(close: Close, operator: Mapping[str, Any], events: RowsBy, policy:
     """Rating and solvency as known at the close: the operator's rating, replaced by rating_change events in order of
     their own dates; no look-ahead (CREDIT.md, 4.16).
 
-    ``events``: every version of ``staging.stg_credit_events``. A rating_change's payload is {"rating": …,
+    ``events``: as of ``receivables.standing_events``. A rating_change's payload is {"rating": …,
     "rating_agency": … (optional)}. An operator without rating takes the policy ``unrated_rating``.
     """
     rating, agency, insolvent = operator.get("rating"), operator.get("rating_agency"), False
@@ -522,7 +522,7 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
         row["contract_id"]: row
         for row in need(frames, "core.dim_contract", "contract_id", "operator_id").iter_rows(named=True)
     }
-    events = RowsBy(optional(frames, "staging.stg_credit_events"))
+    events = standing_events(frames)
     no_events = RowsBy(None)
     share_terms, backstop_terms = (RowsBy(optional(frames, f"raw.{name}_terms")) for name in ("share", "backstop"))
     collateral = read_pledges(frames)

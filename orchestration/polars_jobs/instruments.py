@@ -40,7 +40,7 @@ from orchestration.polars_jobs.lifetime_ecl import (
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves
 from orchestration.polars_jobs.policies import CreditPolicy
-from orchestration.polars_jobs.receivables import Close, read_closes
+from orchestration.polars_jobs.receivables import Close, read_closes, standing_events
 from orchestration.polars_jobs.yield_curves import YieldCurves
 
 INSTRUMENT_SCHEMA: dict[str, Any] = {
@@ -115,7 +115,7 @@ def instrument_losses(frames: Frames, policy: CreditPolicy) -> pl.DataFrame:
         return make_frame([], INSTRUMENT_SCHEMA)
     contracts = {row["contract_id"]: row for row in need(frames, "core.dim_contract").iter_rows(named=True)}
     operators = {row["operator_id"]: row for row in need(frames, "core.dim_operator").iter_rows(named=True)}
-    events, no_events = RowsBy(optional(frames, "staging.stg_credit_events")), RowsBy(None)
+    events, no_events = standing_events(frames), RowsBy(None)
     yields = YieldCurves(optional(frames, "raw.yield_curve"))
     curves = ObligorCurves(need(frames, "raw.default_rate"), optional(frames, "raw.credit_curve"), yields)
     scenarios = macro_scenarios(optional(frames, "raw.scenario"))

@@ -57,14 +57,18 @@ class Curve(NamedTuple):
 
     def at(self, times: Array) -> Array:
         """Rates at any times. Raises :class:`CreditInputError` for nodes that do not ascend, and for what is no number."""
+        rising = len(self.years) == len(self.rates) > 0 and self.years[0] >= 0 and (np.diff(self.years) > 0).all()
+        if not rising or not np.isfinite(self.rates).all():
+            self._refuse()
+        return np.asarray(np.interp(times, self.years, self.rates), dtype=np.float64)
+
+    def _refuse(self) -> None:
+        if not len(self.years) or len(self.years) != len(self.rates):
+            raise CreditInputError("a curve needs a rate for each of its nodes, one at least", field="zero rate")
         years = check_between(self.years, "curve node in years", low=0.0, high=LARGEST, rule=NOT_NEGATIVE)
         check_between(self.rates, "zero rate", low=-LARGEST, high=LARGEST, rule="must be a number")
-        if not len(years) or len(years) != len(self.rates):
-            raise CreditInputError("a curve needs a rate for each of its nodes, one at least", field="zero rate")
-        back = np.flatnonzero(np.diff(years) <= 0)
-        if len(back):
-            raise wrong("curve node in years", float(years[back[0] + 1]), f"must come after {float(years[back[0]])!r}")
-        return np.asarray(np.interp(times, self.years, self.rates), dtype=np.float64)
+        back = int(np.flatnonzero(np.diff(years) <= 0)[0])
+        raise wrong("curve node in years", float(years[back + 1]), f"must come after {float(years[back])!r}")
 
 
 def _check_flows(flows: Array, times: Array) -> None:

@@ -523,10 +523,33 @@ def read_closes(frame: pl.DataFrame) -> list[Close]:
     return [Close(*row) for row in frame.select(columns).sort("contract_id", "posting_month").iter_rows()]
 
 
+# What an operator, its park or a contract is from an event on; the feed's other kinds are of single items and hours.
+STANDING_KINDS = (
+    "insolvency",
+    "rating_change",
+    "termination",
+    "withdrawal",
+    "recall",
+    "acceptance",
+    "commercial_operation",
+    "price_index",
+)
+
+
+def standing_events(frames: Frames) -> RowsBy:
+    """Every version of the events of STANDING_KINDS by contract, for :func:`events_known`: without the outages, of which a
+    park declares thousands. A version that corrects such an event to another kind is among them.
+    """
+    events = optional(frames, "staging.stg_credit_events")
+    if events is None:
+        return RowsBy(None)
+    return RowsBy(events.filter(pl.col("kind").is_in(STANDING_KINDS).any().over("park_id", "event_id")))
+
+
 def events_known(events: RowsBy, close: Close) -> list[Row]:
     """The events of a contract as known at a close, those of its whole park that name no contract among them.
 
-    ``events``: every version of ``staging.stg_credit_events`` by contract.
+    ``events``: as of :func:`standing_events`.
     """
     whole_park = (row for row in events.of(None) if row["park_id"] == close.park_id)
     return known_rows([*events.of(close.contract_id), *whole_park], ["park_id", "event_id"], close.known_at)

@@ -332,6 +332,26 @@ def test_an_insolvency_of_the_whole_park_is_its_contracts_default_and_one_of_ano
     )
 
 
+def test_an_insolvency_that_is_corrected_to_another_event_is_none_once_that_is_known():
+    wrongly = event("i", "insolvency", MAR)
+    corrected = {
+        **wrongly,
+        "kind": "maintenance",
+        "recorded_at": close_time(APR) + timedelta(hours=1),
+        "content_hash": "z",
+    }
+    out = ran(TWO, (), [wrongly, corrected])["credit.fct_credit_loss_month"]
+    stages = out.filter(pl.col("standard") == "ifrs9").sort("month")["stage"].to_list()
+    assert [stage == 3 for stage in stages[:4]] == [False, False, True, True]
+    assert (
+        stages[4:]
+        == ran(TWO)["credit.fct_credit_loss_month"]
+        .filter(pl.col("standard") == "ifrs9")
+        .sort("month")["stage"]
+        .to_list()[4:]
+    )
+
+
 def test_pitfall_36_the_same_rows_twice_count_once():
     once = ran(TWO, [payment("p", MAR, "100.00")], [event("w", "write_off", APR, amount="40.00")])
     frames = home(MONTHS, TWO, [payment("p", MAR, "100.00")], [event("w", "write_off", APR, amount="40.00")])
