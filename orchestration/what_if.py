@@ -12,6 +12,7 @@ import polars as pl
 from ingest.terms.scenario import Scenario
 from orchestration.assets.credit import WAREHOUSE_INPUTS
 from orchestration.polars_jobs import deals
+from orchestration.polars_jobs.lease_book import in_contract_currency
 from orchestration.polars_jobs.operator_economics import park_months
 from orchestration.polars_jobs.operator_stress import operator_books
 from orchestration.polars_jobs.policies import policy_from_frame
@@ -27,7 +28,7 @@ def _frames(settings: Settings) -> dict[str, pl.DataFrame]:
     warehouse = Warehouse(
         path=str(settings.warehouse_path), memory_limit=settings.memory_limit, threads=settings.threads
     )
-    return warehouse.frames([*WAREHOUSE_INPUTS, *BUILT])
+    return dict(in_contract_currency(warehouse.frames([*WAREHOUSE_INPUTS, *BUILT])))
 
 
 def stress_rows(settings: Settings, scenario: Scenario) -> pl.DataFrame:

@@ -11,7 +11,9 @@ from decimal import Decimal
 
 import polars as pl
 
-from orchestration.polars_jobs.frames import Frames, add_months, month_end, month_start, optional
+from orchestration.polars_jobs.errors import wrong
+from orchestration.polars_jobs.frames import Frames, add_months, month_end, month_start, need, optional
+from orchestration.polars_jobs.functional_currency import last_rate, month_rates
 from orchestration.polars_jobs.operator_economics import lease_spans
 
 Span = tuple[date, date, int, float]
@@ -36,9 +38,56 @@ def contracted_coverage(leases: Sequence[Span], gpus_in_service: int, day: date,
     return sum(hours_ahead(lease, day, months) for lease in leases), supply
 
 
+REVENUE = "metering.fct_lease_revenue_day"
+
+
+def in_contract_currency(frames: Frames) -> Frames:
+    """The frames with what leases in other currencies were billed in their contract's: net_billed_amount of
+    ``metering.fct_lease_revenue_day`` at the mean of the service month's rates, as the share takes it by default, else at the
+    last one by then. Raises :class:`CreditInputError`, naming the contract, where there is none.
+    """
+    days = optional(frames, REVENUE)
+    if days is None or "currency_code" not in days.columns:
+        return frames
+    own = need(frames, "core.dim_contract", "contract_id", "currency_code").select("contract_id", own="currency_code")
+    month = pl.col("service_date").dt.truncate("1mo")
+    pairs = (
+        days.join(own, on="contract_id")
+        .filter(pl.col("currency_code") != pl.col("own"))
+        .group_by("contract_id", "currency_code", "own", month=month)
+        .len()
+        .sort("contract_id", "currency_code", "month")
+    )
+    if pairs.is_empty():
+        return frames
+    rates = optional(frames, "raw.fx_rate")
+    found = []
+    for contract_id, foreign, into, first, _ in pairs.iter_rows():
+        known = month_rates(rates, foreign, into, first)
+        rate = last_rate(rates, foreign, into, month_end(first)) if known is None else known.mean
+        if rate is None:
+            rule = f"there is no rate into {into} on or before {month_end(first)}; add one to reference/fx.csv"
+            raise wrong("currency of leases", foreign, rule, contract_id)
+        found.append((contract_id, foreign, first, float(rate)))
+    keys = ["contract_id", "currency_code", "month"]
+    table = pl.DataFrame(found, schema=[*keys, "rate"], orient="row")
+    amount = pl.col("net_billed_amount")
+    translated = (
+        days.with_columns(month=month)
+        .join(table.cast({"month": days.schema["service_date"]}), on=keys, how="left", maintain_order="left")
+        .with_columns(
+            net_billed_amount=pl.when(pl.col("rate").is_null())
+            .then(amount)
+            .otherwise((amount.cast(pl.Float64) * pl.col("rate")).cast(days.schema["net_billed_amount"]))
+        )
+        .select(days.columns)
+    )
+    return {**frames, REVENUE: translated}
+
+
 def tenant_revenue(frames: Frames, contract_id: str, months: Sequence[date]) -> dict[str, Decimal]:
     """Net billed revenue of the months by tenant, third parties only."""
-    days, leases = optional(frames, "metering.fct_lease_revenue_day"), optional(frames, "core.dim_lease")
+    days, leases = optional(frames, REVENUE), optional(frames, "core.dim_lease")
     if days is None or leases is None:
         return {}
     rows = (

@@ -106,6 +106,7 @@ from orchestration.polars_jobs.journal import (
     union_lines,
 )
 from orchestration.polars_jobs.late_interest import late_interest
+from orchestration.polars_jobs.lease_book import in_contract_currency
 from orchestration.polars_jobs.lock_in import LOCK_IN_SCHEMA, lock_in_watch
 from orchestration.polars_jobs.loss_pools import POOL_SCHEMA, Members, companions, pool_losses, pool_members
 from orchestration.polars_jobs.metrics import (
@@ -296,6 +297,7 @@ def exposure_group(frames: Frames) -> Outputs:
 
 def operator_group(frames: Frames) -> Outputs:
     """The operator's economics, its covenants, and what ties it to the vendor."""
+    frames = in_contract_currency(frames)
     policy = _policy(frames)
     parks = park_months(frames, policy)
     return {
@@ -307,6 +309,7 @@ def operator_group(frames: Frames) -> Outputs:
 
 def stress_group(frames: Frames) -> Outputs:
     """The stress set on each contract's latest month, and the levels at which covenants and caps break."""
+    frames = in_contract_currency(frames)
     policy = _policy(frames)
     books = operator_books(frames, park_months(frames, policy))
     return {
@@ -317,12 +320,14 @@ def stress_group(frames: Frames) -> Outputs:
 
 def deals_group(frames: Frames) -> Outputs:
     """``credit.fct_deal_comparison``: every contract and deal on every case."""
+    frames = in_contract_currency(frames)
     policy = _policy(frames)
     return {"credit.fct_deal_comparison": deal_comparison(frames, park_months(frames, policy), policy)}
 
 
 def metrics_group(frames: Frames) -> Outputs:
     """The forty-eight metrics, and the alerts that follow from them."""
+    frames = in_contract_currency(frames)
     months = metric_months(frames)
     return {
         "monitor.dim_metric": metric_catalogue(),

@@ -931,3 +931,28 @@ def test_a_deal_is_compared_whenever_it_was_written():
     }
     name = "credit.fct_deal_comparison"
     assert run_all(changed)[name].equals(run_all(frames)[name])
+
+
+def test_what_leases_in_another_currency_are_billed_counts_at_the_mean_rate_of_its_month():
+    frames = park()
+    name = "metering.fct_lease_revenue_day"
+    foreign = {**frames, name: frames[name].with_columns(currency_code=pl.lit("AUD"))}
+    columns = ["rate_date", "from_currency", "to_currency", "rate"]
+    rates = [(date(2027, 9, 30), 0.4)] + [(month, 0.4) for month in MONTHS]
+    rates += [(month + timedelta(days=27), 0.6) for month in MONTHS]
+    foreign["raw.fx_rate"] = pl.DataFrame(
+        [(day, "AUD", "USD", rate) for day, rate in rates], schema=columns, orient="row"
+    )
+    before, after = run_all(frames), run_all(foreign)
+    economics = "credit.fct_operator_economics_month"
+    ours, theirs = (made[economics].sort("month")["revenue_amount"].to_list() for made in (before, after))
+    assert theirs == [amount / 2 for amount in ours]
+    metric = pl.col("metric") == "realised_price_per_gpu_hour"
+    prices = [
+        made["monitor.fct_metric_month"].filter(metric)["value"].drop_nulls().to_list() for made in (before, after)
+    ]
+    assert prices[1] == pytest.approx([price / 2 for price in prices[0]])
+    assert prices[1]
+    with pytest.raises(CreditInputError, match="currency of leases is 'AUD'; there is no rate into USD") as caught:
+        run_all({**foreign, "raw.fx_rate": foreign["raw.fx_rate"].clear()})
+    assert caught.value.obligor == CONTRACT
