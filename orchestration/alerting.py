@@ -282,12 +282,16 @@ def _standing(settings: Settings) -> Iterator[_Standing]:
 
 def alert_text(row: Mapping[str, Any]) -> str:
     """One line for one row of ``monitor.fct_alert``: whose, what, since when, by which figure and how well known."""
-    level, entity = clean(row["entity_level"]), clean(row["entity_id"])
-    whose = "the programme" if (level, entity) == ("programme", "programme") else f"{level} {entity}"
     return (
-        f"{whose}: {clean(row['rule'])}, since {row['month']:%Y-%m} "
+        f"{whose_text(row)}: {clean(row['rule'])}, since {row['month']:%Y-%m} "
         f"({figures_text(row)}, grade {clean(row['evidence_grade'])})"
     )
+
+
+def whose_text(row: Mapping[str, Any]) -> str:
+    """Whom an alert is about: "park north-1", or "the programme", of which there is one."""
+    level, entity = clean(row["entity_level"]), clean(row["entity_id"])
+    return "the programme" if level == entity == "programme" else f"{level} {entity}"
 
 
 def figures_text(row: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ def print_alerts(answer: dict[str, Any], out: Console) -> None:
     cells = [
         (
             row["severity"],
-            f"{row['entity_level']} {row['entity_id']}",
+            alerting.whose_text(row),
             row["rule"],
             alerting.figures_text(row),
             f"{row['month']:%Y-%m}",
