@@ -34,6 +34,7 @@ from orchestration.publishing.sections.risk import (
     COVENANTS,
     DISTRIBUTION,
     DRIVERS,
+    breached_since,
     broken_by_stress,
     covenant_evidence,
     covenant_rows,
@@ -406,22 +407,29 @@ def breaks_first(view: View, question: str, anchor: str) -> Answer:
         raise CannotCompute(f"no covenant of {COVENANTS} could be tested in {short_month_text(month)}")
     first = tested[0]
     parks = contract_parks(view)
-    name = (
-        f"{sentence_case(words(first['covenant_id']))}, {parks.get(first['contract_id'], clean(first['contract_id']))}"
-    )
+
+    def name_of(row: Mapping[str, Any]) -> str:
+        park = parks.get(row["contract_id"], clean(row["contract_id"]))
+        return f"{sentence_case(words(row['covenant_id']))}, {park}"
+
     broken = [row for row in tested if row["passed"] is False]
     facts = [
         Fact(
             "measured", number(first["value"], 2), f"{must_be(first)} {number(first['threshold'], 2)} required".strip()
         ),
     ]
+    if first["passed"] is False:
+        facts.append(Fact("breached since", breached_since(view, first), tone="bad"))
     if first.get("consequence"):
         facts.append(Fact("consequence", words(first["consequence"])))
-    if not broken:
-        facts += _breaking_levels(view, first)
     facts.append(
         Fact("covenants breached now", f"{number(len(broken))} of {number(len(tested))}", tone="bad" if broken else "")
     )
+    kept = next((row for row in tested if row["passed"] is not False), None)
+    if broken and kept is not None:
+        facts.append(Fact("next to break, headroom", percent(kept["relative"], signed=True), name_of(kept)))
+    if kept is not None:
+        facts += _breaking_levels(view, kept)
     untested = len(rows) - len(tested)
     if untested:
         facts.append(Fact("could not be tested", f"{number(untested)} of {number(len(rows))}", tone="bad"))
@@ -434,7 +442,7 @@ def breaks_first(view: View, question: str, anchor: str) -> Answer:
     sql = f"select min(headroom / abs(threshold)) from {COVENANTS} where month = date '{month.isoformat()}'"
     return Answer(
         question,
-        f"headroom of {name}",
+        f"headroom of {name_of(first)}",
         [Value(percent(first["relative"], signed=True), plain(first["relative"]), sql)],
         facts,
         month_text(month),

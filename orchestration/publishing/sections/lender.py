@@ -25,6 +25,7 @@ from orchestration.publishing.sections.risk import (
     BREACHED,
     COVENANTS,
     OPERATORS,
+    breached_since,
     covenant_evidence,
     covenant_rows,
     must_be,
@@ -72,9 +73,8 @@ def verdict(view: View, question: str, anchor: str) -> Answer:
         Fact("breached", number(states.count(False)), tone="bad" if False in states else ""),
         Fact("could not be tested", number(states.count(None)), tone="bad" if None in states else ""),
     ]
-    frame = need(view, COVENANTS, "covenant_id", "month", "passed")
     facts += [
-        Fact(sentence_case(words(row["covenant_id"])), f"breached since {_breached_since(frame, row)}", tone="bad")
+        Fact(sentence_case(words(row["covenant_id"])), f"breached since {breached_since(view, row)}", tone="bad")
         for row in rows
         if row["passed"] is False
     ]
@@ -89,16 +89,6 @@ def verdict(view: View, question: str, anchor: str) -> Answer:
         anchor=anchor,
         tone="bad" if False in states else "",
     )
-
-
-def _breached_since(frame: pl.DataFrame, row: dict[str, object]) -> str:
-    mine = frame.filter(pl.col("covenant_id") == row["covenant_id"]).sort("month", descending=True)
-    since = row["month"]
-    for month, passed in mine.select("month", "passed").iter_rows():
-        if passed is not False:
-            break
-        since = month
-    return short_month_text(since)
 
 
 def tests(view: View) -> Sequence[Block]:

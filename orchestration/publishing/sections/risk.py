@@ -23,6 +23,7 @@ from orchestration.publishing.formats import (
     percent,
     scenario_text,
     sentence_case,
+    short_month_text,
     to_decimal,
     unit_text,
     words,
@@ -516,6 +517,21 @@ KEPT, BREACHED, NOT_TESTED = Cell("kept", tone="good"), Cell("breached", tone="b
 def outcome(passed: bool | None) -> Cell:
     """What a covenant's test has found; one that could not be made is no pass."""
     return {True: KEPT, False: BREACHED, None: NOT_TESTED}[passed]
+
+
+def breached_since(view: View, row: Mapping[str, Any]) -> str:
+    """The month of the first of the tests in a row, up to this one, that a covenant has not met."""
+    mine = need(view, COVENANTS, "contract_id", "covenant_id", "month", "passed").filter(
+        (pl.col("contract_id") == row["contract_id"])
+        & (pl.col("covenant_id") == row["covenant_id"])
+        & (pl.col("month") <= row["month"])
+    )
+    since = row["month"]
+    for month, passed in mine.sort("month", descending=True).select("month", "passed").iter_rows():
+        if passed is not False:
+            break
+        since = month
+    return short_month_text(since)
 
 
 def covenant_evidence(view: View, row: Mapping[str, Any]) -> Evidence | None:
