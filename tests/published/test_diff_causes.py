@@ -97,11 +97,10 @@ def test_a_change_of_the_code_is_the_cause_where_nothing_else_changed(finished: 
         ignored = shutil.ignore_patterns("__pycache__", "target", "logs", "site")
         shutil.copytree(REPOSITORY / folder, project / folder, ignore=ignored)
     shutil.copyfile(REPOSITORY / "pyproject.toml", project / "pyproject.toml")
-    policies = project / "orchestration" / "polars_jobs" / "policies.py"
+    policies = project / "ingest" / "terms" / "policy.py"
     text = policies.read_text()
-    default = '"hardware_price_per_gpu": Default(\n        "68000"'
-    assert default in text
-    policies.write_text(text.replace(default, default.replace("68000", "70000")))
+    assert text.count("Decimal(68000)") == 1  # what a GPU costs where no policy says
+    policies.write_text(text.replace("Decimal(68000)", "Decimal(70000)"))
     done = subprocess.run(
         [sys.executable, "-m", "orchestration.cli", "--home", str(home), "run"],
         cwd=project,
