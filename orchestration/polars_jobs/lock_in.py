@@ -7,6 +7,7 @@ computed; any other wording is shown and not guessed at. No term of a deal that 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from typing import Any
 import polars as pl
 
 from orchestration.polars_jobs.expected_loss import pledged, read_pledges
-from orchestration.polars_jobs.frames import Frames, make_frame, months_between, need, optional
+from orchestration.polars_jobs.frames import Frames, RowsBy, local_date, make_frame, months_between, need, optional
 from orchestration.polars_jobs.money import MONEY, ZERO, round_money
 from orchestration.polars_jobs.operator_economics import ParkMonth
-from orchestration.polars_jobs.receivables import read_closes
+from orchestration.polars_jobs.receivables import Close, events_known, read_closes, standing_events
 
 LOCK_IN_SCHEMA: dict[str, Any] = {
     "contract_id": pl.String,
@@ -44,6 +45,8 @@ LOCK_IN_SCHEMA: dict[str, Any] = {
     "lender_exit_cost_amount": MONEY,
     "lender_exit_cost_null_reason": pl.String,
     "portability_obligation": pl.String,
+    "portability_met": pl.Boolean,
+    "portability_met_null_reason": pl.String,
     "currency_code": pl.String,
 }
 
@@ -137,11 +140,30 @@ def exit_fee(lock_in: LockIn, party: str, month_of_price: Decimal) -> tuple[Deci
     )
 
 
+def portability_met(lock_in: LockIn, events: RowsBy, close: Close) -> tuple[bool | None, str | None]:
+    """Whether who left was given its data and workloads, or None and why: as the last termination by the month's end says
+    that is known at the close, in its payload: {"ported": true | false}. ``events``: as of ``receivables.standing_events``.
+    """
+    if lock_in.portability() != "obliged":
+        return None, f"the obligation is {lock_in.portability()}"
+    ended = [
+        event
+        for event in events_known(events, close)
+        if event["kind"] == "termination" and local_date(event["effective_at"], close.time_zone) <= close.month_end_date
+    ]
+    if not ended:
+        return None, "nobody has left"
+    last = max(ended, key=lambda event: (event["effective_at"], event["event_id"]))
+    said = json.loads(last["payload"] or "{}").get("ported")
+    return (said, None) if isinstance(said, bool) else (None, "the termination does not say")
+
+
 def lock_in_watch(frames: Frames, parks: Mapping[str, Sequence[ParkMonth]]) -> pl.DataFrame:
     """``credit.fct_lock_in_month``: one row per contract and month.
 
     Reads ``intermediate.int_closes``, ``core.dim_contract`` and, where given, ``core.dim_tranche``, ``core.dim_park``,
-    ``raw.contract_term``, ``raw.collateral``, ``backstop.fct_backstop_month``, ``backstop.fct_backstop_cap_month``.
+    ``staging.stg_credit_events``, ``raw.contract_term``, ``raw.collateral``, ``backstop.fct_backstop_month``,
+    ``backstop.fct_backstop_cap_month``.
     The vendor's part of the operator's GPUs counts tranches under that vendor's contracts among all of the operator's
     parks. Leaving costs the operator its exit fee, the vendor the share of a year at the run rate, the lender the part
     of debt that the backstop's maximum covered.
@@ -149,7 +171,7 @@ def lock_in_watch(frames: Frames, parks: Mapping[str, Sequence[ParkMonth]]) -> p
     contracts = need(frames, "core.dim_contract", "contract_id", "vendor_id", "operator_id", "park_id", "currency_code")
     by_id = {row["contract_id"]: row for row in contracts.iter_rows(named=True)}
     terms = optional(frames, "raw.contract_term")
-    collateral = read_pledges(frames)
+    collateral, events = read_pledges(frames), standing_events(frames)
     installed = _installed(frames, contracts)
     prices, limits = _month_of_price(frames), _limits(frames)
     rows: list[dict[str, Any]] = []
@@ -165,6 +187,7 @@ def lock_in_watch(frames: Frames, parks: Mapping[str, Sequence[ParkMonth]]) -> p
         pledge = round_money(pledged(collateral, close))
         limit = limits.get((close.contract_id, close.posting_month))
         ends = lock_in.exclusivity.get("ends")
+        met, met_reason = portability_met(lock_in, events, close)
         rows.append(
             {
                 "contract_id": close.contract_id,
@@ -192,6 +215,8 @@ def lock_in_watch(frames: Frames, parks: Mapping[str, Sequence[ParkMonth]]) -> p
                 if month and limit is not None
                 else "no backstop, or the park's economics are not given",
                 "portability_obligation": lock_in.portability(),
+                "portability_met": met,
+                "portability_met_null_reason": met_reason,
                 "currency_code": contract["currency_code"],
             }
         )

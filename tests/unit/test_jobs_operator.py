@@ -31,6 +31,7 @@ from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.metric_catalogue import METRICS
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.programme import run_all
+from orchestration.polars_jobs.receivables import read_closes, standing_events
 
 D = Decimal
 MONTHS = month_list(date(2027, 10, 1), 3)
@@ -623,6 +624,28 @@ def test_power_at_three_times_its_price_lowers_coverage_and_insolvency_leaves_no
 )  # fmt: skip
 def test_a_fee_is_computed_where_it_is_stated_in_months_of_price_and_not_guessed_elsewhere(formula, months):
     assert lock_in.months_of_price(formula) == months
+
+
+@pytest.mark.parametrize(
+    ("obliged", "events", "expected"),
+    [
+        (None, [], (None, "the obligation is not agreed")),
+        ("false", [("t", '{"ported": true}')], (None, "the obligation is waived")),
+        ("true", [], (None, "nobody has left")),
+        ("true", [("t", None)], (None, "the termination does not say")),
+        ("true", [("t", '{"ported": "yes"}')], (None, "the termination does not say")),
+        ("true", [("t", '{"ported": true}')], (True, None)),
+        ("true", [("t", '{"ground": "default", "ported": false}')], (False, None)),
+    ],
+)
+def test_whether_an_obligation_of_portability_was_met_is_what_the_termination_says(obliged, events, expected):
+    frames = home(MONTHS, [], events=[event(name, "termination", DEC, payload=said) for name, said in events])
+    agreed = [] if obliged is None else [{"portability_obligation": obliged}]
+    close = read_closes(frames["intermediate.int_closes"])[-1]
+    found = lock_in.portability_met(lock_in.LockIn({}, agreed), standing_events(frames), close)
+    assert found == expected
+    early = read_closes(frames["intermediate.int_closes"])[0]
+    assert lock_in.portability_met(lock_in.LockIn({}, agreed), standing_events(frames), early)[0] is None
 
 
 def test_the_watch_reads_exclusivity_and_exit_rights_of_the_terms_in_force():

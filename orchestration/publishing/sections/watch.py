@@ -232,6 +232,12 @@ def _tied(view: View) -> Sequence[Block]:
     return [Prose(said)]
 
 
+def _ported(row: Mapping[str, Any]) -> str:
+    """What is agreed on portability, and once somebody has left whether it was met."""
+    agreed_on, met = words(row.get("portability_obligation") or ""), row.get("portability_met")
+    return agreed_on if met is None else f"{agreed_on}, {'met' if met else 'not met'}"
+
+
 def ties(view: View) -> Sequence[Block]:
     month, found = _lock_rows(view)
     blocks: list[Block] = []
@@ -263,7 +269,7 @@ def ties(view: View) -> Sequence[Block]:
                             )
                             for column in costs
                         ],
-                        text(words(row.get("portability_obligation") or "")),
+                        text(_ported(row)),
                     ],
                 )
             )
