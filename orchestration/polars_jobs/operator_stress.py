@@ -224,7 +224,7 @@ def operator_books(frames: Frames, parks: Mapping[str, list[ParkMonth]]) -> dict
     for contract_id, close in sorted(latest.items()):
         contract = contracts[contract_id]
         window = [add_months(close.posting_month, -back) for back in range(RUN_RATE_MONTHS)]
-        hours, seen = _hours(frames, contract_id, window)
+        hours, seen = _hours(frames, close, window)
         fractions = occupancy_by_month(frames, contract_id)
         agreed = [] if table is None else covenants_in_force(table, close)
         left = max(months_between(close.posting_month, contract["expiry_date"]), 0)
@@ -250,22 +250,13 @@ def operator_books(frames: Frames, parks: Mapping[str, list[ParkMonth]]) -> dict
     return out
 
 
-def _hours(frames: Frames, contract_id: str, window: Sequence[date]) -> tuple[list[HoursSold], int]:
+def _hours(frames: Frames, close: Close, window: Sequence[date]) -> tuple[list[HoursSold], int]:
     months = optional(frames, "backstop.fct_backstop_month")
     if months is None:
         return [], 0
-    own = months.filter((pl.col("contract_id") == contract_id) & pl.col("service_month").is_in(list(window)))
-    terms = optional(frames, "raw.backstop_terms")
-    agreed: dict[str, Any] = {}
-    if terms is not None:
-        agreed = next(
-            iter(
-                terms.filter(pl.col("contract_id") == contract_id)
-                .sort("valid_from", "recorded_at")[-1:]
-                .rows(named=True)
-            ),
-            {},
-        )
+    own = months.filter((pl.col("contract_id") == close.contract_id) & pl.col("service_month").is_in(list(window)))
+    known = terms_known(RowsBy(optional(frames, "raw.backstop_terms")), close)
+    agreed = known[-1] if known else {}
 
     def deductible(row: Mapping[str, Any]) -> float:
         """Of several deductibles the largest counts (the books' own column holds what was used of it)."""

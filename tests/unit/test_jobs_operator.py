@@ -500,6 +500,23 @@ def test_a_fall_of_occupancy_brings_claims_at_the_run_rate_up_to_the_monthly_cap
         assert operator_stress.claims_at(capped, 0.0) == 1e6
 
 
+def test_the_run_rate_claims_by_the_terms_in_force_at_the_close_and_not_by_those_to_come():
+    frames = park()
+    terms = frames["raw.backstop_terms"]
+    whole = operator_stress.claims_at(operator_stress.operator_books(frames, {})[CONTRACT], 0.0)
+    for later in (
+        {"valid_from": date(2029, 1, 1)},
+        {"recorded_at": frames["intermediate.int_closes"]["known_at"].max() + timedelta(seconds=1)},
+    ):
+        again = terms.with_columns(
+            amendment_id=pl.lit("later"),
+            deductible_fraction=pl.lit(D("0.50")).cast(terms.schema["deductible_fraction"]),
+            **{name: pl.lit(value).cast(terms.schema[name]) for name, value in later.items()},
+        )
+        given = {**frames, "raw.backstop_terms": pl.concat([terms, again])}
+        assert operator_stress.claims_at(operator_stress.operator_books(given, {})[CONTRACT], 0.0) == whole
+
+
 def test_where_revenue_is_guaranteed_a_fall_of_prices_brings_claims_as_one_of_occupancy_does():
     book = operator_stress.operator_books(park(), {})[CONTRACT]
     hours = operator_stress.HoursSold(1000, 600, 50, 100, 2.0, billed=1800.0)
