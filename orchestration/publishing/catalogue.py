@@ -1296,14 +1296,15 @@ _QUALITY = [
         "park_id feed service_date rule",
         (
             "One row per park, feed and day that is held back, and rule that a policy has block. Nothing that landed with "
-            "the faulty row or after it is in the tables of that day, until the row is mended and released."
+            "the faulty row or after it is in the tables of that day, until the row is corrected by a valid one of the same key "
+            "that is known no earlier, or mended and released."
         ),
         "park_id feed service_date rule broken_row_count held_row_count held_from_at path line_no",
         own={
             "feed": "Feed as its folder in the landing area names it.",
             "service_date": "Day of the park's zone that is held back.",
             "rule": "Rule that rows of the day break; policies say which rules block, and above which share of the rows.",
-            "broken_row_count": "Rows in quarantine that break the rule; a row without a day counts on all days of its file. A count.",
+            "broken_row_count": "Rows in quarantine that break it, uncorrected; one without a day counts on all days of its file. A count.",
             "held_row_count": "Rows that could be read and are held back with them. A count.",
             "held_from_at": "Landing time from which files are held back: that of the first file with such a row. Instant, UTC.",
             "path": "File of the first such row, relative to the home.",

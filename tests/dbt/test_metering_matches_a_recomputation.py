@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import random
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -200,9 +200,20 @@ def near(found: Decimal | None, expected: Fraction, slack: Fraction = ULP) -> bo
     return found is not None and abs(Fraction(found) - expected) <= slack
 
 
+@dataclass(frozen=True)
+class Published:
+    """GPU-hours of a tranche's hour as published, which agree with those by hand within what racks are held to."""
+
+    installed: Fraction
+    no_sample: Fraction
+    leased: Fraction
+    busy: Fraction
+
+
 def compare_hours(
     con: duckdb.DuckDBPyConnection, park: Park, hours: dict[tuple[str, datetime], by_hand.Hour], days: list[date]
-) -> None:
+) -> dict[tuple[str, datetime], Published]:
+    """Hold each hour against that by hand; the hours as published."""
     rows = con.execute(
         "SELECT tranche_id, interval_start_at, installed_gpu_hours, maintenance_gpu_hours, fault_gpu_hours, no_sample_gpu_hours,"
         " curtailment_gpu_hours, leased_gpu_hours, available_gpu_hours, busy_gpu_hours, it_energy_kwh, coverage_fraction"
@@ -227,24 +238,26 @@ def compare_hours(
         assert near(busy, hour.busy, ULP + Fraction(hour.measured, 2 * 360_000_000)), key
         assert near(energy, hour.energy, ULP + Fraction(hour.measured, 10**12)), key
         assert near(coverage, hour.coverage, ULP + Fraction(hour.measured, 10**6)), key
+    return {key: Published(*(Fraction(row[place]) for place in (0, 3, 5, 7))) for key, row in found.items()}
 
 
-def sums(hours: dict[tuple[str, datetime], by_hand.Hour], park: Park) -> dict[tuple[str, date], dict[str, Fraction]]:
-    """By tranche and day: what contradicts what, hour by hour, and the energy of telemetry."""
+def sums(
+    hours: dict[tuple[str, datetime], by_hand.Hour], published: dict[tuple[str, datetime], Published], park: Park
+) -> dict[tuple[str, date], dict[str, Fraction]]:
+    """By tranche and day: what contradicts what, hour by hour as published, and the energy of telemetry by hand."""
     found: dict[tuple[str, date], dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
-    for (tranche_id, at), hour in hours.items():
+    for (tranche_id, at), hour in published.items():
         day = found[tranche_id, at.astimezone(park.zone).date()]
         day["busy_without_lease"] += max(Fraction(0), hour.busy - hour.leased)
         day["leased_without_telemetry"] += max(Fraction(0), hour.leased - (hour.installed - hour.no_sample))
         day["over_leased"] += max(Fraction(0), hour.leased - hour.installed)
-        day["energy"] += hour.energy
+        day["energy"] += hours[tranche_id, at].energy
     return found
 
 
 def compare_days(
-    con: duckdb.DuckDBPyConnection, park: Park, hours: dict[tuple[str, datetime], by_hand.Hour], days: list[date]
+    con: duckdb.DuckDBPyConnection, park: Park, by_day: dict[tuple[str, date], dict[str, Fraction]], days: list[date]
 ) -> None:
-    by_day = sums(hours, park)
     expected: dict[tuple[str, str | None, date], Fraction] = {
         (kind, tranche_id, day): value
         for (tranche_id, day), kinds in by_day.items()
@@ -337,8 +350,8 @@ def compare(home: Path, seeds: range, gpus: int) -> int:
     for park, first in parks:
         days = [first + timedelta(days=n) for n in range(DAYS)]
         hours = by_hand.capacity(park, days)
-        compare_hours(con, park, hours, days)
-        compare_days(con, park, hours, days)
+        published = compare_hours(con, park, hours, days)
+        compare_days(con, park, sums(hours, published, park), days)
         compared += len(hours)
     return compared
 
