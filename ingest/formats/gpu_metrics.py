@@ -61,6 +61,11 @@ _SLICES = re.compile(r"^(?:\d+c\.)?(\d+)g\.")
 _GPU_SLICES, _FEWER_SLICES = 7, (("A30", 4), ("RTX PRO 6000", 4))
 
 
+def microseconds(at: datetime) -> int:
+    """An instant as microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
 def _as_is(value: Decimal) -> Decimal:
     return value
 
@@ -210,9 +215,9 @@ def _says_nothing_of_instances(metric: Metric) -> bool:
     return metric.column == "utilization_pct" and not metric.is_of_instances
 
 
-# Metric, whose it is, the instant, the value as written, and the line.
-_Point = tuple[str, Source, datetime, str, int]
-_Gpus = dict[tuple[str, datetime], _Gpu]
+# Metric, whose it is, the instant in microseconds since 1970, the value as written, and the line.
+_Point = tuple[str, Source, int, str, int]
+_Gpus = dict[tuple[str, int], _Gpu]
 
 
 @lru_cache(maxsize=1 << 14)
@@ -229,10 +234,10 @@ def _said(text: str) -> Decimal | str | None:
 
 def _add(gpus: _Gpus, point: _Point) -> None:
     """One value of one series to what is known of its GPU and instant."""
-    name, source, at, text, line_no = point
-    gpu = gpus.get((source.gpu_id, at))
+    name, source, at_us, text, line_no = point
+    gpu = gpus.get((source.gpu_id, at_us))
     if gpu is None:
-        gpu = gpus[source.gpu_id, at] = _Gpu(source.node_id, source.gpu_model, line_no)
+        gpu = gpus[source.gpu_id, at_us] = _Gpu(source.node_id, source.gpu_model, line_no)
     said = _said(text)
     if said is None:
         return
@@ -254,7 +259,7 @@ def _add(gpus: _Gpus, point: _Point) -> None:
 
 
 def _alive(gpus: _Gpus) -> Iterator[dict[str, str | int | None]]:
-    for (gpu_id, at), gpu in gpus.items():
+    for (gpu_id, at_us), gpu in gpus.items():
         cells: dict[str, str] = {}
         for name, reading in gpu.by_rank():
             cells.setdefault(METRICS[name].column, _cell(METRICS[name], reading, gpu.gpu_model))
@@ -263,7 +268,7 @@ def _alive(gpus: _Gpus) -> Iterator[dict[str, str | int | None]]:
                 "gpu_id": gpu_id,
                 "node_id": gpu.node_id,
                 "gpu_model": gpu.gpu_model,
-                "sampled_at": iso(at),
+                "sampled_at": iso(_EPOCH + at_us * _MICROSECOND),
                 **cells,
                 "line_no": gpu.line_no,
             }
@@ -280,6 +285,7 @@ class GpuRows:
     def __init__(self, park: ParkClock, node_id: str) -> None:
         self._park, self._node_id = park, node_id
         self._points: list[_Point] = []
+        self._point_count = 0
         self._waiting, self._torn_waiting = Spool(to_sort=True), Spool()
         self._torn: list[tuple[int, str, str | None]] = []
         self.is_unlabelled, self.is_empty = False, True
@@ -298,33 +304,34 @@ class GpuRows:
         instance = label(labels, "GPU_I_ID", "gpu_i_id") or ""
         return Source(gpu_id, node_id, model, instance, int(profile[1]) if profile else None, label(labels, "xid"))
 
-    def add(self, name: str, source: Source, at: datetime, text: str, line_no: int) -> None:
+    def add(self, name: str, source: Source, at_us: int, text: str, line_no: int) -> None:
         """One value of one series.
 
         Args:
             name: a key of METRICS.
             source: whose the series is.
-            at: the instant.
+            at_us: the instant, see `microseconds`.
             text: the value as written; what is not available leaves no value, what is no number stays for quarantine.
             line_no: where it stands.
         """
-        self._points.append((name, source, at, text, line_no))
+        self._points.append((name, source, at_us, text, line_no))
         if len(self._points) >= POINTS_AT_ONCE:
             self._put_points_by()
 
     def _put_points_by(self) -> None:
-        first = self._waiting.row_count
-        self._waiting.append(
-            pl.DataFrame(
-                [
-                    ((at - _EPOCH) // _MICROSECOND, source[0], first + no, *source[1:], name, text, line_no)
-                    for no, (name, source, at, text, line_no) in enumerate(self._points)
-                ],
-                schema=_POINT,
-                orient="row",
-            )
+        points = pl.DataFrame(
+            [
+                (at_us, source[0], no, *source[1:], name, text, line_no)
+                for no, (name, source, at_us, text, line_no) in enumerate(self._points, self._point_count)
+            ],
+            schema=_POINT,
+            orient="row",
         )
+        self._point_count += len(self._points)
         self._points.clear()
+        # What is said again, for each pod that shares a GPU, changes nothing.
+        said = [name for name in _POINT if name not in {"point_no", "line_no"}]
+        self._waiting.append(points.unique(said, keep="first", maintain_order=True))
 
     def tear(self, line_no: int, text: str, rule: str | None = None) -> None:
         """A line that cannot be read, kept for quarantine under a rule; without one it is not whole."""
@@ -364,12 +371,11 @@ class GpuRows:
         for piece in self._waiting.in_order(("at_us", "gpu_id", "point_no")):
             for part in piece.iter_slices(POINTS_AT_ONCE):
                 for at_us, gpu_id, _, *of_gpu, name, text, line_no in part.iter_rows():
-                    key = (gpu_id, _EPOCH + at_us * _MICROSECOND)
-                    if count >= POINTS_AT_ONCE and key not in gpus:
+                    if count >= POINTS_AT_ONCE and (gpu_id, at_us) not in gpus:
                         yield gpus
                         gpus, count = {}, 0
                     count += 1
-                    _add(gpus, (name, Source(gpu_id, *of_gpu), key[1], text, line_no))
+                    _add(gpus, (name, Source(gpu_id, *of_gpu), at_us, text, line_no))
         yield gpus
 
 

@@ -8,7 +8,7 @@ store behind it) do not stop it: what is there counts, and hours that are missin
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from ingest.formats.park import ParkClock
 NAME = "prometheus_api"
 FEEDS = ("gpu_telemetry",)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 _SAID = {"status", "errorType", "error", "resultType"}
 _OF_SERIES = {"matrix", "vector"}
@@ -112,12 +111,10 @@ def series(path: Path) -> Iterator[Series]:
 
 
 @lru_cache(maxsize=1 << 14)
-def _instant(stamp: str) -> datetime | None:
-    """The instant of seconds since 1970; None if it is none before 2100."""
+def _instant_us(stamp: str) -> int | None:
+    """Microseconds since 1970 of a stamp in seconds; None if it is none before 2100."""
     seconds = number(stamp)
-    if seconds is None or not 0 <= seconds < _LAST_SECOND:
-        return None
-    return _EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
+    return int(seconds * 1_000_000) if seconds is not None and 0 <= seconds < _LAST_SECOND else None
 
 
 def _gather(rows: GpuRows, no: int, called: str, one: Series) -> None:
@@ -127,11 +124,11 @@ def _gather(rows: GpuRows, no: int, called: str, one: Series) -> None:
     if name is None or source is None:
         return
     for stamp, text in one.points:
-        at = _instant(stamp)
-        if at is None:
+        at_us = _instant_us(stamp)
+        if at_us is None:
             rows.tear(no, json.dumps({"metric": one.labels, "values": [[stamp, text]]}))
         else:
-            rows.add(name, source, at, text, no)
+            rows.add(name, source, at_us, text, no)
 
 
 def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:

@@ -8,8 +8,8 @@ them where they are not of the old alphabet.
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from ingest.formats.errors import FormatError
-from ingest.formats.gpu_metrics import GpuRows, Source, metric_of
+from ingest.formats.gpu_metrics import GpuRows, Source, metric_of, microseconds
 from ingest.formats.names import node_of, stamp_of
 from ingest.formats.numbers import number
 from ingest.formats.opening import Head, Line, stream_lines
@@ -27,9 +27,8 @@ NAME = "prometheus_text"
 FEEDS = ("gpu_telemetry",)
 
 _PREFIXES = ("DCGM_FI_", "DCGM_EXP_", "dcgm_", "nvidia_smi_")
-_FIRST_STAMP = datetime(2000, 1, 1, tzinfo=UTC)
-_LAST_STAMP = datetime(2100, 1, 1, tzinfo=UTC)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_US = microseconds(datetime(2000, 1, 1, tzinfo=UTC))
+_LAST_US = microseconds(datetime(2100, 1, 1, tzinfo=UTC))
 _INFO = "nvidia_smi_gpu_info"
 # The labels of so many GPUs are read once; a page with more distinct ones is read all the same.
 _KNOWN_LABELS = 100_000
@@ -72,16 +71,14 @@ def _labels(spelled: str) -> dict[str, str] | None:
     return sample.labels
 
 
-def _instant(stamp: str, *, is_seconds: bool) -> datetime | None:
-    """The instant of a stamp; None if it is none of this century."""
+@lru_cache(maxsize=1 << 14)
+def _instant_us(stamp: str, *, is_seconds: bool) -> int | None:
+    """Microseconds since 1970 of a stamp; None if it is none of this century."""
     value = number(stamp)
     if value is None:
         return None
-    microseconds = value * (1_000_000 if is_seconds else 1_000)
-    if abs(microseconds) > Decimal(10) ** 17:
-        return None
-    instant = _EPOCH + timedelta(microseconds=int(microseconds))
-    return instant if _FIRST_STAMP <= instant < _LAST_STAMP else None
+    instant = value * (1_000_000 if is_seconds else 1_000)
+    return int(instant) if _FIRST_US <= instant < _LAST_US else None
 
 
 def _lines(path: Path) -> Iterator[Line]:
@@ -122,7 +119,8 @@ def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:
         FormatError: no GPU metrics, or no instant.
     """
     is_openmetrics, info = _looked_through(path)
-    named_at = stamp_of(path)
+    stamp_of_name = stamp_of(path)
+    named_us = microseconds(stamp_of_name) if stamp_of_name else None
     rows = GpuRows(park, node_of(path))
     is_undated = False
     # A GPU's lines carry the same labels.
@@ -141,7 +139,7 @@ def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:
             rows.tear(line_no, line)
             continue
         stamp, spelled = found["stamp"], found["labels"] or ""
-        at = named_at if stamp is None else _instant(stamp, is_seconds=is_openmetrics)
+        at_us = named_us if stamp is None else _instant_us(stamp, is_seconds=is_openmetrics)
         if spelled not in known and spelled not in torn_labels:
             if len(known) + len(torn_labels) >= _KNOWN_LABELS:
                 known.clear()
@@ -151,11 +149,11 @@ def read(path: Path, feed: str, park: ParkClock) -> Iterator[pl.DataFrame]:
                 torn_labels.add(spelled)
             else:
                 known[spelled] = rows.source({**info.get(labels.get("uuid", ""), {}), **labels})
-        if at is None or spelled in torn_labels:
-            is_undated = is_undated or (at is None and stamp is None)
+        if at_us is None or spelled in torn_labels:
+            is_undated = is_undated or (at_us is None and stamp is None)
             rows.tear(line_no, line)
         elif (source := known[spelled]) is not None:
-            rows.add(name, source, at, found["value"], line_no)
+            rows.add(name, source, at_us, found["value"], line_no)
     yield from rows.frames()
     if rows.is_empty and is_undated:
         raise FormatError(

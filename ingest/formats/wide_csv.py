@@ -10,8 +10,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from ingest.formats.errors import FormatError
@@ -35,6 +37,7 @@ _ODD_FRACTION = 0.5
 _FIRST_SECOND = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 _LAST_SECOND = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 # A row of 200,000 nodes, or of a node's minutes of two years, is some 8 MB; so many characters are read at once.
+_MAX_COLUMNS = 250_000
 _LONGEST_LINE, _PART_CHARS, _SHOWN = 32 * 1024**2, 4 * 1024**2, 4096
 _TRACE = {
     "line_no": pl.Int64,
@@ -116,46 +119,43 @@ def _header(path: Path, line: Line) -> tuple[str, list[str]]:
         raise FormatError(path, [f"the header cannot be read: {rule}"])
     separator = _separator(text)
     names = [name.strip() for name in _cells_of(text, separator)]
+    if len(names) > _MAX_COLUMNS:
+        raise FormatError(path, [f"the header names {len(names):,} columns, more than {_MAX_COLUMNS:,}"])
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise FormatError(path, [f"the header names {', '.join(map(repr, twice[:5]))} twice"])
     return separator, names
 
 
-def _is_whole(text: str, separator: str, width: int) -> bool:
-    """Whether a line has a cell for each name; quoted cells may hold separators."""
-    if '"' not in text:
-        return text.count(separator) == width - 1
+def _whole(text: str, separator: str, width: int) -> list[str] | None:
+    """The cells of a line, one for each name; None where it has more or fewer. Quoted cells may hold separators."""
     try:
-        return len(_cells_of(text, separator)) == width
+        cells = _cells_of(text, separator) if '"' in text else text.split(separator)
     except csv.Error:
-        return False
+        return None
+    return cells if len(cells) == width else None
 
 
-def _table(lines: list[Line], separator: str, names: list[str]) -> pl.DataFrame:
-    """Lines that are whole, as text cells under the names, with line_no."""
-    if not lines:
-        return pl.DataFrame(schema={"line_no": pl.Int64, **dict.fromkeys(names, pl.String)})
-    cells = pl.read_csv(
-        "\n".join(text for _, text, _ in lines).encode(),
-        has_header=False,
-        schema=dict.fromkeys(names, pl.String),
-        separator=separator,
-    )
-    return cells.select(pl.Series("line_no", [number for number, _, _ in lines], dtype=pl.Int64), pl.all())
+def _long(rows: list[list[str]], line_nos: list[int], names: list[str], *, is_turned: bool) -> pl.DataFrame:
+    """line_no, stamp, series and value of the cells of whole lines; empty cells left out.
 
-
-def _long(table: pl.DataFrame, names: list[str], *, is_turned: bool) -> pl.DataFrame:
-    """line_no, stamp, series and value of a table; empty cells left out."""
+    Cell by cell: a table of 100,000 columns would cost a frame some seconds for each few of its lines.
+    """
+    lines = pl.Series(line_nos, dtype=pl.Int64)
     if long := _long_columns(names):
-        stamp, value, series = long
-        frame = table.select("line_no", stamp=stamp, series=series, value=value)
+        stamp, value, series = (pl.Series([row[names.index(name)] for row in rows], dtype=pl.String) for name in long)
     else:
-        across, down = ("stamp", "series") if is_turned else ("series", "stamp")
-        frame = table.unpivot(index=["line_no", names[0]], variable_name=across, value_name="value")
-        frame = frame.rename({names[0]: down}).sort("line_no", maintain_order=True)
-    is_empty = pl.col("value").is_null() | pl.col("value").str.to_lowercase().is_in(["nan", ""])
-    return frame.filter(~is_empty).select("line_no", "stamp", "series", "value", line_text=None, line_rule=None)
+        width = len(names) - 1
+        of_line = np.repeat(np.arange(len(rows)), width)
+        first = pl.Series([row[0] for row in rows], dtype=pl.String).gather(of_line)
+        head = pl.Series(names[1:], dtype=pl.String).gather(np.tile(np.arange(width), len(rows)))
+        stamp, series = (head, first) if is_turned else (first, head)
+        value = pl.Series(list(chain.from_iterable(row[1:] for row in rows)), dtype=pl.String)
+        lines = lines.gather(of_line)
+    frame = pl.DataFrame({"line_no": lines, "stamp": stamp, "series": series, "value": value.str.strip_chars()})
+    frame = frame.filter(~pl.col("value").str.to_lowercase().is_in(["nan", ""]))
+    nothing = pl.lit(None, pl.String)
+    return frame.with_columns(line_text=nothing, line_rule=nothing)
 
 
 def traces(path: Path) -> Iterator[pl.DataFrame]:
@@ -170,11 +170,16 @@ def traces(path: Path) -> Iterator[pl.DataFrame]:
     separator, names = _header(path, next(lines, (1, "", None)))
     is_turned = _is_turned(names)
     for part in _parts(lines):
-        whole = [line for line in part if line[2] is None and _is_whole(line[1], separator, len(names))]
-        kept = {number for number, _, _ in whole}
-        torn = [(no, None, None, None, text[:_SHOWN], rule) for no, text, rule in part if no not in kept]
-        frame = _long(_table(whole, separator, names), names, is_turned=is_turned)
-        yield pl.concat([frame.cast(pl.Schema(_TRACE)), pl.DataFrame(torn, schema=_TRACE, orient="row")])
+        rows, line_nos, torn = [], [], []
+        for number, text, rule in part:
+            cells = _whole(text, separator, len(names)) if rule is None else None
+            if cells is None:
+                torn.append((number, None, None, None, text[:_SHOWN], rule))
+            else:
+                rows.append(cells)
+                line_nos.append(number)
+        frame = _long(rows, line_nos, names, is_turned=is_turned)
+        yield pl.concat([frame, pl.DataFrame(torn, schema=_TRACE, orient="row")])
 
 
 def _parts(lines: Iterator[Line]) -> Iterator[list[Line]]:
