@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -1044,7 +1043,8 @@ def stress(
     target = write_rows(settings, day, f"stress-{wanted.scenario_id}", rows)
     columns = ["contract_id", "scenario_id", "share_change_amount", "claim_change_amount"]
     columns += ["expected_credit_loss_change_amount", "dscr", "covenant_breached", "null_reason"]
-    _show(rows.select(columns), target, as_json=as_json)
+    about = "Share, claims and loss: what the scenario changes of each to the backstop's expiry; broken: a covenant, at the run rate."
+    _show(rows.select(columns), target, about=about, as_json=as_json)
 
 
 @app.command()
@@ -1072,7 +1072,11 @@ def compare(
     target = write_rows(settings, day, "compare", rows)
     columns = ["case_id", "deal_id", "contract_year", "vendor_take_amount", "vendor_risk_amount"]
     columns += ["operator_take_amount", "lender_take_amount", "lender_shortfall_amount", "operator_exit_cost_amount"]
-    _show(rows.select(columns), target, as_json=as_json)
+    about = (
+        "By contract year: what vendor, operator and lender take; its risk: what the vendor loses in the mean of the worst 1 % of paths; "
+        "short: what debt service lacks; exit: what leaving costs the operator today."
+    )
+    _show(rows.select(columns), target, about=about, as_json=as_json)
 
 
 @app.command()
@@ -1315,20 +1319,61 @@ def _tell(settings: Settings) -> None:
             out.print(f"{delivery.sent_count} notices sent to {delivery.channel_id}", highlight=False, markup=False)
 
 
-def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Any:
-    """A table to be printed."""
+def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> Any:
+    """A table to be printed; ``numbers``: columns aligned to the right."""
     from orchestration import display  # noqa: PLC0415 - only commands that print one need it
 
-    return display.as_table(columns, rows)
+    return display.as_table(columns, rows, numbers=numbers)
 
 
-def _show(rows: Any, target: Path, *, as_json: bool) -> None:
+# What a table on the terminal calls the columns of an answer; others go by their names.
+_HEADINGS = {
+    "contract_id": "contract",
+    "scenario_id": "scenario",
+    "share_change_amount": "share",
+    "claim_change_amount": "claims",
+    "expected_credit_loss_change_amount": "loss",
+    "dscr": "DSCR",
+    "covenant_breached": "broken",
+    "null_reason": "why no DSCR",
+    "case_id": "on the park of",
+    "deal_id": "deal",
+    "contract_year": "year",
+    "vendor_take_amount": "vendor",
+    "vendor_risk_amount": "its risk",
+    "operator_take_amount": "operator",
+    "lender_take_amount": "lender",
+    "lender_shortfall_amount": "short",
+    "operator_exit_cost_amount": "exit",
+}
+_MILLION = 10**6
+
+
+def _show(rows: Any, target: Path, *, about: str, as_json: bool) -> None:
+    """An answer on the terminal, in millions where amounts are that large, and where all of it is written."""
     if as_json:
         print(json.dumps(rows.to_dicts(), indent=2, default=str))
         return
-    amounts = [[f"{cell:,.2f}" if isinstance(cell, Decimal | float) else cell for cell in row] for row in rows.rows()]
-    out.print(as_table(rows.columns, [["" if cell is None else cell for cell in row] for row in amounts]))
-    out.print(f"All rows: {target}", highlight=False)
+    money = [number for number, name in enumerate(rows.columns) if name.endswith("_amount")]
+    largest = max((abs(row[number]) for row in rows.rows() for number in money if row[number] is not None), default=0)
+    divisor, digits = (_MILLION, 1) if largest >= 10 * _MILLION else (1, 0)
+
+    def cell(number: int, value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if number in money:
+            # A nought that was a little less is no minus nought.
+            return f"{round(value / divisor, digits) + 0:,.{digits}f}"
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+    cells = [[cell(number, value) for number, value in enumerate(row)] for row in rows.rows()]
+    numbers = [*money, *(number for number, name in enumerate(rows.columns) if name in {"dscr", "contract_year"})]
+    out.print(as_table([_HEADINGS.get(name, name) for name in rows.columns], cells, numbers=numbers))
+    unit = "millions" if divisor > 1 else "units"
+    out.print(f"{about} In {unit} of each contract's currency.", highlight=False)
+    out.print(f"All columns and rows, to the cent: {target}", highlight=False)
 
 
 def main() -> None:
