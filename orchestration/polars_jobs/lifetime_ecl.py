@@ -361,11 +361,16 @@ def vasicek_shift(conditional_pd: ArrayLike, asset_correlation: float, factor: A
     probability = check_probability(conditional_pd, "default probability")
     check_number(asset_correlation, "asset correlation", low=0.0, high=BELOW_ONE, rule="must lie in [0, 1)")
     level = check_between(factor, "systemic factor", low=-np.inf, high=np.inf, rule="must be a number")
+    if asset_correlation == 0:
+        return np.array(np.broadcast_to(probability, np.broadcast_shapes(probability.shape, level.shape)))
     threshold = special.ndtri(probability)
-    return np.asarray(
-        special.ndtr((threshold - np.sqrt(asset_correlation) * level) / np.sqrt(1.0 - asset_correlation)),
-        dtype=np.float64,
-    )
+    certain = ~np.isfinite(threshold)
+    if not certain.any():
+        moved = (threshold - np.sqrt(asset_correlation) * level) / np.sqrt(1.0 - asset_correlation)
+        return np.asarray(special.ndtr(moved), dtype=np.float64)
+    # What is certain stays so, even at an infinite factor, which would leave nothing to compute.
+    usual = vasicek_shift(np.where(certain, 0.5, probability), asset_correlation, level)
+    return np.where(certain, probability, usual)
 
 
 def worst_case_default_rate(probability: float, asset_correlation: float, confidence: float) -> float:

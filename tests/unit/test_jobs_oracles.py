@@ -118,6 +118,22 @@ def test_vasicek_does_not_clip_small_probabilities():
     assert list(engine.vasicek_shift([0.0, 1.0], 0.15, -3.0)) == [0.0, 1.0]
 
 
+@pytest.mark.parametrize("factor", [-np.inf, -3.0, 0.0, 3.0, np.inf])
+def test_what_is_certain_or_hangs_on_no_factor_stays_even_where_the_factor_is_without_end(factor):
+    assert engine.vasicek_shift([0.0, 0.02, 1.0], 0.0, factor).tolist() == [0.0, 0.02, 1.0]
+    nothing, some, all_ = engine.vasicek_shift([0.0, 0.02, 1.0], 0.15, factor)
+    assert (nothing, all_) == (0.0, 1.0)
+    assert some == pytest.approx(engine.vasicek_shift(0.02, 0.15, factor))
+    if np.isinf(factor):
+        assert some == (1.0 if factor < 0 else 0.0)
+
+
+def test_the_worst_case_at_all_confidence_is_everything_that_hangs_on_the_factor():
+    assert engine.worst_case_default_rate(0.02, 0.10, 1.0) == 1.0
+    assert engine.worst_case_default_rate(0.02, 0.0, 1.0) == 0.02
+    assert engine.worst_case_default_rate(0.0, 0.10, 1.0) == 0.0
+
+
 @pytest.mark.parametrize(
     ("rating", "defaulted", "withdrawn", "expected"),
     [("B", 0.0376, 0.1206, 0.04276), ("CCC", 0.2678, 0.1539, 0.31651), ("BBB", 0.0018, 0.0623, 0.00192)],
