@@ -30,7 +30,7 @@ MAKE = re.compile(r"^(?:\w+=\S+ )*make (\w[\w-]*)")
 # What a reader writes in the place of what stands for it.
 MEANT = {
     "MONTH": "2027-03", "CONTRACT": "sharon-nvda-2026", "N": "1", "FILE": "payments.csv", "P": "sharon-au-1",
-    "FOLDER": "new", "THERE": "new", "COMMAND": "status", "ROW": "row", "TABLE": "core.dim_park", '"…"': '"select 1 as one"',
+    "FOLDER": "new", "THERE": "there", "COMMAND": "status", "ROW": "row", "TABLE": "core.dim_park", '"…"': '"select 1 as one"',
 }  # fmt: skip
 # Commands that need more than a home: the tests that run them.
 RUN_ELSEWHERE = {
@@ -171,10 +171,14 @@ def test_every_command_of_the_guides_runs_on_the_demo_home(tmp_path: Path) -> No
     row = re.findall(r'"row_id": "(\w+)"', rows)[0]
     payments = next((home / "landing" / MEANT["P"] / "payments").glob("*.csv"))
     (tmp_path / MEANT["FILE"]).write_bytes(payments.read_bytes())
+    # Some name files of the project, and one a scenario that its reader has written.
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    slump = (ROOT / "data" / "scenarios" / "stress-slump.yaml").read_text(encoding="utf-8")
+    (tmp_path / "my-slump.yaml").write_text(slump.replace("stress-slump", "my-slump"), encoding="utf-8")
     ran = {("status",)}
     for page, command in ALL:
         books = tmp_path / "books" if "init" in command else home
-        places = {MEANT["ROW"]: row, "~/books": str(books)}
+        places = {MEANT["ROW"]: row, MEANT["THERE"]: str(home), "~/books": str(books)}
         words = tuple(places.get(word, word) for word in words_of(command))
         elsewhere = any(mark in command for mark in RUN_ELSEWHERE)
         if page == TUTORIAL or words in ran or is_name(command) or elsewhere:
