@@ -136,7 +136,7 @@ def measure_book(frames: Frames, close: Close, metric: str, lookback: int) -> Me
     in_service = sum(
         row["gpu_count"] for row in own if row["energised_date"] and row["energised_date"] <= close.month_end_date
     )
-    leases = running_leases(frames, close.contract_id)
+    leases = running_leases(frames, close)
     hours, supply = contracted_coverage(leases, in_service, close.month_end_date, MONTHS_PER_YEAR)
     return Measured(hours / supply, None) if supply else Measured(None, "no GPUs in service")
 
@@ -229,7 +229,7 @@ def covenant_tests(frames: Frames, parks: dict[str, list[ParkMonth]]) -> pl.Data
 
     ``parks``: months by park of ``operator_economics.park_months``. Also reads ``raw.covenant``,
     ``core.dim_contract``, ``intermediate.int_closes`` and, for occupancy, ``metering.fct_capacity_day``; for coverage and
-    concentration ``core.dim_lease``, ``core.dim_tranche``, ``metering.fct_lease_revenue_day``; for pledge limits
+    concentration ``staging.stg_leases`` or ``core.dim_lease``, ``core.dim_tranche``, ``metering.fct_lease_revenue_day``; for pledge limits
     ``raw.contract_term`` and ``raw.collateral``; for liquidity ``raw.operator_fact``; for ratings
     ``core.dim_operator`` and ``staging.stg_credit_events``.
     months_to_breach: headroom ÷ its fall over the last month, where it falls; 0 in breach.

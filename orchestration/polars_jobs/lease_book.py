@@ -5,16 +5,19 @@ Read by covenants, stress and metrics alike. What a lease is billed in the past 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import zip_longest
+from typing import Any
 
 import polars as pl
 
 from orchestration.polars_jobs.errors import wrong
-from orchestration.polars_jobs.frames import Frames, add_months, month_end, month_start, need, optional
+from orchestration.polars_jobs.frames import Frames, add_months, known_rows, month_end, month_start, need, optional
 from orchestration.polars_jobs.functional_currency import last_rate, month_rates
 from orchestration.polars_jobs.operator_economics import lease_spans
+from orchestration.polars_jobs.receivables import Close
 
 Span = tuple[date, date, int, float]
 
@@ -26,10 +29,40 @@ def hours_ahead(lease: Span, day: date, months: int) -> float:
     return max((min(last, end) - max(first, day)).days, 0) * 24.0 * gpus
 
 
-def running_leases(frames: Frames, contract_id: str) -> list[Span]:
-    """The third parties' leases of a contract, version by version, as last known."""
+def running_leases(frames: Frames, close: Close) -> list[Span]:
+    """The third parties' leases of a contract, version by version, as known at a close; as last known where
+    ``staging.stg_leases`` (every known version) is not given.
+    """
+    versions = optional(frames, "staging.stg_leases")
+    if versions is not None:
+        return known_leases(versions.filter(pl.col("contract_id") == close.contract_id).iter_rows(named=True), close)
     leases = optional(frames, "core.dim_lease")
-    return [] if leases is None else lease_spans(leases.filter(pl.col("contract_id") == contract_id))
+    return [] if leases is None else lease_spans(leases.filter(pl.col("contract_id") == close.contract_id))
+
+
+def known_leases(versions: Iterable[Mapping[str, Any]], close: Close) -> list[Span]:
+    """The same, of the rows of one contract. A version holds from its own start until the next one's or its own end; one
+    that starts where another started replaces it (READINGS.md, 7).
+    """
+    by_lease: dict[str, list[Mapping[str, Any]]] = {}
+    for row in known_rows(versions, ["park_id", "lease_id", "version"], close.known_at):
+        by_lease.setdefault(row["lease_id"], []).append(row)
+    spans: list[Span] = []
+    for own in by_lease.values():
+        own.sort(key=lambda row: (row["starts_at"], row["version"]))
+        for row, following in zip_longest(own, own[1:]):
+            ends = [instant for instant in (row["ends_at"], (following or {}).get("starts_at")) if instant is not None]
+            bills = row["status"] in {"active", "ended"} and row["customer_type"] != "vendor_own_use"
+            if bills and ends and min(ends) > row["starts_at"]:
+                spans.append(
+                    (
+                        row["starts_at"].date(),
+                        min(ends).date(),
+                        int(row["gpu_count"]),
+                        float(row["price_per_gpu_hour"]),
+                    )
+                )
+    return spans
 
 
 def contracted_coverage(leases: Sequence[Span], gpus_in_service: int, day: date, months: int) -> tuple[float, float]:

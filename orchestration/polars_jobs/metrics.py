@@ -32,7 +32,7 @@ from orchestration.polars_jobs.frames import (
     optional,
 )
 from orchestration.polars_jobs.functional_currency import INDEX_CURRENCY, last_rate
-from orchestration.polars_jobs.lease_book import contracted_coverage, running_leases, tenant_revenue
+from orchestration.polars_jobs.lease_book import contracted_coverage, known_leases, running_leases, tenant_revenue
 from orchestration.polars_jobs.metric_catalogue import BY_NAME, ISSUER, METRICS, POLICY, TERMS, source_of
 from orchestration.polars_jobs.money import ZERO
 from orchestration.polars_jobs.receivables import Close, disputed_claim_months, read_closes
@@ -304,6 +304,7 @@ def _lease_book(frames: Frames, collector: Collector, closes: Sequence[Close]) -
         "service_date",
         ("net_billed_amount", "billed_gpu_hours"),
     )
+    versions = RowsBy(optional(frames, "staging.stg_leases"))
     for close in closes:
         contract_id, month = close.contract_id, close.posting_month
         gpus = (
@@ -315,7 +316,7 @@ def _lease_book(frames: Frames, collector: Collector, closes: Sequence[Close]) -
                 .iter_rows()
             )
         )
-        running = running_leases(frames, contract_id)
+        running = known_leases(versions.of(contract_id), close) if versions else running_leases(frames, close)
         in_service = sum(count for _, count, day in gpus if day <= close.month_end_date)
         for ahead in (12, 24):
             hours, supply = contracted_coverage(running, in_service, close.month_end_date, ahead)

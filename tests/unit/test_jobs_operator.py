@@ -295,6 +295,31 @@ def test_contracted_coverage_and_concentration_come_from_the_lease_book():
     assert (one["value"], one["passed"], one["lookback_months"]) == (pytest.approx(1.0), False, 3)
 
 
+def test_contracted_coverage_of_a_month_counts_the_leases_and_versions_known_at_its_close():
+    frames = park()
+    closes = read_closes(frames["intermediate.int_closes"])
+    known = at(date(2026, 9, 1))
+    first = lease("L1", 500, date(2026, 10, 1), date(2031, 1, 1), recorded_at=known)
+    second = lease("L2", 1000, date(2028, 1, 1), date(2031, 1, 1), recorded_at=at(date(2027, 12, 1)))
+    shorter = {**first, "version": 2, "starts_at": at(date(2028, 6, 1), 0), "gpu_count": 100, "recorded_at": known}
+    frames["staging.stg_leases"] = pl.DataFrame([first, second])
+
+    def coverage(close):
+        return covenants.measure_book(frames, close, "min_contracted_coverage", 1).value
+
+    # 2,000 GPUs in service; L2 is recorded before November closes on 11 December and not before October does.
+    assert coverage(closes[0]) == pytest.approx(500 / 2000)
+    assert coverage(closes[1]) == pytest.approx((500 + 1000 * 334 / 366) / 2000, rel=2e-3)
+    frames["staging.stg_leases"] = pl.DataFrame([first, shorter])
+    days = (date(2028, 6, 1) - date(2027, 10, 31)).days
+    assert coverage(closes[0]) == pytest.approx((500 * days + 100 * (366 - days)) / 366 / 2000, rel=2e-3)
+    own = frames["staging.stg_leases"].with_columns(customer_type=pl.lit("vendor_own_use"))
+    assert (
+        covenants.measure_book({**frames, "staging.stg_leases": own}, closes[0], "min_contracted_coverage", 1).value
+        == 0
+    )
+
+
 def test_limits_on_pledges_are_tested_each_month_over_all_creditors():
     limit = {
         "contract_id": CONTRACT,
