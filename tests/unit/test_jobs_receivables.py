@@ -307,6 +307,38 @@ def test_countback_says_when_the_receivable_outlasts_the_history():
     assert "exhausted" in countback_dso(D(500), [(30, D(100))]).null_reason
 
 
+def test_every_collection_metric_of_thirteen_unpaid_invoices_by_hand():
+    """100.00 billed on the 15th of every month, due 60 days later, nothing paid: 13 month-ends of 100 to 1,300."""
+    months = month_list(JAN, 13)
+    documents = [invoice(month, "100.00") for month in month_list(DEC, 13)]
+
+    def last(**policy):
+        out = run_all(home(months, documents, policy=policy))["credit.fct_collection_metrics_month"]
+        return out.sort("month").rows(named=True)
+
+    end = date(2028, 1, 31)
+    row = last()[-1]
+    assert (row["receivable_amount"], row["current_receivable_amount"]) == (1_300, 200)
+    # In the 90 days: November's, December's and January's invoices.
+    assert row["dso_days"] == pytest.approx(1_300 / 300 * 90)
+    assert row["best_possible_dso_days"] == pytest.approx(200 / 300 * 90)
+    assert row["average_days_delinquent"] == pytest.approx(1_100 / 300 * 90)
+    assert row["countback_dso_days"] == (end - date(2026, 12, 31)).days == 396
+    assert row["true_dso_days"] == sum((end - document["invoice_date"]).days for document in documents)
+    assert row["receivables_turnover"] == pytest.approx(100 / 1_250 * 365 / 31)
+    assert row["collection_effectiveness_fraction"] == pytest.approx((1_200 + 100 - 1_300) / (1_200 + 100 - 200))
+    of_three = last(cei_months="3")[-1]
+    assert of_three["collection_effectiveness_fraction"] == pytest.approx(
+        (1_000 + 300 / 3 - 1_300) / (1_000 + 100 - 200)
+    )
+    *before, averaged = last(turnover_average="thirteen_point")
+    assert averaged["receivables_turnover"] == pytest.approx(1_200 / 700), (
+        "twelve months' sales over 13 month-ends' mean"
+    )
+    assert {month["receivables_turnover_null_reason"] for month in before} == {"fewer than 13 month-ends"}
+    assert last(countback_month_limit="12")[-1]["countback_dso_days"] is None
+
+
 def test_circular_receipts_are_put_back_in_the_metrics_without_them():
     out = ran(TWO, [payment("p", date(2027, 3, 20), "100.00", circular=True)])
     row = out["credit.fct_collection_metrics_month"].filter(pl.col("month") == MAR).row(0, named=True)
