@@ -112,6 +112,8 @@ EDGE_FRACTION = 0.005
 NO_WRONG_WAY = "no path defaults, or nothing is claimed on any"
 NO_BREAK_EVEN = "share and claims are equal at no occupancy"
 LETTABLE = ("active", "ended")
+# Settlements of what the operator itself paid short; nobody foresees that, and they are taken for guarantees of revenue.
+PAYMENT_GUARANTEES = ("debt_service_shortfall", "lease_payment")
 # Terms beside rate and floor that act on a month's share.
 LIMITING_TERMS = (
     "minimum_amount",
@@ -407,7 +409,7 @@ def terms_left_out(inputs: Inputs, close: Close) -> str | None:
     reasons = []
     own, share = in_force(inputs.terms, close) or {}, in_force(inputs.share_terms, close) or {}
     settled = own.get("settlement_type")
-    if settled in {"debt_service_shortfall", "lease_payment"}:
+    if settled in PAYMENT_GUARANTEES:
         reasons.append(f"settlement_type {settled}: taken for revenue_shortfall, which pays up to the same amount")
     if own.get("lifetime_cap_index_id"):
         reasons.append(f"cap_basis indexed: the index {own['lifetime_cap_index_id']} stays at its last known level")

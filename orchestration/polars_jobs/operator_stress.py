@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 from scipy import optimize
 
+from orchestration.polars_jobs.backstop_worth import PAYMENT_GUARANTEES
 from orchestration.polars_jobs.covenants import (
     BOOK_METRICS,
     PERIOD_MONTHS,
@@ -71,7 +72,8 @@ LIFETIME = "lifetime_cap"
 @dataclass(frozen=True)
 class HoursSold:
     """A month's GPU-hours of one tranche: committed net of exclusions, sold to third parties, deductible, used by the
-    vendor, and the buy-back price; what third parties were billed where the backstop guarantees revenue, else None.
+    vendor, and the buy-back price; what third parties were billed where the backstop guarantees revenue (their mean price,
+    where it guarantees what the operator pays), else None.
     """
 
     committed: float
@@ -257,6 +259,17 @@ def _hours(frames: Frames, close: Close, window: Sequence[date]) -> tuple[list[H
     own = months.filter((pl.col("contract_id") == close.contract_id) & pl.col("service_month").is_in(list(window)))
     known = terms_known(RowsBy(optional(frames, "raw.backstop_terms")), close)
     agreed = known[-1] if known else {}
+    mean_price = None
+    if agreed.get("settlement_type") in PAYMENT_GUARANTEES:
+        sold = float(own["third_party_gpu_hours"].sum())
+        billed = float(sum(tenant_revenue(frames, close.contract_id, window).values(), ZERO))
+        mean_price = billed / sold if sold else 0.0
+
+    def billed_of(row: Mapping[str, Any]) -> float | None:
+        if mean_price is not None:
+            return mean_price * float(row["third_party_gpu_hours"])
+        amount = row.get("third_party_revenue_amount")
+        return None if amount is None else float(amount)
 
     def deductible(row: Mapping[str, Any]) -> float:
         """Of several deductibles the largest counts (the books' own column holds what was used of it)."""
@@ -276,7 +289,7 @@ def _hours(frames: Frames, close: Close, window: Sequence[date]) -> tuple[list[H
             deductible(row),
             float(row["vendor_use_gpu_hours"]),
             float(row["buyback_price_per_gpu_hour"] or 0),
-            None if row.get("third_party_revenue_amount") is None else float(row["third_party_revenue_amount"]),
+            billed_of(row),
         )
         for row in own.sort("service_month", "tranche_id").iter_rows(named=True)
     ]

@@ -542,6 +542,17 @@ def test_the_run_rate_claims_by_the_terms_in_force_at_the_close_and_not_by_those
         assert operator_stress.claims_at(operator_stress.operator_books(given, {})[CONTRACT], 0.0) == whole
 
 
+def test_a_guarantee_of_what_the_operator_pays_is_taken_for_one_of_revenue_at_the_run_rate_too():
+    frames = park()
+    terms = frames["raw.backstop_terms"].with_columns(settlement_type=pl.lit("debt_service_shortfall"))
+    book = operator_stress.operator_books({**frames, "raw.backstop_terms": terms}, {})[CONTRACT]
+    # 10,000 a day are billed over the window's 92 days: that, and no hours, is held against 1,264,800 × 95 % × 2.33 a month.
+    assert sum(hours.billed for hours in book.hours) == pytest.approx(92 * 10_000)
+    guaranteed = 1_264_800 * 0.95 * 2.33
+    assert operator_stress.claims_at(book, 1.0) == pytest.approx(guaranteed - 920_000 / 3)
+    assert operator_stress.claims_at(book, 0.5, 0.5) == pytest.approx(guaranteed - 920_000 / 12)
+
+
 def test_where_revenue_is_guaranteed_a_fall_of_prices_brings_claims_as_one_of_occupancy_does():
     book = operator_stress.operator_books(park(), {})[CONTRACT]
     hours = operator_stress.HoursSold(1000, 600, 50, 100, 2.0, billed=1800.0)
