@@ -1,11 +1,11 @@
 """The journal as it is kept in the lake: append-only batches of Parquet that outlive the warehouse.
 
 ``HOME/lake/journal/000001/`` holds the lines of closed months, the closes with their state hash, the files landed
-until then and, of months that it seals, the steps of their statements, the dates of their invoices and the terms that
-were known. A batch is written once, under a temporary name, and renamed; ``batch.json`` holds the digest of each of its
-files and of the batch before it, so that a change to any batch breaks the chain. A closed month whose lines are not
-those kept before comes again in a later batch; from the batch that seals it on, its lines stand. What a line is worth,
-and when a month is closed, do not belong here.
+until then and, of months that it seals, the steps of their statements, the dates of their invoices, the terms that
+were known, the landed files that the statements rest on and who prepared them. A batch is written once, under a temporary
+name, and renamed; ``batch.json`` holds the digest of each of its files and of the batch before it, so that a change to
+any batch breaks the chain. A closed month whose lines are not those kept before comes again in a later batch; from the
+batch that seals it on, its lines stand. What a line is worth, and when a month is closed, do not belong here.
 
 ``HOME/closes/reopenings.csv`` is the log of months that were opened again: one row an act, only ever added to.
 """
@@ -55,6 +55,7 @@ CLOSES: dict[str, Any] = {
     "closed_by": pl.String,
     "state_hash": pl.String,
     "is_sealed": pl.Boolean,
+    "prepared_by": pl.String,
 }
 STEPS: dict[str, Any] = {
     "contract_id": pl.String,
@@ -87,16 +88,24 @@ TERMS: dict[str, Any] = {
     "term": pl.String,
     "value_text": pl.String,
 }
+INPUTS: dict[str, Any] = {
+    "contract_id": pl.String,
+    "posting_month": pl.Date,
+    "service_month": pl.Date,
+    "feed": pl.String,
+    "file_id": pl.String,
+}
 FILES: dict[str, Any] = {"park_id": pl.String, "feed": pl.String, "file_id": pl.String, "received_at": _UTC}
 REOPENING_COLUMNS = ("contract_id", "posting_month", "reopened_at", "reopened_by", "reason")
 # What is kept of months that are sealed, beside their lines.
-STATED: Mapping[str, dict[str, Any]] = {"steps": STEPS, "documents": DOCUMENTS, "terms": TERMS}
+STATED: Mapping[str, dict[str, Any]] = {"steps": STEPS, "documents": DOCUMENTS, "terms": TERMS, "inputs": INPUTS}
 _PARTS: Mapping[str, dict[str, Any]] = {"lines": LINES, "closes": CLOSES, "files": FILES, **STATED}
 
 TABLES = {
     "sealed_close": "One row per contract, sealed month and reopening.",
     "sealed_line": "One row per journal line of the months that were sealed, as last sealed.",
     "sealed_step": "One row per step of a statement that a sealed close changed, as last sealed.",
+    "sealed_input": "One row per landed file that a statement changed by a sealed close rests on, as last sealed.",
     "sealed_document": "One row per invoice and credit note of the months that were sealed, with its dates.",
     "kept_file": "One row per landed file that a batch of the kept journal names.",
     "period_reopening": "One row per contract and month that was reopened, by each reopening.",
@@ -211,11 +220,12 @@ def read(home: Path, part: str) -> pl.DataFrame:
 
     Args:
         home: the home's folder.
-        part: lines, closes, files, steps, documents or terms; batches of before there was such a part have no rows of it.
+        part: lines, closes, files, steps, documents, terms or inputs; batches of before there was such a part have no rows
+            of it, and those of before there was such a column nothing in it.
     """
     schema = _PARTS[part]
     frames = [
-        pl.read_parquet(batch / f"{part}.parquet")
+        pl.concat([pl.DataFrame(schema=schema), pl.read_parquet(batch / f"{part}.parquet")], how="diagonal_relaxed")
         .select(list(schema))
         .cast(pl.Schema(schema))
         .with_columns(pl.lit(int(batch.name), dtype=pl.Int32).alias("batch_no"))
@@ -366,6 +376,7 @@ def _raw_schemas() -> dict[str, dict[str, Any]]:
     return {
         "sealed_close": CLOSES | batch | {"has_steps": pl.Boolean},
         "sealed_step": STEPS | batch,
+        "sealed_input": INPUTS | batch,
         "sealed_document": DOCUMENTS | batch,
         "sealed_line": LINES | batch,
         "kept_file": FILES | batch,
@@ -408,6 +419,7 @@ def load(con: duckdb.DuckDBPyConnection, home: Path, clock_at: datetime) -> dict
         "sealed_close": closes.with_columns(has_steps=pl.col("batch_no").is_in(with_steps)),
         "sealed_line": read(home, "lines").join(latest, on=[*months, "batch_no"], how="semi"),
         "sealed_step": read(home, "steps").join(latest, on=[*months, "batch_no"], how="semi"),
+        "sealed_input": read(home, "inputs").join(latest, on=[*months, "batch_no"], how="semi"),
         "sealed_document": read(home, "documents").join(latest, on=[*months, "batch_no"], how="semi"),
         "kept_file": read(home, "files"),
         "period_reopening": _reopening_frame(reopenings(home)),

@@ -18,7 +18,8 @@ from orchestration.publishing.identities import Outcome
 from orchestration.settings import Settings
 from orchestration.state import load
 
-# What a closed month was stated with: the steps that its close changed, the dates of its invoices, the terms known at it.
+# What a closed month was stated with: the steps that its close changed and the landed files that these rest on, the dates of its
+# invoices, the terms known at it.
 _STATED = {
     "steps": "SELECT s.*, c.posting_month FROM ledger.fct_statement_step AS s "
     "JOIN ledger.fct_period_close AS c ON s.contract_id = c.contract_id AND s.known_at = c.closed_at",
@@ -26,6 +27,11 @@ _STATED = {
     "JOIN ledger.fct_period_close USING (contract_id, posting_month)",
     "terms": "SELECT t.*, c.posting_month FROM core.fct_contract_terms AS t "
     "JOIN ledger.fct_period_close AS c ON t.contract_id = c.contract_id AND t.recorded_at <= c.closed_at",
+    "inputs": "SELECT DISTINCT i.contract_id, c.posting_month, i.service_month, i.feed, i.file_id "
+    "FROM ledger.fct_statement_input AS i "
+    "JOIN ledger.fct_period_close AS c ON i.contract_id = c.contract_id AND i.known_from_at <= c.closed_at "
+    "SEMI JOIN ledger.fct_statement_step AS s "
+    "ON i.contract_id = s.contract_id AND i.service_month = s.service_month AND s.known_at = c.closed_at",
 }
 
 

@@ -12,6 +12,8 @@ from orchestration.settings import Settings
 
 TABLES = (
     "ledger.fct_statement_step",
+    "ledger.fct_statement_input",
+    "ledger.fct_sealed_input",
     "ledger.fct_journal_lines",
     "ledger.fct_period_close",
     "ledger.fct_receivable_document",

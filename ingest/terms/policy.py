@@ -225,6 +225,9 @@ class Policies(Model):
     feed_volume_fraction: Annotated[Decimal, Field(ge=0, le=1)] = Field(
         Decimal("0.5"), description="share of a usual day's rows (median of 28 days) below which an alert is raised"
     )
+    prepared_by: Text = Field(
+        "parkledger", description="who prepares the monthly statements: a name or a department, printed on each"
+    )
     kept_snapshots: Annotated[int, Field(ge=0, le=10_000)] = Field(
         10, description="earlier published snapshots that are kept, for `parkledger diff`"
     )

@@ -239,6 +239,7 @@ def _about(home: Home, run: str) -> dict[str, object]:
     return {
         "run_id": run,
         "title": home.title,
+        "prepared_by": home.policies.prepared_by,
         "as_of": home.as_of_date.isoformat(),
         "clock_at": home.clock_at.isoformat(),
         "reporting_currency_code": home.reporting_currency_code,

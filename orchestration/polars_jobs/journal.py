@@ -184,8 +184,12 @@ def post_amounts(amounts: pl.DataFrame, event: str, books: Books) -> pl.DataFram
 
 
 def _with_seals(closes: pl.DataFrame) -> pl.DataFrame:
-    """The closes with is_sealed and reopening_no, which homes without sealed months need not give."""
-    given = {"is_sealed": pl.lit(value=False), "reopening_no": pl.lit(0, dtype=pl.Int32)}
+    """The closes with is_sealed, reopening_no and prepared_by, which homes without sealed months need not give."""
+    given = {
+        "is_sealed": pl.lit(value=False),
+        "reopening_no": pl.lit(0, dtype=pl.Int32),
+        "prepared_by": pl.lit(None, dtype=pl.String),
+    }
     return closes.with_columns(**{name: value for name, value in given.items() if name not in closes.columns})
 
 
@@ -347,6 +351,7 @@ PERIOD_CLOSE_SCHEMA: dict[str, Any] = {
     "reopening_no": pl.Int32,
     "line_count": pl.Int32,
     "state_hash": pl.String,
+    "prepared_by": pl.String,
 }
 # What a line is, for the hash of its month: all but the run that wrote it and whether it was provisional.
 HASHED_COLUMNS = (

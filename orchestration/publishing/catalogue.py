@@ -648,7 +648,7 @@ _CREDIT_LOSS = [
         "credit_loss",
         "contract_id posting_month",
         "One row per contract and closed month. A month that was reopened and is open again has none.",
-        "contract_id posting_month closed_at closed_by reopening_no line_count state_hash",
+        "contract_id posting_month closed_at closed_by reopening_no line_count state_hash prepared_by",
         own={
             "closed_at": "Instant of the close: what was recorded later is in no line of the month. Instant, UTC.",
             "closed_by": "policy, or the period_close event that closed it.",
@@ -658,6 +658,9 @@ _CREDIT_LOSS = [
                 "SHA-256 of the month's journal lines in the order (entry_id, line_no), a line feed between two: entry_id, "
                 "line_no, account, event, amount, currency_code, service_month, posted_at (microseconds since 1970), "
                 "corrects_entry_id and terms_version, a bar between two, nothing for a null."
+            ),
+            "prepared_by": (
+                "Who prepared the month's statements (policy prepared_by) and from whose books; of a sealed month as it was sealed."
             ),
         },
     ),
@@ -1412,6 +1415,11 @@ _DBT = [
         "ledger.fct_statement_input",
         "contract_id service_month feed file_id",
         "contract, service month, feed and landed file that its statements rest on",
+    ),
+    _of_dbt(
+        "ledger.fct_sealed_input",
+        "contract_id posting_month service_month feed file_id",
+        "contract, sealed month, service month, feed and landed file that a sealed statement rests on",
     ),
     _of_dbt("ledger.fct_receivable_document", "item_id", "document posted to trade receivable"),
 ]

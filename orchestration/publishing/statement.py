@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -215,10 +215,10 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
     """The statement of one contract and service month, as known at an instant.
 
     Args:
-        frames: ``ledger.fct_statement_step``, ``ledger.fct_journal_lines``, ``ledger.fct_period_close``,
-            ``ledger.fct_receivable_document``, ``core.fct_contract_terms``, ``core.dim_contract``,
-            ``core.dim_operator``, ``core.dim_vendor``.
-        about: title and simulation_note of the snapshot.
+        frames: ``ledger.fct_statement_step``, ``ledger.fct_statement_input``, ``ledger.fct_sealed_input``,
+            ``ledger.fct_journal_lines``, ``ledger.fct_period_close``, ``ledger.fct_receivable_document``,
+            ``core.fct_contract_terms``, ``core.dim_contract``, ``core.dim_operator``, ``core.dim_vendor``.
+        about: title, prepared_by and simulation_note of the snapshot.
         asked: which statement, as known when.
 
     Raises:
@@ -290,6 +290,7 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
                 (f"Books of {row['posting_month']:%Y-%m} as closed", row["state_hash"])
                 for row in closes.filter(pl.col("posting_month") <= month).sort("posting_month").tail(3).iter_rows(named=True)
             ),
+            *_landed(_files(own, steps, closes, month, known_at), statement),
         ],
         prepared_by=_prepared_by(about, close),
         notes=_notes(about, terms, due_amount, earned, month),
@@ -555,10 +556,43 @@ def _notes(
     return notes
 
 
+# What a statement does not look at, and how many files of a feed are named one by one.
+_OTHER_FEEDS = {"revenue_share": (), "backstop": ("lease_adjustments", "payments")}
+_NAMED_FILES = 12
+
+
+def _files(
+    own: Mapping[str, pl.DataFrame], steps: pl.DataFrame, closes: pl.DataFrame, month: date, known_at: datetime
+) -> pl.DataFrame:
+    """The landed files with a row about the month that was known then, by feed; as they were sealed where the close that these
+    steps come from was.
+    """
+    close = closes.filter(pl.col("closed_at") == steps["known_at"][0])
+    sealed = own["ledger.fct_sealed_input"].filter(pl.col("service_month") == month)
+    kept = sealed.join(close.select("posting_month"), on="posting_month", how="semi")
+    if not kept.is_empty():
+        return kept
+    return own["ledger.fct_statement_input"].filter(
+        (pl.col("service_month") == month) & (pl.col("known_from_at") <= known_at)
+    )
+
+
+def _landed(files: pl.DataFrame, statement: str) -> Iterator[tuple[str, str]]:
+    """Files by their SHA-256; of many in one feed the SHA-256 of their sorted hashes, one a line."""
+    looked_at = files.filter(~pl.col("feed").is_in(list(_OTHER_FEEDS[statement])))
+    for (feed,), part in looked_at.sort("feed", "file_id").group_by("feed", maintain_order=True):
+        hashes = part["file_id"].to_list()
+        if len(hashes) <= _NAMED_FILES:
+            yield from ((f"File of {_words(str(feed)).lower()}", file_id) for file_id in hashes)
+        else:
+            every = hashlib.sha256("".join(f"{file_id}\n" for file_id in hashes).encode()).hexdigest()
+            yield f"{len(hashes)} files of {_words(str(feed)).lower()}, hash of their hashes", every
+
+
 def _prepared_by(about: Mapping[str, Any], close: pl.DataFrame) -> str:
-    said = f"Prepared by parkledger from the books of {about['title']}"
     if close.is_empty():
-        return said
+        return f"Prepared by {about['prepared_by']} from the books of {about['title']}"
+    said = f"Prepared by {close['prepared_by'][0]}"
     closed_by = close["closed_by"][0]
     return f"{said}; the month was closed by {'the closing policy' if closed_by == 'policy' else f'event {closed_by}'}"
 

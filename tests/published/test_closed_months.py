@@ -1,6 +1,7 @@
 """Closed months against everything that could change them, and the books of many runs against those of one."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -98,16 +99,28 @@ def try_to_edit_the_terms_then_amend_them(home: Path) -> None:
     contract.write_text(amended(as_it_was))
 
 
+def replace_a_file_and_the_preparer(home: Path, stated: str) -> None:
+    (home / "policies" / "close.yaml").write_text("close_after_days: 12\nprepared_by: Another desk\n")
+    replaced = sorted((home / "landing" / NORTH / "lease_adjustments").glob("*.csv"))[0]
+    assert hashlib.sha256(replaced.read_bytes()).hexdigest() in stated
+    replaced.write_bytes(replaced.read_bytes() + b"\n")
+
+
+def state(home: Path, month: str, target: Path) -> bytes:
+    run(home, "statement", CONTRACT, month, "--kind", "share", "--format", "html", "--out", str(target))
+    return target.read_bytes()
+
+
 def test_a_sealed_month_stands_whatever_comes_later_and_what_it_lacks_lands_in_the_open_month(
     finished: Path, tmp_path: Path
 ) -> None:
-    """Late and back-dated data, an amendment, terms edited in place, another close policy, a restated rating, an entry by
-    hand, and the loss of the warehouse and of everything else in the lake.
+    """Late and back-dated data, a file replaced by another, an amendment, terms edited in place, another close policy, another
+    preparer, a restated rating, an entry by hand, and the loss of the warehouse and of everything else in the lake.
     """
     home = copy_home(finished, tmp_path / "home")
     run(home, "close", "2027-03")
-    stated = [tmp_path / name for name in ("before.html", "after.html")]
-    run(home, "statement", CONTRACT, "2027-03", "--kind", "share", "--format", "html", "--out", str(stated[0]))
+    stated = state(home, "2027-03", tmp_path / "stated.html")
+    assert b"Prepared by parkledger from the books of " in stated
     documents = ask(home, DOCUMENTS, CONTRACT)
     assert documents
     before = ask(home, LINES.format("<= '2027-03-01'"), CONTRACT)
@@ -129,7 +142,7 @@ def test_a_sealed_month_stands_whatever_comes_later_and_what_it_lacks_lands_in_t
     try_to_edit_the_terms_then_amend_them(home)
     park = home / "parks" / f"{NORTH}.yaml"
     park.write_text(park.read_text().replace("rating: B,", "rating: CCC,"))
-    (home / "policies" / "close.yaml").write_text("close_after_days: 12\n")
+    replace_a_file_and_the_preparer(home, stated.decode())
     settings = home / "home.yaml"  # April has ended, and is open
     settings.write_text(settings.read_text().replace("as_of: 2027-04-20", "as_of: 2027-05-02"))
     (home / "warehouse.duckdb").unlink()
@@ -139,8 +152,8 @@ def test_a_sealed_month_stands_whatever_comes_later_and_what_it_lacks_lands_in_t
     run(home, "run")
     assert ask(home, LINES.format("<= '2027-03-01'"), CONTRACT) == before
     assert ask(home, "FROM ledger.fct_period_close WHERE posting_month <= '2027-03-01' ORDER BY ALL") == closes
-    run(home, "statement", CONTRACT, "2027-03", "--kind", "share", "--format", "html", "--out", str(stated[1]))
-    assert stated[1].read_bytes() == stated[0].read_bytes()
+    assert state(home, "2027-03", tmp_path / "stated.html") == stated
+    assert b"Prepared by Another desk from the books of " in state(home, "2027-04", tmp_path / "april.html")
     assert ask(home, DOCUMENTS, CONTRACT) == documents
     later = {
         (row[0], row[1]): row[2]

@@ -48,6 +48,12 @@ def test_steps_foot_from_what_was_billed_to_what_the_books_hold(finished: Path, 
         CONTRACT, FEBRUARY,
     )  # fmt: skip
     assert rested[0][0] == rested[0][1] > 4
+    landed = {row[0] for row in ask(finished, "SELECT file_id FROM quality.fct_landed_file WHERE feed = 'leases'")}
+    assert {digest for name, digest in drawn.inputs if name == "File of leases"} <= landed
+    files = {name for name, _ in drawn.inputs if name.startswith("File") or "files of" in name}
+    assert any("gpu telemetry" in name for name in files)
+    assert any("lease adjustments" in name for name in files) == (kind == "revenue_share")
+    assert drawn.prepared_by.startswith("Prepared by parkledger from the books of ")
     assert "closed by the closing policy" in drawn.prepared_by
     assert drawn.terms
     assert all(term.grade or not term.source for term in drawn.terms)
@@ -82,7 +88,7 @@ def test_a_share_of_two_blocks_states_the_terms_of_both_and_adds_up_what_is_due(
 ) -> None:
     frames = {name: published.sql(f"FROM {name}").pl() for name in TABLES}
     asked = Asked("revenue_share", CONTRACT, FEBRUARY, datetime(2027, 4, 20, tzinfo=UTC))
-    about = {"title": "Test", "simulation_note": None}
+    about = {"title": "Test", "prepared_by": "Test", "simulation_note": None}
     alone = draw_statement(frames, about, asked)
     is_share = pl.col("instrument") == "revenue_share"
     steps, terms = frames["ledger.fct_statement_step"], frames["core.fct_contract_terms"]

@@ -1,5 +1,9 @@
 with clock as (
-    select clock_at from {{ ref('stg_home') }}
+    select
+        homes.clock_at,
+        coalesce(policies.value_text, 'parkledger') || coalesce(' from the books of ' || homes.title, '') as prepared_by
+    from {{ ref('stg_home') }} as homes
+    left join {{ ref('stg_policy') }} as policies on policies.policy = 'prepared_by'
 ),
 
 close_policy as (
@@ -24,6 +28,7 @@ months as (
     select
         booked.*,
         clock.clock_at,
+        clock.prepared_by as prepared_now_by,
         cast(unnest(generate_series(
             date_trunc('month', booked.service_commencement_date),
             cast(timezone(booked.time_zone, clock.clock_at) as date),
@@ -122,6 +127,7 @@ dated as (
     select
         periods.*,
         sealed.contract_id is not null as is_sealed,
+        coalesce(sealed.prepared_by, periods.prepared_now_by) as prepared_by,
         coalesce(sealed.closed_by, event_closes.event_id, 'policy') as closed_by,
         coalesce(sealed.closed_at, event_closes.event_close_at, periods.policy_close_at) as own_close_at
     from periods
@@ -177,6 +183,7 @@ select
     case when close_at <= clock_at then closed_by else 'clock' end as closed_by,
     close_at > clock_at as is_provisional,
     is_sealed and close_at <= clock_at as is_sealed,
+    prepared_by,
     cast(reopening_no as integer) as reopening_no,
     cast(row_number() over (partition by contract_id order by posting_month) as integer) as close_no
 from closes
