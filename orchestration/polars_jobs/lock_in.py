@@ -44,6 +44,8 @@ LOCK_IN_SCHEMA: dict[str, Any] = {
     "vendor_exit_cost_null_reason": pl.String,
     "lender_exit_cost_amount": MONEY,
     "lender_exit_cost_null_reason": pl.String,
+    "operator_termination_amount": MONEY,
+    "vendor_termination_amount": MONEY,
     "portability_obligation": pl.String,
     "portability_met": pl.Boolean,
     "portability_met_null_reason": pl.String,
@@ -70,10 +72,13 @@ _MONTHS_OF_PRICE = re.compile(r"(\w+) months? of buy-?back price", re.IGNORECASE
 
 @dataclass(frozen=True)
 class LockIn:
-    """The tying terms of one contract at one date. ``exit_rights``: of each, its terms by name."""
+    """The tying terms of one contract at one date. ``exit_rights`` and ``terminations`` (the grounds on which the backstop may
+    end early): of each, its terms by name.
+    """
 
     exclusivity: Mapping[str, str]
     exit_rights: Sequence[Mapping[str, str]]
+    terminations: Sequence[Mapping[str, str]] = ()
 
     def exclusive_on(self, day: date) -> bool:
         """Whether exclusivity binds on a day; without an end it binds as long as the contract does."""
@@ -86,6 +91,15 @@ class LockIn:
         value = self.exclusivity.get("purchase_quota_pct")
         return None if value is None else float(value)
 
+    def termination_amount(self, payer: str) -> Decimal | None:
+        """The dearest early end of the backstop that a party would have to pay for; None where none is agreed."""
+        agreed = [
+            Decimal(end["termination_payment"])
+            for end in self.terminations
+            if "termination_payment" in end and end.get("payer", "operator") == payer
+        ]
+        return max(agreed, default=None)
+
     def portability(self) -> str:
         """obliged, waived or not agreed: whether who leaves must be given its data and workloads."""
         stated = {right["portability_obligation"] for right in self.exit_rights if "portability_obligation" in right}
@@ -93,7 +107,7 @@ class LockIn:
 
 
 def terms_of(table: pl.DataFrame | None, contract_id: str, day: date, known_at: Any = None) -> LockIn:
-    """The exclusivity and exit rights of a contract in force on a day, out of ``raw.contract_term`` (contract_id,
+    """The exclusivity, exit rights and early ends of a contract in force on a day, out of ``raw.contract_term`` (contract_id,
     instrument, term, valid_from, valid_to, recorded_at, value_text).
     """
     if table is None:
@@ -102,19 +116,26 @@ def terms_of(table: pl.DataFrame | None, contract_id: str, day: date, known_at: 
         (pl.col("contract_id") == contract_id)
         & (pl.col("valid_from") <= day)
         & (pl.col("valid_to").is_null() | (pl.col("valid_to") >= day))
-        & pl.col("instrument").is_in(["exclusivity", "exit_rights"])
+        & (
+            pl.col("instrument").is_in(["exclusivity", "exit_rights"])
+            | ((pl.col("instrument") == "backstop") & pl.col("term").str.starts_with("early_termination."))
+        )
     )
     if known_at is not None:
         rows = rows.filter(pl.col("recorded_at") <= known_at)
     exclusivity: dict[str, str] = {}
     rights: dict[str, dict[str, str]] = {}
+    ends: dict[str, dict[str, str]] = {}
     for instrument, term, value in rows.select("instrument", "term", "value_text").iter_rows():
         if instrument == "exclusivity":
             exclusivity[term] = value
-        else:
+        elif instrument == "exit_rights":
             number, _, name = term.partition(".")
             rights.setdefault(number, {})[name] = value
-    return LockIn(exclusivity, [rights[number] for number in sorted(rights)])
+        else:
+            _, number, name = term.split(".")
+            ends.setdefault(number, {})[name] = value
+    return LockIn(exclusivity, [rights[number] for number in sorted(rights)], [ends[number] for number in sorted(ends)])
 
 
 def months_of_price(formula: str) -> int | None:
@@ -214,6 +235,8 @@ def lock_in_watch(frames: Frames, parks: Mapping[str, Sequence[ParkMonth]]) -> p
                 "lender_exit_cost_null_reason": None
                 if month and limit is not None
                 else "no backstop, or the park's economics are not given",
+                "operator_termination_amount": lock_in.termination_amount("operator"),
+                "vendor_termination_amount": lock_in.termination_amount("vendor"),
                 "portability_obligation": lock_in.portability(),
                 "portability_met": met,
                 "portability_met_null_reason": met_reason,

@@ -1024,8 +1024,8 @@ _OPERATOR = [
             "purchase_quota_fraction vendor_gpu_fraction gpus_under_exclusivity_count revenue_under_exclusivity_amount "
             "pledged_amount pledge_to_revenue_fraction exit_right_count operator_exit_cost_amount "
             "operator_exit_cost_null_reason vendor_exit_cost_amount vendor_exit_cost_null_reason "
-            "lender_exit_cost_amount lender_exit_cost_null_reason portability_obligation portability_met "
-            "portability_met_null_reason currency_code"
+            "lender_exit_cost_amount lender_exit_cost_null_reason operator_termination_amount vendor_termination_amount "
+            "portability_obligation portability_met portability_met_null_reason currency_code"
         ),
         own={
             "vendor_id": "Vendor of the contract; key of core.dim_vendor.",
@@ -1050,6 +1050,12 @@ _OPERATOR = [
             "vendor_exit_cost_null_reason": "Why vendor_exit_cost_amount is null; null where it has a value.",
             "lender_exit_cost_amount": "Debt that the backstop's maximum stood behind; positive.",
             "lender_exit_cost_null_reason": "Why lender_exit_cost_amount is null; null where it has a value.",
+            "operator_termination_amount": (
+                "Dearest early end of the backstop that the operator would have to pay for; positive, null where none is agreed."
+            ),
+            "vendor_termination_amount": (
+                "Dearest early end of the backstop that the vendor would have to pay for; positive, null where none is agreed."
+            ),
             "portability_obligation": "obliged, waived or not agreed: whether who leaves takes data and workloads along.",
             "portability_met": (
                 'Whether who left was given them, by the payload of the last termination known at the close ({"ported": true}); null '

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -165,8 +165,10 @@ def differing_exposures(con: duckdb.DuckDBPyConnection, known_at: datetime) -> D
     return _differing("exposure of", found, expected)
 
 
-def differing_postings(con: duckdb.DuckDBPyConnection) -> Differences:
-    """Per close, what all closes up to it have posted, beside what follows from all that was known at it."""
+def differing_postings(con: duckdb.DuckDBPyConnection, last: int | None = None) -> Differences:
+    """Per close, or per each contract's `last` ones, what all closes up to it have posted, beside what follows from all that was
+    known at it.
+    """
     posted: dict[tuple[Any, ...], Fraction] = defaultdict(Fraction)
     lines: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for contract_id, *line in con.execute(
@@ -174,7 +176,9 @@ def differing_postings(con: duckdb.DuckDBPyConnection) -> Differences:
     ).fetchall():
         lines[contract_id].append(tuple(line))
     closes = con.execute(
-        "SELECT contract_id, posting_month, month_end_date, known_at FROM intermediate.int_closes ORDER BY ALL"
+        "SELECT contract_id, posting_month, month_end_date, known_at FROM intermediate.int_closes"
+        " QUALIFY row_number() OVER (PARTITION BY contract_id ORDER BY posting_month DESC) <= ? ORDER BY ALL",
+        [last or 1000],
     ).fetchall()
     for contract_id, close_month, *_ in closes:
         for posting_month, event, service_month, amount in lines[contract_id]:
@@ -201,7 +205,7 @@ def _posted_when_known(
     terms = {(t["contract_id"], t["amendment_id"], t["share_id"]): t for t in known.tables["share_terms"]}
     for month, blocks in known.share_months(contract_id, close_month).items():
         version = known.version_on(
-            contract_id, "revenue_share", min(days_of(month)[-1], _last_share_day(known, contract_id))
+            contract_id, "revenue_share", min(days_of(month)[-1], known.last_share_day(contract_id))
         )
         for share_id, block in blocks.items():
             expected["accrue_share", month] += block.invoiced
@@ -209,6 +213,9 @@ def _posted_when_known(
             if (month_end - days_of(month)[-1]).days >= due:
                 expected["invoice_share", month] += block.invoiced + block.recouped
             expected["recoup_advance", month] += block.recouped
+    apart = known.billed_apart(contract_id, close_month)
+    for (event, month), amount in apart.items():
+        expected["invoice_share" if event == "taken" else event, month] += -amount if event == "taken" else amount
     for (_, month), hours in known.backstop_months(contract_id, close_month)[0].items():
         expected["accrue_claim", month] += hours["claim_amount"]
     for month, amount in known.claw_backs(contract_id, close_month).items():
@@ -221,9 +228,3 @@ def _posted_when_known(
             event = {"received": "receive_cash", "paid": "pay_claim"}[payment["direction"]]
             expected[event, day.replace(day=1)] += Fraction(payment["amount"])
     return expected
-
-
-def _last_share_day(books: Books, contract_id: str) -> date:
-    contract = books.contract(contract_id)
-    ending = books.ending(contract)
-    return min([contract["expiry_date"], *([ending - timedelta(days=1)] if ending else [])])

@@ -108,6 +108,7 @@ class Block:
     accrued: Fraction = Fraction(0)
     recouped: Fraction = Fraction(0)
     true_up: Fraction = Fraction(0)
+    kept: Fraction = Fraction(0)
     weights: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     lines: dict[str | None, Fraction] = field(default_factory=dict)
     by_advance: dict[str, Fraction] = field(default_factory=dict)
@@ -325,15 +326,19 @@ class Books:
                     )
         return by_lease, hours, priced
 
+    def last_share_day(self, contract_id: str) -> date:
+        contract = self.contract(contract_id)
+        ending = self.ending(contract)
+        day: date = min([contract["expiry_date"], *([ending - DAY] if ending else [])])
+        while day > contract["service_commencement_date"] and not self.terms(
+            contract_id, self.version_on(contract_id, "revenue_share", day) or ""
+        ):
+            day -= DAY  # a version without terms ends the share
+        return day
+
     def share_months(self, contract_id: str, last_month: date) -> dict[date, dict[str, Block]]:
         contract = self.contract(contract_id)
-        start = contract["service_commencement_date"]
-        ending = self.ending(contract)
-        last_day = min([contract["expiry_date"], *([ending - DAY] if ending else [])])
-        while last_day > start and not self.terms(
-            contract_id, self.version_on(contract_id, "revenue_share", last_day) or ""
-        ):
-            last_day -= DAY  # a version without terms ends the share
+        start, last_day = contract["service_commencement_date"], self.last_share_day(contract_id)
         states: dict[str, dict[str, Any]] = defaultdict(
             lambda: {"carry": Fraction(0), "base": Fraction(0), "share": Fraction(0), "accrued": {}}
         )
@@ -604,7 +609,9 @@ class Books:
         )
         digits = contract["minor_unit_digits"]
         block.accrued = half_away(total, digits)
-        block.true_up = state["true_up"]
+        block.true_up = block.kept = state["true_up"]
+        if block.true_up > 0:  # what the lifetime cap leaves of it: the month was earned before
+            block.kept = max(Fraction(0), total - state["month_alone"])
         state["accrued"][month] = block.accrued
         state["share"] += block.accrued
         gross = total
@@ -645,14 +652,16 @@ class Books:
         ]
 
     def advance_entries(self, contract_id: str, last_month: date) -> dict[tuple[str, date], Fraction]:
-        """What grants of advances, and those given up, should stand at by the end of `last_month`."""
+        """What grants of advances, those given up, and interest on them should stand at by the end of `last_month`."""
         end = days_of(last_month)[-1]
         entries: dict[tuple[str, date], Fraction] = defaultdict(Fraction)
         recouped: dict[str, Fraction] = defaultdict(Fraction)
-        for blocks in self.share_months(contract_id, last_month).values():
+        recouped_by_month: dict[str, dict[date, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+        for month, blocks in self.share_months(contract_id, last_month).items():
             for block in blocks.values():
                 for advance_id, amount in block.by_advance.items():
                     recouped[advance_id] += amount
+                    recouped_by_month[advance_id][month] += amount
         versions = sorted(
             {
                 day: version
@@ -679,6 +688,17 @@ class Books:
             ends += [day for day, v in versions[number + 1 :] if v != versions[number][1]][:1]
             if ends and min(ends) <= end:
                 entries["give_up_advance", month_of(min(ends))] += principal - recouped[advance_id]
+            granted = min(a["grant_date"] for _, a in holders)
+            digits = self.contract(contract_id)["minor_unit_digits"]
+            for month in self._months(month_of(granted), last_month):
+                to = min([days_of(month)[-1], *(day - DAY for day in ends)])
+                version = self.version_on(contract_id, "token_advances", to)
+                days = (to - max(granted + DAY, month)).days + 1
+                rates = [a["interest"] for a in listed.get(version or "", []) if a["advance_id"] == advance_id]
+                left = principal - sum((a for m, a in recouped_by_month[advance_id].items() if m < month), Fraction(0))
+                if rates and days > 0 and left > 0:
+                    interest = half_away(left * Fraction(rates[0] or 0) * days / 365, digits)
+                    entries["advance_interest", month] += interest
         return entries
 
     @staticmethod
@@ -800,7 +820,51 @@ class Books:
         used = min(max(Fraction(0), result), held)
         state["forward"] = state.get("forward", Fraction(0)) - used
         state["offsets"][month] = used
+        state["month_alone"] = period_capped - used
         return result - used
+
+    def billed_apart(self, contract_id: str, last_month: date) -> dict[tuple[str, date], Fraction]:
+        """By event and service month, what stands beside the month's invoice at the end of `last_month`: true-ups that fall due by
+        themselves, reserves and interest on true-ups; `taken` is what the month's own invoice is less once it is out.
+        """
+        contract, end = self.contract(contract_id), days_of(last_month)[-1]
+        last_day = self.last_share_day(contract_id)
+        digits = contract["minor_unit_digits"]
+        entries: dict[tuple[str, date], Fraction] = defaultdict(Fraction)
+        due: dict[tuple[str, date], date] = {}
+        for month, blocks in self.share_months(contract_id, last_month).items():
+            for share_id, block in blocks.items():
+                version = self.version_on(contract_id, "revenue_share", min(days_of(month)[-1], last_day)) or ""
+                terms = next(t for t in self.terms(contract_id, version) if t["share_id"] == share_id)
+                invoice_date = days_of(month)[-1] + terms["statement_due_days"] * DAY
+                due[share_id, month] = invoice_date + terms["payment_terms_days"] * DAY
+                apart = Fraction(0)
+                if block.true_up and terms["true_up_due_days"] is not None:
+                    net = 1 - Fraction(terms["withholding_tax_rate"]) if terms["gross_up"] else Fraction(1)
+                    apart = half_away(block.kept / net, digits)
+                    for event in ("taken", "invoice_true_up"):
+                        entries[event, month] += apart if invoice_date <= end else 0
+                if block.true_up and terms["true_up_interest"]:
+                    until = due[share_id, month]
+                    if terms["true_up_due_days"] is not None:
+                        until = days_of(month)[-1] + terms["true_up_due_days"] * DAY
+                    begin = self._year(contract, terms, month)[0]
+                    waits = [
+                        max(0, (until - day).days)
+                        for (whose, m), day in due.items()
+                        if whose == share_id and begin <= m <= month
+                    ]
+                    interest = block.kept * Fraction(terms["late_rate"]) * sum(waits) / len(waits) / 365
+                    entries["true_up_interest", month] += half_away(interest, digits)
+                if terms["reserve_fraction"] and block.invoiced > apart:
+                    held = half_away((block.invoiced - apart) * Fraction(terms["reserve_fraction"]), digits)
+                    release = month
+                    for _ in range(terms["reserve_release_months"]):
+                        release = next_month(release)
+                    entries["taken", month] += held if invoice_date <= end else 0
+                    out = max(invoice_date, days_of(release)[-1] + terms["statement_due_days"] * DAY)
+                    entries["invoice_reserve", month] += held if out <= end else 0
+        return entries
 
     @staticmethod
     def _months(first: date, last: date) -> list[date]:

@@ -81,6 +81,7 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                     "true_up_frequency": rnd.choice(["fiscal_year", "calendar_year"]),
                     "true_up_carry_forward": number in range(4, 8) or rnd.random() < 0.5,
                 }
+            terms |= _billed_apart(random.Random(f"{seed} {contract_id} {amendment_id}"), terms)
             tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
             while any(tier.get("axis") == "occupancy" for tier in tiers):
                 tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
@@ -117,6 +118,19 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
             first = date(2027, rnd.choice([1, 1, 3, 8]), 20)
             zone = ZoneInfo(zone_name)
             _draw_lease(con, rnd, zone, park_id, contract_id, tranche, lease_id, "IDR", first, date(2028, 2, 20))
+
+
+def _billed_apart(own: random.Random, terms: dict[str, Any]) -> dict[str, Any]:
+    """Reserves, and true-ups with days and interest of their own; drawn aside, so that what else is drawn stays."""
+    found: dict[str, Any] = {"late_rate": Decimal("0.08")}
+    if own.random() < 0.4:
+        found |= {
+            "reserve_fraction": Decimal(own.choice(["0.05", "0.10"])),
+            "reserve_release_months": own.choice([1, 3]),
+        }
+    if terms.get("true_up_frequency") and not terms.get("true_up_carry_forward"):
+        found |= {"true_up_due_days": own.choice([None, 90, 120]), "true_up_interest": own.random() < 0.7}
+    return found
 
 
 def _draw_rates(con: duckdb.DuckDBPyConnection, rnd: random.Random, days: int) -> None:
@@ -547,6 +561,7 @@ def _draw_advances(
     con: duckdb.DuckDBPyConnection, rnd: random.Random, share_id: str, keys: dict[str, Any], *, most: int = 2
 ) -> None:
     put(con, "contract_version", instrument="token_advances", **keys)
+    own = random.Random(str(keys))
     for number in range(rnd.randrange(most + 1)):
         put(
             con,
@@ -562,6 +577,7 @@ def _draw_advances(
             # An advance that is recouped from the share stays so.
             recoup_order=rnd.choice(["before_share", "parallel"]) if number else "from_share",
             recoupment_rate=Decimal(rnd.choice(["0.1", "0.333333333", "0.5"])),
+            interest=Decimal(own.choice(["0", "0.08"])),
             **keys,
         )
 

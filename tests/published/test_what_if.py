@@ -1,13 +1,14 @@
 """Questions of a user's own on the books: a shipped stress asked again gives the published rows, and an earlier day its own."""
 
 import json
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
 import pytest
-from conftest import AS_OF, REPOSITORY, copy_home, parkledger
+from conftest import AS_OF, CONTRACT, REPOSITORY, copy_home, parkledger
 
 pytestmark = pytest.mark.published
 
@@ -72,3 +73,53 @@ def test_a_stress_and_a_comparison_of_an_earlier_day_are_those_of_a_run_whose_cl
     assert manifest["as_of"] == AS_OF  # what is published stays
     later = parkledger(home, "stress", str(SLUMP), "--as-of", "2029-01-01")
     assert (later.returncode, "nothing is known yet" in later.stderr) == (2, True)
+
+
+AMENDMENT = """  - amendment_id: dearer
+    valid_from: 2027-03-01
+    recorded_at: 2027-04-15T00:00:00Z
+    revenue_share:
+      share_basis: pct_of_base
+      base_measure: net_billed
+      tiers: [{tier_no: 1, axis: contract_month, from: 1, to: null, rate: "0.31", application: marginal}]
+      exclusions: [sales_tax, power_passthrough, sla_penalties, credits_refunds, bad_debt]
+      statement_due_days: 15
+      payment_terms_days: 30
+"""
+
+
+@pytest.mark.slow
+def test_what_an_amendment_changes_in_money_is_six_parts_in_a_hundred_of_march_and_nothing_else(
+    finished: Path, tmp_path: Path
+) -> None:
+    """31 % for 25 % from 1 March on, known on 15 April: of the months that have ended only March moves, by the difference of the two
+    shares of its base, each rounded once. The home itself stays as it is.
+    """
+    home = copy_home(finished, tmp_path / "home")
+    contract = home / "contracts" / f"{CONTRACT}.yaml"
+    head, covenants = contract.read_text().split("    covenants:\n")
+    contract.write_text(f"{head}    covenants:\n{covenants.rstrip()}\n{AMENDMENT}")
+    [march] = published(
+        home,
+        "SELECT base_amount, share_amount FROM revenue_share.fct_share_month"
+        f" WHERE contract_id = '{CONTRACT}' AND service_month = '2027-03-01'",
+    )
+    base, cent = Decimal(march["base_amount"]), Decimal("0.01")
+    before, after = ((base * Decimal(rate)).quantize(cent, ROUND_HALF_UP) for rate in ("0.25", "0.31"))
+    assert before == Decimal(march["share_amount"]) > 0
+    [change] = asked(home, "contract", "diff", CONTRACT, "dearer")
+    claimed = change["claim_before_amount"]
+    assert change == {
+        "service_month": "2027-03-01",
+        "share_before_amount": str(before),
+        "share_after_amount": str(after),
+        "claim_before_amount": claimed,
+        "claim_after_amount": claimed,
+        "besides_before_amount": "0.00",
+        "besides_after_amount": "0.00",
+    }
+    [unchanged] = published(
+        home,
+        f"SELECT share_amount FROM revenue_share.fct_share_month WHERE contract_id = '{CONTRACT}' AND service_month = '2027-03-01'",
+    )
+    assert unchanged["share_amount"] == str(before)

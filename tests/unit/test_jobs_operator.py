@@ -92,6 +92,17 @@ def park(**over):
     terms = [("exclusivity", "vendor", "amd"), ("exclusivity", "scope", "all"), ("exclusivity", "ends", "2030-09-30")]
     terms += [("exclusivity", "purchase_quota_pct", "0.80"), ("exit_rights", "1.party", "operator")]
     terms += [("exit_rights", "1.fee_formula", "six months of buy-back price on the capacity")]
+    for number, (ground, paid) in enumerate(
+        (("default", "500"), ("sla_breach", "900"), ("refinancing", "70")), start=1
+    ):
+        terms += [
+            ("backstop", f"early_termination.{number}.{name}", value)
+            for name, value in (("ground", ground), ("termination_payment", paid))
+        ]
+    terms += [
+        ("backstop", "early_termination.3.payer", "vendor"),
+        ("backstop", "early_termination.4.ground", "rating_trigger"),
+    ]
     frames["raw.contract_term"] = pl.DataFrame(
         [
             {
@@ -711,8 +722,10 @@ def test_the_watch_reads_exclusivity_and_exit_rights_of_the_terms_in_force():
     assert row["operator_exit_cost_amount"] == D("20802240.00"), "six times 1,488,000 hours at 2.33"
     assert row["vendor_exit_cost_amount"] == D("186000.00"), "three months of share in the last twelve"
     assert row["portability_obligation"] == "not agreed"
+    assert (row["operator_termination_amount"], row["vendor_termination_amount"]) == (D("900.00"), D("70.00"))
     free = of_month(run_all(frames)["credit.fct_lock_in_month"], DEC)
     assert (free["exclusivity_in_force"], free["operator_exit_cost_null_reason"]) == (False, "no exit right agreed")
+    assert (free["operator_termination_amount"], free["vendor_termination_amount"]) == (None, None)
 
 
 @pytest.fixture(scope="module")
