@@ -55,7 +55,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> s
 
 
 def _fingerprints(connection: duckdb.DuckDBPyConnection, table: str, columns: set[str]) -> dict[ParkDay, str]:
-    """What each park-day was built from: in the rows themselves, or in the notes of macros/park_days.sql."""
+    """What each park-day was built from: in the rows themselves, or in the notes of macros/kept_parts.sql."""
     noted = f"standing__{table.split('.')[1]}"
     if "partition_fingerprint" in columns:
         query = f"SELECT DISTINCT park_id, service_date, partition_fingerprint FROM {table}"

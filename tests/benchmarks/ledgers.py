@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from tests.benchmarks.ledger_home import connect, set_clock, write_home, write_metering_hours, write_outages
-from tests.benchmarks.measuring import Case, Run, Size
+from tests.benchmarks.measuring import Case, Run, Side, Size
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS: dict[Size, int] = {"small": 20, "seed": 200}
@@ -44,10 +44,10 @@ def _dbt(home: Path, *arguments: str) -> None:
         raise RuntimeError(f"dbt {' '.join(arguments)}: {done.stdout[-3000:]}{done.stderr[-2000:]}")
 
 
-def build(home: Path, months: int) -> float:
+def build(home: Path, months: int, *arguments: str) -> float:
     """All models but those of metering, as known after so many months; months that a contract has a statement of, by month."""
     set_clock(home, _clock(months))
-    _dbt(home, "run", "--exclude", *METERED.split())
+    _dbt(home, "run", "--exclude", *METERED.split(), *arguments)
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
         [(stated, contracts)] = con.execute(
             "SELECT count(DISTINCT (contract_id, service_month)), count(DISTINCT contract_id)"
@@ -80,7 +80,20 @@ def prepare(folder: Path, size: Size) -> None:
 
 
 def _built(name: str, part: int, folder: Path, size: Size) -> Run:
-    return lambda: build(folder / name, MONTHS[size] // part)
+    return lambda: build(folder / name, MONTHS[size] // part, "--full-refresh")
+
+
+def _month_more(folder: Path, size: Size) -> Run:
+    return lambda: build(folder / "whole", MONTHS[size])
+
+
+def _without_the_last_month(folder: Path, side: Side) -> None:
+    """Before the month is added, what a run a month ago had left."""
+    if side == "project":
+        with connect(folder / "whole") as con:
+            [(contracts,)] = con.execute("SELECT count(*) FROM raw.contract").fetchall()
+        size = next(size for size, count in CONTRACTS.items() if count == contracts)
+        build(folder / "whole", MONTHS[size] - 1, "--full-refresh")
 
 
 def profile(folder: Path, size: Size) -> list[str]:
@@ -108,6 +121,16 @@ CASES = (
         baseline=partial(_built, "tenth", 1),
         seconds_at_most=60,
         **_SHARED,
+    ),
+    # What a close a month later knows, where the months before stand: not all that they know once more.
+    Case(
+        name="a month more of the ledgers",
+        baseline_name="all months from the beginning",
+        unit="contracts",
+        baseline=partial(_built, "whole", 1),
+        at_most=0.75,
+        fresh=_without_the_last_month,
+        **(_SHARED | {"project": _month_more}),
     ),
     # Twice the months at twice the time: what another month costs is its own work, not that of all before it once more.
     Case(

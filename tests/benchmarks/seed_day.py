@@ -122,7 +122,7 @@ def connect(home: Path) -> duckdb.DuckDBPyConnection:
 def prepare_models(con: duckdb.DuckDBPyConnection, home: Path) -> None:
     """The staging models that metering reads, and what stands beside it in a park without leases, closes and events."""
     con.execute(render(con, home, None, "{{ create_exact_arithmetic() }}"))
-    con.execute(render(con, home, None, "{{ create_standing_days() }}"))
+    con.execute(render(con, home, None, "{{ create_standing_parts() }}"))
     for name in ("home", "park", "tranche", "policy", "held_file", "lake_file", "lake_node", "lake_hour"):
         con.execute(f"CREATE OR REPLACE VIEW stg_{name} AS {render(con, home, None, _model(f'stg_{name}'))}")
     con.execute("CREATE OR REPLACE TABLE int_knowledge_points (park_id VARCHAR, known_at TIMESTAMPTZ)")

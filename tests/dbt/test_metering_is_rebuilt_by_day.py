@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from building import PROJECT, run_dbt
+from building import run_dbt
 from raw_fixture import create_raw, put, put_lake_files
 from scenarios import put_backstop, put_contract, put_home, put_park, put_share, put_tranche
 
@@ -237,15 +236,6 @@ def test_late_rows_and_changed_documents_rebuild_their_own_days_and_history_equa
         assert history[table] == refreshed[table], table
     for table in (HOURS, EXCEPTIONS):
         assert after[table] == refreshed[table], table
-
-
-def test_every_model_that_is_kept_from_run_to_run_is_held_against_a_full_refresh() -> None:
-    kept = {
-        path.stem
-        for path in (PROJECT / "models").rglob("*.sql")
-        if re.search(r"materialized\s*=\s*(['\"]incremental|incremental_)", path.read_text(encoding="utf-8"))
-    }
-    assert kept == {table.split(".")[1] for table in (*TABLES, HOURS)}
 
 
 @pytest.mark.slow

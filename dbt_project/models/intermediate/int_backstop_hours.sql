@@ -1,6 +1,19 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points() }}"
+) }}
+
 -- The hours behind a claim, segment by segment, at each point that knows otherwise of the month than the one before: installed, excluded, committed,
 -- used, unsold, deductible. DECIMAL(38, 18) GPU-hours.
-with segment_days as (
+with segments as (
+    select segments.*
+    from {{ ref('int_backstop_segments') }} as segments
+    {{ points_to_build('segments') }}
+),
+
+segment_days as (
     select
         segments.contract_id,
         segments.point_no,
@@ -12,7 +25,7 @@ with segment_days as (
         segments.gpu_count,
         cast(unnest(generate_series(segments.from_date, segments.to_date, interval 1 day)) as date) as service_date,
         segments.time_zone
-    from {{ ref('int_backstop_segments') }} as segments
+    from segments
 ),
 
 day_hours as (
@@ -88,7 +101,7 @@ billed as (
         leases.customer_type = 'vendor_own_use' as is_vendor,
         {{ gpu_hours_of_overlap('leases.gpu_count', 'segments.from_at', 'segments.to_at', 'leases.holds_from_at', 'leases.holds_until_at') }}
             as gpu_hours
-    from {{ ref('int_backstop_segments') }} as segments
+    from segments
     inner join {{ ref('int_lease_intervals') }} as leases
         on
             segments.park_id = leases.park_id
@@ -106,7 +119,7 @@ billed as (
         segments.segment_no,
         entries.is_vendor,
         entries.gpu_hours
-    from {{ ref('int_backstop_segments') }} as segments
+    from segments
     inner join (
         select
             entries.*,
@@ -169,7 +182,7 @@ raw_hours as (
         main.exact_product(
             main.exact_product(supply.installed_gpu_hours, segments.committed_fraction), segments.ramp_fraction
         ) as committed_gpu_hours
-    from {{ ref('int_backstop_segments') }} as segments
+    from segments
     inner join supply
         on
             segments.contract_id = supply.contract_id

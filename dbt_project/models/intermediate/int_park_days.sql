@@ -251,7 +251,11 @@ select
         'revenue': ['numbers.revenue'],
         'contradictions': ['numbers.outages', 'numbers.leases', 'numbers.sale']
     }.items() -%}
-    md5(concat_ws('|', '{{ metering_code() }}', parks.time_zone, {{ parts | join(', ') }}))
+    -- A day ahead of the clock is built again once the clock has come to it.
+    md5(concat_ws(
+        '|', '{{ metering_code() }}', parks.time_zone, {{ parts | join(', ') }},
+        case when numbers.service_date > parks.clock_date then 'ahead' end
+    ))
         as {{ fingerprint }}_fingerprint{{ ',' if not loop.last }}
     {% endfor %}
 from numbers

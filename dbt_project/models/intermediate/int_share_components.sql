@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points() }}"
+) }}
+
 -- What each eligible lease version puts into the base on each slice, by component and in its own currency, as known at each point that knows
 -- otherwise of the month than the one before.
 {% set is_eligible -%}
@@ -16,6 +23,12 @@ with leases as (
     left join {{ ref('stg_tranche') }} as tranches on leases.tranche_id = tranches.tranche_id
 ),
 
+known_slices as (
+    select slices.*
+    from {{ ref('int_share_slices') }} as slices
+    {{ points_to_build('slices') }}
+),
+
 -- Where the share is of the whole site, each lease of the park supports the contract; where it is of all cloud, each lease of each park of the
 -- operator, on the days of that park's own clock. A lease of another park bears that park's name.
 slices as (
@@ -23,7 +36,7 @@ slices as (
         slices.*,
         case when slices.base_scope = 'whole_site' then null else slices.contract_id end as only_contract_id,
         '' as other_park_prefix
-    from {{ ref('int_share_slices') }} as slices
+    from known_slices as slices
     where coalesce(slices.base_scope, '') != 'all_cloud'
     union all by name
     select
@@ -33,7 +46,7 @@ slices as (
         timezone(parks.time_zone, cast(slices.to_date + 1 as timestamp)) as to_at,
         cast(null as varchar) as only_contract_id,
         case when parks.park_id = slices.park_id then '' else parks.park_id || '/' end as other_park_prefix
-    from {{ ref('int_share_slices') }} as slices
+    from known_slices as slices
     inner join {{ ref('stg_contract') }} as contracts on slices.contract_id = contracts.contract_id
     inner join {{ ref('stg_park') }} as parks on contracts.operator_id = parks.operator_id
     where slices.base_scope = 'all_cloud'
@@ -66,7 +79,7 @@ operating_costs as (
             cast(sum(costs.amount) as decimal(38, 18)) * (any_value(slices.to_date) - slices.from_date + 1),
             day(last_day(slices.service_month))
         ) as cost_amount
-    from {{ ref('int_share_slices') }} as slices
+    from known_slices as slices
     inner join cost_months as costs
         on
             slices.contract_id = costs.contract_id

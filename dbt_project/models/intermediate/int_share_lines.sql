@@ -1,5 +1,19 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_months',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_months() }}"
+) }}
+
 -- The rounded share of each block and month, laid over its leases. Only what is published or posted now needs lines: the home's clock.
-with lease_parts as (
+with known_months as (
+    select months.*
+    from {{ ref('int_known_months') }} as months
+    {{ months_to_build('months') }}
+    where months.is_clock
+),
+
+lease_parts as (
     select
         revenue.contract_id,
         revenue.point_no,
@@ -8,13 +22,13 @@ with lease_parts as (
         revenue.lease_id,
         sum(revenue.measured_amount + revenue.excluded_amount) as part_weight
     from {{ ref('int_share_revenue') }} as revenue
-    inner join {{ ref('int_known_months') }} as known_months
+    inner join known_months
         on
             revenue.contract_id = known_months.contract_id
             and revenue.point_no = known_months.state_point_no
             and revenue.service_month = known_months.service_month
     -- What capacity costs is no lease's.
-    where known_months.is_clock and revenue.lease_id is not null
+    where revenue.lease_id is not null
     group by revenue.contract_id, revenue.point_no, revenue.share_id, revenue.service_month, revenue.lease_id
     having sum(revenue.measured_amount + revenue.excluded_amount) != 0
 ),
@@ -29,12 +43,11 @@ months as (
         months.currency_code,
         months.minor_unit_digits
     from {{ ref('int_share_month_states') }} as months
-    inner join {{ ref('int_known_months') }} as known_months
+    inner join known_months
         on
             months.contract_id = known_months.contract_id
             and months.point_no = known_months.state_point_no
             and months.service_month = known_months.service_month
-    where known_months.is_clock
 ),
 
 weighted_parts as (

@@ -1,5 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points() }}"
+) }}
+
 -- The components in the contract's currency, with what each adds to the base by its measure and takes out of it by its exclusions.
-with translated as (
+with components as (
+    select components.*
+    from {{ ref('int_share_components') }} as components
+    {{ points_to_build('components') }}
+),
+
+translated as (
     select
         components.* exclude (component_amount, component_currency_code),
         segments.base_measure,
@@ -10,7 +23,7 @@ with translated as (
         ) as is_told,
         {{ translated('components.component_amount') }} as component_amount,
         {{ translated('components.price_per_gpu_hour') }} as translated_price_per_gpu_hour
-    from {{ ref('int_share_components') }} as components
+    from components
     inner join {{ ref('int_share_segments') }} as segments
         on
             components.contract_id = segments.contract_id

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points() }}"
+) }}
+
 -- The base of each segment, and of each part of a true-up's year, laid over the tiers, and what each slice earns. Slices of one axis add up to
 -- the base. Tiers on the share paid so far hang on the months before: int_share_months lays the base over them, and cuts by them what stands here.
 with month_segments as (
@@ -60,10 +67,16 @@ year_parts as (
     )
 ),
 
-segments as (
+all_segments as (
     select * from month_segments
     union all by name
     select * from year_parts
+),
+
+segments as (
+    select all_segments.*
+    from all_segments
+    {{ points_to_build('all_segments') }}
 ),
 
 tiers as (

@@ -1,0 +1,189 @@
+-- depends_on: {{ ref('stg_credit_events') }}
+-- What the ledgers of each contract follow from at each point, as one fingerprint: the terms, the stretches of months that the point knows otherwise,
+-- and all that it and the points before it have come to know.
+with points as (
+    select
+        contract_id,
+        point_no,
+        park_id,
+        time_zone,
+        known_at
+    from {{ ref('int_knowledge_points') }}
+),
+
+-- A share of all cloud looks at each park of the operator.
+contract_parks as (
+    select
+        contracts.contract_id,
+        parks.park_id
+    from {{ ref('stg_contract') }} as contracts
+    inner join {{ ref('stg_park') }} as own_park on contracts.park_id = own_park.park_id
+    inner join {{ ref('stg_park') }} as parks
+        on
+            contracts.park_id = parks.park_id
+            or (
+                own_park.operator_id = parks.operator_id
+                and contracts.contract_id in (
+                    select share_terms.contract_id
+                    from {{ ref('stg_share_terms') }} as share_terms
+                    where share_terms.base_scope = 'all_cloud'
+                )
+            )
+),
+
+dated_facts as (
+    select
+        contract_parks.contract_id,
+        facts.known_from_at,
+        facts.number
+    from contract_parks
+    inner join {{ ref('int_known_facts') }} as facts on contract_parks.park_id = facts.park_id
+    union all
+    select
+        facts.contract_id,
+        facts.known_from_at,
+        {{ fact_number(['facts']) }} as number
+    from {{ ref('int_contract_facts') }} as facts
+    union all
+    select
+        contracts.contract_id,
+        timezone(parks.time_zone, cast(marks.observed_date + 1 as timestamp)) as known_from_at,
+        {{ fact_number(['marks']) }} as number
+    from {{ ref('stg_contract') }} as contracts
+    inner join {{ ref('stg_park') }} as parks on contracts.park_id = parks.park_id
+    inner join {{ ref('stg_backstop_terms') }} as backstop_terms on contracts.contract_id = backstop_terms.contract_id
+    inner join {{ ref('stg_hardware_value') }} as marks on backstop_terms.rv_date >= marks.observed_date
+    union all
+    -- A rate is known once its day has ended.
+    select
+        contracts.contract_id,
+        timezone(parks.time_zone, cast(rates.rate_date + 1 as timestamp)) as known_from_at,
+        rates.number
+    from {{ ref('stg_contract') }} as contracts
+    inner join {{ ref('stg_park') }} as parks on contracts.park_id = parks.park_id
+    cross join (
+        select
+            rate_date,
+            sum({{ fact_number(['from_currency', 'to_currency', 'rate', 'source']) }}) as number
+        from {{ ref('stg_fx_rate') }}
+        group by rate_date
+    ) as rates
+),
+
+-- A fact belongs to the first point that sees it.
+seen_facts as (
+    select
+        dated_facts.contract_id,
+        first_points.point_no,
+        sum(dated_facts.number) as number
+    from dated_facts
+    asof join (
+        select
+            contract_id,
+            known_at,
+            min(point_no) as point_no
+        from points
+        group by contract_id, known_at
+    ) as first_points
+        on dated_facts.contract_id = first_points.contract_id and dated_facts.known_from_at <= first_points.known_at
+    group by dated_facts.contract_id, first_points.point_no
+),
+
+stretches as (
+    select
+        segments.contract_id,
+        segments.point_no,
+        {{ fact_number(['segments']) }} as number
+    from {{ ref('int_share_segments') }} as segments
+    union all
+    select
+        segments.contract_id,
+        segments.point_no,
+        {{ fact_number(['segments']) }} as number
+    from {{ ref('int_backstop_segments') }} as segments
+    union all
+    select
+        supply.contract_id,
+        supply.point_no,
+        {{ fact_number(['supply']) }} as number
+    from {{ ref('int_supply_months') }} as supply
+    union all
+    select
+        contract_id,
+        point_no,
+        number
+    from seen_facts
+),
+
+numbers as (
+    select
+        points.contract_id,
+        points.park_id,
+        points.point_no,
+        points.known_at,
+        sum(coalesce(by_point.number, 0)) over (partition by points.contract_id order by points.point_no) as number
+    from points
+    left join (
+        select
+            contract_id,
+            point_no,
+            sum(number) as number
+        from stretches
+        group by contract_id, point_no
+    ) as by_point
+        on points.contract_id = by_point.contract_id and points.point_no = by_point.point_no
+),
+
+-- What holds whenever it is known: terms as they are written, whose capacity is whose, and which sources quote which pairs.
+terms as (
+    {%- for model in [
+        'stg_contract', 'stg_contract_version', 'stg_share_terms', 'stg_share_tier', 'stg_share_activation', 'stg_token_advance',
+        'stg_backstop_terms', 'stg_backstop_ramp', 'stg_backstop_price', 'stg_backstop_termination'
+    ] %}
+    select
+        rows_of.contract_id,
+        {{ fact_number(["'" ~ model ~ "'", 'rows_of']) }} as number
+    from {{ ref(model) }} as rows_of
+    union all
+    {%- endfor %}
+    select
+        contract_parks.contract_id,
+        {{ fact_number(['tranches.tranche_id', 'tranches.contract_id']) }} as number
+    from contract_parks
+    inner join {{ ref('stg_tranche') }} as tranches on contract_parks.park_id = tranches.park_id
+    union all
+    select
+        contract_parks.contract_id,
+        {{ fact_number(['parks']) }} as number
+    from contract_parks
+    inner join {{ ref('stg_park') }} as parks on contract_parks.park_id = parks.park_id
+    union all
+    select
+        contracts.contract_id,
+        pairs.number
+    from {{ ref('stg_contract') }} as contracts
+    cross join (
+        select sum({{ fact_number(['from_currency', 'to_currency', 'source']) }}) as number
+        from (
+            select distinct
+                from_currency,
+                to_currency,
+                source
+            from {{ ref('stg_fx_rate') }}
+        ) as quoted
+    ) as pairs
+)
+
+select
+    numbers.contract_id,
+    numbers.point_no,
+    md5(concat_ws('|', '{{ ledger_code() }}', agreed.number, numbers.known_at, numbers.number)) as point_fingerprint
+from numbers
+inner join (
+    select
+        contract_id,
+        sum(number) as number
+    from terms
+    group by contract_id
+) as agreed
+    on numbers.contract_id = agreed.contract_id

@@ -1,0 +1,175 @@
+"""Tables of the ledgers are kept by point of knowledge: a month more computes what its close knows, and history ends as a full refresh."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from building import PROJECT, run_dbt
+from random_contracts import draw
+from raw_fixture import create_raw, put
+from test_metering_is_rebuilt_by_day import HOURS as BY_FILE
+from test_metering_is_rebuilt_by_day import TABLES as BY_DAY
+
+# What each table is kept by, and a column that is spoilt to see which parts are built anew.
+KEPT = {
+    "int_share_components": ("point_no", "gpu_hours"),
+    "int_share_revenue": ("point_no", "gpu_hours"),
+    "int_share_tiers": ("point_no", "share_amount"),
+    "int_backstop_hours": ("point_no", "excluded_raw_gpu_hours"),
+    "int_statement_steps": ("point_no", "gpu_hours"),
+    "int_share_lines": ("service_month", "share_amount"),
+    "int_exposure_periods": ("as_of_month", "annual_cap_amount"),
+}
+CLOCKS = ("2027-05-15T00:00:00Z", "2027-06-20T00:00:00Z")  # April closes on 10 May, May on 10 June
+SPOILT = -98765
+
+
+def sql(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        return con.execute(query, list(values)).fetchall()
+
+
+def run(home: Path, *arguments: str) -> None:
+    done = run_dbt(home, "run", *arguments)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def all_rows(home: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every table of every schema that dbt writes, but the notes of which parts stand."""
+    tables = sql(
+        home,
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE schema_name NOT IN ('raw', 'main')"
+        " AND NOT starts_with(table_name, 'standing__') ORDER BY ALL",
+    )
+    return {f"{schema}.{table}": sql(home, f"FROM {schema}.{table} ORDER BY ALL") for schema, table in tables}
+
+
+def at(home: Path, clock_at: str) -> None:
+    sql(home, "UPDATE raw.home SET clock_at = ?, as_of_date = ?", clock_at, clock_at[:10])
+
+
+def late_bill(con: duckdb.DuckDBPyConnection) -> None:
+    [(park_id, lease_id)] = con.execute(
+        "SELECT park_id, min(lease_id) FROM raw.leases GROUP BY 1 ORDER BY 1 LIMIT 1"
+    ).fetchall()
+    bill = {"kind": "other_revenue", "service_date": date(2027, 3, 3), "amount": 777, "currency_code": "USD"}
+    put(
+        con,
+        "lease_adjustments",
+        park_id=park_id,
+        lease_id=lease_id,
+        adjustment_id="late",
+        recorded_at="2027-03-05T00:00:00Z",
+        **bill,
+    )
+
+
+def amendment(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(
+        "UPDATE raw.share_tier SET rate = rate / 2 WHERE contract_id = (SELECT max(contract_id) FROM raw.contract)"
+    )
+
+
+def restated_rate(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("UPDATE raw.fx_rate SET rate = rate * 1.01 WHERE rate_date BETWEEN '2027-03-01' AND '2027-03-03'")
+
+
+def later_plan(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(
+        "UPDATE raw.tranche SET gpu_count = gpu_count + 1 WHERE contract_id = (SELECT min(contract_id) FROM raw.contract)"
+    )
+
+
+def another_lease(con: duckdb.DuckDBPyConnection) -> None:
+    """One that had been known in April, under a version that turns it to another contract."""
+    con.execute(
+        "INSERT INTO raw.leases BY NAME SELECT * REPLACE (version + 1 AS version, TIMESTAMPTZ '2027-04-20 00:00:00+00' AS recorded_at,"
+        " gpu_count + 1 AS gpu_count, content_hash || 'x' AS content_hash) FROM raw.leases ORDER BY ALL LIMIT 1"
+    )
+
+
+def change(home: Path, *changes: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+    with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        for one in changes:
+            one(con)
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Path:
+    """Random contracts as known in May."""
+    home = tmp_path / "books"
+    home.mkdir()
+    with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        create_raw(con)
+        draw(con, home, seed=4, count=3)
+    at(home, CLOCKS[0])
+    seeded = run_dbt(home, "seed")
+    assert seeded.returncode == 0, seeded.stdout[-4000:]
+    run(home)
+    return home
+
+
+def refreshed(home: Path) -> None:
+    """What stands is what a full refresh makes of it, in every table."""
+    history = all_rows(home)
+    run(home, "--full-refresh", "--exclude", "int_gpu_hours__by_tranche_hour")
+    anew = all_rows(home)
+    assert history.keys() == anew.keys()
+    for table, rows in anew.items():
+        assert history[table] == rows, table
+
+
+@pytest.mark.slow
+def test_a_month_more_computes_its_own_points_and_history_equals_a_full_refresh(books: Path) -> None:
+    spoilt = {
+        table: sql(books, f"UPDATE intermediate.{table} SET {column} = {SPOILT} RETURNING contract_id, {key}")
+        for table, (key, column) in KEPT.items()
+    }
+    points = set(
+        sql(
+            books,
+            "SELECT contract_id, point_no FROM intermediate.int_knowledge_points WHERE is_posted AND NOT is_provisional",
+        )
+    )
+    at(books, CLOCKS[1])
+    run(books)
+    for table, (key, column) in KEPT.items():
+        kept = set(sql(books, f"SELECT contract_id, {key} FROM intermediate.{table} WHERE {column} = {SPOILT}"))
+        assert kept, table
+        assert kept <= set(spoilt[table])
+        if key == "point_no":  # of the points that had closed none is built again; those that the clock had made are
+            assert kept == {part for part in spoilt[table] if part in points}, table
+            assert kept < set(spoilt[table]), table
+    for table in KEPT:
+        sql(books, f"DELETE FROM intermediate.standing__{table}")
+    run(books)
+    refreshed(books)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", [late_bill, amendment, restated_rate, later_plan, another_lease])
+def test_whatever_is_learnt_late_history_equals_a_full_refresh(
+    books: Path, what: Callable[[duckdb.DuckDBPyConnection], None]
+) -> None:
+    at(books, CLOCKS[1])
+    run(books)
+    change(books, what)
+    run(books)
+    refreshed(books)
+
+
+def test_every_model_that_is_kept_from_run_to_run_is_held_against_a_full_refresh() -> None:
+    kept = {
+        path.stem
+        for path in (PROJECT / "models").rglob("*.sql")
+        if re.search(r"materialized\s*=\s*(['\"]incremental|incremental_)", path.read_text(encoding="utf-8"))
+    }
+    assert kept == {*(table.split(".")[1] for table in (*BY_DAY, BY_FILE)), *KEPT}
