@@ -101,9 +101,11 @@ def try_to_edit_the_terms_then_amend_them(home: Path) -> None:
 
 def replace_a_file_and_the_preparer(home: Path, stated: str) -> None:
     (home / "policies" / "close.yaml").write_text("close_after_days: 12\nprepared_by: Another desk\n")
-    replaced = sorted((home / "landing" / NORTH / "lease_adjustments").glob("*.csv"))[0]
+    [replaced] = (home / "landing" / NORTH / "lease_adjustments").glob("*2027-03.csv")
     assert hashlib.sha256(replaced.read_bytes()).hexdigest() in stated
-    replaced.write_bytes(replaced.read_bytes() + b"\n")
+    header, *rows = replaced.read_text().splitlines(keepends=True)
+    assert len(rows) > 1
+    replaced.write_text(header + "".join(reversed(rows)))
 
 
 def state(home: Path, month: str, target: Path) -> bytes:
