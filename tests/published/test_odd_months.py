@@ -44,9 +44,11 @@ def lease(lease_id: str, first: str, last: str, what: str) -> str:
 
 
 def write_rates(home: Path, last_dollar: str) -> None:
-    """Two days of February on which a source quotes dollars and yen against the euro: 1.20 and `last_dollar` to 160."""
+    """Days on which a source quotes dollars and yen against the euro: 1.20 to 160 in January, 1.20 and `last_dollar` in
+    February. That of January is what the worth of leases ahead is measured at when January closes.
+    """
     rows = ["rate_date,from_currency,to_currency,rate,source"]
-    for day, dollar in (("2027-02-09", "1.20"), ("2027-02-10", last_dollar)):
+    for day, dollar in (("2027-01-29", "1.20"), ("2027-02-09", "1.20"), ("2027-02-10", last_dollar)):
         rows += [f"{day},EUR,USD,{dollar},test", f"{day},EUR,JPY,160,test", f"{day},EUR,AUD,1.60,test"]
     (home / "reference" / "fx.csv").write_text("\n".join(rows) + "\n")
 
