@@ -461,7 +461,7 @@ def test_status_counts_how_many_days_a_feed_is_late_against_the_homes_clock(fini
     assert {(f["park_id"], f["last_day"], f["days_late"]) for f in daily} == {
         (park, date(2027, 4, 20), 3) for park in PARKS
     }
-    assert sum("gpu_telemetry is 3 day(s) late" in text for text in late["to_do"]) == len(PARKS)
+    assert sum("gpu_telemetry is 3 days late" in text for text in late["to_do"]) == len(PARKS)
 
 
 def test_status_cuts_no_cell_in_a_terminal_of_80_columns(finished: Path) -> None:

@@ -129,6 +129,9 @@ def test_names_are_completed_answers_paged_and_what_was_typed_is_found_again(hom
     terminal.type(UP)
     terminal.until("fct_capacity_day order by 1;")
     terminal.type(INTERRUPT)
+    terminal.until(
+        "\n"
+    )  # the prompt before is the same line drawn once more, and between two prompts Control-R means another thing
     terminal.until(PROMPT)
     terminal.type(CONTROL_R + b"share_month")
     terminal.until("limit 1;")
