@@ -14,6 +14,7 @@ from scipy import special
 
 from orchestration.polars_jobs import backstop_liability as basis
 from orchestration.polars_jobs import backstop_paths as paths
+from orchestration.polars_jobs import backstop_worth as worth
 from orchestration.polars_jobs import programme
 from orchestration.polars_jobs.errors import CreditInputError
 from orchestration.polars_jobs.programme import run_all
@@ -204,6 +205,29 @@ def test_contracts_dealt_to_several_processes_are_valued_as_by_one(monkeypatch):
     for name, table in alone.items():
         assert table["contract_id"].n_unique() == 3
         assert together[name].equals(table)
+
+
+def test_a_valuation_asks_for_no_table_that_processes_are_not_given(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from tests.benchmarks.credit_group import frames
+
+    asked = set()
+
+    class Asked(dict):
+        def get(self, name, default=None):
+            asked.add(name)
+            return super().get(name, default)
+
+        def __contains__(self, name):
+            asked.add(name)
+            return super().__contains__(name)
+
+    given = frames(contracts=1, months=2)
+    policy = programme.policy_from_frame(given["raw.policy"])
+    made = worth.valuations(Asked(given), policy)
+    programme.rate_sensitivity(Asked(given), made, policy)
+    assert made
+    assert asked <= set(worth.VALUED_TABLES)
 
 
 def test_wrong_way_risk_is_one_at_independence_and_rises_with_correlation():
