@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import worlds
 from homes import Bench
 from tally import Tally
+
+
+def test_a_handful_of_short_worlds_ends_in_the_books_of_the_reference_model(tmp_path: Path) -> None:
+    _, other = worlds.play(tmp_path, [1000, 1001, 1002], worlds.SHORT)
+    assert other == {}
 
 
 @pytest.mark.slow

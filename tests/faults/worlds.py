@@ -48,6 +48,7 @@ MARTS = ("intermediate", "revenue_share", "backstop", "ledger", "core", "meterin
 STATED_TABLES = (
     "ledger.fct_journal_lines",
     "ledger.fct_statement_step",
+    "ledger.fct_statement_input",
     "ledger.fct_receivable_document",
     "core.fct_contract_terms",
 )
@@ -221,8 +222,8 @@ def land(run: Run, draw: random.Random) -> None:
         with duckdb.connect(str(run.warehouse)) as con:
             con.execute("SET TimeZone = 'UTC'")
             tables.write_terms(con, home)
-            _as_drawn(con, run)
             reference.write_reference(con, home)
+            _as_drawn(con, run)
             con.execute("DELETE FROM raw.fx_rate")
             con.execute("INSERT INTO raw.fx_rate BY NAME SELECT * FROM drawn_fx")
             kept_journal.load(con, home.path, home.clock_at)
