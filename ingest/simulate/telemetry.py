@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ RAMP_HOURS = 14 * 24  # a new lease reaches its level within two weeks; assumed
 FIRST_LEVEL = 0.3
 POWER_NOISE = 0.02
 ROW_GROUP_ROWS = 1 << 20
+BLOCK_VALUES = 1 << 17  # of a drawing: they stay in a processor's cache
 
 COLUMNS = (
     "gpu_id",
@@ -42,22 +44,48 @@ COLUMNS = (
 Deci = npt.NDArray[np.int16]
 
 
+@dataclass
+class Drawn:
+    """Samples × racks of which the first `count` samples stand; `blocks` fills in the next ones and says how many stand."""
+
+    utilization: Deci
+    power: Deci
+    blocks: Iterator[int]
+    count: int = 0
+
+    def until(self, count: int) -> tuple[Deci, Deci]:
+        """Tenths of a per cent and watts a GPU of the first `count` samples at least."""
+        while self.count < count:
+            self.count = next(self.blocks)
+        return self.utilization, self.power
+
+
 @dataclass(frozen=True)
 class TrancheMonth:
     """Samples × racks of one tranche and month, up to the last day that is wanted.
 
-    `sampled_at`: epoch seconds by sample; `hour`: the grid's hour of each sample; `utilization`: tenths of a per cent;
-    `power`: watts a GPU; `outage`: by hour × rack; `stray_count`: hours in which a rack works that nobody leases.
+    `sampled_at`: epoch seconds by sample; `hour`: the grid's hour of each sample; `outage`: by hour × rack;
+    `stray_count`: hours in which a rack works that nobody leases. Utilisation and power are drawn when they are first
+    asked for, sample by sample in order: a month by the minute is large, and its first days are written meanwhile.
     """
 
     tranche: TranchePlan
     grid: Grid
     sampled_at: npt.NDArray[np.int64]
     hour: npt.NDArray[np.int64]
-    utilization: Deci
-    power: Deci
     outage: Outage
+    drawn: Drawn
     stray_count: int = 0
+
+    @property
+    def utilization(self) -> Deci:
+        """Tenths of a per cent by sample × rack."""
+        return self.drawn.until(len(self.hour))[0]
+
+    @property
+    def power(self) -> Deci:
+        """Watts a GPU by sample × rack."""
+        return self.drawn.until(len(self.hour))[1]
 
     def it_power_w(self) -> npt.NDArray[np.float64]:
         """Watts of all racks by hour, those without a sample included: a gap in telemetry is no gap in consumption.
@@ -67,7 +95,9 @@ class TrancheMonth:
         counts = np.array(self.tranche.rack_gpu_counts(), dtype=np.float64)
         watts = np.zeros(len(self.grid.hour_at))
         hours = len(np.unique(self.hour))
-        watts[:hours] = (self.power @ counts).reshape(hours, -1).mean(axis=1) if hours else 0
+        if hours:
+            by_hour = self.power.reshape(hours, -1, self.power.shape[1])
+            watts[:hours] = by_hour.sum(axis=1, dtype=np.int64) @ counts / by_hour.shape[1]
         return watts
 
 
@@ -136,24 +166,33 @@ def make_tranche_month(
         stray_hours = stray_hours & (expected[:, -1] == 0) & ~outage.silent[:, -1]
         percent[stray_hours, -1] = STRAY_PCT
     percent[outage.idle] = 0
-    # A month by the minute is large: each step writes over the one before.
-    percent = percent[hour]
+    jitter = None
     if per_hour > 1:
-        jitter = draw.normal(0, 0.02, (len(grid.hour_at) * per_hour, 1))[: len(hour)].astype(np.float32)
-        percent *= 1 + jitter
-        np.clip(percent, 0, 100, out=percent)
-    percent *= 10
-    utilization = np.rint(percent, out=percent).astype(np.int16)
+        jitter = 1 + draw.normal(0, 0.02, (len(grid.hour_at) * per_hour, 1))[: len(hour)].astype(np.float32)
     rated_w = profile.rated_w.get(tranche.gpu_model, profile.rated_w["other"])
     curve = np.interp(np.arange(1001) / 10, np.arange(101), profile.power_fraction).astype(np.float32) * rated_w
-    shake = draw.standard_normal(utilization.shape, np.float32)
-    shake *= np.float32(POWER_NOISE)
-    shake /= gpus
-    shake += 1
-    shake *= curve[utilization]
-    power = np.rint(shake, out=shake).astype(np.int16)
+    utilization, power = np.empty((2, len(hour), tranche.rack_count), np.int16)
+
+    def blocks() -> Iterator[int]:
+        at_once = max(1, BLOCK_VALUES // tranche.rack_count)
+        for start in range(0, len(hour), at_once):
+            block = slice(start, start + at_once)
+            tenths = percent[hour[block]]
+            if jitter is not None:
+                tenths *= jitter[block]
+                np.clip(tenths, 0, 100, out=tenths)
+            tenths *= 10
+            utilization[block] = np.rint(tenths, out=tenths)
+            shake = draw.standard_normal(tenths.shape, np.float32)
+            shake *= np.float32(POWER_NOISE)
+            shake /= gpus
+            shake += 1
+            shake *= curve.take(utilization[block])
+            power[block] = np.rint(shake, out=shake)
+            yield min(len(hour), block.stop)
+
     stray_count = 0 if stray_hours is None else int(stray_hours.sum())
-    return TrancheMonth(tranche, grid, sampled_at, hour, utilization, power, outage, stray_count)
+    return TrancheMonth(tranche, grid, sampled_at, hour, outage, Drawn(utilization, power, blocks()), stray_count)
 
 
 def delivered_at(park: ParkPlan, day: date) -> datetime:
@@ -195,32 +234,34 @@ def telemetry_tables(
     )
     at_once = max(1, ROW_GROUP_ROWS // len(all_racks))
     # Columns as numbers of their few values: the writer need not look for what repeats.
-    tenths, watts = (
-        pa.array(np.arange(1001) / 10),
-        pa.array(np.arange(1 + max(0, made.power.max(initial=0))), pa.float64()),
-    )
+    tenths = pa.array(np.arange(1001) / 10)
     hours_known = _instants(known)
     for start in range(0, max(1, len(samples)), at_once):
         sample = samples[start : start + at_once]
         hour = made.hour[sample]
-        present = np.flatnonzero(~made.outage.silent[hour][:, racks])
-        row, column = np.divmod(present, len(all_racks))
-        rack = all_racks[column]
+        seen = ~made.outage.silent[hour][:, racks]
+        rack = np.broadcast_to(all_racks, seen.shape)[seen]
+        row = np.broadcast_to(np.arange(len(sample), dtype=np.int32)[:, np.newaxis], seen.shape)[seen]
         nodes = _numbered(rack, names)
-        xid = made.outage.xid[hour][:, racks].take(present)
-        yield pa.table(
-            {
-                "gpu_id": nodes,
-                "node_id": nodes,
-                "gpu_model": _numbered(np.zeros(len(rack), np.int8), pa.array([made.tranche.gpu_model])),
-                "sampled_at": _numbered(row.astype(np.int32), _instants(made.sampled_at[sample])),
-                "utilization_pct": _numbered(made.utilization[sample][:, racks].take(present), tenths),
-                "power_w": _numbered(made.power[sample][:, racks].take(present), watts),
-                "gpu_count": pa.array(counts[rack]),
-                "xid_code": pa.array(xid, mask=xid == 0),
-                "recorded_at": _numbered(hour.astype(np.int32)[row], hours_known),
-            }
+        utilization, power = (
+            values[sample][:, racks][seen] for values in made.drawn.until(int(sample.max(initial=-1)) + 1)
         )
+        watts = pa.array(np.arange(1 + power.max(initial=0)), pa.float64())
+        xid = made.outage.xid[hour][:, racks][seen]
+        columns = {
+            "gpu_id": nodes,
+            "node_id": nodes,
+            "gpu_model": _numbered(np.zeros(len(rack), np.int8), pa.array([made.tranche.gpu_model])),
+            "sampled_at": _numbered(row, _instants(made.sampled_at[sample])),
+            "utilization_pct": _numbered(utilization, tenths),
+            "power_w": _numbered(power, watts),
+            "gpu_count": pa.array(counts[rack]),
+            "xid_code": pa.array(xid, mask=xid == 0),
+            "recorded_at": _numbered(hour.astype(np.int32)[row], hours_known),
+        }
+        # Where a column says that it is never empty, the writer need not count what is there.
+        fields = [pa.field(name, column.type, nullable=name == "xid_code") for name, column in columns.items()]
+        yield pa.table(columns, schema=pa.schema(fields))
 
 
 def _numbered(numbers: npt.NDArray[np.integer[Any]], values: pa.Array) -> pa.DictionaryArray:
@@ -231,6 +272,16 @@ def _instants(seconds: npt.NDArray[np.int64]) -> pa.Array:
     return pa.array(seconds * 1000, pa.timestamp("ms", "UTC"))
 
 
+def _ahead(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same tables; the next is made while its reader is busy with one."""
+    source = iter(tables)
+    with ThreadPoolExecutor(1) as maker:
+        following = maker.submit(next, source, None)
+        while (table := following.result()) is not None:
+            following = maker.submit(next, source, None)
+            yield table
+
+
 def write_parquet(path: Path, tables: Iterable[pa.Table]) -> int:
     """Write the tables after one another into one zstd Parquet file, atomically; rows written."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -238,7 +289,7 @@ def write_parquet(path: Path, tables: Iterable[pa.Table]) -> int:
     writer: pq.ParquetWriter | None = None
     count = 0
     try:
-        for table in tables:
+        for table in _ahead(tables):
             if writer is None:
                 # A third of the writing is the statistics of columns by which nobody chooses rows.
                 writer = pq.ParquetWriter(
