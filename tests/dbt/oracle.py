@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -662,13 +664,13 @@ class Books:
                 for advance_id, amount in block.by_advance.items():
                     recouped[advance_id] += amount
                     recouped_by_month[advance_id][month] += amount
-        versions = sorted(
-            {
-                day: version
-                for day in sorted({r["valid_from"] for r in self.tables["contract_version"] if r["valid_from"] <= end})
-                if (version := self.version_on(contract_id, "token_advances", day))
-            }.items()
-        )
+        known = {
+            day: version
+            for day in sorted({r["valid_from"] for r in self.tables["contract_version"] if r["valid_from"] <= end})
+            if (version := self.version_on(contract_id, "token_advances", day))
+        }
+        # From the day on which a version comes into force: on days of other instruments it only goes on.
+        versions = [next(same) for _, same in groupby(known.items(), key=itemgetter(1))]
         listed = {
             version: [
                 a
@@ -685,7 +687,7 @@ class Books:
             kind = "grant_cash_advance" if advance["advance_type"] == "cash" else "grant_advance"
             entries[kind, month_of(min(a["grant_date"] for _, a in holders))] += principal
             ends = [max(advance["expiry_date"] + DAY, versions[number][0])] if advance["expiry_date"] else []
-            ends += [day for day, v in versions[number + 1 :] if v != versions[number][1]][:1]
+            ends += [day for day, _ in versions[number + 1 :]][:1]
             if ends and min(ends) <= end:
                 entries["give_up_advance", month_of(min(ends))] += principal - recouped[advance_id]
             granted = min(a["grant_date"] for _, a in holders)

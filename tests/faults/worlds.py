@@ -411,7 +411,9 @@ def _played(bench: Bench, tally: Tally, groups: list[list[int]], clocks: tuple[s
             tally.survived += len(seeds) - len(other)
             tally.figures_wrong += len(other)
             for seed, said in sorted(other.items()):
-                tally.note(f"world {seed} ({len(said)} figures), python tests/faults/worlds.py {seed}: {said[0]}")
+                found = f"world {seed} ({len(said)} figures), python tests/faults/worlds.py {seed}: {said[0]}"
+                tally.note(found)
+                print(found, file=sys.stderr, flush=True)
             shutil.rmtree(bench.folder, ignore_errors=True)
             print(f"{tally.injected} worlds, {tally.injected - tally.survived} other", file=sys.stderr, flush=True)
     tally.note(
