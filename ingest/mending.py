@@ -131,6 +131,17 @@ def counts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str, str | No
     ).fetchall()
 
 
+def rejected_files(
+    con: duckdb.DuckDBPyConnection, *, park_id: str | None = None, feed: str | None = None
+) -> list[tuple[str, str]]:
+    """(path, reason) of the files that were rejected as a whole, by path."""
+    return con.execute(
+        "SELECT path, reason FROM raw.landed_file WHERE state = 'rejected' "
+        "AND ($park IS NULL OR park_id = $park) AND ($feed IS NULL OR feed = $feed) ORDER BY ALL",
+        {"park": park_id, "feed": feed},
+    ).fetchall()
+
+
 def columns_of(feed: str) -> list[str]:
     """The columns that a row of a feed may have."""
     return [column.name for column in (*CONTRACTS[feed].columns, RECORDED_AT)]

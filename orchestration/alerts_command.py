@@ -6,7 +6,8 @@ from rich.console import Console
 
 from ingest.terms.alert import Rule
 from orchestration import alerting
-from orchestration.display import as_table
+from orchestration.display import STYLES
+from orchestration.publishing.formats import clean
 from orchestration.settings import Settings
 from orchestration.state import load
 
@@ -23,31 +24,27 @@ def alert_rows(settings: Settings, *, with_cleared: bool) -> dict[str, Any]:
 
 
 def print_alerts(answer: dict[str, Any], out: Console) -> None:
-    """Two tables and a line."""
-    cells = [
+    """Each alert in two lines, what and by which figures, and a line on who is told."""
+    said = [
         (
             row["severity"],
-            alerting.whose_text(row),
-            row["rule"],
+            f"{alerting.whose_text(row)}: {clean(row['rule'])}",
             alerting.figures_text(row),
             f"{row['month']:%Y-%m}",
-            "stands" if row["cleared_at"] is None else f"{row['cleared_at']:%Y-%m-%d}",
+            None if row["cleared_at"] is None else f"{row['cleared_at']:%Y-%m-%d}",
         )
         for row in answer["metrics"]
     ] + [
-        (
-            row["severity"],
-            "operation",
-            row["rule"],
-            row["about"],
-            row["raised_at"][:10],
-            (row["cleared_at"] or "stands")[:10],
-        )
+        (row["severity"], row["rule"], clean(row["about"], 400), row["raised_at"][:10], (row["cleared_at"] or "")[:10])
         for row in answer["operation"]
     ]
-    if cells:
-        out.print(as_table(["severity", "of", "what", "figures", "since", "cleared"], cells), markup=False)
-    else:
+    for severity, what, figures, since, cleared in said:
+        span = f"since {since}" if not cleared else f"{since} to {cleared}, cleared"
+        text = f"{severity:<8}  {what}\n{'':10}{figures}, {span}"
+        out.print(
+            text, style=STYLES.get(severity, "") if not cleared else "", highlight=False, markup=False, soft_wrap=True
+        )
+    if not said:
         out.print("No alert.")
     if not answer["channels"]:
         out.print("Nobody is told: alerts.yaml names no channel (parkledger alerts schema).")

@@ -44,6 +44,7 @@ contract_app = typer.Typer(
 app.add_typer(contract_app, name="contract")
 alerts_app = typer.Typer(no_args_is_help=True, help="Alerts: what stands, who is told, whether a channel works.")
 app.add_typer(alerts_app, name="alerts")
+MAX_PATH_LENGTH = 4096
 out = Console()
 err = Console(stderr=True)
 
@@ -256,9 +257,10 @@ def quarantine_list(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rows that were refused, each with its id, file, line, rule and column."""
+    """Rows that were refused, each with its id, file, line, rule and column, and files that were rejected as a whole, with why."""
     settings = _settings_of_a_home()
     from ingest import mending  # noqa: PLC0415
+    from orchestration.publishing.formats import clean  # noqa: PLC0415
 
     with _working_tables(settings) as connection:
         found = mending.rows(
@@ -270,6 +272,7 @@ def quarantine_list(
             limit=None if csv_path else limit,
         )
         in_all = sum(count for *_, count in mending.counts(connection))
+        rejected = [] if rule else mending.rejected_files(connection, park_id=park, feed=feed)
     if csv_path:
         from ingest.mending_file import write_rows  # noqa: PLC0415
 
@@ -279,14 +282,16 @@ def quarantine_list(
     if as_json:
         print(json.dumps([row.__dict__ for row in found], indent=2))
         return
-    # The folder says park and feed once more; on a narrow screen it would crowd out the file.
-    places = [f"{r.path.removeprefix(f'landing/{r.park_id}/{r.feed}/')}:{r.line_no}" for r in found]
-    cells = [
-        (r.row_id, r.park_id, r.feed, place, r.rule, r.column_name or "")
-        for r, place in zip(found, places, strict=True)
-    ]
-    out.print(as_table(["row", "park", "feed", "file and line", "rule", "column"], cells))
+    for row in found:
+        # The folder says park and feed once more.
+        place = clean(f"{row.path.removeprefix(f'landing/{row.park_id}/{row.feed}/')}:{row.line_no}", MAX_PATH_LENGTH)
+        broken = f"{row.rule} of {row.column_name}" if row.column_name else row.rule
+        said = f"{row.row_id}  {row.park_id} {row.feed}: {broken}\n{'':14}{place}"
+        out.print(said, highlight=False, markup=False, soft_wrap=True)
     out.print(f"{len(found):,} shown; {in_all:,} rows stand in quarantine")
+    for path, reason in rejected:
+        said = f"rejected      {clean(path, MAX_PATH_LENGTH)}\n{'':14}{clean(reason, MAX_PATH_LENGTH)}"
+        out.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 @quarantine_app.command("show")
@@ -781,20 +786,31 @@ def _books_of_the_day(settings: Settings) -> tuple[Settings, str]:
 
 
 @app.command()
-def status(as_json: JsonOption = False) -> None:
-    """One screen: the last run, feeds and their lateness, quarantine, open and closed months, alerts, what runs next.
+def status(
+    *,
+    park: Annotated[str | None, typer.Option("--park", help="Only what concerns this park.")] = None,
+    whole: Annotated[bool, typer.Option("--all", help="Everything, also what does not fit on the screen.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """One screen: what is wrong, the last run, feeds and their lateness, quarantine, open and closed months, alerts,
+    what runs next, what to do.
 
-    Lateness is against the home's clock: a day of telemetry or meters is due at the park's settlement of the next
-    morning. Where nothing is published it says what is missing and what to do, and ends with exit code 5.
+    A terminal gets as much as fits on it, the worst first; a pipe, and --all, everything, with counts. Lateness is against
+    the home's clock: a day of telemetry or meters is due at the park's settlement of the next morning. Where nothing is
+    published it says what is missing and what to do, and ends with exit code 5.
     """
     settings = _settings_of_a_home()
-    from orchestration.status_command import home_status, print_status  # noqa: PLC0415
+    from orchestration.status_command import home_status  # noqa: PLC0415
+    from orchestration.status_screen import print_status  # noqa: PLC0415
 
-    answer = home_status(settings)
+    try:
+        answer = home_status(settings, park)
+    except LookupError as error:
+        raise typer.BadParameter(str(error), param_hint="--park") from None
     if as_json:
         print(json.dumps(answer, indent=2, default=str))
     else:
-        print_status(answer, out)
+        print_status(answer, out, whole=whole)
     if answer["run_id"] is None:
         raise typer.Exit(EXIT_NOTHING_PUBLISHED)
 

@@ -9,6 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+# How a severity looks on a terminal.
+STYLES = {"critical": "bold red", "warning": "yellow"}
+
 
 class TerminalProgress:
     """Steps with their times, redrawn in place; plain lines where the output is no terminal."""

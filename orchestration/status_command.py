@@ -1,4 +1,4 @@
-"""What ``parkledger status`` finds out about a home, and how it prints it on one screen.
+"""What ``parkledger status`` finds out about a home; how it is shown is the business of ``status_screen``.
 
 It reads the published snapshot, the working tables where no run holds them, Dagster's list of runs and the timetable.
 Dagster itself is not imported, so the answer is there at once.
@@ -7,32 +7,27 @@ Dagster itself is not imported, so the answer is there at once.
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Collection
 from contextlib import closing
 from datetime import UTC, datetime
-from itertools import groupby
-from textwrap import wrap
+from shlex import quote as quoted
 from typing import Any
 from urllib.parse import quote
 
 import duckdb
 import polars as pl
-from rich.console import Console
 
 from ingest import kept_journal
-from ingest.contracts import CONTRACTS
 from ingest.terms.home import Home, computer_now
 from orchestration import timetable
-from orchestration.alerting import alert_text, operation_alerts, waiting
-from orchestration.display import as_table
+from orchestration.alerting import operation_alerts, waiting
 from orchestration.publishing.formats import count_text
 from orchestration.settings import Settings
 from orchestration.state import is_current, load
 
-SHOWN_ALERTS = 5
-SHOWN_HELD = 5
-# Where a line's text begins, and the least room that it has, in signs.
-INDENT, MINIMUM_ROOM = 11, 40
-SEVERITIES = ("critical", "warning")
+SEVERITIES = CRITICAL, WARNING = ("critical", "warning")
+# Dagster's daemon tells that it lives every half a minute; after this it does not.
+DAEMON_SILENT_SECONDS = 300
 WORKING, PUBLISHED, NOTHING = "working tables", "published snapshot", "nothing"
 COUNTS = (
     "files", "row_count", "landed", "duplicate", "superseded", "quarantined", "rejected_files", "standing_in_quarantine"
@@ -41,8 +36,9 @@ _DAY_OF = {
     "power_meter": "interval_start_at",
     "lease_usage": "interval_start_at",
     "payments": "received_at",
-    "credit_events": "effective_at",
-    # A lease or an assignment stands for a span that may end in years: what counts is when it became known.
+    # A lease or an assignment stands for a span that may end in years, and an event may be told of long before: what
+    # counts is when it became known.
+    "credit_events": "recorded_at",
     "leases": "recorded_at",
     "lease_assignments": "recorded_at",
 }
@@ -110,13 +106,21 @@ _ALERTS = """
 """
 
 
-def home_status(settings: Settings) -> dict[str, Any]:
+def home_status(settings: Settings, park_id: str | None = None) -> dict[str, Any]:
     """All that the screen shows, as plain data.
+
+    Args:
+        settings: where the home stands.
+        park_id: only what concerns this park, its operator and its contracts.
 
     Raises:
         TermsError: the home's terms cannot be read.
+        LookupError: the home has no such park.
     """
     home = load(settings)
+    if park_id is not None and park_id not in home.parks:
+        known = ", ".join(sorted(home.parks)) or "none is written"
+        raise LookupError(f"{park_id!r} is no park of this home: {known}")
     manifest_path = settings.published_folder / "manifest.json"
     manifest = json.loads(manifest_path.read_text(encoding="utf-8")) if manifest_path.exists() else {}
     feeds, source = _feeds(settings, home)
@@ -136,6 +140,7 @@ def home_status(settings: Settings) -> dict[str, Any]:
         "operation_alerts": operation_alerts(settings),
         "waiting_notices": waiting(settings),
         "failed_checks": [],
+        "daemon": _daemon(settings, home, computer_now()),
         "next_schedules": _next_schedules(home, computer_now()),
     }
     if manifest:
@@ -150,7 +155,68 @@ def home_status(settings: Settings) -> dict[str, Any]:
                 .pl()
                 .to_dicts(),
             }
-    return answer | {"to_do": list(_to_do(home, answer))}
+    if park_id is not None:
+        answer |= _of_park(home, park_id, answer)
+    return answer | {"state": _state(home, answer), "to_do": _to_do(home, answer)}
+
+
+def _of_park(home: Home, park_id: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Of the answer what concerns one park; alerts also those of its operator, its contracts and the whole programme."""
+    contracts = {contract.contract_id for contract in home.contracts.values() if contract.park_id == park_id}
+    whose = {park_id, home.parks[park_id].operator.operator_id, *contracts, "programme"}
+    operation = [
+        alert
+        for alert in answer["operation_alerts"]
+        if park_id in alert["alert_id"].split(":") or alert["alert_id"].startswith("run:")
+    ]
+    return {
+        "feeds": [row for row in answer["feeds"] if row["park_id"] == park_id],
+        "held_back": [row for row in answer["held_back"] if row["park_id"] == park_id],
+        "months": [row for row in answer["months"] if row["contract_id"] in contracts],
+        "alerts": [row for row in answer["alerts"] if row["entity_id"] in whose],
+        "operation_alerts": operation,
+        "next_schedules": [row for row in answer["next_schedules"] if row["park_id"] in {park_id, None}],
+    }
+
+
+def _state(home: Home, answer: dict[str, Any]) -> dict[str, list[str]]:
+    """What is wrong, by severity, each in a few words; empty lists where all is well."""
+    alerts = Counter(alert["severity"] for alert in [*answer["alerts"], *answer["operation_alerts"]])
+    checks = Counter("critical" if check["severity"] == "error" else "warning" for check in answer["failed_checks"])
+    feeds, run, daemon = answer["feeds"], answer["last_run"], answer["daemon"]
+    late = [feed for feed in feeds if feed["days_late"]]
+    awaited = [
+        f
+        for f in feeds
+        if not f["files"] and f["feed"] in timetable.DAILY_FEEDS and not home.is_simulated(f["park_id"])
+    ]
+    quarantined, rejected = (sum(feed[name] for feed in feeds) for name in ("standing_in_quarantine", "rejected_files"))
+    unsent = sum(answer["waiting_notices"].values())
+    critical = [
+        ("nothing is published", answer["run_id"] is None),
+        ("the last run failed", run is not None and run["status"] == "failure"),
+        (count_text(checks["critical"], "check failed", "checks failed"), checks["critical"]),
+        (count_text(len(home.problems), "fault in terms", "faults in terms"), home.problems),
+        (count_text(len(answer["held_back"]), "park-day held back", "park-days held back"), answer["held_back"]),
+        (_late_text(late), late),
+        (count_text(alerts[CRITICAL], "alert", "alerts"), alerts[CRITICAL]),
+    ]
+    warning = [
+        ("new input waits", answer["run_id"] is not None and not answer["is_current"]),
+        ("the daemon is down and missed a schedule", daemon["has_missed"]),
+        (count_text(len(awaited), "daily feed has never come", "daily feeds have never come"), awaited),
+        (count_text(checks[WARNING], "check failed", "checks failed"), checks[WARNING]),
+        (count_text(alerts[WARNING], "alert", "alerts"), alerts[WARNING]),
+        (count_text(quarantined, "row in quarantine", "rows in quarantine"), quarantined),
+        (count_text(rejected, "file rejected", "files rejected"), rejected),
+        (count_text(unsent, "notice not sent", "notices not sent"), unsent),
+    ]
+    return {CRITICAL: [text for text, holds in critical if holds], WARNING: [text for text, holds in warning if holds]}
+
+
+def _late_text(late: Collection[dict[str, Any]]) -> str:
+    longest = max((feed["days_late"] for feed in late), default=0)
+    return f"{count_text(len(late), 'feed', 'feeds')} late, by up to {count_text(longest, 'day', 'days')}"
 
 
 def _snapshot(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -232,49 +298,71 @@ def _months(connection: duckdb.DuckDBPyConnection, home: Home) -> list[dict[str,
 
 def _last_run(settings: Settings) -> dict[str, Any] | None:
     """The last run that Dagster recorded, also one that failed; None where there was none."""
-    query = (
+    row = _ask_dagster(
+        settings,
+        "runs",
         "SELECT run_id, pipeline_name AS job, status, start_time AS started_at, end_time AS ended_at "
-        "FROM runs ORDER BY id DESC LIMIT 1"
+        "FROM runs ORDER BY id DESC LIMIT 1",
     )
-    row: Any
-    path = settings.dagster_folder / "history" / "runs.db"
-    if settings.dagster_postgres_url is not None:
-        import sqlalchemy as sa  # noqa: PLC0415 - only where Dagster's storage is a database of its own
-
-        with sa.create_engine(settings.dagster_postgres_url.get_secret_value()).connect() as connection:
-            row = (
-                connection.execute(sa.text(query)).mappings().first()
-                if sa.inspect(connection).has_table("runs")
-                else None
-            )
-    elif not path.exists():
-        row = None
-    else:
-        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as sqlite:
-            sqlite.row_factory = sqlite3.Row
-            row = sqlite.execute(query).fetchone()
     if row is None:
         return None
     times = {name: _instant_text(row[name]) for name in ("started_at", "ended_at")}
     return {"dagster_run_id": row["run_id"], "job": row["job"], "status": row["status"].lower(), **times}
 
 
+def _daemon(settings: Settings, home: Home, now: datetime) -> dict[str, Any]:
+    """Whether Dagster's daemon lives, which starts what is due by itself; when it was last seen; whether it missed something."""
+    row = _ask_dagster(settings, "daemon_heartbeats", "SELECT max(timestamp) AS seen_at FROM daemon_heartbeats")
+    if row is None or row["seen_at"] is None:
+        return {"is_running": False, "seen_at": None, "has_missed": False}
+    seen_at = datetime.fromisoformat(str(row["seen_at"])).replace(tzinfo=UTC)  # it writes UTC without saying so
+    is_running = (now - seen_at).total_seconds() < DAEMON_SILENT_SECONDS
+    has_missed = not is_running and any(timing.next_after(seen_at) <= now for timing in timetable.timings(home))
+    return {"is_running": is_running, "seen_at": seen_at.isoformat(timespec="seconds"), "has_missed": has_missed}
+
+
+def _ask_dagster(settings: Settings, table: str, query: str) -> Any:
+    """The first row of a query on Dagster's own storage by name of column; None where it has no such table or row."""
+    if settings.dagster_postgres_url is not None:
+        import sqlalchemy as sa  # noqa: PLC0415 - only where Dagster's storage is a database of its own
+
+        with sa.create_engine(settings.dagster_postgres_url.get_secret_value()).connect() as connection:
+            if not sa.inspect(connection).has_table(table):
+                return None
+            return connection.execute(sa.text(query)).mappings().first()
+    path = settings.dagster_folder / "history" / "runs.db"
+    if not path.exists():
+        return None
+    with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as sqlite:
+        sqlite.row_factory = sqlite3.Row
+        if sqlite.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is None:
+            return None
+        return sqlite.execute(query).fetchone()
+
+
 def _instant_text(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _next_schedules(home: Home, now: datetime) -> list[dict[str, str]]:
+def _next_schedules(home: Home, now: datetime) -> list[dict[str, Any]]:
     """Schedules with the time of their next run by the computer's clock, the soonest first."""
     due = sorted(
         ((timing.next_after(now), timing) for timing in timetable.timings(home)), key=lambda p: (p[0], p[1].name)
     )
-    return [{"name": t.name, "at": at.isoformat(), "time_zone": t.time_zone} for at, t in due]
+    return [{"name": t.name, "park_id": t.park_id, "at": at.isoformat(), "time_zone": t.time_zone} for at, t in due]
 
 
 def _to_do(home: Home, answer: dict[str, Any]) -> list[str]:
     """What is missing and how to mend it, the most pressing first."""
-    command = f"parkledger --home {home.path}"
+    # To be copied as it stands: the home is named unless the command finds it by itself.
+    command = "parkledger" if Settings().home == home.path else f"parkledger --home {quoted(str(home.path))}"
     said = [f"left out: {problem}" for problem in home.problems]
+    run = answer["last_run"]
+    if run and run["status"] == "failure":
+        log = home.path / ".parkledger" / "run.log"
+        told = [alert["about"] for alert in answer["operation_alerts"] if alert["alert_id"] == f"run:{run['job']}"]
+        why = f": {told[0]}" if told else f". See {log}"
+        said.append(f"The last run ({run['job']}) failed; what was published before stands{why}")
     if answer["run_id"] is None:
         said.append(f"Nothing is published in {home.path} yet: {command} run")
     elif not answer["is_current"]:
@@ -283,141 +371,21 @@ def _to_do(home: Home, answer: dict[str, Any]) -> list[str]:
         said.append(
             f"There is no park: copy {home.path / 'parks' / 'example.yaml.txt'} to <park_id>.yaml and fill it in."
         )
-    run = answer["last_run"]
-    if run and run["status"] == "failure":
-        log = home.path / ".parkledger" / "run.log"
-        told = [alert["about"] for alert in answer["operation_alerts"] if alert["alert_id"] == f"run:{run['job']}"]
-        why = f": {told[0]}" if told else f". See {log}"
-        said.append(f"The last run ({run['job']}) failed; what was published before stands{why}")
     for feed in answer["feeds"]:
-        where = f"landing/{feed['park_id']}/{feed['feed']}"
         if not feed["files"] and not home.is_simulated(feed["park_id"]):
-            said.append(f"{feed['park_id']}: no {feed['feed']} has landed. Put its files under {home.path / where}/")
-        elif feed["days_late"]:
-            said.append(
-                f"{feed['park_id']}: {feed['feed']} is {count_text(feed['days_late'], 'day', 'days')} late. Ask the operator."
-            )
+            where = home.path / "landing" / feed["park_id"] / feed["feed"]
+            said.append(f"{feed['park_id']}: no {feed['feed']} has landed. Put its files under {where}/")
+    for late in sorted((feed for feed in answer["feeds"] if feed["days_late"]), key=lambda f: -f["days_late"]):
+        days = count_text(late["days_late"], "day", "days")
+        said.append(f"{late['park_id']}: {late['feed']} is {days} late. Ask the operator.")
     if answer["held_back"]:
         said.append(
             f"Park-days are held back by rules that block: have their rows sent again, or mend and release them, {command} quarantine list"
         )
-    if any(feed["standing_in_quarantine"] for feed in answer["feeds"]):
-        said.append(f"Rows stand in quarantine: {command} quarantine list")
-    if answer["run_id"] and any(feed["rejected_files"] for feed in answer["feeds"]):
-        reasons = "SELECT path, reason FROM quality.fct_landed_file WHERE state = 'rejected'"
-        said.append(f'Files were rejected as a whole: {command} sql "{reasons}"')
-    return said
-
-
-def print_status(answer: dict[str, Any], out: Console) -> None:
-    """One screen: run, feeds, months, alerts, what comes next, what to do."""
-    published = f"run {answer['run_id']} as of {answer['as_of']}" if answer["run_id"] else "nothing yet"
-    state = "" if not answer["run_id"] else ", current" if answer["is_current"] else ", new input waits"
-    _line(out, "Published", f"{published}{state}{' (simulated feeds)' if answer['is_simulated'] else ''}")
-    run = answer["last_run"]
-    when = "" if run is None else f", began {run['started_at'] or '—'}, ended {run['ended_at'] or '—'}"
-    _line(out, "Last run", "none recorded" if run is None else f"{run['job']}: {run['status']}{when}")
-    _line(out, "Clock", f"{answer['clock_at']} (the home's; lateness is against it)")
-    _print_feeds(answer, out)
-    _print_held(answer["held_back"], out)
-    _print_months(answer, out)
-    _print_alerts(answer, out)
-    if answer["failed_checks"]:
-        _line(out, "Checks", f"{len(answer['failed_checks'])} failed: {answer['failed_checks'][0]['check_name']}, …")
-    for number, schedule in enumerate(answer["next_schedules"]):
-        where = f"{schedule['name']} ({schedule['time_zone']})"
-        _line(out, "" if number else "Next", f"{schedule['at']}  {where}")
-    _line(out, "", "by this computer's clock, while `make serve` runs; new landing files start a run within a minute")
-    for number, text in enumerate(answer["to_do"]):
-        _line(out, "" if number else "To do", text, is_whole=True)
-
-
-def _print_feeds(answer: dict[str, Any], out: Console) -> None:
-    _line(out, "Feeds", f"from the {answer['feeds_from']}" if answer["feeds_from"] != NOTHING else "nothing has landed")
-    if answer["feeds_from"] == PUBLISHED:
-        _line(out, "", "the working tables are missing, or a run holds them: last days are not known")
-    order = {feed: number for number, feed in enumerate(CONTRACTS)}
-    feeds = sorted(answer["feeds"], key=lambda f: (f["park_id"], order.get(f["feed"], len(order)), f["feed"]))
-    if answer["feeds_from"] != NOTHING:
-        # A park's name on a line of its own leaves room for whole cells in 80 columns.
-        cells: list[tuple[object, ...]] = []
-        for park_id, of_park in groupby(feeds, key=lambda f: f["park_id"]):
-            cells.append((park_id, *[""] * 6))
-            cells += [
-                (
-                    f"  {f['feed']}",
-                    f["last_day"] or "—",
-                    "—" if f["days_late"] is None else f["days_late"],
-                    f["files"],
-                    f["landed"],
-                    f["standing_in_quarantine"],
-                    f["rejected_files"],
-                )
-                for f in of_park
-            ]
-        names = ["park and feed", "last day", "late", "files", "rows", "quarantine", "rejected"]
-        out.print(as_table(names, cells, whole_from=1), markup=False)
-        _line(out, "", "late: days; quarantine: rows that stand there; rejected: files refused as a whole")
-
-
-def _print_held(held: list[dict[str, Any]], out: Console) -> None:
-    for number, one in enumerate(held[:SHOWN_HELD]):
-        partition = f"{one['park_id']} {one['feed']} {one['service_date']}"
-        waiting_rows = count_text(one["held_row_count"], "row waits", "rows wait")
-        broken = count_text(one["broken_row_count"], "row breaks", "rows break")
-        said = f"{partition} ({waiting_rows}): {broken} {one['rule']}, first {one['path']}:{one['line_no']}"
-        _line(out, "" if number else "Held back", said)
-    if len(held) > SHOWN_HELD:
-        _line(out, "", f'{len(held) - SHOWN_HELD} more: parkledger sql "FROM quality.fct_held_partition"')
-
-
-def _print_months(answer: dict[str, Any], out: Console) -> None:
-    if not answer["months"]:
-        _line(out, "Months", "none posted")
-        return
-    _line(out, "Months", "by contract")
-    cells = [
-        (
-            m["contract_id"],
-            _span(m["open"]),
-            _span(m["closed"]),
-            _span(m["sealed"]) if m["sealed"] else "none",
-            m["reopenings"],
-        )
-        for m in answer["months"]
-    ]
-    for contract_id, opened, closed, sealed, reopenings in cells:
-        again = f", reopened {count_text(reopenings, 'time', 'times')}" if reopenings else ""
-        _line(out, "", f"{contract_id}: open {opened}; closed {closed}, sealed {sealed}{again}")
-
-
-def _span(months: list[str]) -> str:
-    if len(months) <= 1:
-        return "".join(months) or "—"
-    return f"{months[0]} to {months[-1]} ({len(months)})"
-
-
-def _print_alerts(answer: dict[str, Any], out: Console) -> None:
-    alerts = answer["alerts"]
-    for row in answer["operation_alerts"]:
-        _line(out, "Operation", f"{row['severity']:<8}  {row['rule']}: {row['about']} ({row['raised_at'][:16]})")
-    for channel, count in answer["waiting_notices"].items():
-        _line(out, "Notices", f"{count} to {channel} could not be sent; the next run tries again")
-    counts = Counter(alert["severity"] for alert in alerts)
-    said = ", ".join(f"{count} {severity}" for severity, count in counts.items())
-    _line(out, "Alerts", f"open: {said}" if alerts else "none open")
-    for alert in alerts[:SHOWN_ALERTS]:
-        _line(out, "", f"{alert['severity']:<8}  {alert_text(alert)}")
-    if len(alerts) > SHOWN_ALERTS:
-        _line(out, "", f"{len(alerts) - SHOWN_ALERTS} more: parkledger alerts list")
-
-
-def _line(out: Console, title: str, text: str, *, is_whole: bool = False) -> None:
-    """A titled line. A terminal has it in lines of its width, one below the other; a pipe, and what is to be copied, whole."""
-    room = max(out.width - INDENT, MINIMUM_ROOM)
-    parts = (
-        [text] if is_whole or not out.is_terminal else wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    standing, rejected = (
+        any(feed[name] for feed in answer["feeds"]) for name in ("standing_in_quarantine", "rejected_files")
     )
-    for number, part in enumerate(parts or [""]):
-        named = "" if number else title
-        out.print(f"{named:<{INDENT - 1}} {part}", highlight=False, markup=False, soft_wrap=True)
+    if standing or rejected:
+        what = "Rows and files" if standing and rejected else "Rows" if standing else "Files"
+        said.append(f"{what} were refused: {command} quarantine list")
+    return said

@@ -29,6 +29,7 @@ class Timing:
         time_zone: IANA name.
         description: what runs then.
         close_after_days: a month's close is what it waits for, so many days after the month's last; None for every day.
+        park_id: the park that it is for; None for the whole home.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Timing:
     time_zone: str
     description: str
     close_after_days: int | None = None
+    park_id: str | None = None
 
     @property
     def cron(self) -> str:
@@ -72,6 +74,7 @@ def settlement(park: Park) -> Timing:
         time_zone=park.time_zone,
         description=f"Daily settlement at {SETTLEMENT_HOUR:02d}:00 of {park.time_zone}, after the day's files of "
         f"{park.park_id}.",
+        park_id=park.park_id,
     )
 
 

@@ -318,15 +318,17 @@ def columns(ident: str, title: str, description: str, items: Sequence[Bar], *, h
 
 
 def rows(ident: str, title: str, description: str, items: Sequence[Bar], *, name_width: int = 120) -> Chart:
-    """Lying bars from zero, names on the left, values at their ends; negative values go to the left of zero."""
+    """Lying bars from zero, names on the left, values at their right ends; negative values go to the left of zero, and what they
+    are stands to the right of it, so that all of the width is left to the bars.
+    """
     sets = _Datasets()
     values = [item.value or 0.0 for item in items] + [tick for item in items for tick in item.ticks] + [0.0]
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     plot = WIDTH - name_width - 12
     room = 62.0
-    factor = (plot - room * (2 if low < 0 else 1)) / span
-    zero = name_width + (room - low * factor if low < 0 else 0.0)
+    factor = (plot - room) / span
+    zero = name_width - low * factor
     step, thick = 23.0, 13.0
     # Beside ticks a value at the bar's end would be read as a tick's, so the values stand in a column of their own.
     ticked = any(item.ticks for item in items)
@@ -337,16 +339,13 @@ def rows(ident: str, title: str, description: str, items: Sequence[Bar], *, name
         end = zero + (item.value or 0.0) * factor
         shapes.append({"a": min(zero, end), "b": max(zero, end), "y": y, "z": y + thick, "c": LIGHT[item.colour]})
         texts.append((name_width - 8, y + thick / 2, item.name, LIGHT["ink"], "right", 400))
-        left = (item.value or 0.0) < 0
         for tick in item.ticks:
             x = zero + tick * factor
             shapes.append({"a": x - 0.8, "b": x + 0.8, "y": y - 3, "z": y + thick + 3, "c": LIGHT["ink"]})
         if ticked:
             texts.append((WIDTH - 6.0, y + thick / 2, item.text, LIGHT["ink"], "right", 600))
         else:
-            texts.append(
-                (end - 5 if left else end + 5, y + thick / 2, item.text, LIGHT["ink"], "right" if left else "left", 600)
-            )
+            texts.append((max(zero, end) + 5, y + thick / 2, item.text, LIGHT["ink"], "left", 600))
     height = round(len(items) * step + 4)
     return _draw(
         sets,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from orchestration.publishing.charts import DARK, LIGHT
 from orchestration.publishing.document import Document
@@ -31,8 +32,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     environment.globals.update(grade_note=grade_note, grades=GRADES, missing=MISSING)
     return environment
+
+
+def _breakable(text: str) -> Markup:
+    """The text with places at which a narrow column may break a path: after a slash and an underscore."""
+    return Markup(re.sub(r"([/_])", r"\1<wbr>", str(escape(text))))  # noqa: S704  escaped
 
 
 def render_html(document: Document) -> str:

@@ -18,7 +18,7 @@ from orchestration.publishing.view import GRADES, Evidence
 
 # A column of longer text, or with a longer reason of a missing figure, is broken: it shares what the others leave with
 # its like, in proportion to its longest text up to a bound.
-LONG_REASON, WIDEST_SHARE = 18, 60
+LONG_REASON, WIDEST_SHARE = 24, 60
 # Letters on paper are wider than on the page: labels at a chart's right edge need this much more, in its own units.
 LABEL_ROOM = 10
 

@@ -180,7 +180,8 @@ def test_a_dropped_file_is_acted_upon_within_a_minute_and_a_failed_run_leaves_wh
     assert [status for _, status in _runs(home)].count("FAILURE") == 1
     assert "a run of settlement failed" in json.loads(told.read_text().splitlines()[-1])["body"]
     status = subprocess.run([*COMMAND, "--home", str(home), "status"], capture_output=True, text=True, check=False)
-    assert "failed" in status.stdout
+    assert "critical: the last run failed" in status.stdout
+    assert "the daemon runs" in status.stdout
     assert PARK_ID in status.stdout
 
 

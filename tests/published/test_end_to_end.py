@@ -28,7 +28,8 @@ from simulated_home import NORTH, SOUTH
 from orchestration.checks import filled
 from orchestration.expectations.covered import SUITES, TELEMETRY_SAMPLE
 from orchestration.settings import Settings
-from orchestration.status_command import home_status, print_status
+from orchestration.status_command import home_status
+from orchestration.status_screen import print_status
 
 pytestmark = pytest.mark.published
 
@@ -470,16 +471,29 @@ def test_status_cuts_no_cell_in_a_terminal_of_80_columns(finished: Path) -> None
     lines = said.getvalue().splitlines()
     assert "…" not in said.getvalue()
     assert {line.split()[0] for line in lines if "2027-04" in line} >= {"gpu_telemetry", "power_meter", "payments"}
-    assert any(line.split()[:2] == [f"{CONTRACT}:", "open"] and "2027-01 to 2027-03 (3)" in line for line in lines)
+    assert any(f"{CONTRACT}: open 2027-04; 3 closed since 2027-01, 0 sealed" in line for line in lines)
     assert sum("monthly_" in line for line in lines) == 2
 
 
-def test_status_fits_on_a_screen_and_needs_no_working_tables(finished: Path, tmp_path: Path) -> None:
+def test_status_fits_on_a_terminal_of_80_columns_and_24_lines_with_every_fact(finished: Path) -> None:
+    said = io.StringIO()
+    screen = Console(file=said, width=80, height=24, force_terminal=True, color_system=None)
+    print_status(home_status(Settings(home=finished)), screen)
+    lines = said.getvalue().splitlines()
+    assert sum(-(-len(line) // 80) for line in lines) < 24
+    titles = ["State", "Published", "Last run", "Feeds", "Months", "Alerts", "Next", "To do"]
+    assert [line[:11].strip() for line in lines if line[:11].strip() in titles] == titles
+    feeds = {row["feed"]: row for row in home_status(Settings(home=finished), NORTH)["feeds"]}
+    park = next(number for number, line in enumerate(lines) if line.startswith(NORTH))
+    assert sorted(lines[park].split()[1:]) == sorted(f"{row['last_day']:%m-%d}" for row in feeds.values())
+    assert str(feeds["lease_usage"]["standing_in_quarantine"]) in lines[park + 1].split()
+
+
+def test_status_needs_no_working_tables(finished: Path, tmp_path: Path) -> None:
     home = copy_home(finished, tmp_path / "home")
     (home / "warehouse.duckdb").unlink()
     done = parkledger(home, "status")
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) < 50
     for said in ("published snapshot", f"{CONTRACT}", "none recorded", "daily_settlement_north_1", "quarantine list"):
         assert said in done.stdout
 

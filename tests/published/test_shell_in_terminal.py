@@ -31,15 +31,17 @@ UP, INTERRUPT, CONTROL_D, CONTROL_R = b"\x1b[A", b"\x03", b"\x04", b"\x12"
 
 
 class Terminal:
-    """A terminal on which the shell runs; ``said`` is all that it has shown, without colours and cursor movements."""
+    """A terminal on which the shell runs, or another command; ``said`` is all that it has shown, without colours and cursor
+    movements.
+    """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, command: str = "sql") -> None:
         self.process, self.screen = pty.fork()
         if self.process == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
             os.chdir(REPOSITORY)
             os.environ.update({"TERM": "xterm", "PAGER": "less", "PYTHONPATH": str(REPOSITORY)})
-            os.execv(sys.executable, [sys.executable, "-m", "orchestration.cli", "--home", str(home), "sql"])  # noqa: S606
+            os.execv(sys.executable, [sys.executable, "-m", "orchestration.cli", "--home", str(home), command])  # noqa: S606
         self.raw, self.seen = b"", 0
 
     @property
@@ -149,6 +151,17 @@ def test_names_are_completed_answers_paged_and_what_was_typed_is_found_again(hom
     again.type(INTERRUPT + CONTROL_D)
     assert again.ends() == 0
     os.close(again.screen)
+
+
+def test_status_knows_the_terminal_that_it_is_shown_on_and_leaves_its_first_line_in_sight(home: Path) -> None:
+    shown = Terminal(home, "status")
+    screen = shown.until("To do") + shown.until("\n")
+    assert screen.startswith("State      ")
+    assert screen.count("\n") < LINES
+    assert "critical: " in screen.splitlines()[0]
+    assert "parkledger alerts list" in screen  # the rest of them has no room
+    assert shown.ends() == 0
+    os.close(shown.screen)
 
 
 @pytest.mark.parametrize(

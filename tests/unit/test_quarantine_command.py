@@ -76,6 +76,15 @@ def test_refused_rows_are_listed_with_file_line_rule_and_column(run: Run) -> Non
     assert "3 rows stand in quarantine" in run("list")[1]
 
 
+def test_files_that_were_rejected_as_a_whole_are_listed_with_why(home: Path, run: Run) -> None:
+    drop(home, "payments", "p.csv", "no,such,column\n1,2,3\n")
+    land(home)
+    said = run("list", "--feed", "payments")[1].splitlines()
+    assert said[:2] == ["0 shown; 3 rows stand in quarantine", f"rejected      landing/{PARK_ID}/payments/p.csv"]
+    assert "the first line has no column payment_id" in said[2]
+    assert "rejected" not in run("list", "--feed", "leases")[1]
+
+
 def test_a_row_is_shown_with_its_rule_text_line_and_cells(run: Run) -> None:
     row_id = str(next(row for row in listed(run, "--feed", "leases") if row["rule"] == "not_a_number")["row_id"])
     code, said = run("show", row_id[:8])

@@ -271,11 +271,24 @@ def _concentration_charts(view: View) -> Sequence[Block]:
     items = []
     for index, (column, title, unit, text_format, domain) in enumerate(
         (
-            ("top_1_fraction", "Largest name", "part of exposure, by dimension", ".0%", (0.0, 1.0)),
-            ("hhi", "Herfindahl–Hirschman index", "0 to 10,000, by dimension", ",.0f", (0.0, 10_000.0)),
+            (
+                "top_1_fraction",
+                "Largest name",
+                "part of exposure, by dimension; equal ones are one line",
+                ".0%",
+                (0.0, 1.0),
+            ),
+            (
+                "hhi",
+                "Herfindahl–Hirschman index",
+                "0 to 10,000, by dimension; equal ones are one line",
+                ",.0f",
+                (0.0, 10_000.0),
+            ),
         )
     ):
-        series, said = [], []
+        series: list[charts.Series] = []
+        said: list[str] = []
         for colour, dimension in zip(charts.SERIES_TOKENS, frame["dimension"].unique().sort(), strict=False):
             here = (
                 frame.filter(pl.col("dimension") == dimension)
@@ -288,7 +301,9 @@ def _concentration_charts(view: View) -> Sequence[Block]:
             shown = percent(known[-1], 0) if column == "top_1_fraction" else number(known[-1])
             name = words(dimension)
             points = [(row["month"], None if row[column] is None else float(row[column])) for row in here]
-            series.append(charts.Series(str(dimension), points, colour, f"{name.removesuffix(' generation')} {shown}"))
+            # Lines that lie upon each other have one colour: of several only the last would be seen.
+            same = next((one.colour for one in series if one.points == points), colour)
+            series.append(charts.Series(str(dimension), points, same, f"{name.removesuffix(' generation')} {shown}"))
             said.append(f"{name} {shown}")
         if series:
             items.append(

@@ -271,7 +271,6 @@ def _charts(view: View) -> Sequence[Block]:
                 (row["service_month"], None if row["effective_rate"] is None else float(row["effective_rate"]))
                 for row in rows
             ]
-            highest = max([value for _, value in rates if value is not None], default=0.0)
             items.append(
                 Drawing(
                     charts.lines(
@@ -281,7 +280,6 @@ def _charts(view: View) -> Sequence[Block]:
                         f"in {month_text(last['service_month'])}.",
                         [charts.Series("rate", rates, "blue", f"rate {percent(last['effective_rate'])}")],
                         y_format=".0%",
-                        y_domain=(0.0, max(0.3, -(-highest // 0.1) * 0.1)),
                     ),
                     "share ÷ base",
                     SHARE,
