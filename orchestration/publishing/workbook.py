@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +22,14 @@ from orchestration.publishing.page import Block, Cell, Drawings, Facts, Missing,
 from orchestration.publishing.view import GRADES
 
 LONGEST_SHEET_NAME = 31
-WIDEST, NARROWEST = 48, 9
+WIDEST, NARROWEST, WIDEST_HEAD = 48, 9, 18
+FILTERED_ROWS = 12
+LINE_HEIGHT = (
+    13.5  # in points, of the letters of 10; what is broken into lines says how high it is, as not every program sees
+)
+# Text beside a figure to its left would run into it.
+APART = {"align": "left", "indent": 1}
+BAND_COLUMNS = 8  # as far as the mark of simulated data reaches to the right
 # What a figure is divided by for showing, and the commas of a number format that do it.
 SCALES = ((Decimal(1), ""), (Decimal(1_000), ","), (Decimal(1_000_000), ",,"), (Decimal(1_000_000_000), ",,,"))
 
@@ -52,6 +60,7 @@ class _Writer:
         self.sheet: Any = None
         self.row = 0
         self.widths: dict[int, int] = {}
+        self.longest: tuple[int, int, int] | None = None
 
     def format(self, **properties: Any) -> Any:
         """One format object for one set of properties."""
@@ -69,7 +78,7 @@ class _Writer:
             name = f"{name[: LONGEST_SHEET_NAME - 2]} 2"
         self.names.add(name.lower())
         self.sheet = self.book.add_worksheet(name)
-        self.row, self.widths = 0, {}
+        self.row, self.widths, self.longest = 0, {}, None
         document = self.document
         self.sheet.hide_gridlines(2)
         self.sheet.set_landscape()
@@ -86,11 +95,19 @@ class _Writer:
             font_color="#59636e",
         )
         if document.is_simulated:
-            self.line(" ".join(filter(None, document.simulation)), bold=True, bg_color="#fbf0d6", font_color="#4d3604")
+            band = {"bold": True, "bg_color": "#fbf0d6", "font_color": "#4d3604"}
+            for column in range(1, BAND_COLUMNS):
+                self.sheet.write_blank(self.row, column, None, self.format(**band))
+            self.line(" ".join(filter(None, document.simulation)), **band)
+        # Title, clock and mark stay in sight, and so does what a row is about.
+        self.sheet.freeze_panes(self.row, 1)
         self.row += 1
 
     def close(self) -> None:
-        """Set the widths that the sheet's tables ask for."""
+        """Set the widths that the sheet's tables ask for, and the filter over the longest of them: a sheet takes one."""
+        if self.longest is not None:
+            first, last, columns = self.longest
+            self.sheet.autofilter(first, 0, last, columns - 1)
         for column, width in self.widths.items():
             self.sheet.set_column(column, column, min(WIDEST, max(NARROWEST, width + 2)))
 
@@ -113,8 +130,9 @@ class _Writer:
                 self.line(f"rests on {answer.evidence.grade}: {grade_note(answer.evidence)}", font_color="#59636e")
             for fact in answer.facts:
                 self.sheet.write_string(self.row, 0, fact.name, self.format())
-                self.number(self.row, 1, Cell(fact.value, "number" if fact.exact else "text", exact=fact.exact))
-                self.sheet.write_string(self.row, 2, fact.note, self.format())
+                told = Cell(fact.value, "number" if fact.exact else "text", exact=fact.exact)
+                self.number(self.row, 1, told, align="right")
+                self.sheet.write_string(self.row, 2, fact.note, self.format(**APART))
                 self.row += 1
             self.row += 1
         self.widths = {0: 44, 1: 24, 2: 24, 3: 24, 4: WIDEST}
@@ -131,7 +149,8 @@ class _Writer:
         self.line("What moved since the month before, and why?", bold=True, top=1)
         months = first.months if first.moves else ("Before", "Now")
         for column, head in enumerate(("Figure", *months, "Change", "Why")):
-            self.sheet.write_string(self.row, column, head, self.format(bold=True, bottom=1))
+            align: dict[str, Any] = {"align": "right"} if column in {1, 2, 3} else APART if column == 4 else {}
+            self.sheet.write_string(self.row, column, head, self.format(bold=True, bottom=1, **align))
         self.row += 1
         for move in first.moves:
             self.sheet.write_string(self.row, 0, move.name, self.format())
@@ -145,9 +164,9 @@ class _Writer:
                 self.row, 3, f"={after}-{before}", self.format(num_format=shape), float(move.change)
             )
             effects = ", ".join(f"{name} {shown}" for name, _, shown in move.shown_effects())
-            self.sheet.write_string(
-                self.row, 4, ": ".join(filter(None, [move.because, effects])), self.format(text_wrap=True)
-            )
+            why = ": ".join(filter(None, [move.because, effects]))
+            self.sheet.write_string(self.row, 4, why, self.format(text_wrap=True, **APART))
+            self._raise(self.row, [(why, WIDEST)])
             self.row += 1
         for name, reason in first.moves_missing:
             self.sheet.write_string(self.row, 0, name, self.format())
@@ -179,7 +198,7 @@ class _Writer:
         self.close()
 
     def table(self, table: Table) -> None:
-        """A table with a filter over its rows; a column of grades stands beside each column that has some."""
+        """A table; a column of grades stands beside each column that has some."""
         self.line(table.caption, bold=True)
         if table.unit or table.as_of:
             self.line(" · ".join(filter(None, [table.unit, table.as_of])), font_color="#59636e")
@@ -193,15 +212,17 @@ class _Writer:
         for has_grade in graded:
             places.append(place)
             place += 2 if has_grade else 1
+        heads = [f"{column.head} ({column.unit})" if column.unit else column.head for column in table.columns]
         for index, column in enumerate(table.columns):
-            head = f"{column.head} ({column.unit})" if column.unit else column.head
-            align = "right" if column.kind == "number" else "left"
+            head = heads[index]
+            align: dict[str, Any] = {"align": "right"} if column.kind == "number" else APART if index else {}
             self.sheet.write_string(
-                self.row, places[index], head, self.format(bold=True, bottom=1, align=align, text_wrap=True)
+                self.row, places[index], head, self.format(bold=True, bottom=1, text_wrap=True, **align)
             )
-            self._widen(places[index], min(len(head), 18))
+            self._widen(places[index], min(len(head), WIDEST_HEAD))
             if graded[index]:
-                self.sheet.write_string(self.row, places[index] + 1, "grade", self.format(bold=True, bottom=1))
+                self.sheet.write_string(self.row, places[index] + 1, "grade", self.format(bold=True, bottom=1, **APART))
+        self._raise(self.row, [(head, WIDEST_HEAD) for head in heads])
         self.row += 1
         first = self.row
         for row in table.rows:
@@ -218,8 +239,14 @@ class _Writer:
                     self.number(self.row, at, cell, **style)
                 self._widen(at, len(cell.text))
                 if graded[index] and cell.grade:
-                    self.sheet.write_string(self.row, at + 1, cell.grade, self.format(font_color="#59636e", **style))
+                    shape = self.format(font_color="#59636e", **APART, **style)
+                    self.sheet.write_string(self.row, at + 1, cell.grade, shape)
             self.row += 1
+        last = self.row - 1 - sum(row.kind == "total" for row in table.rows)
+        if last - first >= FILTERED_ROWS and (
+            self.longest is None or last - first >= self.longest[1] - self.longest[0]
+        ):
+            self.longest = (first - 1, last, place)
         for note in (
             *table.notes,
             *([f"rests on {table.evidence.grade}: {grade_note(table.evidence)}"] if table.evidence else []),
@@ -227,6 +254,12 @@ class _Writer:
         ):
             self.line(note, font_color="#59636e", font_size=8)
         self.row += 1
+
+    def _raise(self, row: int, texts: Sequence[tuple[str, int]]) -> None:
+        """Make a row as high as its texts are, each broken into lines of so many signs."""
+        lines = max(len(textwrap.wrap(text, width)) for text, width in texts)
+        if lines > 1:
+            self.sheet.set_row(row, LINE_HEIGHT * lines)
 
     def _widen(self, column: int, width: int) -> None:
         self.widths[column] = max(self.widths.get(column, 0), width)
@@ -238,7 +271,8 @@ class _Writer:
             shape = self.format(num_format=number_format(cell.text, exact), **style)
             self.sheet.write_number(row, column, float(exact), shape)
         elif cell.text or style:
-            properties = {"font_color": "#59636e"} if cell.kind == "missing" else {}
+            properties: dict[str, Any] = {"font_color": "#59636e"} if cell.kind == "missing" else {}
+            properties |= APART if column and "align" not in style else {}
             self.sheet.write_string(row, column, cell.text, self.format(**properties, **style))
 
     @staticmethod

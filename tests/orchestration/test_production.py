@@ -4,11 +4,16 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import requests
 from pydantic import SecretStr
 
 from orchestration.docs import GUIDES
@@ -17,6 +22,7 @@ from orchestration.settings import Settings
 from orchestration.status_command import _last_run
 
 FILES = GUIDES / "production"
+SBIN = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 
 
@@ -41,6 +47,122 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     )
     said = [line for line in done.stderr.splitlines() if "parkledger" in line]
     assert said == []
+
+
+@pytest.mark.skipif(shutil.which("rclone") is None, reason="this machine has no rclone: apt-get install rclone")
+def test_the_backup_copies_what_nothing_could_make_again_also_before_the_first_close(tmp_path: Path) -> None:
+    home, bucket = tmp_path / "home", tmp_path / "bucket"
+    kept = {
+        "home.yaml",
+        "contracts/c.yaml",
+        "reference/fx.csv",
+        "landing/p/leases/l.csv",
+        "lake/journal/000001/lines.parquet",
+    }
+    for name in (
+        *kept,
+        "warehouse.duckdb",
+        "lake/gpu_telemetry/p/t.parquet",
+        "published/.runs/a/parquet/core/dim_park.parquet",
+    ):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(name)
+    (home / "published" / "parquet").symlink_to(".runs/a/parquet")
+    lines = [line for line in (FILES / "parkledger-backup.service").read_text().splitlines() if "ExecStart=" in line]
+    copying = "\n".join(line.partition("=")[2].replace("/usr/bin/rclone", "rclone") for line in lines)
+    places = {"PARKLEDGER_HOME": str(home), "PARKLEDGER_BACKUP": str(bucket), "RCLONE_CONFIG": str(tmp_path / "none")}
+
+    def back_up() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-euc", copying], env={**os.environ, **places}, capture_output=True, text=True, check=False
+        )
+
+    done = back_up()
+    assert done.returncode == 0, done.stderr
+    assert {path.relative_to(bucket / "home").as_posix() for path in (bucket / "home").rglob("*.*")} == kept
+    assert (bucket / "published" / "core" / "dim_park.parquet").is_file()
+    # A batch of the journal that was damaged never replaces the good one.
+    (home / "lake" / "journal" / "000001" / "lines.parquet").write_text("damaged")
+    assert back_up().returncode != 0
+    assert (bucket / "home" / "lake" / "journal" / "000001" / "lines.parquet").read_text().startswith("lake")
+
+
+class _Page(BaseHTTPRequestHandler):
+    """In the place of Dagster's page: says which protocol it was asked to go over to."""
+
+    def do_GET(self) -> None:
+        said = f"page {self.headers.get('Upgrade', '')}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.skipif(
+    shutil.which("nginx", path=SBIN) is None or shutil.which("openssl") is None,
+    reason="this machine has no nginx: apt-get install nginx",
+)
+def test_nginx_asks_for_a_name_before_it_shows_the_page_and_the_reports(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {key} -out {certificate}"
+    made += " -subj /CN=books.example.org -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(made.split(), check=True, capture_output=True)
+    hashed = subprocess.run(["openssl", "passwd", "-apr1", "secret"], check=True, capture_output=True, text=True)
+    (tmp_path / "names").write_text(f"reader:{hashed.stdout}")
+    (tmp_path / "reports").mkdir(mode=0o755)
+    (tmp_path / "reports" / "monitor.html").write_text("the monitor")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as page, socket.socket() as free:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        site = (FILES / "nginx.conf").read_text()
+        for written, here in {
+            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+            "/etc/letsencrypt/live/books.example.org/fullchain.pem": str(certificate),
+            "/etc/letsencrypt/live/books.example.org/privkey.pem": str(key),
+            "/etc/nginx/parkledger.htpasswd": str(tmp_path / "names"),
+            "127.0.0.1:3000": f"127.0.0.1:{page.server_address[1]}",
+            "/srv/books/reports/": f"{tmp_path / 'reports'}/",
+        }.items():
+            assert written in site
+            site = site.replace(written, here)
+        paths = "".join(
+            f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        user = "user root;" if os.geteuid() == 0 else ""  # the folders of a test are the test's own
+        (tmp_path / "whole.conf").write_text(
+            f"{user} daemon off; pid {tmp_path}/pid; error_log {tmp_path}/errors; events {{}}"
+            f"http {{ access_log off; {paths} {site} }}"
+        )
+        command = [shutil.which("nginx", path=SBIN) or "", "-c", f"{tmp_path}/whole.conf", "-p", str(tmp_path)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as nginx:
+            try:
+                at = f"https://127.0.0.1:{port}"
+                anyone, reader = requests.Session(), requests.Session()
+                anyone.trust_env = reader.trust_env = False
+                anyone.verify = reader.verify = str(certificate)
+                reader.auth = ("reader", "secret")
+                for _ in range(100):
+                    with suppress(requests.ConnectionError):
+                        anyone.get(at, timeout=10)
+                        break
+                    time.sleep(0.1)
+                for path in ("/", "/reports/", "/reports/monitor.html"):
+                    assert anyone.get(f"{at}{path}", timeout=10).status_code == 401
+                upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+                assert reader.get(f"{at}/graphql", headers=upgrade, timeout=10).text == "page websocket"
+                report = reader.get(f"{at}/reports/monitor.html", timeout=10)
+                assert (report.status_code, report.text) == (200, "the monitor")
+                assert "default-src 'none'" in report.headers["Content-Security-Policy"]
+                assert "monitor.html" in reader.get(f"{at}/reports/", timeout=10).text
+                assert "reader:" not in reader.get(f"{at}/reports../names", timeout=10).text
+            finally:
+                nginx.terminate()
+        page.shutdown()
 
 
 def test_the_environment_of_the_services_names_settings_that_there_are() -> None:
