@@ -59,7 +59,7 @@ from orchestration.polars_jobs.frames import (
     need,
     optional,
 )
-from orchestration.polars_jobs.functional_currency import INDEX_CURRENCY, last_rate
+from orchestration.polars_jobs.functional_currency import INDEX_CURRENCY, last_rate, no_rate
 from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves
 from orchestration.polars_jobs.path_figures import PathFigures, figures_of
@@ -667,7 +667,7 @@ def _fx(inputs: Inputs, close: Close, lease: Mapping[str, Any], currency_code: s
         return 1.0
     rate = inputs.fx(own, currency_code, close.month_end_date)
     if rate is None:
-        rule = f"there is no rate into {currency_code} on or before {close.month_end_date}; add one to reference/fx.csv"
+        rule = no_rate(own, currency_code, close.month_end_date)
         raise wrong(f"currency of lease {lease['lease_id']}", own, rule, close.contract_id)
     return rate
 

@@ -22,7 +22,7 @@ import polars as pl
 from orchestration.polars_jobs.default_curves import DefaultCurve, conditional_pd_for_periods
 from orchestration.polars_jobs.errors import NOT_NEGATIVE, wrong
 from orchestration.polars_jobs.frames import Frames, RowsBy, local_date, make_frame, need, optional
-from orchestration.polars_jobs.functional_currency import last_rate
+from orchestration.polars_jobs.functional_currency import last_rate, no_rate
 from orchestration.polars_jobs.lifetime_ecl import (
     Array,
     check_probability,
@@ -496,7 +496,7 @@ def pledged(pledges: Pledges, close: Close) -> Decimal:
         if foreign is not None and own is not None and foreign != own:
             rate = last_rate(pledges.rates, foreign, own, close.month_end_date)
             if rate is None:
-                rule = f"there is no rate into {own} on or before {close.month_end_date}; add one to reference/fx.csv"
+                rule = no_rate(foreign, own, close.month_end_date)
                 raise wrong("currency of collateral", foreign, rule, close.contract_id)
             amount = amount * rate.numerator / rate.denominator
         total += amount

@@ -75,6 +75,14 @@ def last_rate(rates: pl.DataFrame | None, foreign: str, functional: str, day: da
     return days[max(days)] if days else None
 
 
+def no_rate(foreign: str, into: str, day: date) -> str:
+    """What is said where there is no rate of a pair on or before a day: what is missing, and the line that mends it."""
+    return (
+        f"there is no rate into {into} on or before {day}: add a line to reference/fx.csv, "
+        f"{day},{foreign},{into},RATE,SOURCE, or rates of both against a third currency, and run again"
+    )
+
+
 def _rates_until(rates: pl.DataFrame, foreign: str, functional: str, day: date) -> dict[date, Fraction]:
     known = rates.filter(pl.col("rate_date") <= day)
     return _daily_rates(known, foreign, functional) or _crossed_rates(known, foreign, functional)

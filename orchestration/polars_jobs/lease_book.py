@@ -15,7 +15,7 @@ import polars as pl
 
 from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.frames import Frames, add_months, known_rows, month_end, month_start, need, optional
-from orchestration.polars_jobs.functional_currency import last_rate, month_rates
+from orchestration.polars_jobs.functional_currency import last_rate, month_rates, no_rate
 from orchestration.polars_jobs.operator_economics import lease_spans
 from orchestration.polars_jobs.receivables import Close
 
@@ -99,8 +99,7 @@ def in_contract_currency(frames: Frames) -> Frames:
         known = month_rates(rates, foreign, into, first)
         rate = last_rate(rates, foreign, into, month_end(first)) if known is None else known.mean
         if rate is None:
-            rule = f"there is no rate into {into} on or before {month_end(first)}; add one to reference/fx.csv"
-            raise wrong("currency of leases", foreign, rule, contract_id)
+            raise wrong("currency of leases", foreign, no_rate(foreign, into, month_end(first)), contract_id)
         found.append((contract_id, foreign, first, float(rate)))
     keys = ["contract_id", "currency_code", "month"]
     table = pl.DataFrame(found, schema=[*keys, "rate"], orient="row")

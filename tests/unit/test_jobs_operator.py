@@ -1042,6 +1042,9 @@ def test_what_leases_in_another_currency_are_billed_counts_at_the_mean_rate_of_i
     ]
     assert prices[1] == pytest.approx([price / 2 for price in prices[0]])
     assert prices[1]
-    with pytest.raises(CreditInputError, match="currency of leases is 'AUD'; there is no rate into USD") as caught:
+    with pytest.raises(
+        CreditInputError,
+        match=r"currency of leases is 'AUD'; there is no rate into USD on or before .*reference/fx.csv, 2.*,AUD,USD,",
+    ) as caught:
         run_all({**foreign, "raw.fx_rate": foreign["raw.fx_rate"].clear()})
     assert caught.value.obligor == CONTRACT

@@ -517,7 +517,10 @@ def test_collateral_in_another_currency_covers_what_it_is_worth_at_the_close():
     assert _lgd(_pledge(**half)) == _lgd(_pledge(**half, currency_code="USD")) == pytest.approx(0.60 * 0.55)
     rates = [(DEC, "AUD", "USD", 0.9), (date(2027, 3, 30), "AUD", "USD", 0.60), (date(2027, 6, 2), "AUD", "USD", 0.1)]
     assert _lgd(_pledge(**half, currency_code="AUD"), rates=rates) == pytest.approx(0.60 * 0.73)
-    with pytest.raises(CreditInputError, match="currency of collateral is 'AUD'; there is no rate into USD") as caught:
+    with pytest.raises(
+        CreditInputError,
+        match=r"currency of collateral is 'AUD'; there is no rate into USD on or before .*reference/fx.csv, 2.*,AUD,USD,",
+    ) as caught:
         _lgd(_pledge(currency_code="AUD"))
     assert caught.value.obligor == CONTRACT
 
