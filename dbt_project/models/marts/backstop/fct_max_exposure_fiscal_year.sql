@@ -3,7 +3,8 @@ with exposures as (
         exposures.contract_id,
         exposures.as_of_month,
         exposures.vendor_fiscal_year,
-        exposures.max_exposure_amount as exact_amount,
+        -- Sums of parts that are cut at 18 decimals: years that are equal are so to fewer.
+        cast(round(exposures.max_exposure_amount, 12) as decimal(38, 18)) as exact_amount,
         contracts.currency_code,
         contracts.minor_unit_digits,
         main.rounded_money(
