@@ -58,6 +58,7 @@ def next_month(month: date) -> date:
     return (month.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
+@cache
 def days_of(month: date) -> list[date]:
     return [month.replace(day=n) for n in range(1, calendar.monthrange(month.year, month.month)[1] + 1)]
 

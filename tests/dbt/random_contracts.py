@@ -638,7 +638,7 @@ def _draw_lease(
                     "park_id": park_id,
                     "lease_id": lease_id,
                     "interval_start_at": begin,
-                    "interval_end_at": begin + timedelta(hours=1),
+                    "interval_end_at": begin.astimezone(UTC) + timedelta(hours=1),
                     "gpu_hours": Decimal(rnd.randrange(1, 900_000_000)).scaleb(-6),
                     "recorded_at": begin + timedelta(days=rnd.choice([1, 1, 20])),
                 }
@@ -672,7 +672,7 @@ def _draw_lease(
             put(
                 con,
                 "lease_adjustments",
-                **{**row, "amount": row["amount"] / 2, "recorded_at": datetime(2027, 6, 15, tzinfo=UTC)},
+                **{**row, "amount": row["amount"] / 2, "recorded_at": datetime(2027, 6, 15, 12, tzinfo=UTC)},
             )
     for number in range(rnd.randrange(4)):
         put(
