@@ -198,8 +198,8 @@ def read_cells(path: Path, feed: str, park: Park, scratch: Path | None = None) -
     """
     contract = CONTRACTS[feed]
     format_name: str | None = None
-    frames = Spool(scratch)
     try:
+        frames = Spool(scratch, source=path)
         format_name = registry.detect(path, feed)
         with scratch_in(scratch):
             for cells in _frames(format_name, path, contract, park):

@@ -30,7 +30,7 @@ HEAD_BYTES = 64 * 1024
 # A table of 100,000 nodes has a first line of a megabyte.
 _HEAD_LINES, _MAX_HEAD_BYTES = 3, 8 * 1024**2
 _CHUNK_BYTES = 1024**2
-_BLOCK_BYTES = 32 * 1024**2
+_BLOCK_BYTES = 16 * 1024**2
 _LINES_BYTES = 4 * 1024**2
 _SMALL_BYTES = 64
 

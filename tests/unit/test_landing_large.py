@@ -1,5 +1,6 @@
 """Files that do not fit into memory land as those that do: the same tables, whatever stood on disk between."""
 
+import gzip
 import io
 import subprocess
 import sys
@@ -128,6 +129,20 @@ def test_two_gigabytes_of_rows_land_in_memory_that_does_not_grow_with_them(tmp_p
     print(f"peak {peak / GIB:.2f} GiB")
     assert peak < 2.5 * GIB
     assert counts(home) == [(gpus * minutes, gpus * minutes, 0, 0, 0)]
+
+
+@pytest.mark.slow
+def test_a_small_file_that_unpacks_three_hundredfold_is_refused_row_by_row_in_bounded_memory(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    rows = 4_000_000
+    with gzip.open(drop(home, "gpu_telemetry", "packed.csv.gz", ""), "wb") as file:
+        file.write(TELEMETRY.encode())
+        for _ in range(rows // 10_000):
+            file.write(b"c,c,GB300,2027-03-01T00:00:00Z,1,1,,72,\n" * 10_000)
+    assert (home / "landing" / PARK_ID / "gpu_telemetry" / "packed.csv.gz").stat().st_size < 1024**2
+    # Most of it is DuckDB's own, which holds what is refused until it counts, within its limit.
+    assert peak_bytes(home) < 1.5 * GIB
+    assert counts(home) == [(rows, 0, 0, 0, rows)]
 
 
 @pytest.mark.slow
