@@ -1,6 +1,7 @@
 """Pages of the documentation site that are generated from the code: the command line, settings, files in YAML, lineage."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -34,6 +35,10 @@ def cli_page() -> str:
     """Every command with its arguments and options, as `--help` says them."""
     command = get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="parkledger", title="The command line")
+    for name, one in getattr(command, "commands", {}).items():
+        # The list of commands has the first paragraph of their help whole; typer cuts it after some words.
+        told = " ".join((one.help or "").partition("\n\n")[0].split()).replace("\\", "")
+        text = re.sub(rf"(?m)^(\* `{name}`: ).*\.\.\.$", rf"\g<1>{told}", text, count=1)
     return (
         text.replace("**Usage**:", "Usage:").replace("**Arguments**:", "Arguments:").replace("**Options**:", "Options:")
     )

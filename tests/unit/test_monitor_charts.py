@@ -42,6 +42,21 @@ def test_missing_months_leave_a_gap_and_no_value_at_all_still_draws() -> None:
     assert charts.sparkline([None, 1.0], "d") == ""
 
 
+def test_bars_below_zero_have_the_width_to_themselves_and_their_figures_to_the_right() -> None:
+    drawn = charts.rows(
+        "c",
+        "t",
+        "d",
+        [charts.Bar("slump", -3703.8, "−3,703.8"), charts.Bar("rise", 2067.8, "+2,067.8")],
+        name_width=150,
+    ).svg
+    lengths = [float(found) for found in re.findall(r'd="M[\d.]+,[\d.]+h([\d.]+)v13', drawn)]
+    assert len(lengths) == 2
+    # names, a margin and the room of the longest figure are all that the bars do not have
+    assert sum(lengths) == pytest.approx(charts.WIDTH - 150 - 12 - 62, abs=1)
+    assert lengths[0] / lengths[1] == pytest.approx(3703.8 / 2067.8, rel=0.01)
+
+
 def test_colours_are_only_those_that_the_style_sheet_maps() -> None:
     drawn = charts.stacked(
         "c", "t", "d",

@@ -2,6 +2,7 @@
 
 import io
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import monitor_frames
@@ -103,6 +104,26 @@ def test_the_first_screen_holds_amounts_as_numbers_in_their_currency(book: Any, 
     for fact in facts:
         assert cells[fact.name].value == pytest.approx(float(fact.exact))
         assert cells[fact.name].number_format.startswith('"USD\u00a0"')
+
+
+def test_a_sheet_keeps_its_mark_in_sight_filters_its_longest_table_and_shows_its_heads_whole(book: Any) -> None:
+    assert {sheet.freeze_panes for sheet in book} == {"B4"}  # title, clock and mark, and what a row is about
+    sheet = next(sheet for sheet in book if sheet.auto_filter.ref)
+    first, last = (cell.row for cells in (sheet[sheet.auto_filter.ref],) for cell in (cells[0][0], cells[-1][0]))
+    assert last - first > 12
+    assert sheet.cell(first, 1).font.bold
+    assert not sheet.cell(last, 1).font.bold  # the total is no row to be sorted among the others
+    for sheet in book:
+        for row in sheet.iter_rows():
+            broken = [cell for cell in row if cell.alignment.wrap_text and len(str(cell.value or "")) > 48]
+            assert not broken or (sheet.row_dimensions[row[0].row].height or 0) > 20
+            for before, cell in pairwise(row):
+                if (
+                    isinstance(before.value, (int, float))
+                    and isinstance(cell.value, str)
+                    and not cell.value.startswith("=")
+                ):
+                    assert cell.alignment.indent or cell.alignment.horizontal == "right" or sheet.title == "Summary"
 
 
 def test_every_sheet_is_marked_as_simulated(book: Any, document: Document) -> None:
