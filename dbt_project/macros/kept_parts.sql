@@ -43,6 +43,9 @@ create table if not exists intermediate.standing__{{ name }} (park_id varchar, s
 {%- for name in kept_by_point() -%}
 create table if not exists intermediate.standing__{{ name }} (contract_id varchar, point_no integer, fingerprint varchar);
 {% endfor %}
+{%- for name in kept_by_known_at() -%}
+create table if not exists intermediate.standing__{{ name }} (contract_id varchar, known_at timestamptz, fingerprint varchar);
+{% endfor %}
 {%- for name in kept_by_month() -%}
 create table if not exists intermediate.standing__{{ name }} (contract_id varchar, service_month date, fingerprint varchar);
 {% endfor %}

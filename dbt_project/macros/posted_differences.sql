@@ -3,27 +3,15 @@
     left exactly that; where that one is sealed, it left what its lines say. Lines that a month kept from before it was reopened count as
     posted in it. A sealed close posts nothing: its lines are there.
 
+    points         relation of the points that post: contract_id, point_no, posting_month, month_end_date, known_at, is_provisional, is_sealed,
+                   reopening_no; each that is asked about, and the one before it
     stands         relation of what should stand: contract_id, point_no, the keys, amount
     kept           relation of what sealed lines hold: contract_id, point_no of their month, the keys, amount
     keys           columns that name what stands, beside contract and point
     Gives contract_id, the keys, the point's columns and the amount to post, also where it is zero.
 #}
-{% macro posted_differences(stands, kept, keys) %}
-with points as (
-    select
-        contract_id,
-        point_no,
-        posting_month,
-        month_end_date,
-        known_at,
-        is_provisional,
-        coalesce(is_sealed, false) as is_sealed,
-        coalesce(reopening_no, 0) as reopening_no
-    from {{ ref('int_knowledge_points') }}
-    where is_posted
-),
-
-named as (
+{% macro posted_differences(points, stands, kept, keys) %}
+with named as (
     select contract_id, point_no, {{ keys | join(', ') }} from {{ stands }}
     union all
     select contract_id, point_no, {{ keys | join(', ') }} from {{ kept }}
@@ -32,13 +20,20 @@ named as (
 grid as (
     select
         {% for key in keys %}first_named.{{ key }}, {% endfor %}
-        points.*
+        points.contract_id,
+        points.point_no,
+        points.posting_month,
+        points.month_end_date,
+        points.known_at,
+        points.is_provisional,
+        coalesce(points.is_sealed, false) as is_sealed,
+        coalesce(points.reopening_no, 0) as reopening_no
     from (
         select contract_id, {{ keys | join(', ') }}, min(point_no) as first_point_no
         from named
         group by contract_id, {{ keys | join(', ') }}
     ) as first_named
-    inner join points on first_named.contract_id = points.contract_id and first_named.first_point_no <= points.point_no
+    inner join {{ points }} as points on first_named.contract_id = points.contract_id and first_named.first_point_no <= points.point_no
 ),
 
 balances as (

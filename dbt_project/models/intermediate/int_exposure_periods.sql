@@ -141,46 +141,10 @@ pieces as (
 ),
 
 -- Capacity withdrawn by what was known then, day by day.
-withdrawal_events as (
-    select
-        pieces.contract_id,
-        pieces.as_of_month,
-        pieces.tranche_id,
-        pieces.amendment_id,
-        pieces.from_date,
-        pieces.to_date,
-        pieces.time_zone,
-        pieces.gpu_count as tranche_gpu_count,
-        events.event_id,
-        events.kind,
-        events.gpu_count,
-        {{ withdrawal_acts_at('events', 'pieces') }} as acts_at_local,
-        {{ first_day_from('acts_at_local') }} as acts_date
-    from pieces
-    inner join {{ ref('stg_credit_events') }} as events
-        on
-            pieces.park_id = events.park_id
-            and (pieces.tranche_id = events.tranche_id or (events.tranche_id is null and pieces.contract_id = events.contract_id))
-            and {{ known_at('events', 'pieces.ended_at') }}
-    where {{ is_withdrawal_or_recall('events', 'pieces') }}
-),
-
 withdrawal_days as (
-    select
-        contract_id,
-        as_of_month,
-        tranche_id,
-        amendment_id,
-        from_date,
-        time_zone,
-        tranche_gpu_count,
-        cast(unnest(generate_series(from_date, to_date, interval 1 day)) as date) as service_date,
-        list(
-            struct_pack(is_recall := kind = 'recall', gpu_count := gpu_count, acts_date := acts_date)
-            order by acts_at_local, event_id
-        ) as steps
-    from withdrawal_events
-    group by contract_id, as_of_month, tranche_id, amendment_id, from_date, to_date, time_zone, tranche_gpu_count
+    {{ withdrawn_days(
+        'pieces', ['contract_id', 'as_of_month', 'tranche_id', 'amendment_id', 'from_date', 'time_zone'], 'ended_at'
+    ) | indent(4) }}
 ),
 
 withdrawn as (
@@ -191,7 +155,7 @@ withdrawn as (
         amendment_id,
         from_date,
         sum(
-            cast(main.withdrawn_gpu_count(steps, tranche_gpu_count, service_date) as hugeint) * (
+            cast(withdrawn_gpu_count as hugeint) * (
                 epoch_us(timezone(time_zone, cast(service_date + 1 as timestamp)))
                 - epoch_us(timezone(time_zone, cast(service_date as timestamp)))
             )

@@ -1,6 +1,36 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    follows='history',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points('history') }}"
+) }}
+
 -- At each close in order: what should stand, less what has been posted.
-with stands as (
-    select * from {{ ref('int_journal_stands') }}
+with posted_points as (
+    select *
+    from {{ ref('int_knowledge_points') }}
+    where is_posted
+),
+
+built_points as (
+    select points.*
+    from posted_points as points
+    {{ points_to_build('points', 'history') }}
+),
+
+-- A difference is one to the close before.
+points as (
+    select points.*
+    from posted_points as points
+    semi join built_points
+        on points.contract_id = built_points.contract_id and points.point_no between built_points.point_no - 1 and built_points.point_no
+),
+
+stands as (
+    select stands.*
+    from {{ ref('int_journal_stands') }} as stands
+    semi join points on stands.contract_id = points.contract_id and stands.point_no = points.point_no
 ),
 
 sealed_lines as (
@@ -11,25 +41,33 @@ sealed_lines as (
         -- Both names of a family stand for one thing: what was invoiced, what was written off.
         case lines.event when 'credit_note' then 'invoice_share' when 'reinstatement' then 'write_off' else lines.event end as event_family
     from {{ source('raw', 'sealed_line') }} as lines
-    inner join {{ ref('int_knowledge_points') }} as points
-        on lines.contract_id = points.contract_id and lines.posting_month = points.posting_month and points.is_posted
+    inner join posted_points as points on lines.contract_id = points.contract_id and lines.posting_month = points.posting_month
     where lines.origin = 'contract' and lines.event != 'manual_journal' and lines.line_no % 2 = 1
 ),
 
+-- Lines of closes before those that are looked at count as posted in the first of these.
 kept as (
     select
-        contract_id,
-        point_no,
-        service_month,
-        event_family as event,
-        currency_code,
-        sum(amount) as amount
+        sealed_lines.contract_id,
+        greatest(sealed_lines.point_no, first_points.point_no) as point_no,
+        sealed_lines.service_month,
+        sealed_lines.event_family as event,
+        sealed_lines.currency_code,
+        sum(sealed_lines.amount) as amount
     from sealed_lines
-    group by contract_id, point_no, service_month, event_family, currency_code
+    inner join (
+        select
+            contract_id,
+            min(point_no) as point_no
+        from points
+        group by contract_id
+    ) as first_points
+        on sealed_lines.contract_id = first_points.contract_id
+    group by all
 ),
 
 differences as (
-    {{ posted_differences('stands', 'kept', ['service_month', 'event', 'currency_code']) | indent(4) }}
+    {{ posted_differences('points', 'stands', 'kept', ['service_month', 'event', 'currency_code']) | indent(4) }}
 ),
 
 named as (
@@ -41,6 +79,7 @@ named as (
             else event
         end as posted_event
     from differences
+    semi join built_points on differences.contract_id = built_points.contract_id and differences.point_no = built_points.point_no
     where amount != 0
 ),
 
@@ -84,6 +123,25 @@ entries as (
         amount,
         terms_version
     from sealed_lines
+    semi join built_points on sealed_lines.contract_id = built_points.contract_id and sealed_lines.point_no = built_points.point_no
+    {%- if is_incremental() %}
+    union all by name
+    select entries.* exclude (corrects_entry_id, currency_no)
+    from {{ this }} as entries
+    anti join built_points on entries.contract_id = built_points.contract_id and entries.point_no >= built_points.point_no
+    {%- endif %}
+),
+
+named_entries as (
+    select
+        *,
+        nullif(
+            first_value(entry_id) over (
+                partition by contract_id, service_month, event_family order by posted_at, point_no, reopening_no, currency_code, entry_id
+            ), entry_id
+        ) as corrects_entry_id,
+        cast(dense_rank() over (partition by entry_id order by currency_code) as integer) as currency_no
+    from entries
 )
 
 select
@@ -94,6 +152,7 @@ select
     event,
     currency_code,
     point_no,
+    reopening_no,
     posting_month,
     month_end_date,
     posted_at,
@@ -101,10 +160,7 @@ select
     is_sealed,
     amount,
     terms_version,
-    nullif(
-        first_value(entry_id) over (
-            partition by contract_id, service_month, event_family order by posted_at, point_no, reopening_no, currency_code, entry_id
-        ), entry_id
-    ) as corrects_entry_id,
-    cast(dense_rank() over (partition by entry_id order by currency_code) as integer) as currency_no
-from entries
+    corrects_entry_id,
+    currency_no
+from named_entries
+semi join built_points on named_entries.contract_id = built_points.contract_id and named_entries.point_no = built_points.point_no

@@ -1,8 +1,17 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    follows='history',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points('history') }}"
+) }}
+
 -- What each contract event should stand at, per service month and currency, as known at each close.
 with points as (
-    select *
-    from {{ ref('int_knowledge_points') }}
-    where is_posted
+    select known_points.*
+    from {{ ref('int_knowledge_points') }} as known_points
+    {{ points_to_build('known_points', 'history') }}
+    where known_points.is_posted
 ),
 
 advance_recoupments as (
@@ -19,6 +28,7 @@ advance_recoupments as (
             recoupments.contract_id = months.contract_id
             and recoupments.point_no = months.state_point_no
             and recoupments.service_month = months.service_month
+    inner join points on months.contract_id = points.contract_id and months.point_no = points.point_no
 ),
 
 recoupments as (

@@ -227,14 +227,7 @@ seen_changes as (
         where changed_at is not null
         group by contract_id, changed_at
     ) as changes
-    asof join (
-        select
-            contract_id,
-            known_at,
-            min(point_no) as point_no
-        from points
-        group by contract_id, known_at
-    ) as points
+    asof join {{ first_points('points') }} as points
         on changes.contract_id = points.contract_id and changes.changed_at <= points.known_at
     group by changes.contract_id, points.point_no
 ),

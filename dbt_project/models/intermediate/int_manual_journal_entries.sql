@@ -1,5 +1,11 @@
 -- Entries by hand as each close posts them; one that is changed or withdrawn is taken back in the open month, line by line.
-with stands as (
+with points as (
+    select *
+    from {{ ref('int_knowledge_points') }}
+    where is_posted
+),
+
+stands as (
     select * exclude (refusal, effective_date)
     from {{ ref('int_manual_journals') }}
     where refusal is null
@@ -11,8 +17,7 @@ sealed as (
         points.point_no,
         regexp_extract(lines.entry_id, ':manual_journal:(.*):\d{4}-\d{2}(:\d+)?$', 1) as event_id
     from {{ source('raw', 'sealed_line') }} as lines
-    inner join {{ ref('int_knowledge_points') }} as points
-        on lines.contract_id = points.contract_id and lines.posting_month = points.posting_month and points.is_posted
+    inner join points on lines.contract_id = points.contract_id and lines.posting_month = points.posting_month
     where lines.event = 'manual_journal'
 ),
 
@@ -40,7 +45,7 @@ first_sealed as (
 ),
 
 differences as (
-    {{ posted_differences('stands', 'kept', ['event_id', 'service_month', 'account', 'currency_code']) | indent(4) }}
+    {{ posted_differences('points', 'stands', 'kept', ['event_id', 'service_month', 'account', 'currency_code']) | indent(4) }}
 ),
 
 named as (

@@ -1,3 +1,11 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='as_of_months',
+    follows='max_exposure',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_as_of_months('max_exposure') }}"
+) }}
+
 -- What may still be claimed after each ended month, on the terms, events and delivery schedule known at the month's end: committed less
 -- deductible hours of every day to come, at the buy-back price, earliest days first under their period's cap.
 with clock_points as (
@@ -18,8 +26,9 @@ calendar as (
 ),
 
 period_amounts as (
-    select *
-    from {{ ref('int_exposure_periods') }}
+    select periods.*
+    from {{ ref('int_exposure_periods') }} as periods
+    {{ as_of_months_to_build('periods', 'max_exposure') }}
 ),
 
 claim_periods as (
@@ -127,6 +136,7 @@ ends as (
     from {{ ref('int_exposure_versions') }} as future_versions
     inner join {{ ref('stg_backstop_termination') }} as terminations
         on future_versions.contract_id = terminations.contract_id and future_versions.amendment_id = terminations.amendment_id
+    {{ as_of_months_to_build('future_versions', 'max_exposure') }}
     where terminations.payer = 'vendor' and terminations.termination_amount is not null
     group by future_versions.contract_id, future_versions.as_of_month
 ),

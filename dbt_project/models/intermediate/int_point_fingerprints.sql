@@ -1,6 +1,7 @@
 -- depends_on: {{ ref('stg_credit_events') }}
 -- What the ledgers of each contract follow from at each point, as one fingerprint: the terms, the stretches of months that the point knows otherwise,
--- and all that it and the points before it have come to know.
+-- and all that it and the points before it have come to know. What a point says beside the ones before it, a difference, follows from its history:
+-- its own fingerprint, theirs, and what their sealed closes keep.
 with points as (
     select
         contract_id,
@@ -77,37 +78,20 @@ seen_facts as (
         first_points.point_no,
         sum(dated_facts.number) as number
     from dated_facts
-    asof join (
-        select
-            contract_id,
-            known_at,
-            min(point_no) as point_no
-        from points
-        group by contract_id, known_at
-    ) as first_points
+    asof join {{ first_points('points') }} as first_points
         on dated_facts.contract_id = first_points.contract_id and dated_facts.known_from_at <= first_points.known_at
     group by dated_facts.contract_id, first_points.point_no
 ),
 
 stretches as (
+    {%- for model in ['int_share_segments', 'int_backstop_segments', 'int_supply_months'] %}
     select
-        segments.contract_id,
-        segments.point_no,
-        {{ fact_number(['segments']) }} as number
-    from {{ ref('int_share_segments') }} as segments
+        rows_of.contract_id,
+        rows_of.point_no,
+        {{ fact_number(['rows_of']) }} as number
+    from {{ ref(model) }} as rows_of
     union all
-    select
-        segments.contract_id,
-        segments.point_no,
-        {{ fact_number(['segments']) }} as number
-    from {{ ref('int_backstop_segments') }} as segments
-    union all
-    select
-        supply.contract_id,
-        supply.point_no,
-        {{ fact_number(['supply']) }} as number
-    from {{ ref('int_supply_months') }} as supply
-    union all
+    {%- endfor %}
     select
         contract_id,
         point_no,
@@ -172,18 +156,55 @@ terms as (
             from {{ ref('stg_fx_rate') }}
         ) as quoted
     ) as pairs
+),
+
+-- What a sealed close keeps, whatever is known since.
+sealed as (
+    {%- for table in ['sealed_close', 'sealed_line', 'sealed_step'] %}
+    select
+        rows_of.contract_id,
+        rows_of.posting_month,
+        {{ fact_number(["'" ~ table ~ "'", 'rows_of']) }} as number
+    from {{ source('raw', table) }} as rows_of
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+),
+
+fingerprints as (
+    select
+        numbers.contract_id,
+        numbers.point_no,
+        md5(concat_ws('|', '{{ ledger_code() }}', agreed.number, numbers.known_at, numbers.number)) as point_fingerprint
+    from numbers
+    inner join (
+        select
+            contract_id,
+            sum(number) as number
+        from terms
+        group by contract_id
+    ) as agreed
+        on numbers.contract_id = agreed.contract_id
 )
 
 select
-    numbers.contract_id,
-    numbers.point_no,
-    md5(concat_ws('|', '{{ ledger_code() }}', agreed.number, numbers.known_at, numbers.number)) as point_fingerprint
-from numbers
-inner join (
+    fingerprints.contract_id,
+    fingerprints.point_no,
+    fingerprints.point_fingerprint,
+    md5(cast(sum(
+        {{ fact_number([
+            'fingerprints.point_fingerprint', 'points.posting_month', 'points.is_posted', 'points.is_provisional', 'points.reopening_no'
+        ]) }}
+        + coalesce(kept.number, 0)
+    ) over (partition by fingerprints.contract_id order by fingerprints.point_no) as varchar)) as history_fingerprint
+from fingerprints
+inner join {{ ref('int_knowledge_points') }} as points
+    on fingerprints.contract_id = points.contract_id and fingerprints.point_no = points.point_no
+left join (
     select
         contract_id,
+        posting_month,
         sum(number) as number
-    from terms
-    group by contract_id
-) as agreed
-    on numbers.contract_id = agreed.contract_id
+    from sealed
+    group by contract_id, posting_month
+) as kept
+    on points.contract_id = kept.contract_id and points.posting_month = kept.posting_month and points.is_posted

@@ -101,6 +101,14 @@ operating_costs as (
     ) = 1
 ),
 
+-- Of the entries those in the months of the slices alone.
+sliced_months as (
+    select distinct
+        park_id,
+        service_month
+    from slices
+),
+
 entries as (
     select
         leases.park_id,
@@ -127,6 +135,8 @@ entries as (
             and entries.lease_id = leases.lease_id
             and entries.version = leases.version
             and {{ known_at('leases', 'entries.known_from_at') }}
+    semi join sliced_months
+        on entries.park_id = sliced_months.park_id and date_trunc('month', entries.service_date) = sliced_months.service_month
 ),
 
 -- Reserved hours are those of the lease's own clock, whatever telemetry says.

@@ -12,20 +12,12 @@ with months as (
 ),
 
 -- Points know more and more, and see the months up to their own.
-instants as (
-    select
-        contract_id,
-        known_at,
-        min(point_no) as point_no
-    from {{ ref('int_knowledge_points') }}
-    group by contract_id, known_at
-),
-
 first_sights as (
     select
         months.contract_id,
         months.service_month,
-        points.time_zone,
+        timezone(points.time_zone, cast(months.service_month as timestamp)) as from_at,
+        timezone(points.time_zone, cast(last_day(months.service_month) + 1 as timestamp)) as to_at,
         min(months.point_no) as point_no,
         min(points.known_at) as known_at
     from months
@@ -72,17 +64,15 @@ leased_months as (
         leases.known_from_at,
         leases.known_until_at,
         {{ gpu_microseconds_of_overlap(
-            'leases.gpu_count', 'timezone(first_sights.time_zone, cast(first_sights.service_month as timestamp))',
-            'timezone(first_sights.time_zone, cast(last_day(first_sights.service_month) + 1 as timestamp))',
-            'leases.holds_from_at', 'leases.holds_until_at'
+            'leases.gpu_count', 'first_sights.from_at', 'first_sights.to_at', 'leases.holds_from_at', 'leases.holds_until_at'
         ) }} as leased
     from {{ ref('int_lease_intervals') }} as leases
     inner join {{ ref('stg_tranche') }} as tranches on leases.park_id = tranches.park_id and leases.tranche_id = tranches.tranche_id
     inner join first_sights
         on
             tranches.contract_id = first_sights.contract_id
-            and timezone(first_sights.time_zone, cast(first_sights.service_month as timestamp)) < leases.holds_until_at
-            and timezone(first_sights.time_zone, cast(last_day(first_sights.service_month) + 1 as timestamp)) > leases.holds_from_at
+            and first_sights.from_at < leases.holds_until_at
+            and first_sights.to_at > leases.holds_from_at
     where leases.is_billing
 ),
 
@@ -124,7 +114,8 @@ changes_by_point as (
         sum(seen_changes.busy_milli_pct_seconds) as busy_milli_pct_seconds,
         sum(seen_changes.leased) as leased
     from seen_changes
-    asof join instants on seen_changes.contract_id = instants.contract_id and seen_changes.seen_from_at <= instants.known_at
+    asof join {{ first_points(ref('int_knowledge_points')) }} as instants
+        on seen_changes.contract_id = instants.contract_id and seen_changes.seen_from_at <= instants.known_at
     group by seen_changes.contract_id, seen_changes.service_month, greatest(instants.point_no, seen_changes.first_point_no)
 ),
 

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_statements',
+    on_schema_change='append_new_columns',
+    post_hook="{{ keep_statements() }}"
+) }}
+
 -- Every step from what was billed, or from what stood unsold, to the amount due; as known at each close, where it differs from the one before.
 -- What a sealed close stated is what was kept of it.
 with points as (
@@ -16,13 +23,14 @@ with points as (
     from {{ ref('int_knowledge_points') }}
 ),
 
-steps as (
-    select *
-    from {{ ref('int_statement_steps') }}
+built_points as (
+    select points.*
+    from points
+    {{ statements_to_build('points') }}
 ),
 
 -- A point says what it knows otherwise than the one before; the first after those whose steps were kept says all, for it may differ from these.
-stated as (
+all_stated as (
     select
         months.contract_id,
         months.point_no,
@@ -37,6 +45,28 @@ stated as (
     ) as points
         on months.contract_id = points.contract_id and months.point_no = points.point_no
     where not points.has_kept_steps and (points.follows_kept_steps or months.point_no = months.state_point_no)
+),
+
+-- Months that a statement to be built is of: what it says otherwise is a difference from what was said of them before.
+touched_months as (
+    select
+        all_stated.contract_id,
+        all_stated.service_month
+    from all_stated
+    inner join built_points on all_stated.contract_id = built_points.contract_id and all_stated.point_no = built_points.point_no
+    union
+    select
+        kept.contract_id,
+        kept.service_month
+    from {{ source('raw', 'sealed_step') }} as kept
+    inner join built_points
+        on kept.contract_id = built_points.contract_id and kept.posting_month = built_points.posting_month and built_points.has_kept_steps
+),
+
+stated as (
+    select all_stated.*
+    from all_stated
+    semi join touched_months on all_stated.contract_id = touched_months.contract_id and all_stated.service_month = touched_months.service_month
 ),
 
 statements as (
@@ -56,7 +86,7 @@ statements as (
             amount := main.settled(steps.amount),
             term := steps.term
         ) order by steps.section_no, case when steps.section_no >= 4 then steps.place end, steps.part_id, steps.place, steps.step) as steps
-    from steps
+    from {{ ref('int_statement_steps') }} as steps
     inner join stated
         on
             steps.contract_id = stated.contract_id
@@ -82,6 +112,7 @@ statements as (
         ) order by kept.step_no) as steps
     from {{ source('raw', 'sealed_step') }} as kept
     inner join points on kept.contract_id = points.contract_id and kept.posting_month = points.posting_month and points.has_kept_steps
+    semi join touched_months on kept.contract_id = touched_months.contract_id and kept.service_month = touched_months.service_month
     group by kept.contract_id, kept.statement, kept.service_month, points.point_no
 ),
 
@@ -129,4 +160,4 @@ select
     points.currency_code,
     numbered.one.term
 from numbered
-inner join points on numbered.contract_id = points.contract_id and numbered.point_no = points.point_no
+inner join built_points as points on numbered.contract_id = points.contract_id and numbered.point_no = points.point_no
