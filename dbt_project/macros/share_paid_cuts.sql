@@ -1,13 +1,14 @@
 {#
     A base laid over tiers on the share paid so far, as a DuckDB scalar macro:
 
-    share_paid_cuts(base, paid, application, tiers, other_slices, combine)
+    share_paid_cuts(base, paid, application, tiers, other_slices, other_base, combine)
 
     base          DECIMAL(38, 18), any sign
     paid          share of the life to date before the base, DECIMAL(38, 18)
     application   'marginal': the base is split where the share fills a tier exactly; 'cliff': the tier that holds `paid` takes it all
     tiers         list of {tier_no, from_value, to_value, rate} in the order of their bounds; below the first bound the first tier holds
     other_slices  list of {tier_no, rate, slice_amount} of a second axis, empty without one: each cuts each slice in proportion
+    other_base    what the other slices add up to: the base, or what it is before a breakpoint is taken off
     combine       'min' or 'max' of the two rates, null without a second axis
 
     Gives a list of {tier_no, rate, slice_amount, share_amount}; the slices add up to the base. A tier holds base for (its upper bound less what is
@@ -56,7 +57,7 @@ create or replace macro main.share_paid_cliff(base, paid, tiers) as (
         lambda tier: {'tier_no': tier.tier_no, 'rate': tier.rate, 'slice_amount': cast(base as decimal(38, 18))}
     )
 );
-create or replace macro main.share_paid_crossed(base, slices, other_slices, combine) as (
+create or replace macro main.share_paid_crossed(slices, other_slices, other_base, combine) as (
     case
         when len(other_slices) = 0 then slices
         else flatten(list_transform(slices, lambda slice: list_transform(other_slices, lambda other: {
@@ -66,15 +67,14 @@ create or replace macro main.share_paid_crossed(base, slices, other_slices, comb
                 else slice.tier_no
             end,
             'rate': case when combine = 'min' then least(slice.rate, other.rate) else greatest(slice.rate, other.rate) end,
-            'slice_amount': main.exact_ratio(slice.slice_amount, other.slice_amount, base)
+            'slice_amount': main.exact_ratio(slice.slice_amount, other.slice_amount, other_base)
         })))
     end
 );
-create or replace macro main.share_paid_cuts(base, paid, application, tiers, other_slices, combine) as (
+create or replace macro main.share_paid_cuts(base, paid, application, tiers, other_slices, other_base, combine) as (
     list_transform(
         list_filter(
             main.share_paid_crossed(
-                base,
                 case
                     when application = 'cliff' then main.share_paid_cliff(base, paid, tiers)
                     else main.share_paid_marginal(
@@ -84,6 +84,7 @@ create or replace macro main.share_paid_cuts(base, paid, application, tiers, oth
                     )
                 end,
                 other_slices,
+                other_base,
                 combine
             ),
             lambda cut: cut.slice_amount != 0

@@ -84,6 +84,7 @@ COMPUTED: frozenset[str] = frozenset(
         "make_up",
         "instrument.ended",
         "natural_breakpoint.cumulative_share_paid.alone",
+        "natural_breakpoint.cumulative_share_paid.second_axis",
         "exclusions.storage_network_resale",
         "exclusions.breakage_fees",
         "accrual_period.quarter",
@@ -139,8 +140,8 @@ def _share_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
 
 def _breakpoints_of_share_paid(contract: Contract) -> Iterator[Feature]:
     """Natural breakpoints over tiers on the share paid. They hang on the share, and the share on them month by month; beside a
-    second axis, a true-up, advances from the base, an activation on the base, or tiers on the cumulative base they would hang on
-    more than that.
+    true-up, advances from the base, an activation on the base, tiers on the cumulative base, or on the month's price as a whole
+    they would hang on more than that.
     """
     blocks = [
         (("versions", number, "revenue_share", place), share)
@@ -157,14 +158,15 @@ def _breakpoints_of_share_paid(contract: Contract) -> Iterator[Feature]:
             continue
         own = [other for _, other in blocks if other.share_id == share.share_id]
         orders = {advance.recoup_order for version in contract.versions for advance in version.token_advances}
-        is_alone = (
-            len(axes) == 1
-            and orders <= {"from_share"}
+        follows_month_by_month = (
+            orders <= {"from_share"}
+            and not any(tier.axis == "price_per_gpu_hour" and tier.application == "cliff" for tier in share.tiers)
             and not any(other.true_up for other in own)
             and not any(criterion.metric == "base" for other in own for criterion in other.activation)
             and not any(tier.axis == "cumulative_base" for other in own for tier in other.tiers)
         )
-        name = "alone" if is_alone else "beside_others"
+        computed = "alone" if len(axes) == 1 else "second_axis"
+        name = computed if follows_month_by_month else "beside_others"
         yield (
             f"natural_breakpoint.cumulative_share_paid.{name}",
             (*path, "tiers", axes["cumulative_share_paid"], "axis"),

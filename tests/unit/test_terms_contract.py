@@ -353,10 +353,11 @@ def test_an_advance_that_cannot_be_recouped_is_refused(
 def test_a_natural_breakpoint_over_tiers_on_the_share_paid_stands_beside_nothing_that_would_hang_on_it(
     tmp_path: Path,
 ) -> None:
-    def natural(also: str) -> Callable[[str], str]:
+    def natural(also: str, *second_axis: str) -> Callable[[str], str]:
         tiers = with_tiers(
             "axis: cumulative_share_paid, from: 0, to: 100, rate: 0.2",
             "axis: cumulative_share_paid, from: 100, rate: 0.1",
+            *second_axis,
         )
         minimum = '      minimum_guarantee: {amount: "10", period: month}'
         return lambda text: (
@@ -366,11 +367,21 @@ def test_a_natural_breakpoint_over_tiers_on_the_share_paid_stands_beside_nothing
         )
 
     assert messages(tmp_path / "a", natural("")) == []
-    for name, also in (
-        ("b", "\n      true_up: {frequency: contract_year}"),
-        ("c", '\n      activation: [{metric: base, operator: ">=", value: 5}]'),
+    both = "\n      combine: min"
+    months = [f"axis: contract_month, {months}" for months in ("from: 1, to: 12, rate: 0.2", "from: 13, rate: 0.1")]
+    assert messages(tmp_path / "b", natural(both, *months)) == []
+    prices = [
+        f"axis: price_per_gpu_hour, application: cliff, {band}"
+        for band in ("from: 0, to: 2, rate: 0.2", "from: 2, rate: 0.1")
+    ]
+    bases = [f"axis: cumulative_base, {band}" for band in ("from: 0, to: 2, rate: 0.2", "from: 2, rate: 0.1")]
+    for name, also, second_axis in (
+        ("c", "\n      true_up: {frequency: contract_year}", ()),
+        ("d", '\n      activation: [{metric: base, operator: ">=", value: 5}]', ()),
+        ("e", both, prices),
+        ("f", both, bases),
     ):
-        [found] = messages(tmp_path / name, natural(also))
+        [found] = messages(tmp_path / name, natural(also, *second_axis))
         assert "natural_breakpoint.cumulative_share_paid.beside_others is not computed yet" in found
 
 

@@ -60,6 +60,8 @@ known_rates as (
             when 'date'
                 then segments.from_date between coalesce(tiers.from_date, segments.from_date) and coalesce(tiers.to_date, segments.from_date)
             when 'cumulative_base' then false
+            -- Taken where the share is known: int_share_month_states.
+            when 'cumulative_share_paid' then false
             else tiers.is_first
         end
     group by segments.contract_id, segments.point_no, segments.share_id, segments.service_month, segments.segment_no
@@ -155,6 +157,7 @@ started as (
         0::decimal(38, 18) as gpu_hours,
         0::decimal(38, 18) as floor_amount,
         0::decimal(38, 18) as breakpoint_amount,
+        cast([] as decimal(18, 9)[]) as known_rates,
         0::decimal(38, 18) as carried_in_amount,
         0::decimal(38, 18) as carried_out_amount,
         cast([] as struct(advance_id varchar, recoup_order varchar, recouped_amount decimal(38, 18))[]) as recoupments,
@@ -181,6 +184,7 @@ steps as (
         gpu_hours,
         floor_amount,
         breakpoint_amount,
+        known_rates,
         carried_in_amount,
         carried_out_amount,
         recoupments,
@@ -240,6 +244,7 @@ steps as (
                             inputs.is_month_end,
                             inputs.minimum_amount,
                             inputs.breakpoint_amount,
+                            inputs.known_rates,
                             steps.used_advances,
                             cast(inputs.floor_amount as decimal(38, 18)) as floor_amount,
                             steps.carried_out_amount as carried_in_amount,

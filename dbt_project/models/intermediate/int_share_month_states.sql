@@ -104,6 +104,7 @@ month_steps as (
         case
             when coalesce(segments.has_breakpoint_of_share_paid, false) then {{ prorated('segments.minimum_amount', 'segments') }}
         end as breakpoint_minimum_amount,
+        bases.known_rates,
         case
             when coalesce(activations.is_active, true) and segments.minimum_period = 'month'
                 then {{ prorated('segments.minimum_amount', 'segments') }}
@@ -140,6 +141,7 @@ true_up_steps as (
         true as is_active,
         base_amount,
         null::decimal(38, 18) as breakpoint_minimum_amount,
+        null::decimal(18, 9)[] as known_rates,
         minimum_amount,
         false as is_creditable,
         cap_amount
@@ -380,13 +382,15 @@ steps as (
                     and steps.step_no = inputs.previous_step_no
         ),
 
-        -- A natural breakpoint over such tiers: the minimum over the rate at what was accrued before the segment; never reached at a rate of zero.
+        -- A natural breakpoint over such tiers: the minimum over the rate at what was accrued before the segment, combined with that of a second
+        -- axis; never reached at a rate of zero.
         paid as (
             select
                 *,
-                main.share_paid_cliff(
+                list_append(known_rates, main.share_paid_cliff(
                     base_amount, cast(cumulative_share_amount + month_share_before_amount as decimal(38, 18)), paid_tiers
-                )[1].rate as breakpoint_rate,
+                )[1].rate) as axis_rates,
+                case when combine = 'max' then list_max(axis_rates) else list_min(axis_rates) end as breakpoint_rate,
                 cast(case
                     when breakpoint_minimum_amount is null then base_amount
                     when breakpoint_rate = 0 then 0
@@ -418,6 +422,7 @@ steps as (
                             paid_application,
                             paid_tiers,
                             coalesce(slices, []),
+                            base_amount,
                             combine
                         )
                 end as paid_cuts

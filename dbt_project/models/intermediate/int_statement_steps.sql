@@ -91,17 +91,17 @@ revenue as (
     group by contract_id, point_no, share_id, service_month, component
 ),
 
-bases as (
+bases_by_segment as (
     select
         bases.contract_id,
         bases.point_no,
         bases.share_id as part_id,
         bases.service_month,
         segments.share_basis,
-        sum(bases.base_amount) as base_amount,
-        sum(bases.carried_in_amount - bases.carried_out_amount) as carried_amount,
-        -sum(bases.recouped_before_share_amount) as recouped_amount,
-        sum(bases.base_amount + bases.recouped_before_share_amount - bases.revenue_amount - bases.carried_in_amount) as deduction_amount
+        bases.base_amount,
+        bases.carried_in_amount - bases.carried_out_amount as carried_amount,
+        -bases.recouped_before_share_amount as recouped_amount,
+        bases.base_amount + bases.recouped_before_share_amount - bases.revenue_amount - bases.carried_in_amount as deduction_amount
     from known_share_bases as bases
     inner join known_share_segments as segments
         on
@@ -110,7 +110,35 @@ bases as (
             and bases.share_id = segments.share_id
             and bases.service_month = segments.service_month
             and bases.segment_no = segments.segment_no
-    group by bases.contract_id, bases.point_no, bases.share_id, bases.service_month, segments.share_basis
+    union all
+    -- A breakpoint that hangs on the share paid is taken off where that is known.
+    select
+        contract_id,
+        point_no,
+        share_id as part_id,
+        service_month,
+        'pct_above_breakpoint' as share_basis,
+        -breakpoint_of_share_paid_amount as base_amount,
+        0 as carried_amount,
+        0 as recouped_amount,
+        -breakpoint_of_share_paid_amount as deduction_amount
+    from known_share_month_states
+    where breakpoint_of_share_paid_amount != 0
+),
+
+bases as (
+    select
+        contract_id,
+        point_no,
+        part_id,
+        service_month,
+        share_basis,
+        sum(base_amount) as base_amount,
+        sum(carried_amount) as carried_amount,
+        sum(recouped_amount) as recouped_amount,
+        sum(deduction_amount) as deduction_amount
+    from bases_by_segment
+    group by contract_id, point_no, part_id, service_month, share_basis
 ),
 
 cuts as (
