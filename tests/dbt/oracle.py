@@ -146,6 +146,7 @@ class Books:
                 "fx_rate",
                 "gpu_telemetry",
                 "policy",
+                "operator_fact",
             )
         }
         self.zones = {park["park_id"]: ZoneInfo(park["time_zone"]) for park in self.tables["park"]}
@@ -203,6 +204,23 @@ class Books:
             if event["contract_id"] == contract["contract_id"] and event["kind"] == "insolvency" and not survives
         ]
         return min(days, default=None)
+
+    def told(self, contract: Row, item: str) -> dict[date, Fraction]:
+        """DECISIONS 45: what the operator's statements tell of an item, by month; each day's figure as last published before today."""
+        today = self.known_at.astimezone(self.zones[contract["park_id"]]).date()
+        by_day: dict[date, Fraction] = {}
+        for row in sorted(self.tables["operator_fact"], key=lambda r: r["published_date"]):
+            if (row["contract_id"], row["item"]) == (contract["contract_id"], item) and row["published_date"] < today:
+                by_day[row["as_of_date"]] = Fraction(row["amount"])
+        by_month: dict[date, Fraction] = defaultdict(Fraction)
+        for day, amount in by_day.items():
+            by_month[month_of(day)] += amount
+        return dict(by_month)
+
+    def cost_of(self, contract: Row, month: date) -> Fraction | None:
+        """What running cost in the month; until it is told, in the last month of which it is."""
+        costs = self.told(contract, "operating_cost")
+        return costs[max(m for m in costs if m <= month)] if any(m <= month for m in costs) else None
 
     # ---- billing -------------------------------------------------------------------------------------------------
 
@@ -281,7 +299,9 @@ class Books:
         by_lease: dict[str, Fraction] = defaultdict(Fraction)
         hours, priced = Fraction(0), []
         month = month_of(day)
-        measure, named = terms["base_measure"], set(terms["exclusions"] or [])
+        # EBITDA is what is billed, net, less what running costs, which is no lease's.
+        measure = "net_billed" if terms["base_measure"] == "ebitda" else terms["base_measure"]
+        named = set(terms["exclusions"] or [])
         for lease in self.leases:
             if not self.supported(contract, lease, terms):
                 continue
@@ -447,6 +467,11 @@ class Books:
             return available / installed if installed else None
         if metric == "price_per_gpu_hour":
             return measures["revenue"] / measures["hours"] if measures["hours"] else None
+        if metric in ("installed_gpu_hours", "leased_gpu_hours"):
+            return installed if metric == "installed_gpu_hours" else leased
+        if metric == "dscr":  # DECISIONS 48: a month that lacks one of both is none to test
+            cash, due = (self.told(contract, item).get(month) for item in ("cash_for_debt_service", "debt_service_due"))
+            return None if cash is None or not due else cash / due
         return measures[metric]
 
     def _block_month(
@@ -465,11 +490,16 @@ class Books:
             part = Fraction(len(days), month_days)
             revenue_by_day: dict[date, Fraction] = {}
             hours, priced = Fraction(0), []
+            is_ebitda = terms["base_measure"] == "ebitda"
+            cost = self.cost_of(contract, month) if is_ebitda else Fraction(0)
             for day in days:
                 by_lease, day_hours, day_priced = self.day_revenue(contract, terms, day)
-                for lease_id, amount in by_lease.items():
+                # DECISIONS 45: while no cost is told, nothing is earned.
+                for lease_id, amount in by_lease.items() if cost is not None else ():
                     block.weights[lease_id] += amount
-                revenue_by_day[day] = sum(by_lease.values(), Fraction(0))
+                revenue_by_day[day] = (
+                    Fraction(0) if cost is None else sum(by_lease.values(), Fraction(0)) - cost / month_days
+                )
                 hours += day_hours
                 priced += day_priced
             revenue = sum(revenue_by_day.values(), Fraction(0))
@@ -585,8 +615,12 @@ class Books:
                 rates = [
                     Fraction(t["rate"]) for n, t in enumerate(paid_tiers) if _holds(t, context["paid"], first=n == 0)
                 ]
+                others = [t for t in tiers if t["axis"] != "cumulative_share_paid"]
+                if rates and others:
+                    rates.append(self._breakpoint_rate(others, terms["combine"], contract, month, days[0], before))
                 if rates:
-                    cut = max(Fraction(0), base - minimum / rates[0]) if rates[0] else Fraction(0)
+                    rate = max(rates) if terms["combine"] == "max" else min(rates)
+                    cut = max(Fraction(0), base - minimum / rate) if rate else Fraction(0)
                     block.base -= base - cut
                     context["base"] = base = cut
             share = self._tier_share(tiers, terms["combine"], context)
@@ -1265,11 +1299,11 @@ class Books:
             if month_terms is not None:
                 room = None
                 if month_terms["lifetime_cap_amount"] is not None:
-                    cap = Fraction(month_terms["lifetime_cap_amount"])
+                    cap = whole_cap = self.lifetime_cap(contract, month_terms, month, zone)
                     expiry = min(contract["expiry_date"], month_terms["expiry_date"] or date.max)
                     if "time" in month_terms["lifetime_cap_reduces_with"]:
                         run = (min(days_of(month)[-1], expiry) - commencement).days + 1
-                        cap -= Fraction(month_terms["lifetime_cap_amount"]) * run / ((expiry - commencement).days + 1)
+                        cap -= whole_cap * run / ((expiry - commencement).days + 1)
                     if "third_party_sale" in month_terms["lifetime_cap_reduces_with"]:
                         cap -= sold_off
                     room = lifetime_room = max(Fraction(0), cap - claimed)
@@ -1372,7 +1406,7 @@ class Books:
         ):  # nothing was in force yet: the cap is still whole, but for what time has worn off
             known = [terms_of[v] for v in self.versions_known(contract_id, "backstop") if v in terms_of]
             if known and known[-1]["lifetime_cap_amount"] is not None:
-                cap_left = Fraction(known[-1]["lifetime_cap_amount"])
+                cap_left = self.lifetime_cap(contract, known[-1], as_of_month, zone)
                 if "time" in known[-1]["lifetime_cap_reduces_with"]:
                     expiry = min(contract["expiry_date"], known[-1]["expiry_date"] or date.max)
                     left_days = (expiry - max(days_of(as_of_month)[-1], commencement - DAY)).days
@@ -1471,21 +1505,31 @@ class Books:
             if (p["contract_id"], p["amendment_id"]) == (contract["contract_id"], terms["amendment_id"])
             and p["from_month"] <= number <= (p["to_month"] or number)
         )
-        stated = Fraction(step["price_per_gpu_hour"])
+        moved = self._index_ratio(contract, step["index_id"], month, zone)
+        return half_away(Fraction(step["price_per_gpu_hour"]) * moved, 9)
+
+    def lifetime_cap(self, contract: Row, terms: Row, month: date, zone: ZoneInfo) -> Fraction:
+        """DECISIONS 51: one that moves with an index, from commencement to the month's first day, is rounded once to cents."""
+        moved = self._index_ratio(contract, terms["lifetime_cap_index_id"], month, zone)
+        return half_away(Fraction(terms["lifetime_cap_amount"]) * moved, 2)
+
+    def _index_ratio(self, contract: Row, index_id: str | None, month: date, zone: ZoneInfo) -> Fraction:
+        """The level on the month's first day over that of the day of commencement, or the first there is; 1 while there is none."""
+        commencement = contract["service_commencement_date"]
         levels = sorted(
             (event["effective_at"], event["event_id"], Fraction(json.loads(event["payload"])["level"]))
             for event in self.events
             if event["kind"] == "price_index"
             and event["park_id"] == contract["park_id"]
             and event["contract_id"] in (None, contract["contract_id"])
-            and json.loads(event["payload"])["index"] == step["index_id"]
+            and json.loads(event["payload"])["index"] == index_id
         )
         dated = [(at.astimezone(zone).date(), level) for at, _, level in levels]
         now = [level for day, level in dated if day <= month]
         if not now:
-            return stated
+            return Fraction(1)
         base = [level for day, level in dated if day <= commencement] or [dated[0][1]]
-        return half_away(stated * now[-1] / base[-1], 9)
+        return now[-1] / base[-1]
 
     def effective_date(self, tranche: Row, terms: Row, zone: ZoneInfo) -> date | None:
         """First day that begins at the agreed event or later; the day of energising where nothing else is agreed."""

@@ -18,6 +18,9 @@ from scenarios import hours_of_days, put_backstop, put_contract, put_home, put_l
 ZONES = ("Australia/Sydney", "Asia/Jakarta", "America/New_York", "Europe/Berlin")
 FIRST, CLOCK = date(2027, 2, 1), "2027-06-20T00:00:00Z"
 LAST = date(2027, 5, 31)
+# Metrics of activation and what each is tested against: of the meters and of the base; of capacity, and of the operator's statements.
+MEASURED = [("occupancy", "0.4"), ("availability", "0.9"), ("revenue", "60000"), ("base", "30000")]
+TOLD_OR_COUNTED = [("installed_gpu_hours", "90000"), ("leased_gpu_hours", "40000"), ("dscr", "1.2")]
 
 
 def draw(con: duckdb.DuckDBPyConnection, home: Path, *, seed: int, count: int) -> None:
@@ -63,7 +66,8 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                 "recorded_at": recorded_at,
             }
             terms = _share_terms(rnd)
-            # Two of them have a natural breakpoint over tiers on the share paid, which stands beside less than others.
+            # Two of them have a natural breakpoint over tiers on the share paid, which stands beside less than others;
+            # one of the two beside a second axis.
             is_natural = number in (8, 9)
             if is_natural:
                 terms |= {
@@ -87,6 +91,9 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                 tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
             if is_natural:
                 tiers, combine = _paid_tiers(rnd), None
+            if number == 9:
+                own = random.Random(f"{seed} {contract_id} {amendment_id} second axis")
+                tiers, combine = tiers + _second_axis(own), own.choice(["min", "max"])
             put_share(con, tiers, combine=combine, **keys, **terms)
             if rnd.random() < 0.3:
                 put(
@@ -274,6 +281,26 @@ def _paid_tiers(rnd: random.Random) -> list[dict[str, Any]]:
     ]
 
 
+def _second_axis(rnd: random.Random) -> list[dict[str, Any]]:
+    """By month, by date or by band of price: what does not follow from the share."""
+    low: dict[str, Any] = {"rate": _rate(rnd)}
+    high: dict[str, Any] = {"rate": _rate(rnd)}
+    cut = date(2027, rnd.randrange(3, 10), rnd.randrange(1, 28))
+    return rnd.choice(
+        [
+            [low | {"from_month": 1, "to_month": 5}, high | {"from_month": 6, "to_month": None}],
+            [
+                low | {"axis": "date", "from_date": None, "to_date": cut},
+                high | {"axis": "date", "from_date": cut + timedelta(days=1), "to_date": None},
+            ],
+            [
+                low | {"axis": "price_per_gpu_hour", "application": "marginal", "from_value": 0, "to_value": "2.1"},
+                high | {"axis": "price_per_gpu_hour", "application": "marginal", "from_value": "2.1", "to_value": None},
+            ],
+        ]
+    )
+
+
 def _share_terms(rnd: random.Random) -> dict[str, Any]:
     basis = rnd.choice(
         ["pct_of_base", "pct_of_base", "pct_above_floor", "greater_of_min_or_pct", "pct_above_breakpoint"]
@@ -381,7 +408,35 @@ def _settlement(contract_id: str, amendment_id: str) -> dict[str, Any]:
         terms |= {"settlement_type": "revenue_shortfall", "fx_fix": own.choice(["average", "month_end"])}
     if own.random() < 0.9:
         terms["withdrawal_claw_back_fraction"] = Decimal(own.choice(["0.3", "1"]))
+    if own.random() < 0.4:
+        terms["lifetime_cap_index_id"] = "cpi"
     return terms
+
+
+def _draw_facts(con: duckdb.DuckDBPyConnection, contract_id: str) -> None:
+    """What the operator's statements tell of each month, some late, some stated anew; of some months one figure is missing."""
+    own = random.Random(f"{contract_id} facts")
+    for month in (date(2027, 1, 31), date(2027, 2, 28), date(2027, 3, 31), date(2027, 4, 30)):
+        for item, least, most in (
+            ("operating_cost", 5_000, 60_000),
+            ("cash_for_debt_service", 10_000, 30_000),
+            ("debt_service_due", 10_000, 20_000),
+        ):
+            if own.random() < 0.2:
+                continue
+            for days_after in (own.choice([3, 12, 40]), own.choice([None, None, 45])):
+                if days_after is not None:
+                    put(
+                        con,
+                        "operator_fact",
+                        operator_id="op",
+                        contract_id=contract_id,
+                        item=item,
+                        as_of_date=month,
+                        published_date=month + timedelta(days=days_after),
+                        amount=Decimal(own.randrange(100 * least, 100 * most)).scaleb(-2),
+                        currency_code="USD",
+                    )
 
 
 def _draw_contract(
@@ -423,6 +478,7 @@ def _draw_contract(
         put_tranche(con, **tranche)
         tranches.append(tranche)
 
+    _draw_facts(con, contract_id)
     amended = rnd.random() < 0.6
     versions = [("original", commencement, datetime(2027, 1, 1, tzinfo=UTC))]
     if amended:
@@ -443,12 +499,16 @@ def _draw_contract(
         }
         for share_id in share_ids:
             terms = _share_terms(rnd)
+            own = random.Random(f"{contract_id} {amendment_id} {share_id}")
+            if own.random() < 0.25:
+                terms["base_measure"] = "ebitda"
             tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
             put_share(con, tiers, share_id=share_id, combine=combine, **keys, **terms)
-            for criterion_no in range(1, rnd.choice([0, 0, 1, 2]) + 1):
-                metric, value = rnd.choice(
-                    [("occupancy", "0.4"), ("availability", "0.9"), ("revenue", "60000"), ("base", "30000")]
-                )
+            criteria = [(number, rnd, MEASURED) for number in range(1, rnd.choice([0, 0, 1, 2]) + 1)]
+            if own.random() < 0.6:
+                criteria.append((3, own, TOLD_OR_COUNTED))
+            for criterion_no, drawn, measures in criteria:
+                metric, value = drawn.choice(measures)
                 put(
                     con,
                     "share_activation",
@@ -457,10 +517,10 @@ def _draw_contract(
                     amendment_id=amendment_id,
                     criterion_no=criterion_no,
                     metric=metric,
-                    operator=rnd.choice([">=", ">=", "<"]),
+                    operator=drawn.choice([">=", ">=", "<"]),
                     value=Decimal(value),
-                    test_window_months=rnd.choice([1, 2, 3]),
-                    cure_months=rnd.choice([0, 1]),
+                    test_window_months=drawn.choice([1, 2, 3]),
+                    cure_months=drawn.choice([0, 1]),
                 )
         if rnd.random() < 0.5:
             _draw_advances(con, rnd, share_ids[0], keys)

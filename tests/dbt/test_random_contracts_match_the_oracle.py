@@ -56,6 +56,16 @@ def test_the_share_of_each_month_is_the_oracle_s(warehouse: duckdb.DuckDBPyConne
     assert differing_shares(warehouse, clock_at(warehouse)) == {}
 
 
+def test_terms_that_rest_on_the_operator_s_statements_or_on_an_index_are_drawn(
+    warehouse: duckdb.DuckDBPyConnection,
+) -> None:
+    drawn = warehouse.execute(
+        "SELECT base_measure FROM raw.share_terms UNION SELECT metric FROM raw.share_activation"
+        " UNION SELECT lifetime_cap_index_id FROM raw.backstop_terms WHERE lifetime_cap_amount IS NOT NULL"
+    ).fetchall()
+    assert {"ebitda", "dscr", "cpi"} <= {name for (name,) in drawn}, drawn
+
+
 def test_true_ups_advances_and_tiers_on_the_share_paid_are_the_oracle_s(
     shares: duckdb.DuckDBPyConnection, request: pytest.FixtureRequest
 ) -> None:
