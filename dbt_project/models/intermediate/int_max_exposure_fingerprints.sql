@@ -1,4 +1,5 @@
--- What may still be claimed after each ended month follows from, caps included: what lies ahead, and what has been claimed and is left of the caps by then.
+-- What may still be claimed after each ended month follows from, caps included: what lies ahead, what has been claimed, and what is left of the caps
+-- by then.
 with clock_points as (
     select *
     from {{ ref('int_knowledge_points') }}
