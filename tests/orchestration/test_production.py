@@ -49,6 +49,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert said == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("rclone") is None, reason="this machine has no rclone: apt-get install rclone")
 def test_the_backup_copies_what_nothing_could_make_again_also_before_the_first_close(tmp_path: Path) -> None:
     home, bucket = tmp_path / "home", tmp_path / "bucket"
@@ -101,6 +102,7 @@ class _Page(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("nginx", path=SBIN) is None or shutil.which("openssl") is None,
     reason="this machine has no nginx: apt-get install nginx",
