@@ -170,7 +170,7 @@ def _write_documents(
 
 def _checked(home: Home, limits: Limits, file: LandingFile) -> tuple[Read | Rejected, _Checked]:
     scratch = lake.temporary_folder(home.path)
-    checked = _Checked(*(Spool(scratch, source=file.path) for _ in range(3)))
+    checked = _Checked(Spool(scratch), Spool(scratch, source=file.path), Spool(scratch, source=file.path))
     cells = _cells(home, file)
     if isinstance(cells, Rejected):
         return cells, checked

@@ -199,8 +199,9 @@ def read_cells(path: Path, feed: str, park: Park, scratch: Path | None = None) -
     contract = CONTRACTS[feed]
     format_name: str | None = None
     try:
-        frames = Spool(scratch, source=path)
         format_name = registry.detect(path, feed)
+        # Parquet packs what samples repeat, and a small file of it is nothing unusual.
+        frames = Spool(scratch, source=None if format_name == "parquet" else path)
         with scratch_in(scratch):
             for cells in _frames(format_name, path, contract, park):
                 if reason := _unfit(cells, contract):

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 # A day of 2,000 GPUs by the minute, as text cells, stays in memory; all frames of a larger file go to disk.
 MEMORY_BYTES = 768 * 1024**2
-# A file may unpack to hundreds of times its size. Its cells take some twelve times the bytes of plain text.
-LEAST_BYTES, CELLS_A_BYTE = 128 * 1024**2, 16
+# Of a small file, which may unpack to hundreds of times its size, less stays in memory.
+SMALL_FILE_BYTES, SMALL_MEMORY_BYTES = 10 * 1024**2, 128 * 1024**2
 # Frames that are to be put in order take some three times their size while they are.
 SORTED_BYTES = 64 * 1024**2
 # Sorted rows that are read at once, and what a sort on disk may keep in memory.
@@ -45,14 +45,14 @@ class Spool:
     Args:
         scratch: folder for files; None for that of `scratch_in`, or the system's.
         to_sort: whether they will be asked for `in_order`: fewer then stay in memory.
-        source: the file that they are read from: of what is packed in a small one fewer stay in memory.
+        source: the file of text that they are read from: of a small one fewer stay in memory.
     """
 
     def __init__(self, scratch: Path | None = None, *, to_sort: bool = False, source: Path | None = None) -> None:
         self.scratch = scratch or _scratch.get()
         self._memory_bytes = min(MEMORY_BYTES, SORTED_BYTES) if to_sort else MEMORY_BYTES
-        if source is not None:
-            self._memory_bytes = min(self._memory_bytes, max(LEAST_BYTES, CELLS_A_BYTE * source.stat().st_size))
+        if source is not None and source.stat().st_size <= SMALL_FILE_BYTES:
+            self._memory_bytes = min(self._memory_bytes, SMALL_MEMORY_BYTES)
         self._frames: list[pl.DataFrame] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._size = 0
