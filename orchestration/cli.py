@@ -44,7 +44,6 @@ contract_app = typer.Typer(
 app.add_typer(contract_app, name="contract")
 alerts_app = typer.Typer(no_args_is_help=True, help="Alerts: what stands, who is told, whether a channel works.")
 app.add_typer(alerts_app, name="alerts")
-MAX_PATH_LENGTH = 4096
 out = Console()
 err = Console(stderr=True)
 
@@ -260,7 +259,7 @@ def quarantine_list(
     """Rows that were refused, each with its id, file, line, rule and column, and files that were rejected as a whole, with why."""
     settings = _settings_of_a_home()
     from ingest import mending  # noqa: PLC0415
-    from orchestration.publishing.formats import clean  # noqa: PLC0415
+    from orchestration.publishing.formats import MAX_PATH_LENGTH, clean  # noqa: PLC0415
 
     with _working_tables(settings) as connection:
         found = mending.rows(

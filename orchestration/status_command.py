@@ -21,7 +21,7 @@ from ingest import kept_journal
 from ingest.terms.home import Home, computer_now
 from orchestration import timetable
 from orchestration.alerting import operation_alerts, waiting
-from orchestration.publishing.formats import count_text
+from orchestration.publishing.formats import clean, count_text
 from orchestration.settings import Settings
 from orchestration.state import is_current, load
 
@@ -361,7 +361,7 @@ def _to_do(home: Home, answer: dict[str, Any]) -> list[str]:
     if run and run["status"] == "failure":
         log = home.path / ".parkledger" / "run.log"
         told = [alert["about"] for alert in answer["operation_alerts"] if alert["alert_id"] == f"run:{run['job']}"]
-        why = f": {told[0]}" if told else f". See {log}"
+        why = f": {clean(told[0], 400)}" if told else f". See {log}"
         said.append(f"The last run ({run['job']}) failed; what was published before stands{why}")
     if answer["run_id"] is None:
         said.append(f"Nothing is published in {home.path} yet: {command} run")

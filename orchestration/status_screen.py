@@ -18,7 +18,7 @@ from rich.text import Text
 from ingest.contracts import CONTRACTS
 from orchestration.alerting import alert_text
 from orchestration.display import STYLES, as_table
-from orchestration.publishing.formats import clean, count_text
+from orchestration.publishing.formats import MAX_PATH_LENGTH, clean, count_text
 from orchestration.status_command import CRITICAL, NOTHING, PUBLISHED, SEVERITIES, WARNING
 
 # Where a line's text begins, and the least room that it has, in signs.
@@ -278,7 +278,8 @@ def _held(held: Sequence[dict[str, Any]], room: int | None) -> _Part:
         partition = f"{one['park_id']} {one['feed']} {one['service_date']}"
         waiting_rows = count_text(one["held_row_count"], "row waits", "rows wait")
         broken = count_text(one["broken_row_count"], "row breaks", "rows break")
-        said = f"{partition} ({waiting_rows}): {broken} {one['rule']}, first {one['path']}:{one['line_no']}"
+        first = clean(f"{one['path']}:{one['line_no']}", MAX_PATH_LENGTH)
+        said = f"{partition} ({waiting_rows}): {broken} {one['rule']}, first {first}"
         units.append(_titled("" if number else "Held back", said, room))
     return _Part(units, more='and {} more: parkledger sql "FROM quality.fct_held_partition"'.format)
 

@@ -22,6 +22,8 @@ LOCALE = "en_GB"
 MINUS = "−"
 MISSING = "n/a"
 MAX_NAME_LENGTH = 90
+# A path is shown whole: who reads it is to find the file.
+MAX_PATH_LENGTH = 4096
 MAX_NOTE_LENGTH = 600
 
 # Controls and direction overrides let a name from a landing file reorder or hide the text around it.

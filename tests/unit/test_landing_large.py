@@ -8,11 +8,13 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 from small_home import LEASE_HEADER, PARK_ID, Books, drop, lease_row, make_home
 
 from ingest import reading, spool
 from ingest.formats import opening
+from ingest.terms.home import load_home
 
 TELEMETRY = "gpu_id,node_id,gpu_model,sampled_at,utilization_pct,power_w,energy_mj,gpu_count,recorded_at\n"
 GIB = 1024**3
@@ -97,6 +99,27 @@ def counts(home: Path) -> list[tuple[object, ...]]:
             "SELECT row_count, landed_count, duplicate_count, superseded_count, quarantined_count FROM raw.landed_file"
         )
         return con.execute(query).fetchall()
+
+
+def test_cells_of_a_small_file_of_text_stay_in_memory_less_long_than_those_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home(tmp_path)
+    text = drop(home, "gpu_telemetry", "one.csv", samples())
+    parquet = text.with_suffix(".parquet")
+    pl.read_csv(io.StringIO(samples()), truncate_ragged_lines=True, infer_schema=False).write_parquet(parquet)
+    park = load_home(home).parks[PARK_ID]
+
+    def is_on_disk(path: Path) -> bool:
+        cells = reading.read_cells(path, "gpu_telemetry", park)
+        assert isinstance(cells, reading.Cells)
+        return cells.frames.is_on_disk
+
+    monkeypatch.setattr(spool, "SMALL_MEMORY_BYTES", 0)
+    assert is_on_disk(text)
+    assert not is_on_disk(parquet)
+    monkeypatch.setattr(spool, "SMALL_FILE_BYTES", text.stat().st_size - 1)
+    assert not is_on_disk(text)
 
 
 @pytest.mark.slow

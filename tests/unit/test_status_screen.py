@@ -150,7 +150,12 @@ def test_with_all_the_terminal_gets_what_a_pipe_gets() -> None:
 
 def test_a_name_from_a_file_moves_no_cursor_and_is_no_markup() -> None:
     hostile = {**ALERT, "entity_id": "\x1b[2J[bold]c[/bold]\u202e"}
-    text = "\n".join(screen(answer(alerts=[hostile])))
+    held = {
+        "park_id": "park-00", "feed": "gpu_telemetry", "service_date": "2027-12-30", "held_row_count": 9, "broken_row_count": 1,
+        "rule": "range", "path": "landing/park-00/gpu_telemetry/\x1b[2J.csv", "line_no": 2,
+    }  # fmt: skip
+    text = "\n".join(screen(answer(alerts=[hostile], held_back=[held])))
+    assert "gpu_telemetry/" in text
     assert "\x1b[2J" not in text
     assert "\u202e" not in text
     assert "[bold]c[/bold]" in text
