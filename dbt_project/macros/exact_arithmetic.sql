@@ -13,6 +13,7 @@
                             limbs of nine digits where |c| < 8e10, so that a remainder times a limb fits into 128 bits, else of four
     settled(x)              x at 12 decimals, DECIMAL(38, 12): takes back the last digits of the divisions above, so that an exact half of a cent is
                             a half again, and is the unrounded form in which amounts are published
+    floored_money(x, d)     x cut down to d decimals, as DECIMAL(38, 2): what a cap leaves is never passed, not by a cent
     rounded_money(x, d)     x to d decimals, half away from zero, once, as DECIMAL(18, 2); d is the currency's ISO 4217 minor unit, 0 to 2
 #}
 {% macro create_exact_arithmetic() %}
@@ -74,6 +75,13 @@ create or replace macro main.exact_ratio(a, b, c) as (
     end)
 );
 create or replace macro main.settled(x) as (cast(x as decimal(38, 12)));
+create or replace macro main.floored_money(x, d) as (
+    case d
+        when 0 then cast(floor(x) as decimal(38, 2))
+        when 1 then cast(floor(x * 10) * 0.1 as decimal(38, 2))
+        else cast(floor(x * 100) * 0.01 as decimal(38, 2))
+    end
+);
 create or replace macro main.rounded_money(x, d) as (
     case d
         when 2 then cast(round(main.settled(x), 2) as decimal(18, 2))

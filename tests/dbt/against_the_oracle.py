@@ -220,6 +220,8 @@ def _posted_when_known(
         expected["accrue_claim", month] += hours["claim_amount"]
     for month, amount in known.claw_backs(contract_id, close_month).items():
         expected["claw_back", month] += amount
+    for owed, amount in known.dues(contract_id, close_month).items():
+        expected[owed] += amount
     expected |= known.advance_entries(contract_id, close_month)
     zone = known.zones[known.contract(contract_id)["park_id"]]
     for payment in known.payments:

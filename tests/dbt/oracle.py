@@ -1,4 +1,4 @@
-# ruff: noqa: PLW2901, PLR0911, PLR0912, PLR0915, PLR0917 - each function reads down a rule as the contract does
+# ruff: noqa: PLR0911, PLR0912, PLR0915, PLR0917 - each function reads down a rule as the contract does
 """The contract rules once more, in Fractions and day by day, straight from the raw rows: what the dbt project must give to the cent.
 
 Written from the rules (DECISIONS.md of the dbt project names them), not from the SQL: it walks over days and hours, where the models
@@ -23,6 +23,8 @@ import duckdb
 
 Row = dict[str, Any]
 DAY = timedelta(days=1)
+# What the operator's statements tell of each guaranteed payment, by how the backstop settles.
+PAYMENTS = {"debt_service_shortfall": "debt_service", "lease_payment": "lease_payment"}
 
 
 @cache
@@ -118,9 +120,10 @@ class Block:
 
 
 class Books:
-    """All raw rows of a park as known at one instant: no contract reads those of another park."""
+    """All raw rows of a park as known at one instant: no contract reads those of another park, unless it counts all cloud."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, known_at: datetime, park_id: str) -> None:
+        self.park_id = park_id
         self.known_at = known_at
         self._billed: dict[tuple[Any, ...], Fraction] = {}
         self._out: dict[tuple[str, date], tuple[dict[str, Fraction], Fraction, Fraction, Fraction]] = {}
@@ -147,8 +150,16 @@ class Books:
                 "gpu_telemetry",
                 "policy",
                 "operator_fact",
+                "hardware_value",
+                "backstop_termination",
             )
         }
+        if any(terms["base_scope"] == "all_cloud" for terms in self.tables["share_terms"]):
+            [operator_id] = [park["operator_id"] for park in self.tables["park"]]
+            for other in rows(con, "park"):
+                if other["operator_id"] == operator_id and other["park_id"] != park_id:
+                    for name in ("park", "leases", "lease_usage", "lease_adjustments", "payments"):
+                        self.tables[name] += rows_by_park(con, name)[other["park_id"]]
         self.zones = {park["park_id"]: ZoneInfo(park["time_zone"]) for park in self.tables["park"]}
         self.leases = self._lease_intervals()
         self.usage = self._known("lease_usage", "lease_id", "interval_start_at")
@@ -197,13 +208,15 @@ class Books:
         )
 
     def ending(self, contract: Row, survives: bool = False) -> date | None:
+        """The first day that is out: of a termination, or of an insolvency that is not survived."""
+        kinds = ("termination",) if survives else ("termination", "insolvency")
+        return min((day for kind in kinds for day, _ in self._endings(contract, kind)), default=None)
+
+    def _endings(self, contract: Row, kind: str) -> list[tuple[date, Row]]:
         zone = self.zones[contract["park_id"]]
-        days = [
-            event["effective_at"].astimezone(zone).date()
-            for event in self.events
-            if event["contract_id"] == contract["contract_id"] and event["kind"] == "insolvency" and not survives
-        ]
-        return min(days, default=None)
+        found = [e for e in self.events if e["kind"] == kind and e["contract_id"] in (None, contract["contract_id"])]
+        found.sort(key=lambda e: e["effective_at"])
+        return [(event["effective_at"].astimezone(zone).date(), event) for event in found]
 
     def told(self, contract: Row, item: str) -> dict[date, Fraction]:
         """DECISIONS 45: what the operator's statements tell of an item, by month; each day's figure as last published before today."""
@@ -288,9 +301,18 @@ class Books:
         }[terms["customer_scope"]]
         tranche = next((t for t in self.tables["tranche"] if t["tranche_id"] == lease["tranche_id"]), None)
         owner = tranche["contract_id"] if tranche and tranche["contract_id"] else lease["contract_id"]
-        if lease["park_id"] != contract["park_id"] or lease["customer_type"] not in kinds:
+        if lease["customer_type"] not in kinds:
             return False
-        return terms["base_scope"] == "whole_site" or owner == contract["contract_id"]
+        if (
+            terms["base_scope"] == "all_cloud"
+        ):  # DECISIONS 46: whichever park of the operator; rows of no others are here
+            return True
+        is_here: bool = lease["park_id"] == contract["park_id"]
+        return is_here and (terms["base_scope"] == "whole_site" or owner == contract["contract_id"])
+
+    def line_of(self, park_id: str, lease_id: str) -> str:
+        """A lease as lines name it: that of another park by both names."""
+        return lease_id if park_id == self.park_id else f"{park_id}/{lease_id}"
 
     def day_revenue(
         self, contract: Row, terms: Row, day: date
@@ -313,7 +335,7 @@ class Books:
                 hours += billed
                 priced.append((billed, price))
                 if measure != "cash_collected":
-                    by_lease[lease["lease_id"]] += billed * price
+                    by_lease[self.line_of(lease["park_id"], lease["lease_id"])] += billed * price
         for adjustment in self.adjustments:
             if adjustment["service_date"] != day:
                 continue
@@ -336,7 +358,7 @@ class Books:
                 factor = 1 if name in named else 0
             else:
                 factor = 1 if measure == "net_billed" or name in named else 0
-            by_lease[adjustment["lease_id"]] += factor * amount
+            by_lease[self.line_of(adjustment["park_id"], adjustment["lease_id"])] += factor * amount
         if measure == "cash_collected":
             for payment in self.payments:
                 zone = self.zones[payment["park_id"]]
@@ -344,9 +366,9 @@ class Books:
                     continue
                 lease = self.version_at_end_of(payment["park_id"], payment["lease_id"], day)
                 if lease is not None and self.supported(contract, lease, terms):
-                    by_lease[payment["lease_id"]] += Fraction(payment["amount"]) * self.rate(
-                        terms, contract, payment["currency_code"], month
-                    )
+                    by_lease[self.line_of(payment["park_id"], payment["lease_id"])] += Fraction(
+                        payment["amount"]
+                    ) * self.rate(terms, contract, payment["currency_code"], month)
         return by_lease, hours, priced
 
     def last_share_day(self, contract_id: str) -> date:
@@ -485,7 +507,7 @@ class Books:
     ) -> Block:
         block = Block()
         month_days = len(days_of(month))
-        computed = []
+        parts: list[Row] = []
         for terms, days in segments:
             part = Fraction(len(days), month_days)
             revenue_by_day: dict[date, Fraction] = {}
@@ -502,7 +524,6 @@ class Books:
                 )
                 hours += day_hours
                 priced += day_priced
-            revenue = sum(revenue_by_day.values(), Fraction(0))
             tiers = sorted(
                 (
                     t
@@ -515,32 +536,8 @@ class Books:
             minimum = None
             if terms["minimum_amount"] is not None and terms["minimum_period"] == "month":
                 minimum = Fraction(terms["minimum_amount"]) * part
-            carried = state["carry"]
-            base = revenue + carried
-            state["carry"] = Fraction(0)
-            basis = terms["share_basis"]
-            if basis == "pct_above_floor":
-                base = max(Fraction(0), base - Fraction(terms["floor_price_per_gpu_hour"]) * hours)
-            elif basis == "pct_above_breakpoint":
-                if terms["breakpoint_amount"] is not None:
-                    breakpoint_amount = Fraction(terms["breakpoint_amount"]) * part
-                elif minimum is not None and any(t["axis"] == "cumulative_share_paid" for t in tiers):
-                    breakpoint_amount = Fraction(0)  # it hangs on the share: see below
-                elif minimum is not None:
-                    rate = self._breakpoint_rate(tiers, terms["combine"], contract, month, days[0], state["base"])
-                    breakpoint_amount = minimum / rate if rate else max(Fraction(0), base)
-                else:
-                    breakpoint_amount = Fraction(0)
-                base = max(Fraction(0), base - breakpoint_amount)
-            elif base < 0 and terms["negative_base"] == "carry_forward":
-                state["carry"], base = base, Fraction(0)
-            taken = Fraction(0)
-            for advance in self._advances(contract, terms["share_id"], days):
-                if advance["recoup_order"] != "from_share":
-                    amount = self._recoup(state, advance, base)
-                    block.recouped += amount
-                    taken += amount if advance["recoup_order"] == "before_share" else 0
-            state.setdefault("members", []).append(
+            is_capped = terms["period_cap_amount"] is not None and terms["period_cap_period"] == "month"
+            parts.append(
                 {
                     "month": month,
                     "days": days,
@@ -548,82 +545,60 @@ class Books:
                     "tiers": tiers,
                     "revenue": sum(revenue_by_day.values(), Fraction(0)),
                     "revenue_by_day": revenue_by_day,
-                    "entering": base if basis not in ("pct_above_floor", "pct_above_breakpoint") else carried + revenue,
-                    "floor": Fraction(terms["floor_price_per_gpu_hour"] or 0) * hours,
-                    "breakpoint": breakpoint_amount if basis == "pct_above_breakpoint" else Fraction(0),
-                    "taken": taken,
-                    "base_before": state["base"],
                     "hours": hours,
                     "priced": priced,
                     "minimum": minimum,
-                    "cap": Fraction(terms["period_cap_amount"]) * part
-                    if terms["period_cap_amount"] is not None and terms["period_cap_period"] == "month"
-                    else None,
+                    "cap": Fraction(terms["period_cap_amount"]) * part if is_capped else None,
                 }
             )
-            base -= taken
-            before, state["base"] = state["base"], state["base"] + base
-            computed.append(
-                (terms, days, tiers, base, before, state["base"], revenue_by_day, revenue, hours, priced, minimum, part)
-            )
-
-        month_base = sum((c[3] for c in computed), Fraction(0))
-        month_hours = sum((c[8] for c in computed), Fraction(0))
-        block.base = month_base
-        total, capped, cap = Fraction(0), Fraction(0), None
+        last_terms = segments[-1][0]
         is_cut_short = sum(len(days) for _, days in segments) < month_days
-        is_active = self._is_active(
-            contract,
-            segments[-1][0],
-            month,
-            state,
-            {"revenue": sum((c[7] for c in computed), Fraction(0)), "base": month_base, "hours": month_hours},
-            is_test=not (is_cut_short and not state.get("started")),
+        is_test = not (is_cut_short and not state.get("started"))
+        measures = {
+            "revenue": sum((p["revenue"] for p in parts), Fraction(0)),
+            "hours": sum((p["hours"] for p in parts), Fraction(0)),
+        }
+
+        def add_up_bases() -> None:
+            block.base = measures["base"] = sum((p["base"] for p in parts), Fraction(0))
+
+        # DECISIONS 18: a natural breakpoint takes the rate at what was paid before the segment; where the month as a whole is looked at,
+        # all bases come first, at what was paid before the month.
+        first_all_bases = not any(self._has_breakpoint_of_share_paid(p) for p in parts) or self._looks_at_month(
+            contract, last_terms, parts
         )
+        if first_all_bases:
+            for p in parts:
+                self._lay_base(contract, p, block, state, state["share"])
+            add_up_bases()
+        is_active = self._is_active(contract, last_terms, month, state, measures, is_test=is_test)
         state["started"] = True
-        for member in state["members"]:
-            if member["month"] == month:
-                member["is_active"] = is_active
         year = self._year(contract, {"true_up_frequency": "contract_year"}, month)[0]
         if state.get("credit", (None, 0))[0] != year:
             state["credit"] = (year, Fraction(0))
-        for terms, days, tiers, base, before, after, revenue_by_day, revenue, _hours, priced, minimum, part in computed:
+        total, capped, cap = Fraction(0), Fraction(0), None
+        for p in parts:
+            if not first_all_bases:
+                self._lay_base(contract, p, block, state, state["share"] + total)
+            terms, minimum = p["terms"], p["minimum"]
+            p["is_active"] = is_active
             context = {
                 "month_no": months_between(month_of(contract["service_commencement_date"]), month) + 1,
-                "days": days,
-                "base": base,
-                "before": before,
-                "after": after,
-                "month_after": computed[-1][5],
-                "revenue_by_day": revenue_by_day,
-                "revenue": revenue,
-                "priced": priced,
-                "month_base": month_base,
+                "days": p["days"],
+                "base": p["base"],
+                "before": p["base_before"],
+                "after": p["base_before"] + p["base"],
+                "month_after": state["base"],
+                "revenue_by_day": p["revenue_by_day"],
+                "revenue": p["revenue"],
+                "priced": p["priced"],
+                "month_base": measures.get("base"),
                 "occupancy": lambda: self.supply(contract["contract_id"], month)[1:],
-                "month_hours": month_hours,
+                "month_hours": measures["hours"],
                 "paid_before_month": state["share"],
                 "paid": state["share"] + total,
             }
-            if (
-                terms["share_basis"] == "pct_above_breakpoint"
-                and terms["breakpoint_amount"] is None
-                and minimum is not None
-            ):
-                paid_tiers = sorted(
-                    (t for t in tiers if t["axis"] == "cumulative_share_paid"), key=lambda t: t["from_value"] or 0
-                )
-                rates = [
-                    Fraction(t["rate"]) for n, t in enumerate(paid_tiers) if _holds(t, context["paid"], first=n == 0)
-                ]
-                others = [t for t in tiers if t["axis"] != "cumulative_share_paid"]
-                if rates and others:
-                    rates.append(self._breakpoint_rate(others, terms["combine"], contract, month, days[0], before))
-                if rates:
-                    rate = max(rates) if terms["combine"] == "max" else min(rates)
-                    cut = max(Fraction(0), base - minimum / rate) if rate else Fraction(0)
-                    block.base -= base - cut
-                    context["base"] = base = cut
-            share = self._tier_share(tiers, terms["combine"], context)
+            share = self._tier_share(p["tiers"], terms["combine"], context)
             block.tier_share += share
             if not is_active:
                 share, minimum = Fraction(0), None
@@ -637,10 +612,10 @@ class Books:
                     share -= used
                 share += top_up
             total += share
-            if terms["period_cap_amount"] is not None and terms["period_cap_period"] == "month":
+            if p["cap"] is not None:
                 capped += share
-                cap = (cap or Fraction(0)) + Fraction(terms["period_cap_amount"]) * part
-        last_terms = segments[-1][0]
+                cap = (cap or Fraction(0)) + p["cap"]
+        add_up_bases()
         total = self._long_periods(
             contract, last_terms, month, state, total, start, last_day, capped, cap, is_active=is_active
         )
@@ -677,6 +652,65 @@ class Books:
             block.lines = dict(largest_remainder(block.share, weights, digits))
         block.lines = {k: v for k, v in block.lines.items() if v}
         return block
+
+    @staticmethod
+    def _has_breakpoint_of_share_paid(part: Row) -> bool:
+        terms = part["terms"]
+        is_natural = terms["share_basis"] == "pct_above_breakpoint" and terms["breakpoint_amount"] is None
+        return bool(
+            is_natural
+            and part["minimum"] is not None
+            and any(t["axis"] == "cumulative_share_paid" for t in part["tiers"])
+        )
+
+    def _looks_at_month(self, contract: Row, last_terms: Row, parts: list[Row]) -> bool:
+        """Whether the share asks for the month as a whole: its price, its cumulative base, or a test of its base."""
+        of_base = {"price_per_gpu_hour", "cumulative_base"}
+        keys = (contract["contract_id"], last_terms["share_id"], last_terms["amendment_id"])
+        return any(t["axis"] in of_base and t["application"] == "cliff" for p in parts for t in p["tiers"]) or any(
+            c["metric"] == "base" and (c["contract_id"], c["share_id"], c["amendment_id"]) == keys
+            for c in self.tables["share_activation"]
+        )
+
+    def _lay_base(self, contract: Row, part: Row, block: Block, state: dict[str, Any], paid: Fraction) -> None:
+        """The base of a segment: floor or breakpoint, what is carried, and what advances take of it; `paid` is the share to date."""
+        terms, carried = part["terms"], state["carry"]
+        base = part["revenue"] + carried
+        breakpoint_amount = Fraction(0)
+        state["carry"] = Fraction(0)
+        basis = terms["share_basis"]
+        entering = base
+        part["floor"] = Fraction(terms["floor_price_per_gpu_hour"] or 0) * part["hours"]
+        if basis == "pct_above_floor":
+            base = max(Fraction(0), base - part["floor"])
+        elif basis == "pct_above_breakpoint":
+            if terms["breakpoint_amount"] is not None:
+                share_of_month = Fraction(len(part["days"]), len(days_of(part["month"])))
+                breakpoint_amount = Fraction(terms["breakpoint_amount"]) * share_of_month
+            elif part["minimum"] is not None:
+                rate = self._breakpoint_rate(
+                    part["tiers"], terms["combine"], contract, part["month"], part["days"][0], state["base"], paid
+                )
+                breakpoint_amount = part["minimum"] / rate if rate else max(Fraction(0), base)
+            base = max(Fraction(0), base - breakpoint_amount)
+        elif base < 0 and terms["negative_base"] == "carry_forward":
+            state["carry"], base = base, Fraction(0)
+            entering = base
+        taken = Fraction(0)
+        for advance in self._advances(contract, terms["share_id"], part["days"]):
+            if advance["recoup_order"] != "from_share":
+                amount = self._recoup(state, advance, base)
+                block.recouped += amount
+                taken += amount if advance["recoup_order"] == "before_share" else 0
+        part |= {
+            "entering": entering,
+            "breakpoint": breakpoint_amount,
+            "taken": taken,
+            "base": base - taken,
+            "base_before": state["base"],
+        }
+        state["base"] += part["base"]
+        state.setdefault("members", []).append(part)
 
     def _advances(self, contract: Row, share_id: str, days: list[date]) -> list[Row]:
         version = self.version_on(contract["contract_id"], "token_advances", days[-1])
@@ -992,7 +1026,13 @@ class Books:
 
     @staticmethod
     def _breakpoint_rate(
-        tiers: list[Row], combine: str | None, contract: Row, month: date, first_day: date, cumulative: Fraction
+        tiers: list[Row],
+        combine: str | None,
+        contract: Row,
+        month: date,
+        first_day: date,
+        cumulative: Fraction,
+        paid: Fraction,
     ) -> Fraction:
         """READINGS 13: the rate that makes a natural breakpoint of the minimum; of two axes as they are combined."""
         number = months_between(month_of(contract["service_commencement_date"]), month) + 1
@@ -1005,6 +1045,8 @@ class Books:
                 mine = [t for t in mine if (t["from_date"] or first_day) <= first_day <= (t["to_date"] or first_day)]
             elif axis == "cumulative_base":
                 mine = [t for n, t in enumerate(mine) if _holds(t, cumulative, first=n == 0)]
+            elif axis == "cumulative_share_paid":
+                mine = [t for n, t in enumerate(mine) if _holds(t, paid, first=n == 0)]
             rates.append(Fraction(mine[0]["rate"]))
         return max(rates) if combine == "max" else min(rates)
 
@@ -1260,7 +1302,17 @@ class Books:
     def backstop_months(
         self, contract_id: str, last_month: date
     ) -> tuple[dict[tuple[str, date], dict[str, Fraction]], dict[date, Fraction]]:
-        """Hours and claims by tranche and month, and the lifetime cap left by month."""
+        """Hours and claims by tranche and month, and the lifetime cap left by month, after an end that the vendor pays for."""
+        result, left = self._claims(contract_id, last_month)
+        for (event, month), cost in self.dues(contract_id, last_month).items():
+            if event == "termination_cost":
+                left = {m: max(Fraction(0), room - cost) if m >= month else room for m, room in left.items()}
+        return result, left
+
+    @cache  # noqa: B019
+    def _claims(
+        self, contract_id: str, last_month: date
+    ) -> tuple[dict[tuple[str, date], dict[str, Fraction]], dict[date, Fraction]]:
         contract = self.contract(contract_id)
         zone = self.zones[contract["park_id"]]
         digits = contract["minor_unit_digits"]
@@ -1275,6 +1327,8 @@ class Books:
         while month <= last_month:
             month_terms: Row | None = None
             unrounded: dict[str, Fraction] = {}
+            guaranteed: dict[str, dict[str, Fraction]] = defaultdict(dict)
+            guaranteed_days: dict[str, set[date]] = defaultdict(set)
             for tranche in sorted(tranches, key=lambda t: t["tranche_id"]):
                 segments: list[tuple[Row, list[date]]] = []
                 for day in days_of(month):
@@ -1293,9 +1347,20 @@ class Books:
                     part = self._backstop_segment(contract, tranche, terms, days, month, zone)
                     for name, value in part.items():
                         sums[name] += value
+                    if terms["settlement_type"] in PAYMENTS:
+                        of_tranche = guaranteed[terms["settlement_type"]]
+                        of_tranche[tranche["tranche_id"]] = (
+                            of_tranche.get(tranche["tranche_id"], Fraction(0)) + part["guaranteed"]
+                        )
+                        guaranteed_days[terms["settlement_type"]].update(days)
                 result[tranche["tranche_id"], month] = sums
                 unrounded[tranche["tranche_id"]] = sums["before_caps"]
                 sold_off += sums["third_party_sale"]
+            for settlement, of_tranches in guaranteed.items():
+                parts = self._short_payments(contract, settlement, month, guaranteed_days[settlement], of_tranches)
+                for tranche_id, amount in parts.items():
+                    unrounded[tranche_id] += amount
+                    result[tranche_id, month]["before_caps"] += amount
             if month_terms is not None:
                 room = None
                 if month_terms["lifetime_cap_amount"] is not None:
@@ -1346,6 +1411,87 @@ class Books:
         longstop = terms["longstop_days"]
         is_late = longstop is not None and (effective - tranche["planned_date"]).days > longstop
         return None if day < effective or is_late else terms
+
+    def _short_payments(
+        self,
+        contract: Row,
+        settlement: str,
+        month: date,
+        days: set[date],
+        guaranteed: dict[str, Fraction],
+    ) -> dict[str, Fraction]:
+        """DECISIONS 47: what the operator says it paid less of debt service or rent than was due, over the days guaranteed; the
+        tranches' parts by what each guarantees, in whole minor units, and none above its guarantee.
+        """
+        due, paid = (self.told(contract, f"{PAYMENTS[settlement]}_{what}").get(month) for what in ("due", "paid"))
+        if due is None or paid is None or paid >= due or not sum(guaranteed.values()):
+            return {}
+        digits = contract["minor_unit_digits"]
+        short = half_away((due - paid) * len(days) / len(days_of(month)), digits)
+        parts = largest_remainder(short, guaranteed, digits)
+        return {tranche_id: min(amount, guaranteed[tranche_id]) for tranche_id, amount in parts.items()}
+
+    def dues(self, contract_id: str, last_month: date) -> dict[tuple[str, date], Fraction]:
+        """DECISIONS 40, 49 and 50: by event and service month, what an early end costs whom, and lost value that is made good."""
+        contract, end = self.contract(contract_id), days_of(last_month)[-1]
+        digits = contract["minor_unit_digits"]
+        owed: dict[tuple[str, date], Fraction] = {}
+        for day, event in [one for one in self._endings(contract, "termination") if one[0] <= end][:1]:
+            terms = self._backstop_terms_on(contract, day - DAY)
+            ground = json.loads(event["payload"] or "{}").get("ground")
+            for agreed in self.tables["backstop_termination"] if terms else ():
+                keys = (agreed["contract_id"], agreed["amendment_id"], agreed["ground"])
+                if keys != (contract_id, (terms or {})["amendment_id"], ground) or agreed["termination_amount"] is None:
+                    continue
+                amount = Fraction(agreed["termination_amount"])
+                if agreed["payer"] == "operator":
+                    owed["termination_payment", month_of(day)] = half_away(amount, digits)
+                else:
+                    _, left = self._claims(contract_id, month_of(day))
+                    room = (terms or {})["lifetime_cap_amount"]
+                    room = left[max(left)] if left and room is not None else room
+                    if room is not None and Fraction(room) < amount:  # never above the cap, not by a cent
+                        amount = Fraction(Fraction(room) * 10**digits // 1, 10**digits)
+                    owed["termination_cost", month_of(day)] = half_away(amount, digits)
+        for terms in self.tables["backstop_terms"]:
+            day = terms["rv_date"]
+            if (
+                terms["contract_id"] == contract_id
+                and day
+                and day <= end
+                and self._backstop_terms_on(contract, day) is terms
+            ):
+                lost = sum(
+                    (
+                        tranche["gpu_count"] * self._lost_value(contract, tranche["gpu_model"], terms, day)
+                        for tranche in self.tables["tranche"]
+                        if tranche["contract_id"] == contract_id and (tranche["energised_date"] or date.max) <= day
+                    ),
+                    Fraction(0),
+                )
+                owed["residual_value_support", month_of(day)] = half_away(lost, digits)
+        return owed
+
+    def _lost_value(self, contract: Row, gpu_model: str, terms: Row, day: date) -> Fraction:
+        """What one GPU is worth less than agreed by what a market had paid last by the day; nothing while none is known."""
+        today = self.known_at.astimezone(self.zones[contract["park_id"]]).date()
+        marks = [
+            mark
+            for mark in self.tables["hardware_value"]
+            if (mark["kind"], mark["gpu_model"], mark["currency_code"])
+            == ("market", gpu_model, contract["currency_code"])
+            and mark["park_id"] in (None, contract["park_id"])
+            and mark["observed_date"] <= day
+            and mark["observed_date"] < today
+        ]
+        if not marks:
+            return Fraction(0)
+        market = max(marks, key=lambda mark: (mark["observed_date"], mark["park_id"] is not None))["price_per_gpu"]
+        price = Fraction(terms["rv_hardware_price_per_gpu"])
+        most = price * Fraction(terms["residual_value_support_pct"])
+        attachment = terms["attachment_pct"]
+        below = most if attachment is None else price * Fraction(attachment)
+        return min(most, max(Fraction(0), below - Fraction(market)))
 
     def claw_backs(self, contract_id: str, last_month: date) -> dict[date, Fraction]:
         """DECISIONS 40: what withdrawals give back, by the month in which they act, rounded."""
@@ -1462,12 +1608,32 @@ class Books:
                     by_month[month] = by_month.get(month, Fraction(0)) + taken
                     years[fiscal_year(day)] += taken
             day = next_month(month)
+        # DECISIONS 49: the dearest end that the vendor may have to pay for, on the last day that may still be claimed for.
+        last, dearest = self._dearest_end(contract, as_of_month)
+        if last is not None and dearest:
+            years[fiscal_year(last)] += dearest
         left = cap_left
         for year in sorted(years):
             if left is not None:
                 years[year] = min(years[year], left)
                 left -= years[year]
         return dict(years)
+
+    def _dearest_end(self, contract: Row, as_of_month: date) -> tuple[date | None, Fraction]:
+        last, dearest = None, Fraction(0)
+        if not any(agreed["payer"] == "vendor" for agreed in self.tables["backstop_termination"]):
+            return last, dearest
+        day = max(next_month(as_of_month), contract["service_commencement_date"])
+        while day <= contract["expiry_date"]:
+            terms = self._backstop_terms_on(contract, day)
+            if terms is not None:
+                last = day
+                for agreed in self.tables["backstop_termination"]:
+                    keys = (agreed["contract_id"], agreed["amendment_id"])
+                    if keys == (contract["contract_id"], terms["amendment_id"]) and agreed["payer"] == "vendor":
+                        dearest = max(dearest, Fraction(agreed["termination_amount"] or 0))
+            day += DAY
+        return last, dearest
 
     def _committed_day(
         self, contract: Row, tranche: Row, terms: Row, day: date, as_of_month: date, zone: ZoneInfo
@@ -1649,9 +1815,10 @@ class Books:
             deductibles.append(Fraction(terms["deductible_fraction"]) * committed)
         deductibles.append(Fraction(terms["first_loss_band"] or 0) * installed)
         deductible = min(unsold, max(deductibles))
-        guarantees = terms["settlement_type"] == "revenue_shortfall"
-        before_caps = (unsold - deductible) * price
-        if guarantees:
+        guarantees = terms["settlement_type"] != "unsold_hours_x_price"
+        before_caps = Fraction(0) if guarantees else (unsold - deductible) * price
+        guaranteed = max(Fraction(0), committed - excluded - own - max(deductibles)) * price
+        if terms["settlement_type"] == "revenue_shortfall":
             billed = sum(
                 (
                     self.billed_hours(lease, day)
@@ -1666,9 +1833,9 @@ class Books:
                 ),
                 Fraction(0),
             )
-            guaranteed = max(Fraction(0), committed - excluded - own - max(deductibles)) * price
             before_caps = max(Fraction(0), guaranteed - billed)
         return {
+            "guaranteed": guaranteed,
             "installed": installed,
             "excluded": excluded,
             "committed": committed,

@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0912, PLR0917 - a drawn thing needs its park, contract and tranche
+# ruff: noqa: PLR0912, PLR0915, PLR0917 - a drawn thing needs its park, contract and tranche
 """Contracts drawn at random, each in a park of its own, with leases, bills, outages and late knowledge: food for the oracle."""
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ def draw(con: duckdb.DuckDBPyConnection, home: Path, *, seed: int, count: int) -
     """Fill the raw schema with `count` contracts `c00` … in parks `p00` …; everything follows from the seed."""
     rnd = random.Random(seed)
     put_home(con, CLOCK)
+    put(con, "operator", operator_id="op2", operator_name="Another", parent_id="op2", country_code="ID", rating="B")
     _draw_rates(con, rnd, 150)
+    own = random.Random(f"{seed} operators")
     for number in range(count):
-        _draw_contract(con, home, rnd, f"c{number:02d}", f"p{number:02d}")
+        operator_id = own.choice(["op", "op", "op2"])
+        _draw_contract(con, home, rnd, f"c{number:02d}", f"p{number:02d}", operator_id=operator_id)
     view_telemetry(con, home)
 
 
@@ -162,6 +165,30 @@ def _draw_rates(con: duckdb.DuckDBPyConnection, rnd: random.Random, days: int) -
                 rate=Decimal(rnd.randrange(160000000, 170000000)).scaleb(-4),
                 source="ecb",
             )
+    _put_mark(con, observed_date=FIRST, kind="market", price_per_gpu=3_000, currency_code="USD")
+    for number in range(4):
+        _draw_mark(con, random.Random(f"mark {number}"), None)
+
+
+def _put_mark(con: duckdb.DuckDBPyConnection, **values: Any) -> None:
+    put(con, "hardware_value", gpu_model="GB300", source="drawn", grade="assumed", **values)
+
+
+def _draw_mark(con: duckdb.DuckDBPyConnection, own: random.Random, park_id: str | None) -> None:
+    """What a market pays for a GPU, in every park or in one; marks of lenders and of other currencies tell nothing."""
+    _put_mark(
+        con,
+        observed_date=FIRST + timedelta(days=own.randrange(110)),
+        kind=own.choice(["market", "market", "market", "lender_mark"]),
+        park_id=park_id,
+        price_per_gpu=own.randrange(1_000, 18_000),
+        currency_code=own.choice(["USD", "USD", "USD", "AUD"]),
+    )
+
+
+def _aside(rnd: random.Random, what: str) -> random.Random:
+    """Drawn aside, so that what else is drawn stays; other with each seed."""
+    return random.Random(f"{what} {rnd.getstate()}")
 
 
 def _instant(rnd: random.Random, zone: ZoneInfo, first: date, last: date) -> datetime:
@@ -400,7 +427,7 @@ def _backstop_terms(rnd: random.Random) -> dict[str, Any]:
     return terms
 
 
-def _settlement(contract_id: str, amendment_id: str) -> dict[str, Any]:
+def _settlement(contract_id: str, amendment_id: str, aside: random.Random) -> dict[str, Any]:
     """Drawn apart, so that all else stays what its seed has drawn."""
     own = random.Random(f"{contract_id} {amendment_id}")
     terms: dict[str, Any] = {}
@@ -410,18 +437,80 @@ def _settlement(contract_id: str, amendment_id: str) -> dict[str, Any]:
         terms["withdrawal_claw_back_fraction"] = Decimal(own.choice(["0.3", "1"]))
     if own.random() < 0.4:
         terms["lifetime_cap_index_id"] = "cpi"
+    if aside.random() < 0.45:
+        terms["settlement_type"] = aside.choice(["debt_service_shortfall", "lease_payment"])
+    if aside.random() < 0.4:
+        terms |= {
+            "residual_value_support_pct": Decimal(aside.choice(["0.25", "0.1"])),
+            "attachment_pct": aside.choice([None, Decimal("0.4")]),
+            "rv_date": date(2027, aside.choice([3, 4, 5]), aside.choice([1, 15, 30])),
+            "rv_hardware_price_per_gpu": Decimal("40000.01"),
+        }
     return terms
 
 
-def _draw_facts(con: duckdb.DuckDBPyConnection, contract_id: str) -> None:
+def _draw_ends(con: duckdb.DuckDBPyConnection, own: random.Random, contract_id: str, amendment_id: str) -> None:
+    """What an early end costs, and whom, by its ground."""
+    for ground in ("rating_trigger", "default"):
+        if own.random() < 0.9:
+            put(
+                con,
+                "backstop_termination",
+                contract_id=contract_id,
+                amendment_id=amendment_id,
+                ground=ground,
+                notice_days=30,
+                payer=own.choice(["vendor", "vendor", "operator"]),
+                termination_amount=own.choice([None, *[Decimal(own.randrange(100_000, 20_000_000)).scaleb(-2)] * 3]),
+            )
+
+
+def _draw_termination(
+    con: duckdb.DuckDBPyConnection, own: random.Random, zone: ZoneInfo, park_id: str, contract_id: str
+) -> None:
+    """Some contracts end early, on a ground or on none; and what the park's own hardware fetches."""
+    if own.random() < 0.5:
+        ended = _instant(own, zone, date(2027, 4, 1), date(2027, 5, 25))
+        put(
+            con,
+            "credit_events",
+            park_id=park_id,
+            event_id=f"{park_id}-end",
+            contract_id=contract_id,
+            kind="termination",
+            effective_at=ended,
+            recorded_at=ended + timedelta(days=own.choice([0, 20])),
+            payload=own.choice([None, '{"ground": "rating_trigger"}', '{"ground": "default"}']),
+        )
+    for _ in range(own.randrange(3)):
+        _draw_mark(con, own, park_id)
+
+
+def _draw_facts(con: duckdb.DuckDBPyConnection, contract_id: str, operator_id: str) -> None:
     """What the operator's statements tell of each month, some late, some stated anew; of some months one figure is missing."""
-    own = random.Random(f"{contract_id} facts")
+    costs = (
+        ("operating_cost", 5_000, 60_000),
+        ("cash_for_debt_service", 10_000, 30_000),
+        ("debt_service_due", 10_000, 20_000),
+    )
+    guaranteed = (
+        ("debt_service_paid", 0, 22_000),
+        ("lease_payment_due", 10_000, 200_000),
+        ("lease_payment_paid", 0, 150_000),
+    )
+    _draw_items(con, random.Random(f"{contract_id} facts"), contract_id, operator_id, costs)
+    _draw_items(con, random.Random(f"{contract_id} payments"), contract_id, operator_id, guaranteed)
+
+
+def _draw_items(
+    con: duckdb.DuckDBPyConnection,
+    own: random.Random,
+    contract_id: str,
+    operator_id: str,
+    items: tuple[tuple[str, int, int], ...],
+) -> None:
     for month in (date(2027, 1, 31), date(2027, 2, 28), date(2027, 3, 31), date(2027, 4, 30)):
-        for item, least, most in (
-            ("operating_cost", 5_000, 60_000),
-            ("cash_for_debt_service", 10_000, 30_000),
-            ("debt_service_due", 10_000, 20_000),
-        ):
+        for item, least, most in items:
             if own.random() < 0.2:
                 continue
             for days_after in (own.choice([3, 12, 40]), own.choice([None, None, 45])):
@@ -429,7 +518,7 @@ def _draw_facts(con: duckdb.DuckDBPyConnection, contract_id: str) -> None:
                     put(
                         con,
                         "operator_fact",
-                        operator_id="op",
+                        operator_id=operator_id,
                         contract_id=contract_id,
                         item=item,
                         as_of_date=month,
@@ -447,18 +536,25 @@ def _draw_contract(
     park_id: str,
     *,
     sampled_days: int = 31,
+    operator_id: str | None = None,
 ) -> None:
-    """A contract and its park; `sampled_days` of each month have telemetry, of the others nothing is known."""
+    """A contract and its park; `sampled_days` of each month have telemetry, of the others nothing is known.
+
+    With an operator's name some shares count all of that operator's parks; without one, no contract knows of another's.
+    """
+    cloud = _aside(rnd, f"{contract_id} cloud") if operator_id else None
+    operator_id = operator_id or "op"
     zone_name = rnd.choice(ZONES)
     zone = ZoneInfo(zone_name)
     commencement = FIRST + timedelta(days=rnd.choice([0, 0, 9, 20]))
     expiry = rnd.choice([date(2033, 1, 31), date(2027, 5, 12), date(2027, 4, 30)])
-    put_park(con, park_id=park_id, time_zone=zone_name)
+    put_park(con, park_id=park_id, time_zone=zone_name, operator_id=operator_id)
     currency = rnd.choice(["USD", "USD", "IDR"])
     put_contract(
         con,
         contract_id=contract_id,
         park_id=park_id,
+        operator_id=operator_id,
         service_commencement_date=commencement,
         expiry_date=expiry,
         currency_code="USD",
@@ -478,7 +574,7 @@ def _draw_contract(
         put_tranche(con, **tranche)
         tranches.append(tranche)
 
-    _draw_facts(con, contract_id)
+    _draw_facts(con, contract_id, operator_id)
     amended = rnd.random() < 0.6
     versions = [("original", commencement, datetime(2027, 1, 1, tzinfo=UTC))]
     if amended:
@@ -502,6 +598,8 @@ def _draw_contract(
             own = random.Random(f"{contract_id} {amendment_id} {share_id}")
             if own.random() < 0.25:
                 terms["base_measure"] = "ebitda"
+            if cloud and cloud.random() < 0.3:
+                terms["base_scope"] = "all_cloud"
             tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
             put_share(con, tiers, share_id=share_id, combine=combine, **keys, **terms)
             criteria = [(number, rnd, MEASURED) for number in range(1, rnd.choice([0, 0, 1, 2]) + 1)]
@@ -545,8 +643,9 @@ def _draw_contract(
                 expiry_date=expiry if rnd.random() < 0.8 else min(expiry, date(2027, 5, 7)),
                 **keys,
                 **_backstop_terms(rnd),
-                **_settlement(contract_id, amendment_id),
+                **_settlement(contract_id, amendment_id, _aside(rnd, f"{contract_id} {amendment_id} settlement")),
             )
+            _draw_ends(con, _aside(rnd, f"{contract_id} {amendment_id} ends"), contract_id, amendment_id)
 
     if rnd.random() < 0.25:  # an amendment that ends the backstop
         put(
@@ -574,6 +673,7 @@ def _draw_contract(
             effective_at=datetime(2027, 4, 22, 3, tzinfo=zone),
             recorded_at=datetime(2027, 4, 30, tzinfo=UTC),
         )
+    _draw_termination(con, _aside(rnd, f"{contract_id} termination"), zone, park_id, contract_id)
     if rnd.random() < 0.3:
         put(
             con,

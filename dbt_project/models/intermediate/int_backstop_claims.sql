@@ -92,28 +92,60 @@ payments as (
     group by days.contract_id, days.point_no, days.service_month, days.settlement_type
 ),
 
--- Due and paid are the contract's; each segment has its part of what falls short by what it guarantees, to the minor unit, so that the parts add up.
+-- Due and paid are the contract's; each tranche has its part of what falls short by what it guarantees, to the minor unit, so that the parts add up.
+tranche_guarantees as (
+    select
+        settled.contract_id,
+        settled.point_no,
+        settled.service_month,
+        settled.settlement_type,
+        settled.tranche_id,
+        contracts.minor_unit_digits,
+        sum(settled.guaranteed_amount) as tranche_guaranteed_amount,
+        main.rounded_money(
+            greatest(0, any_value(payments.payment_due_amount) - any_value(payments.payment_made_amount)), contracts.minor_unit_digits
+        ) as month_shortfall_amount
+    from settled
+    inner join {{ ref('stg_contract') }} as contracts on settled.contract_id = contracts.contract_id
+    inner join payments
+        on
+            settled.contract_id = payments.contract_id
+            and settled.point_no = payments.point_no
+            and settled.service_month = payments.service_month
+            and settled.settlement_type = payments.settlement_type
+    group by
+        settled.contract_id, settled.point_no, settled.service_month, settled.settlement_type, settled.tranche_id, contracts.minor_unit_digits
+    having sum(settled.guaranteed_amount) > 0
+),
+
+tranche_parts as (
+    {{ largest_remainder(
+        'tranche_guarantees', 'contract_id, point_no, service_month, settlement_type', 'month_shortfall_amount',
+        'tranche_guaranteed_amount', 'minor_unit_digits', 'tranche_id'
+    ) }}
+),
+
 parts as (
     select
         settled.*,
-        contracts.minor_unit_digits,
         payments.payment_due_amount,
         payments.payment_made_amount,
-        greatest(0, payments.payment_due_amount - payments.payment_made_amount) as month_shortfall_amount,
-        sum(settled.guaranteed_amount) over whole_month as month_guaranteed_amount,
-        sum(settled.guaranteed_amount) over (
-            partition by settled.contract_id, settled.point_no, settled.service_month, settled.settlement_type
-            order by settled.tranche_id, settled.segment_no
-        ) as guaranteed_so_far_amount
+        tranche_parts.part_amount,
+        tranche_parts.tranche_guaranteed_amount
     from settled
-    inner join {{ ref('stg_contract') }} as contracts on settled.contract_id = contracts.contract_id
     left join payments
         on
             settled.contract_id = payments.contract_id
             and settled.point_no = payments.point_no
             and settled.service_month = payments.service_month
             and settled.settlement_type = payments.settlement_type
-    window whole_month as (partition by settled.contract_id, settled.point_no, settled.service_month, settled.settlement_type)
+    left join tranche_parts
+        on
+            settled.contract_id = tranche_parts.contract_id
+            and settled.point_no = tranche_parts.point_no
+            and settled.service_month = tranche_parts.service_month
+            and settled.settlement_type = tranche_parts.settlement_type
+            and settled.tranche_id = tranche_parts.tranche_id
 ),
 
 claimed as (
@@ -121,17 +153,8 @@ claimed as (
         *,
         cast(case
             when guarantees_revenue then greatest(0, guaranteed_amount - third_party_revenue_amount)
-            when guarantees_payment and month_guaranteed_amount > 0
-                then least(
-                    guaranteed_amount,
-                    main.rounded_money(
-                        main.exact_ratio(month_shortfall_amount, guaranteed_so_far_amount, month_guaranteed_amount), minor_unit_digits
-                    )
-                    - main.rounded_money(
-                        main.exact_ratio(month_shortfall_amount, guaranteed_so_far_amount - guaranteed_amount, month_guaranteed_amount),
-                        minor_unit_digits
-                    )
-                )
+            when guarantees_payment and tranche_guaranteed_amount > 0
+                then least(guaranteed_amount, main.exact_ratio(part_amount, guaranteed_amount, tranche_guaranteed_amount))
             when guarantees_payment then 0
         end as decimal(38, 18)) as shortfall_amount
     from parts
@@ -139,8 +162,7 @@ claimed as (
 
 select
     * exclude (
-        unsold_claim_gpu_hours, unsold_claim_amount, guarantees_revenue, guarantees_payment, minor_unit_digits, month_shortfall_amount,
-        month_guaranteed_amount, guaranteed_so_far_amount
+        unsold_claim_gpu_hours, unsold_claim_amount, guarantees_revenue, guarantees_payment, part_amount, tranche_guaranteed_amount
     ),
     cast(case when guaranteed_gpu_hours is not null then 0 else unsold_claim_gpu_hours end as decimal(38, 18)) as claim_gpu_hours,
     cast(coalesce(shortfall_amount, unsold_claim_amount) as decimal(38, 18)) as claim_before_caps_amount

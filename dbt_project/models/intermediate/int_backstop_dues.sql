@@ -84,14 +84,18 @@ termination_costs as (
         'termination_cost' as event,
         cast(least(
             ends.unrounded_amount,
-            cast(coalesce(
-                arg_max_null(claims.lifetime_cap_left_amount, claims.service_month) filter (where claims.service_month is not null),
-                ends.lifetime_cap_amount
-            ) as decimal(38, 18))
+            main.floored_money(
+                cast(coalesce(
+                    arg_max_null(claims.lifetime_cap_left_amount, claims.service_month) filter (where claims.service_month is not null),
+                    ends.lifetime_cap_amount
+                ) as decimal(36, 12)),
+                contracts.minor_unit_digits
+            )
         ) as decimal(38, 18)) as unrounded_amount,
         ends.payment_terms_days,
         ends.amendment_id
     from termination_terms as ends
+    inner join {{ ref('stg_contract') }} as contracts on ends.contract_id = contracts.contract_id
     left join {{ ref('int_backstop_months') }} as claims
         on ends.contract_id = claims.contract_id and ends.point_no = claims.point_no and ends.service_month >= claims.service_month
     where ends.payer = 'vendor'
@@ -101,6 +105,7 @@ termination_costs as (
         ends.service_month,
         ends.unrounded_amount,
         ends.lifetime_cap_amount,
+        contracts.minor_unit_digits,
         ends.payment_terms_days,
         ends.amendment_id
 ),

@@ -157,11 +157,7 @@ steps as (
             select
                 *,
                 -- Never above a cap: what a falling cap leaves is cut to the minor unit.
-                case minor_unit_digits
-                    when 0 then cast(floor(least(period_room_amount, lifetime_room_amount)) as decimal(38, 2))
-                    when 1 then cast(floor(least(period_room_amount, lifetime_room_amount) * 10) * 0.1 as decimal(38, 2))
-                    else cast(floor(least(period_room_amount, lifetime_room_amount) * 100) * 0.01 as decimal(38, 2))
-                end as room_amount
+                main.floored_money(least(period_room_amount, lifetime_room_amount), minor_unit_digits) as room_amount
             from (
                 select
                     *,
