@@ -155,9 +155,13 @@ def differing_exposures(con: duckdb.DuckDBPyConnection, known_at: datetime) -> D
         books, then = books_of(con, contract_id, known_at), books_of(con, contract_id, ended_at)
         months, left = books.backstop_months(contract_id, month)
         claimed: dict[date, Fraction] = defaultdict(Fraction)
+        sold = Fraction(0)
         for (_, service_month), hours in months.items():
             claimed[service_month] += hours["claim_amount"]
-        cap_left = left[max(claimed)] if claimed and max(claimed) in left else None
+            sold += hours["third_party_sale"]
+        cap_left = left.get(month)
+        if month not in claimed:
+            cap_left = books.cap_without_claims(contract_id, month, sum(claimed.values(), Fraction(0)), sold)
         years = {year: a for year, a in then.max_exposure(contract_id, month, claimed, cap_left).items() if a}
         digits = books.contract(contract_id)["minor_unit_digits"]
         parts = largest_remainder(half_away(sum(years.values(), Fraction(0)), digits), years, digits) if years else {}

@@ -1531,6 +1531,41 @@ class Books:
                 month = next_month(month)
         return {m: half_away(amount, contract["minor_unit_digits"]) for m, amount in given.items()}
 
+    def cap_without_claims(self, contract_id: str, month: date, claimed: Fraction, sold: Fraction) -> Fraction | None:
+        """What is left of the lifetime cap at the end of a month in which nothing could be claimed; None without a cap.
+
+        Args:
+            contract_id: the contract.
+            month: the month, whose last day's terms count, or the first ones.
+            claimed: claims of the months before.
+            sold: what third parties paid by then for capacity of tranches in force.
+        """
+        contract = self.contract(contract_id)
+        zone = self.zones[contract["park_id"]]
+        end = days_of(month)[-1]
+        known = self.versions_known(contract_id, "backstop")
+        version = self.version_on(contract_id, "backstop", end) or (known[0] if known else None)
+        terms = next(
+            (
+                t
+                for t in self.tables["backstop_terms"]
+                if (t["contract_id"], t["amendment_id"]) == (contract_id, version)
+            ),
+            None,
+        )
+        if terms is None or terms["lifetime_cap_amount"] is None:
+            return None
+        cap = self.lifetime_cap(contract, terms, month, zone)
+        left = cap - claimed
+        if "third_party_sale" in terms["lifetime_cap_reduces_with"]:
+            left -= sold
+        if "time" in terms["lifetime_cap_reduces_with"]:
+            commencement = contract["service_commencement_date"]
+            expiry = min(contract["expiry_date"], terms["expiry_date"] or date.max)
+            run = (min(max(end, commencement - DAY), expiry) - commencement).days + 1
+            left -= cap * run / ((expiry - commencement).days + 1)
+        return max(Fraction(0), left)
+
     def max_exposure(
         self, contract_id: str, as_of_month: date, claimed: dict[date, Fraction], cap_left: Fraction | None
     ) -> dict[int, Fraction]:
@@ -1547,16 +1582,6 @@ class Books:
         commencement = contract["service_commencement_date"]
         by_month: dict[date, Fraction] = {m: a for m, a in claimed.items() if m <= as_of_month}
         terms_of = {t["amendment_id"]: t for t in self.tables["backstop_terms"] if t["contract_id"] == contract_id}
-        if (
-            cap_left is None and not claimed.keys() & by_month.keys()
-        ):  # nothing was in force yet: the cap is still whole, but for what time has worn off
-            known = [terms_of[v] for v in self.versions_known(contract_id, "backstop") if v in terms_of]
-            if known and known[-1]["lifetime_cap_amount"] is not None:
-                cap_left = self.lifetime_cap(contract, known[-1], as_of_month, zone)
-                if "time" in known[-1]["lifetime_cap_reduces_with"]:
-                    expiry = min(contract["expiry_date"], known[-1]["expiry_date"] or date.max)
-                    left_days = (expiry - max(days_of(as_of_month)[-1], commencement - DAY)).days
-                    cap_left *= Fraction(max(0, left_days), (expiry - commencement).days + 1)
         years: dict[int, Fraction] = defaultdict(Fraction)
         day = next_month(as_of_month)
         while day <= contract["expiry_date"]:

@@ -5,6 +5,7 @@ import io
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -32,6 +33,25 @@ with duckdb.connect(str(home.path / "warehouse.duckdb")) as con:
     landing.create_raw_tables(con)
     landing.land(con, home, landing.pending(con, home))
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+"""
+# Reads and checks a file, and says how much more than before it was held at most.
+CHECK = """
+import sys
+from pathlib import Path
+from ingest.feeds.limits import Limits
+from ingest.reading import check_cells, read_cells
+from ingest.terms.home import load_home
+
+
+def held_bytes(name):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name + ":"))
+
+
+park = next(iter(load_home(Path(sys.argv[1])).parks.values()))
+before = held_bytes("VmRSS")
+cells = read_cells(Path(sys.argv[2]), "gpu_telemetry", park)
+refused = sum(batch.rejected.height for batch in check_cells([(0, cells)], "gpu_telemetry", Limits(park)))
+print(refused, held_bytes("VmHWM") - before)
 """
 TABLES = ("gpu_telemetry", "leases", "landed_file", "quarantined_row", "row_warning", "lake_file", "lake_hour")
 
@@ -101,7 +121,7 @@ def counts(home: Path) -> list[tuple[object, ...]]:
         return con.execute(query).fetchall()
 
 
-def test_cells_of_a_small_file_of_text_stay_in_memory_less_long_than_those_of_others(
+def test_of_a_small_file_fewer_cells_stay_in_memory_and_a_small_parquet_stays_packed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = make_home(tmp_path)
@@ -110,16 +130,29 @@ def test_cells_of_a_small_file_of_text_stay_in_memory_less_long_than_those_of_ot
     pl.read_csv(io.StringIO(samples()), truncate_ragged_lines=True, infer_schema=False).write_parquet(parquet)
     park = load_home(home).parks[PARK_ID]
 
-    def is_on_disk(path: Path) -> bool:
+    def frames_of(path: Path) -> spool.Spool | reading.Packed:
         cells = reading.read_cells(path, "gpu_telemetry", park)
         assert isinstance(cells, reading.Cells)
-        return cells.frames.is_on_disk
+        return cells.frames
+
+    def is_on_disk(path: Path) -> bool:
+        frames = frames_of(path)
+        assert isinstance(frames, spool.Spool)
+        return frames.is_on_disk
 
     monkeypatch.setattr(spool, "SMALL_MEMORY_BYTES", 0)
     assert is_on_disk(text)
-    assert not is_on_disk(parquet)
     monkeypatch.setattr(spool, "SMALL_FILE_BYTES", text.stat().st_size - 1)
     assert not is_on_disk(text)
+
+    packed = frames_of(parquet)
+    assert isinstance(packed, reading.Packed)
+    monkeypatch.setattr(reading, "SMALL_FILE_BYTES", parquet.stat().st_size - 1)
+    whole = frames_of(parquet)
+    assert isinstance(whole, spool.Spool)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 10)
+    assert [frame.height for frame in packed][:2] == [10, 10]
+    assert pl.concat(packed).equals(pl.concat(whole))
 
 
 @pytest.mark.slow
@@ -154,15 +187,51 @@ def test_two_gigabytes_of_rows_land_in_memory_that_does_not_grow_with_them(tmp_p
     assert counts(home) == [(gpus * minutes, gpus * minutes, 0, 0, 0)]
 
 
+def packed_rows(home: Path, rows: int) -> Path:
+    """A file of less than 2 MiB that holds millions of rows, all to be refused."""
+    path = drop(home, "gpu_telemetry", "packed.csv.gz", "")
+    with gzip.open(path, "wb") as file:
+        file.write(TELEMETRY.encode())
+        for _ in range(rows // 10_000):
+            file.write(b"c,c,GB300,2027-03-01T00:00:00Z,1,1,,72,\n" * 10_000)
+    assert path.stat().st_size < 2 * 1024**2
+    return path
+
+
+def packed_parquet(home: Path, rows: int) -> Path:
+    """The same as Parquet, of good rows but for their nodes."""
+    path = drop(home, "gpu_telemetry", "packed.parquet", "")
+    duckdb.sql(
+        f"""COPY (
+            SELECT 'c-' || row % 2000 AS gpu_id, 'c' AS node_id, 'GB300' AS gpu_model, 50.0 AS utilization_pct, 800.0 AS power_w,
+                TIMESTAMPTZ '2027-03-01 00:00:00+00' + to_minutes(row // 2000) AS sampled_at
+            FROM range({rows}) AS rows (row) ORDER BY row
+        ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)"""
+    )
+    assert path.stat().st_size < 10 * 1024**2
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [packed_rows, packed_parquet])
+def test_a_small_file_of_eight_million_refused_rows_is_read_and_checked_in_half_a_gibibyte(
+    tmp_path: Path, packed: Callable[[Path, int], Path]
+) -> None:
+    home = make_home(tmp_path)
+    rows = 8_000_000
+    path = packed(home, rows)
+    done = subprocess.run([sys.executable, "-c", CHECK, home, path], capture_output=True, text=True, check=True)
+    refused, grown_bytes = map(int, done.stdout.split())
+    print(f"{grown_bytes / 1024**2:.0f} MiB")
+    assert refused == rows
+    assert grown_bytes < 0.5 * GIB
+
+
 @pytest.mark.slow
 def test_a_small_file_that_unpacks_three_hundredfold_is_refused_row_by_row_in_bounded_memory(tmp_path: Path) -> None:
     home = make_home(tmp_path)
     rows = 4_000_000
-    with gzip.open(drop(home, "gpu_telemetry", "packed.csv.gz", ""), "wb") as file:
-        file.write(TELEMETRY.encode())
-        for _ in range(rows // 10_000):
-            file.write(b"c,c,GB300,2027-03-01T00:00:00Z,1,1,,72,\n" * 10_000)
-    assert (home / "landing" / PARK_ID / "gpu_telemetry" / "packed.csv.gz").stat().st_size < 1024**2
+    packed_rows(home, rows)
     # Most of it is DuckDB's own, which holds what is refused until it counts, within its limit.
     assert peak_bytes(home) < 1.5 * GIB
     assert counts(home) == [(rows, 0, 0, 0, rows)]
