@@ -17,6 +17,8 @@ TABLES = (
     "ledger.fct_journal_lines",
     "ledger.fct_period_close",
     "ledger.fct_receivable_document",
+    "credit.fct_receivable_item",
+    "credit.fct_interest_span",
     "core.fct_contract_terms",
     "core.dim_contract",
     "core.dim_operator",

@@ -38,13 +38,11 @@ from orchestration.polars_jobs.backstop_paths import (
 from orchestration.polars_jobs.default_curves import conditional_pd_for_periods
 from orchestration.polars_jobs.errors import wrong
 from orchestration.polars_jobs.expected_loss import (
-    collection_days,
     credit_at,
     pledged,
     read_pledges,
     reserve,
     set_off_allowed,
-    terms_known,
 )
 from orchestration.polars_jobs.frames import (
     Frames,
@@ -67,6 +65,7 @@ from orchestration.polars_jobs.path_history import estimate_occupancy, estimate_
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import Close, events_known, read_closes, standing_events
 from orchestration.polars_jobs.share_paths import ShareRule, share_rules
+from orchestration.polars_jobs.terms_at_close import collection_days, terms_known
 from orchestration.polars_jobs.yield_curves import YieldCurves
 
 CASES = ("independent", "base", "stressed")

@@ -19,7 +19,7 @@ from orchestration.polars_jobs.errors import check_count
 from orchestration.polars_jobs.frames import add_months, days_in_month, make_frame, month_end
 from orchestration.polars_jobs.money import MONEY, ZERO, exact
 from orchestration.polars_jobs.policies import CreditPolicy
-from orchestration.polars_jobs.receivables import DEBIT_NOTE
+from orchestration.polars_jobs.receivables import BESIDE_THE_SHARE
 
 Amount: TypeAlias = Decimal | Fraction | float
 
@@ -161,7 +161,7 @@ def collection_metrics(items: pl.DataFrame, rollforward: pl.DataFrame, policy: C
     ``_null_reason``, and four of them again without circular receipts.
 
     Sales are the share billed (invoices less credit notes) by invoice date, as known at the month's close. Debit notes
-    under the backstop are no sales, and are left out of the receivable too. The receivable is gross of allowance and, by
+    under the backstop and interest are no sales, and are left out of the receivable too. The receivable is gross of allowance and, by
     policy, net of unapplied cash. "Without circular" puts cash that the vendor's own claim payments funded back on the
     items, as if it had not come.
     """
@@ -175,8 +175,8 @@ def collection_metrics(items: pl.DataFrame, rollforward: pl.DataFrame, policy: C
         history: list[tuple[_Month, _Month]] = []
         for row in months:
             every = by_month.get(row["month"], [])
-            state = [item for item in every if item["kind"] != DEBIT_NOTE]
-            apart = sum((item["open_amount"] for item in every if item["kind"] == DEBIT_NOTE), ZERO)
+            state = [item for item in every if item["kind"] not in BESIDE_THE_SHARE]
+            apart = sum((item["open_amount"] for item in every if item["kind"] in BESIDE_THE_SHARE), ZERO)
             sold = {**row, "closing_amount": row["closing_amount"] - apart}
             rows.append(_metrics_row(sold, state, history, policy))
     return make_frame(rows, METRICS_SCHEMA, ["contract_id", "month"])

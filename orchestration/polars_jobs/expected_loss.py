@@ -37,7 +37,8 @@ from orchestration.polars_jobs.lifetime_ecl import (
 from orchestration.polars_jobs.money import MONEY, ZERO, apportion, exact, money_from_estimate
 from orchestration.polars_jobs.obligor_curves import ObligorCurves, Sourced
 from orchestration.polars_jobs.policies import CreditPolicy
-from orchestration.polars_jobs.receivables import Close, events_known, read_closes, standing_events
+from orchestration.polars_jobs.receivables import INTEREST_NOTE, Close, events_known, read_closes, standing_events
+from orchestration.polars_jobs.terms_at_close import blocks_in_force, collection_days, terms_known
 from orchestration.polars_jobs.yield_curves import YieldCurves
 
 LOSS_SCHEMA: dict[str, Any] = {
@@ -174,6 +175,14 @@ def exposures_at(
         amounts.append(unbilled)
         days.append(max(collection_days, 1))
     return Exposures(amounts, days)
+
+
+def worst_days_past_due(items: Iterable[Mapping[str, Any]]) -> int:
+    """Days past due of the oldest principal that is open, as stages count them; 0 where there is none. Interest for paying
+    late that is itself unpaid is no evidence that the principal will not come.
+    """
+    owed = (item for item in items if item["open_amount"] > 0 and item["kind"] != INTEREST_NOTE)
+    return max((item["days_past_due"] for item in owed), default=0)
 
 
 def loss_given_default(
@@ -399,34 +408,6 @@ def covered_standards(accounting_class: str) -> tuple[str, ...]:
             return ("cecl", "ifrs9")
 
 
-def terms_known(terms: RowsBy, close: Close) -> list[dict[str, Any]]:
-    """The rows of a terms table that have come into force by the month's end and are known at the close, in order."""
-    known = [
-        row
-        for row in terms.of(close.contract_id)
-        if row["valid_from"] <= close.month_end_date and row["recorded_at"] <= close.known_at
-    ]
-    return sorted(known, key=lambda row: (row["valid_from"], row["recorded_at"], row.get("amendment_id") or ""))
-
-
-def blocks_in_force(terms: RowsBy, close: Close) -> list[dict[str, Any]]:
-    """The rows of the one version in force at the close: of several that hold from the same day the one recorded last."""
-    known = terms_known(terms, close)
-    return [row for row in known if _version(row) == _version(known[-1])]
-
-
-def _version(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return row["valid_from"], row["recorded_at"], row.get("amendment_id")
-
-
-def collection_days(terms: RowsBy, close: Close) -> int:
-    """Statement days + payment terms of the share terms in force at the close (the longest, where a contract has
-    several); 0 where there are none.
-    """
-    own = blocks_in_force(terms, close)
-    return max(((row["statement_due_days"] or 0) + (row["payment_terms_days"] or 0) for row in own), default=0)
-
-
 def reserve(terms: RowsBy, close: Close) -> tuple[float, int]:
     """Part of each invoice that is withheld under the share terms in force at the close, and for how many months; of
     several blocks the longest reserve.
@@ -527,7 +508,7 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
     share_terms, backstop_terms = (RowsBy(optional(frames, f"raw.{name}_terms")) for name in ("share", "backstop"))
     collateral = read_pledges(frames)
     scenarios = macro_scenarios(optional(frames, "raw.scenario"))
-    by_contract = RowsBy(items.select("contract_id", "as_of_month", "open_amount", "due_date", "days_past_due"))
+    by_contract = RowsBy(items.select("contract_id", "as_of_month", "kind", "open_amount", "due_date", "days_past_due"))
     by_key: dict[tuple[str, date], list[dict[str, Any]]] = {}
     for contract_id in contracts:
         for row in by_contract.of(contract_id):
@@ -561,7 +542,7 @@ def credit_loss(frames: Frames, items: pl.DataFrame, balance: pl.DataFrame, poli
                 origination=curves.first(
                     contract["operator_id"], close.month_end_date, first.agency, first.rating
                 ).curve,
-                worst_days_past_due=max((item["days_past_due"] for item in own if item["open_amount"] > 0), default=0),
+                worst_days_past_due=worst_days_past_due(own),
                 set_off=max(payable, ZERO) if set_off_allowed(backstop_terms, close) else ZERO,
                 collateral=pledged(collateral, close),
                 scenarios=scenarios,

@@ -53,7 +53,9 @@ CREDIT_EVENTS = {
     "apply_cash": ("unapplied_cash", "trade_receivable"),
     "set_off": ("backstop_payable", "trade_receivable"),
     "late_interest": ("interest_receivable", "late_interest_income"),
+    "invoice_interest": ("trade_receivable", "interest_receivable"),
     "late_interest_on_claims": ("late_interest_cost", "interest_payable"),
+    "pay_claim_interest": ("interest_payable", "backstop_payable"),
     "provision": ("credit_loss_expense", "allowance_for_credit_losses"),
     "stand_ready_inception": ("stand_ready_cost", "stand_ready_liability"),
     "stand_ready_release": ("stand_ready_liability", "stand_ready_income"),
@@ -66,7 +68,14 @@ CREDIT_EVENTS = {
     "lease_write_off": ("lease_receivable_reserve", "allowance_for_credit_losses"),
 }
 # What the application of cash posts; the others follow from what receivables and backstop are measured at.
-CASH_EVENTS = ("apply_cash", "set_off", "late_interest", "late_interest_on_claims")
+CASH_EVENTS = (
+    "apply_cash",
+    "set_off",
+    "late_interest",
+    "invoice_interest",
+    "late_interest_on_claims",
+    "pay_claim_interest",
+)
 
 _MONEY_ZERO = pl.lit(Decimal("0.00"), dtype=MONEY)
 
@@ -213,27 +222,33 @@ def _kept(sealed: pl.DataFrame | None, event: str) -> pl.DataFrame:
     )
 
 
+def entry_name(event: str, *, many_currencies: bool = False) -> pl.Expr:
+    """The id of an entry of the event, by contract_id, service_month, posting_month and reopening_no; with its
+    currency_code where a contract posts several.
+    """
+    month = "%Y-%m"
+    return pl.concat_str(
+        "contract_id",
+        pl.lit(":"),
+        pl.col("service_month").dt.strftime(month),
+        pl.lit(f":{event}:"),
+        pl.col("posting_month").dt.strftime(month),
+        pl.concat_str(pl.lit(":"), pl.col("currency_code")) if many_currencies else pl.lit(""),
+        # A month that was reopened posts beside what it had posted before.
+        pl.when(pl.col("reopening_no") > 0)
+        .then(pl.concat_str(pl.lit(":"), pl.col("reopening_no") + 1))
+        .otherwise(pl.lit("")),
+    )
+
+
 def _name_entries(posted: pl.DataFrame, event: str, books: Books) -> pl.DataFrame:
     """Name each posted amount, the entry that it corrects and its terms version, and write its two lines."""
     keys = ["contract_id", "service_month", "currency_code"]
     many_currencies = posted.select(
         pl.struct("contract_id", "service_month", "posting_month").is_duplicated().any()
     ).item()
-    suffix = pl.concat_str(pl.lit(":"), pl.col("currency_code")) if many_currencies else pl.lit("")
-    month = "%Y-%m"
     entries = posted.with_columns(
-        entry_id=pl.concat_str(
-            "contract_id",
-            pl.lit(":"),
-            pl.col("service_month").dt.strftime(month),
-            pl.lit(f":{event}:"),
-            pl.col("posting_month").dt.strftime(month),
-            suffix,
-            # A month that was reopened posts beside what it had posted before.
-            pl.when(pl.col("reopening_no") > 0)
-            .then(pl.concat_str(pl.lit(":"), pl.col("reopening_no") + 1))
-            .otherwise(pl.lit("")),
-        ),
+        entry_id=entry_name(event, many_currencies=many_currencies),
         event=pl.lit(event),
         run_id=pl.lit(books.run_id),
         posted_at=pl.col("known_at"),

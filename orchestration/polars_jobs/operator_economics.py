@@ -18,7 +18,6 @@ import numpy as np
 import polars as pl
 
 from orchestration.polars_jobs.errors import Array, wrong
-from orchestration.polars_jobs.expected_loss import terms_known
 from orchestration.polars_jobs.frames import (
     Frames,
     RowsBy,
@@ -35,6 +34,7 @@ from orchestration.polars_jobs.money import MONEY, ZERO, money_from_estimate, ro
 from orchestration.polars_jobs.operator_standing import Measured, Spending, liquidity_months, residual_mark
 from orchestration.polars_jobs.policies import CreditPolicy
 from orchestration.polars_jobs.receivables import read_closes
+from orchestration.polars_jobs.terms_at_close import terms_known
 
 MONTHS_PER_YEAR = 12
 KWH_PER_MWH = 1000

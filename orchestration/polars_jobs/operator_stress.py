@@ -34,7 +34,7 @@ from orchestration.polars_jobs.covenants import (
     rated,
     rating_number,
 )
-from orchestration.polars_jobs.expected_loss import pledged, read_pledges, terms_known
+from orchestration.polars_jobs.expected_loss import pledged, read_pledges
 from orchestration.polars_jobs.frames import Frames, RowsBy, add_months, make_frame, months_between, need, optional
 from orchestration.polars_jobs.lease_book import tenant_revenue
 from orchestration.polars_jobs.money import ZERO, money_from_estimate
@@ -46,6 +46,7 @@ from orchestration.polars_jobs.operator_economics import (
     stressed_month,
 )
 from orchestration.polars_jobs.receivables import Close, read_closes
+from orchestration.polars_jobs.terms_at_close import terms_known
 
 REVERSE_SCHEMA: dict[str, Any] = {
     "contract_id": pl.String,

@@ -150,21 +150,18 @@ def issuer_group(frames: Frames) -> Outputs:
 
 
 def receivables_group(frames: Frames) -> Outputs:
-    """Items, cash applications, roll-forward, ageing, roll rates, and the cash, set-off and late-interest parts of
+    """Items, cash applications, roll-forward, ageing, roll rates, and the cash, set-off and interest parts of
     ``credit.fct_credit_journal_lines``.
 
-    The roll-forward's control accounts come from the warehouse's lines and the apply_cash and set_off lines together:
-    closing_amount equals control_account_amount, unapplied_closing_amount its own.
+    The roll-forward's control accounts come from the warehouse's lines and these lines together: closing_amount equals
+    control_account_amount, unapplied_closing_amount its own.
     """
     lines = need(frames, "ledger.fct_journal_lines", *JOURNAL_SCHEMA)
     closes = need(frames, "intermediate.int_closes")
-    tables = sub_ledger(frames)
     books = _books(frames, lines, closes)
-    posted = [
-        post_differences(tables.applied_targets, "apply_cash", books),
-        post_differences(tables.set_off_targets, "set_off", books),
-        *(post_differences(targets, event, books) for event, targets in late_interest(frames).items()),
-    ]
+    charged = late_interest(frames, books.sealed)
+    tables = sub_ledger(frames, charged.notes)
+    posted = [post_differences(found, event, books) for event, found in {**tables.targets, **charged.targets}.items()]
     credit_lines = union_lines(*posted, books.sealed_of(CASH_EVENTS))
     balance = trial_balance(union_lines(lines, credit_lines), closes)
     rollforward = tie_out(tables.rollforward, balance)
@@ -174,6 +171,7 @@ def receivables_group(frames: Frames) -> Outputs:
         "credit.fct_receivable_rollforward_month": rollforward,
         "credit.fct_ageing_month": ageing(tables.items, rollforward),
         "credit.fct_roll_rate_month": roll_rates(tables.items),
+        "credit.fct_interest_span": charged.spans,
         "credit.fct_credit_journal_lines": credit_lines,
     }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -89,16 +89,29 @@ ROLLFORWARD_SCHEMA: dict[str, Any] = {
     "is_provisional": pl.Boolean,
 }
 
+# What should stand at a close, as `journal.post_differences` takes it.
+TARGET_SCHEMA: dict[str, Any] = {
+    "contract_id": pl.String,
+    "service_month": pl.Date,
+    "posting_month": pl.Date,
+    "currency_code": pl.String,
+    "should_amount": MONEY,
+}
+
 _SERVICE_MONTH = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?!\d)")
 
 
-# What the operator owes under the backstop: claims taken back, the price of a termination. No sale, and no interest on it.
+# What the operator owes under the backstop: claims taken back, the price of a termination.
 DEBIT_NOTE = "debit_note"
+# Interest on what it paid late, on a true-up or on an advance.
+INTEREST_NOTE = "interest_note"
+# No sale, and no interest on it; a set-off reaches it where it reaches all sums.
+BESIDE_THE_SHARE = (DEBIT_NOTE, INTEREST_NOTE)
 
 
 @dataclass(frozen=True)
 class Document:
-    """One posted document: an invoice or debit note (amount > 0), or what takes it back (amount < 0)."""
+    """One posted document: an invoice, debit note or interest note (amount > 0), or what takes it back (amount < 0)."""
 
     item_id: str
     kind: str
@@ -164,13 +177,24 @@ class ClaimDue:
     reaches_all_sums: bool = False
 
 
+@dataclass(frozen=True)
+class ClaimInterest:
+    """What a month's close posts of interest on overdue claims (nought where nothing): the day on which what the vendor
+    paid beyond the claims that are due settles interest.
+    """
+
+    note_id: str
+    noted_date: date
+    amount: Decimal
+
+
 Row = Mapping[str, Any]
-Event = Document | Payment | WriteOff | Dispute | ClaimPaid | ClaimDue
+Event = Document | Payment | WriteOff | Dispute | ClaimPaid | ClaimDue | ClaimInterest
 
 
-def event_order(event: Event) -> tuple[date, int, str]:
+def event_order(event: Event) -> tuple[date, int, str]:  # noqa: PLR0911  one return per event
     """The order in which events are played: own date; disputes, invoices, credit notes, payments, write-offs, claims
-    paid, claims that fall due; id.
+    paid, claims that fall due, interest on them; id.
     """
     match event:
         case Dispute():
@@ -185,6 +209,8 @@ def event_order(event: Event) -> tuple[date, int, str]:
             return (event.paid_date, 5, event.payment_id)
         case ClaimDue():
             return (event.due_date, 6, event.claim_id)
+        case ClaimInterest():
+            return (event.noted_date, 7, event.note_id)
 
 
 @dataclass
@@ -207,8 +233,9 @@ class Item:
 
 
 def _of_one_kind(one: Document, other: Document) -> bool:
-    """Whether two documents are of one service month, both under the share or both under the backstop."""
-    return one.service_month == other.service_month and (one.kind == DEBIT_NOTE) == (other.kind == DEBIT_NOTE)
+    """Whether two documents are of one service month, both under the share, both under the backstop or both of interest."""
+    of_one, of_other = (d.kind if d.kind in BESIDE_THE_SHARE else "" for d in (one, other))
+    return one.service_month == other.service_month and of_one == of_other
 
 
 @dataclass
@@ -233,6 +260,8 @@ class SubLedger:
     disputes: dict[str, Dispute] = field(default_factory=dict)
     set_offs: list[tuple[date, Decimal]] = field(default_factory=list)
     claims_payable: Decimal = ZERO
+    claim_interest_payable: Decimal = ZERO
+    claim_interest_paid: list[tuple[date, Decimal]] = field(default_factory=list)
     receipts: Decimal = ZERO
     written_off: Decimal = ZERO
     reinstated: Decimal = ZERO
@@ -262,13 +291,28 @@ class SubLedger:
                 self.claims_payable += event.amount
                 if event.sets_off:
                     self._set_off(event)
+            case ClaimInterest():
+                self._pay_interest(event)
+
+    def _pay_interest(self, event: ClaimInterest) -> None:
+        """At a month's end, what the vendor paid beyond the claims that are due by then settles interest on claims; the rest
+        waits for the claims to come. Interest taken back is paid no longer.
+        """
+        self.claim_interest_payable += event.amount
+        amount = min(self.claim_interest_payable, max(ZERO, -self.claims_payable))
+        if amount != 0:
+            self.claim_interest_payable -= amount
+            self.claims_payable += amount
+            self.claim_interest_paid.append((event.noted_date, amount))
 
     def _set_off(self, claim: ClaimDue) -> None:
         """On its due date a claim meets the invoices that are open and undisputed, oldest first; the vendor's payments
         have settled the oldest claims first. What finds no invoice stays payable in cash.
         """
         left = min(claim.amount, self.claims_payable)
-        reached = (item for item in self._owed() if claim.reaches_all_sums or item.document.kind != DEBIT_NOTE)
+        reached = (
+            item for item in self._owed() if claim.reaches_all_sums or item.document.kind not in BESIDE_THE_SHARE
+        )
         for item in [item for item in reached if not self.is_disputed(item)]:
             amount = min(item.open, left)
             if amount > 0:
@@ -287,10 +331,13 @@ class SubLedger:
         return sum((left for _, left in self.unapplied.values()), ZERO)
 
     def _owed(self) -> list[Item]:
-        owed = [item for item in self.items.values() if item.open > 0]
-        return sorted(
-            owed, key=lambda item: (item.document.due_date, item.document.invoice_date, item.document.item_id)
-        )
+        """What is open, the oldest first; interest after all principal, whatever settles it."""
+
+        def place(item: Item) -> tuple[bool, date, date, str]:
+            own = item.document
+            return own.kind == INTEREST_NOTE, own.due_date, own.invoice_date, own.item_id
+
+        return sorted((item for item in self.items.values() if item.open > 0), key=place)
 
     def _settle_credits(self) -> None:
         """Let open credit notes settle invoices of their own service month first, then the oldest undisputed ones;
@@ -318,11 +365,13 @@ class SubLedger:
         one before left.
         """
         yield "named_item", [item for item in self._owed() if _names(payment.reference, item.document)]
-        calm = [item for item in self._owed() if not self.is_disputed(item)]
-        stormy = [item for item in self._owed() if self.is_disputed(item)]
-        yield "exact_amount", [item for item in [*calm, *stormy] if item.open == self._left(payment)][:1]
-        yield "oldest_undisputed", calm
-        yield "disputed", stormy
+        owed = sorted(self._owed(), key=self.is_disputed)
+        principal = [item for item in owed if item.document.kind != INTEREST_NOTE]
+        interest = [item for item in owed if item.document.kind == INTEREST_NOTE]
+        yield "exact_amount", [item for item in [*principal, *interest] if item.open == self._left(payment)][:1]
+        yield "oldest_undisputed", [item for item in principal if not self.is_disputed(item)]
+        yield "disputed", [item for item in principal if self.is_disputed(item)]
+        yield "interest", interest
 
     def _left(self, payment: Payment) -> Decimal:
         return self.unapplied[payment.payment_id][1] if payment.payment_id in self.unapplied else ZERO
@@ -461,14 +510,15 @@ def _covers(target: tuple[str, str], document: Document, on: date) -> bool:
     if kind == "claim_month":
         return False
     if kind == "service_month":
-        return f"{document.service_month:%Y-%m}" == value
+        # The interest of a month's days is not the share of that month.
+        return f"{document.service_month:%Y-%m}" == value and document.kind != INTEREST_NOTE
     return document.invoice_date <= on
 
 
 def _names(reference: str, document: Document) -> bool:
     """Whether a remittance reference names the document: its item id as a whole token (INV-1 is not in INV-10, nor in
     PRE-INV-1), or its service month as YYYY-MM where no item id is given. A full stop, comma, bracket or slash ends a
-    token.
+    token. Behind the word interest a month names the interest of its days; without a month the word names all of it.
     """
     if not reference or reference == document.item_id:
         return bool(reference)
@@ -478,7 +528,11 @@ def _names(reference: str, document: Document) -> bool:
         return True
     if re.search(r"\w:\w", reference):  # it names some other item
         return False
-    return f"{document.service_month:%Y-%m}" in {"-".join(found) for found in _SERVICE_MONTH.findall(reference)}
+    of_share, word, of_interest = reference.lower().partition("interest")
+    months = _SERVICE_MONTH.findall(of_interest if document.kind == INTEREST_NOTE else of_share)
+    if document.kind == INTEREST_NOTE and word and not months:
+        return True
+    return f"{document.service_month:%Y-%m}" in {"-".join(found) for found in months}
 
 
 def payload_target(payload: str | None) -> tuple[tuple[str, str], str]:
@@ -514,13 +568,14 @@ class Close:
     known_at: datetime
     is_provisional: bool
     park_id: str | None = None
+    is_sealed: bool = False
+    reopening_no: int = 0
 
 
 def read_closes(frame: pl.DataFrame) -> list[Close]:
     """The closes of ``intermediate.int_closes``, by contract and month."""
-    columns = ["contract_id", "time_zone", "posting_month", "month_end_date", "known_at", "is_provisional"]
-    columns += ["park_id"] if "park_id" in frame.columns else []
-    return [Close(*row) for row in frame.select(columns).sort("contract_id", "posting_month").iter_rows()]
+    columns = [one.name for one in fields(Close) if one.name in frame.columns]
+    return [Close(**row) for row in frame.select(columns).sort("contract_id", "posting_month").iter_rows(named=True)]
 
 
 # What an operator, its park or a contract is from an event on; the feed's other kinds are of single items and hours.
@@ -563,14 +618,17 @@ def events_at(
     currency_code: str,
     *,
     claims: Sequence[ClaimDue] = (),
+    claim_interest: Sequence[ClaimInterest] = (),
 ) -> list[Event]:
     """The events of one contract that count at a close, in the order in which they are played.
 
     ``payments`` and ``events``: all versions of the contract's rows; currency other than ``currency_code`` is left
     out (cash in another currency is on no item of this one). ``claims``: what :func:`claims_due` gives.
+    ``claim_interest``: what the closes have posted of interest on them.
     """
     found: list[Event] = [document for document in documents if document.posting_month <= close.posting_month]
-    if any(claim.sets_off for claim in claims):
+    found.extend(interest for interest in claim_interest if interest.noted_date <= close.month_end_date)
+    if claim_interest or any(claim.sets_off for claim in claims):
         found.extend(claim for claim in claims if claim.due_date <= close.month_end_date)
         found.extend(claims_paid(close, payments, currency_code))
     for row in known_rows(payments, ["park_id", "payment_id"], close.known_at):
@@ -679,24 +737,32 @@ def replay(closes: Sequence[Close], events_of: Sequence[list[Event]]) -> Iterato
 
 @dataclass
 class SubLedgerTables:
-    """What the sub-ledger gives: items and roll-forward by close, applications as last known, and the cumulative cash
-    applied and claims set off that the journal posts.
+    """What the sub-ledger gives: items and roll-forward by close, applications as last known, and by event what the journal
+    posts of it: cumulative cash applied, claims set off, and interest on claims paid.
     """
 
     items: pl.DataFrame
     applications: pl.DataFrame
     rollforward: pl.DataFrame
-    applied_targets: pl.DataFrame
-    set_off_targets: pl.DataFrame
+    targets: dict[str, pl.DataFrame]
 
 
-def sub_ledger(frames: Frames) -> SubLedgerTables:
+@dataclass(frozen=True)
+class InterestNotes:
+    """What the closes have posted of interest on one contract, both ways; in order of the closes."""
+
+    documents: list[Document] = field(default_factory=list)
+    on_claims: list[ClaimInterest] = field(default_factory=list)
+
+
+def sub_ledger(frames: Frames, interest: Mapping[str, InterestNotes] | None = None) -> SubLedgerTables:
     """Run the sub-ledger of every contract over all its closes.
 
     Reads ``ledger.fct_receivable_document``, ``intermediate.int_closes``, ``staging.stg_payments`` and
     ``staging.stg_credit_events`` (all known versions, with recorded_at), ``core.dim_contract``; for set-off
-    ``raw.backstop_terms`` and ``ledger.fct_journal_lines``. The roll-forward's two control-account columns are null
-    here: :func:`tie_out` fills them from the journal.
+    ``raw.backstop_terms`` and ``ledger.fct_journal_lines``. ``interest``: by contract, what
+    ``late_interest.interest_notes`` gives. The roll-forward's two control-account columns are null here: :func:`tie_out`
+    fills them from the journal.
     """
     documents = need(
         frames,
@@ -719,13 +785,16 @@ def sub_ledger(frames: Frames) -> SubLedgerTables:
     items: list[dict[str, Any]] = []
     applications: list[dict[str, Any]] = []
     rollforward: list[dict[str, Any]] = []
-    targets: list[dict[str, Any]] = []
-    set_off_targets: list[dict[str, Any]] = []
+    targets: dict[str, list[dict[str, Any]]] = {"apply_cash": [], "set_off": [], "pay_claim_interest": []}
     for contract_id, currency_code in contracts.select("contract_id", "currency_code").sort("contract_id").iter_rows():
         own_closes = [close for close in closes if close.contract_id == contract_id]
-        own_documents = documents_of(
-            documents.filter((pl.col("contract_id") == contract_id) & (pl.col("currency_code") == currency_code))
-        )
+        notes = (interest or {}).get(contract_id, InterestNotes())
+        own_documents = [
+            *documents_of(
+                documents.filter((pl.col("contract_id") == contract_id) & (pl.col("currency_code") == currency_code))
+            ),
+            *notes.documents,
+        ]
         lists = [
             events_at(
                 close,
@@ -734,6 +803,7 @@ def sub_ledger(frames: Frames) -> SubLedgerTables:
                 events.of(contract_id),
                 currency_code,
                 claims=claims_due(close, terms.of(contract_id), claims.of(contract_id), currency_code),
+                claim_interest=notes.on_claims,
             )
             for close in own_closes
         ]
@@ -741,26 +811,20 @@ def sub_ledger(frames: Frames) -> SubLedgerTables:
         for close, ledger in replay(own_closes, lists):
             items.extend(_item_rows(ledger, close, currency_code))
             cash = [(item.payment.received_date, item.amount) for item in ledger.applications]
-            targets.extend(_target_rows(cash, close, currency_code))
-            set_off_targets.extend(_target_rows(ledger.set_offs, close, currency_code))
+            targets["apply_cash"].extend(_target_rows(cash, close, currency_code))
+            targets["set_off"].extend(_target_rows(ledger.set_offs, close, currency_code))
+            targets["pay_claim_interest"].extend(_target_rows(ledger.claim_interest_paid, close, currency_code))
             now = _cumulative(ledger)
             rollforward.append(_rollforward_row(before, now, close, currency_code))
             before = now
         if own_closes:
             applications.extend(_application_rows(ledger, contract_id, currency_code))
-    target_schema = {
-        "contract_id": pl.String,
-        "service_month": pl.Date,
-        "posting_month": pl.Date,
-        "currency_code": pl.String,
-        "should_amount": MONEY,
-    }
+    order = ["contract_id", "service_month", "posting_month"]
     return SubLedgerTables(
         items=make_frame(items, ITEM_SCHEMA, ["contract_id", "as_of_month", "due_date", "item_id"]),
         applications=make_frame(applications, APPLICATION_SCHEMA, ["contract_id", "payment_id", "sequence_no"]),
         rollforward=make_frame(rollforward, ROLLFORWARD_SCHEMA, ["contract_id", "month"]),
-        applied_targets=make_frame(targets, target_schema, ["contract_id", "service_month", "posting_month"]),
-        set_off_targets=make_frame(set_off_targets, target_schema, ["contract_id", "service_month", "posting_month"]),
+        targets={event: make_frame(found, TARGET_SCHEMA, order) for event, found in targets.items()},
     )
 
 

@@ -77,8 +77,9 @@ SHARED: Mapping[str, str] = {
     ),
     # the sub-ledger
     "kind": (
-        "invoice, credit_note, debit_note (owed under the backstop: claims taken back, the price of a termination; negative "
-        "where one is taken back), or write_off_excess: more written off than was open, kept as an item of its own so that "
+        "invoice, credit_note, debit_note (owed under the backstop: claims taken back, the price of a termination), "
+        "interest_note (interest on what was paid late, on true-ups and on advances; both notes are negative where they take "
+        "something back), or write_off_excess: more written off than was open, kept as an item of its own so that "
         "the items equal the control account."
     ),
     "bucket": (
@@ -272,10 +273,35 @@ _RECEIVABLES = [
                 "the cash waited for the item."
             ),
             "rule": (
-                "Why this item: named_item, exact_amount, oldest_undisputed, disputed (nothing else was open), or "
-                "reversal (the receipt was taken back)."
+                "Why this item: named_item, exact_amount, oldest_undisputed, disputed (no other principal was open), interest "
+                "(no principal was open), or reversal (the receipt was taken back)."
             ),
             "circular": "True where the vendor's own claim payment funded the payment.",
+        },
+    ),
+    _table(
+        "credit.fct_interest_span",
+        "receivables",
+        "contract_id as_of_month event service_month first_date",
+        (
+            "One row per contract, close, event, service month and first day of a span of late interest: days over which one amount "
+            "was overdue at one rate. A close says what it knows otherwise than the one before; the sum over a service month, rounded "
+            "once, is what the journal's entries of the event stand at from that close on."
+        ),
+        (
+            "contract_id as_of_month event service_month first_date last_date day_count overdue_amount rate interest_amount "
+            "currency_code"
+        ),
+        own={
+            "as_of_month": "Month at whose close it was known so, in the zone of the contract's park.",
+            "event": "late_interest (on invoices, owed to the vendor) or late_interest_on_claims (owed by it).",
+            "service_month": "Month of the days that bear the interest.",
+            "first_date": "First day that bears the interest: the day after the due date at the earliest.",
+            "last_date": "Last day that bears the interest: the day of payment, or the month's last.",
+            "day_count": "Days from the first to the last, both counted. In days.",
+            "overdue_amount": "Overdue at the start of each of the days; positive, 0 where a month bears no interest any longer.",
+            "rate": "Rate of the contract on the days. Fraction of a year of 365 days, 0 to 1.",
+            "interest_amount": "Overdue × rate × days ÷ 365, unrounded; positive is owed by who is late.",
         },
     ),
     _table(
@@ -294,7 +320,7 @@ _RECEIVABLES = [
         ),
         own={
             "opening_amount": "Trade receivable at the close of the month before; 0 at the first close.",
-            "invoices_amount": "Invoices posted in the month, positive.",
+            "invoices_amount": "Invoices, debit notes and interest notes posted in the month, positive.",
             "credit_notes_amount": "Credit notes posted in the month, positive; they reduce the receivable.",
             "applied_amount": (
                 "Cash laid on items in the month, positive; negative where more was taken back. It reduces the "
@@ -596,8 +622,8 @@ _CREDIT_LOSS = [
         "credit_loss",
         "entry_id line_no",
         (
-            "One row per journal entry and line that the credit jobs post: cash applied, late interest, provisions and what the "
-            "accounting classes call for. "
+            "One row per journal entry and line that the credit jobs post: cash applied, interest and its notes, provisions and "
+            "what the accounting classes call for. "
             "Each entry sums to 0; ledger.fct_journal_lines as published holds these lines too."
         ),
         (
@@ -609,16 +635,17 @@ _CREDIT_LOSS = [
                 "Entry: contract:service month:event:posting month (with the currency where one contract has several)."
             ),
             "event": "apply_cash (unapplied cash to trade receivable), set_off (backstop payable to trade receivable), "
-            "late_interest (interest receivable to income), "
-            "late_interest_on_claims (cost to interest payable), provision (credit loss expense to allowance), or one that an "
+            "late_interest (interest receivable to income), invoice_interest (trade receivable to interest receivable), "
+            "late_interest_on_claims (cost to interest payable), pay_claim_interest (interest payable to backstop payable), "
+            "provision (credit loss expense to allowance), or one that an "
             "accounting class calls for (ledger.dim_journal_event names their accounts).",
             "amount": (
                 "Amount of the line, debit positive, credit negative. Money in the contract's currency "
                 "(currency_code), two decimals."
             ),
             "service_month": (
-                "Of cash the month in which it came, of a set-off that of the claim's due date, of interest that of its days, of a "
-                "provision its posting month. "
+                "Of cash the month in which it came, of a set-off that of the claim's due date, of interest and its notes that of its "
+                "days, of interest on claims that is paid the month in which it is settled, of a provision its posting month. "
                 "First day of the month."
             ),
             "corrects_entry_id": (

@@ -31,6 +31,10 @@ _EVENTS = {
         "invoice_reserve",
         "credit_note",
         "recoup_advance",
+        "true_up_interest",
+        "advance_interest",
+        "late_interest",
+        "invoice_interest",
     ),
     "backstop": (
         "accrue_claim",
@@ -39,6 +43,8 @@ _EVENTS = {
         "termination_payment",
         "termination_cost",
         "residual_value_support",
+        "late_interest_on_claims",
+        "pay_claim_interest",
     ),
 }
 _EARNED = {"revenue_share": "accrue_share", "backstop": "accrue_claim"}
@@ -159,6 +165,32 @@ class Adjustment:
 
 
 @dataclass(frozen=True)
+class InterestNote:
+    """A note that bills interest, and how it stood at the last close that the statement knows."""
+
+    days_of: str
+    note: str
+    dated: str
+    due: str
+    amount: str
+    paid: str
+    otherwise_settled: str
+    outstanding: str
+
+
+@dataclass(frozen=True)
+class InterestDays:
+    """Days of the month over which one amount was overdue, and what it bore."""
+
+    first: str
+    last: str
+    days: str
+    overdue: str
+    rate: str
+    interest: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """A journal line of the service month."""
 
@@ -192,6 +224,8 @@ class Statement:
     steps: list[Step]
     terms: list[Term]
     adjustments: list[Adjustment]
+    interest: list[InterestNote]
+    interest_days: list[InterestDays]
     entries: list[Entry]
     inputs: list[tuple[str, str]]
     prepared_by: str
@@ -217,7 +251,8 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
     Args:
         frames: ``ledger.fct_statement_step``, ``ledger.fct_statement_input``, ``ledger.fct_sealed_input``,
             ``ledger.fct_journal_lines``, ``ledger.fct_period_close``, ``ledger.fct_receivable_document``,
-            ``core.fct_contract_terms``, ``core.dim_contract``, ``core.dim_operator``, ``core.dim_vendor``.
+            ``credit.fct_receivable_item``, ``credit.fct_interest_span``, ``core.fct_contract_terms``,
+            ``core.dim_contract``, ``core.dim_operator``, ``core.dim_vendor``.
         about: title, prepared_by and simulation_note of the snapshot.
         asked: which statement, as known when.
 
@@ -249,6 +284,12 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
     closes = own["ledger.fct_period_close"].filter(pl.col("closed_at") <= known_at)
     close = closes.filter(pl.col("posting_month") == month)
     posted = _posted(lines, statement)
+    known_months = [*closes["posting_month"].to_list(), *lines.filter("is_provisional")["posting_month"].to_list()]
+    items, spans = (
+        own[name].filter(pl.col("as_of_month").is_in(known_months))
+        for name in ("credit.fct_receivable_item", "credit.fct_interest_span")
+    )
+    notes = _notes_at(items) if statement == "revenue_share" else items.clear()
     adjustments = _adjustments(posted, every_step, closes, month, statement)
     due_amount = _money(steps.filter(pl.col("step") == "amount_due")["amount"])
     adjusted = sum((a.amount for a in adjustments), Decimal(0))
@@ -274,6 +315,7 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
             (f"{_VERBS[statement]} for {month.year} to date", number(_money(this_year["amount"]), 2)),
             ("Life to date", number(_money(earned["amount"]), 2)),
             *_moved(posted, statement),
+            *_interest_figures(posted, notes),
         ],
         steps=[*(_step(row, statement) for row in steps.iter_rows(named=True)), *_sum_of_blocks(steps, statement)],
         terms=terms,
@@ -281,6 +323,8 @@ def draw_statement(frames: Mapping[str, pl.DataFrame], about: Mapping[str, Any],
             Adjustment(month_text(a.service_month), _words(a.event), number(a.amount, 2, signed=True), a.entry_id, a.corrects, a.reason)
             for a in adjustments
         ],
+        interest=[_interest_note(row) for row in notes.iter_rows(named=True)],
+        interest_days=_interest_days(spans, posted, statement, month),
         entries=_entries(lines, month),
         inputs=[
             ("Steps of this statement", _hash(steps)),
@@ -328,6 +372,12 @@ def _posted(lines: pl.DataFrame, statement: str) -> pl.DataFrame:
         "termination_payment": "trade_receivable",
         "termination_cost": "termination_cost",
         "residual_value_support": "residual_value_cost",
+        "true_up_interest": "interest_receivable",
+        "advance_interest": "interest_receivable",
+        "late_interest": "interest_receivable",
+        "invoice_interest": "trade_receivable",
+        "late_interest_on_claims": "late_interest_cost",
+        "pay_claim_interest": "interest_payable",
     }
     wanted = pl.struct("event", "account").is_in(
         pl.Series([{"event": e, "account": account[e]} for e in _EVENTS[statement]]).implode()
@@ -476,6 +526,66 @@ def _moved(posted: pl.DataFrame, statement: str) -> list[tuple[str, str]]:
     return moved
 
 
+def _notes_at(items: pl.DataFrame) -> pl.DataFrame:
+    """The notes of interest as they stood at the last close that is known, or at the clock where its lines are."""
+    own = items.filter(pl.col("kind") == "interest_note")
+    return own.filter(pl.col("as_of_month") == pl.col("as_of_month").max()).sort("invoice_date", "service_month")
+
+
+def _interest_days(spans: pl.DataFrame, posted: pl.DataFrame, statement: str, month: date) -> list[InterestDays]:
+    """How the late interest of the month's days comes about, and what is posted of it."""
+    event = "late_interest" if statement == "revenue_share" else "late_interest_on_claims"
+    own = spans.filter((pl.col("event") == event) & (pl.col("service_month") == month))
+    last = own.filter(pl.col("as_of_month") == pl.col("as_of_month").max()).sort("first_date")
+    if last.is_empty():
+        return []
+    total = _money(posted.filter((pl.col("event") == event) & (pl.col("service_month") == month))["amount"])
+    return [
+        *(
+            InterestDays(
+                day_text(row["first_date"]),
+                day_text(row["last_date"]),
+                str(row["day_count"]),
+                number(row["overdue_amount"], 2),
+                f"{_plain(row['rate'] * 100)} %",
+                number(row["interest_amount"], 6),
+            )
+            for row in last.iter_rows(named=True)
+        ),
+        InterestDays("Posted, rounded once", "", "", "", "", number(total, 2)),
+    ]
+
+
+def _interest_note(row: Mapping[str, Any]) -> InterestNote:
+    otherwise = row["credited_amount"] + row["set_off_amount"] + row["written_off_amount"]
+    return InterestNote(
+        month_text(row["service_month"]),
+        row["item_id"],
+        day_text(row["invoice_date"]),
+        day_text(row["due_date"]),
+        *(number(a, 2) for a in (row["original_amount"], row["applied_amount"], otherwise, row["open_amount"])),
+    )
+
+
+def _interest_figures(posted: pl.DataFrame, notes: pl.DataFrame) -> list[tuple[str, str]]:
+    """What interest was billed, or is owed on claims, and what of it is outstanding; nothing where there is none."""
+
+    def of(*events: str) -> Decimal:
+        return _money(posted.filter(pl.col("event").is_in(events))["amount"])
+
+    if not notes.is_empty():
+        outstanding = number(_money(notes["open_amount"]), 2)
+        return [
+            ("Interest billed, life to date", number(of("invoice_interest"), 2)),
+            ("Of it outstanding", outstanding),
+        ]
+    owed = of("late_interest_on_claims")
+    if not owed:
+        return []
+    outstanding = number(owed - of("pay_claim_interest"), 2)
+    return [("Interest on late claims, life to date", number(owed, 2)), ("Of it outstanding", outstanding)]
+
+
 def _terms(frame: pl.DataFrame, steps: pl.DataFrame, statement: str, month: date, known_at: datetime) -> list[Term]:
     """Terms that the steps name, in force on some day of the month and recorded by then. Where a share has several blocks,
     their terms bear the block's id in front.
@@ -622,7 +732,7 @@ def as_pdf(statement: Statement) -> bytes:
 
 
 def as_xlsx(statement: Statement) -> bytes:
-    """A workbook of four sheets; amounts are numbers, text is text: no cell is a formula."""
+    """A workbook of five sheets, six where what is late bore interest; amounts are numbers, text is text: no cell is a formula."""
     import xlsxwriter  # noqa: PLC0415 - only this format needs it
 
     buffer = io.BytesIO()
@@ -697,6 +807,17 @@ def as_xlsx(statement: Statement) -> bytes:
         ("Service month", "Event", "Amount", "Entry", "Corrects", "Reason"),
         [(a.service_month, a.event, a.amount, a.entry_id, a.corrects, a.reason) for a in statement.adjustments],
     )
+    interest = sheet("Interest", (16, 60, 16, 16, 18, 18, 18, 18))
+    table(
+        interest,
+        0,
+        ("Days of", "Note", "Dated", "Due", "Amount", "Paid", "Settled otherwise", "Outstanding"),
+        [tuple(asdict(note).values()) for note in statement.interest],
+    )
+    if statement.interest_days:
+        days = sheet("Interest by day", (24, 16, 8, 20, 10, 20))
+        heads = ("First day", "Last day", "Days", "Overdue", "Rate a year", "Overdue × rate × days ÷ 365")
+        table(days, 0, heads, [tuple(asdict(span).values()) for span in statement.interest_days])
     terms = sheet("Terms", (44, 40, 16, 18, 10, 50))
     table(
         terms,

@@ -10,7 +10,12 @@ from functools import cache
 from typing import Any
 
 import duckdb
+import polars as pl
+from cash_oracle import standings
 from oracle import Books, days_of, half_away, largest_remainder, rows, rows_by_park
+
+from orchestration.polars_jobs.journal import CASH_EVENTS
+from orchestration.polars_jobs.programme import receivables_group
 
 # By contract, what is other; empty where everything is the oracle's.
 Differences = dict[str, list[str]]
@@ -39,7 +44,7 @@ def books_of(con: duckdb.DuckDBPyConnection, contract_id: str, known_at: datetim
 
 def forget() -> None:
     """Let go of what was read and worked out, of all connections."""
-    for function in (rows, rows_by_park, _books, _parks):
+    for function in (rows, rows_by_park, _books, _parks, applied_cash):
         function.cache_clear()
 
 
@@ -233,4 +238,56 @@ def _posted_when_known(
         if payment["contract_id"] == contract_id and day <= month_end:
             event = {"received": "receive_cash", "paid": "pay_claim"}[payment["direction"]]
             expected[event, day.replace(day=1)] += Fraction(payment["amount"])
+    for event in known.events:
+        day = event["effective_at"].astimezone(zone).date()
+        if event["kind"] == "write_off" and event["contract_id"] == contract_id and day <= month_end:
+            expected["write_off", day.replace(day=1)] += Fraction(event["amount"])
     return expected
+
+
+# What the application of cash reads.
+CASH_INPUTS = (
+    "ledger.fct_receivable_document",
+    "ledger.fct_journal_lines",
+    "intermediate.int_closes",
+    "staging.stg_payments",
+    "staging.stg_credit_events",
+    "core.dim_contract",
+    "raw.share_terms",
+    "raw.backstop_terms",
+    "raw.sealed_line",
+)
+
+
+@cache
+def applied_cash(con: duckdb.DuckDBPyConnection) -> dict[str, pl.DataFrame]:
+    """What the credit jobs make of a warehouse's receivables."""
+    return receivables_group({name: con.sql(f"FROM {name}").pl() for name in CASH_INPUTS})
+
+
+def differing_cash(con: duckdb.DuckDBPyConnection) -> Differences:
+    """Per close, what cash, set-off and interest have posted up to it, what is open of each item, and cash on nothing."""
+    out = applied_cash(con)
+    posted: dict[tuple[Any, ...], Fraction] = defaultdict(Fraction)
+    expected: dict[tuple[Any, ...], Fraction] = {}
+    lines = out["credit.fct_credit_journal_lines"].filter(line_no=1)
+    items = out["credit.fct_receivable_item"]
+    rolled = out["credit.fct_receivable_rollforward_month"]
+    for contract_id, _ in _contracts(con):
+        for close_month, found in standings(con, contract_id, lambda at, own=contract_id: books_of(con, own, at)):
+            key = (contract_id, close_month)
+            expected |= {(*key, *about): amount for about, amount in found.should.items()}
+            expected |= {(*key, "open", item_id): amount for item_id, amount in found.open.items()}
+            expected[*key, "unapplied", ""] = found.unapplied
+            for row in lines.filter(contract_id=contract_id).iter_rows(named=True):
+                if row["posting_month"] <= close_month and row["event"] in CASH_EVENTS:
+                    posted[*key, row["event"], row["service_month"]] += Fraction(row["amount"])
+            for row in items.filter(contract_id=contract_id, as_of_month=close_month).iter_rows(named=True):
+                posted[*key, "open", row["item_id"]] += Fraction(row["open_amount"])
+            for row in rolled.filter(contract_id=contract_id, month=close_month).iter_rows(named=True):
+                posted[*key, "unapplied", ""] += Fraction(row["unapplied_closing_amount"])
+    return _differing(
+        "cash by the close of",
+        {key: (amount,) for key, amount in posted.items() if amount},
+        {key: (amount,) for key, amount in expected.items() if amount},
+    )

@@ -31,8 +31,10 @@ def draw(con: duckdb.DuckDBPyConnection, home: Path, *, seed: int, count: int) -
     _draw_rates(con, rnd, 150)
     own = random.Random(f"{seed} operators")
     for number in range(count):
+        contract_id, park_id = f"c{number:02d}", f"p{number:02d}"
         operator_id = own.choice(["op", "op", "op2"])
-        _draw_contract(con, home, rnd, f"c{number:02d}", f"p{number:02d}", operator_id=operator_id)
+        _draw_contract(con, home, rnd, contract_id, park_id, operator_id=operator_id)
+        _draw_cash(con, random.Random(f"{seed} {contract_id} cash"), park_id, contract_id, LAST)
     view_telemetry(con, home)
 
 
@@ -128,6 +130,7 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
             first = date(2027, rnd.choice([1, 1, 3, 8]), 20)
             zone = ZoneInfo(zone_name)
             _draw_lease(con, rnd, zone, park_id, contract_id, tranche, lease_id, "IDR", first, date(2028, 2, 20))
+        _draw_cash(con, random.Random(f"{seed} {contract_id} cash"), park_id, contract_id, date(2028, 2, 28))
 
 
 def _billed_apart(own: random.Random, terms: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +143,65 @@ def _billed_apart(own: random.Random, terms: dict[str, Any]) -> dict[str, Any]:
         }
     if terms.get("true_up_frequency") and not terms.get("true_up_carry_forward"):
         found |= {"true_up_due_days": own.choice([None, 90, 120]), "true_up_interest": own.random() < 0.7}
-    return found
+    return found | {"payment_terms_days": own.choice([0, 10, 30, 60])}
+
+
+def _draw_cash(con: duckdb.DuckDBPyConnection, own: random.Random, park_id: str, contract_id: str, last: date) -> None:
+    """Receipts that name this or that or nothing, some known late or corrected; what the vendor pays; write-offs and disputes."""
+    keys = {"park_id": park_id, "contract_id": contract_id}
+    for number in range(own.randrange(5, 14)):
+        received = _instant(own, ZoneInfo("UTC"), date(2027, 3, 10), last)
+        row = {
+            **keys,
+            "payment_id": f"{park_id}-cash{number}",
+            "direction": own.choice(["received", "received", "received", "paid"]),
+            "received_at": received,
+            "amount": Decimal(own.randrange(1_000, 6_000_000)).scaleb(-2),
+            "currency_code": "USD",
+            "remittance_reference": own.choice([None, None, _named_thing(own, contract_id)]),
+            "funded_by_claim": own.random() < 0.2,
+            "recorded_at": received + timedelta(days=own.choice([0, 0, 3, 40])),
+            "content_hash": f"{number}a",
+        }
+        put(con, "payments", **row)
+        if own.random() < 0.15:
+            later = row["recorded_at"] + timedelta(days=own.choice([5, 30]))
+            put(
+                con,
+                "payments",
+                **{**row, "amount": row["amount"] + 100, "recorded_at": later, "content_hash": f"{number}b"},
+            )
+    for number, kind in enumerate(own.choices(["write_off", "dispute_opened", "dispute_closed"], k=own.randrange(4))):
+        happened = _instant(own, ZoneInfo("UTC"), date(2027, 4, 1), last)
+        thing = _named_thing(own, contract_id).removeprefix("interest ")
+        about = {"item_id": thing} if ":" in thing else {"service_month": thing}
+        put(
+            con,
+            "credit_events",
+            **keys,
+            event_id=f"{park_id}-credit{number}",
+            kind=kind,
+            effective_at=happened,
+            amount=Decimal(own.randrange(100, 300_000)).scaleb(-2) if kind == "write_off" else None,
+            currency_code="USD" if kind == "write_off" else None,
+            payload=json.dumps(about) if thing != "interest" else None,
+            recorded_at=happened + timedelta(days=own.choice([0, 20])),
+        )
+
+
+def _named_thing(own: random.Random, contract_id: str) -> str:
+    """A service month, a document of it, or interest of its days; whether or not there is one."""
+    month = f"2027-{own.randrange(2, 7):02d}"
+    following = f"2027-{int(month[-2:]) + 1:02d}"
+    return own.choice(
+        [
+            month,
+            f"{contract_id}:{month}:invoice_share:{own.choice([month, following])}",
+            f"{contract_id}:{month}:invoice_interest:{month}",
+            f"interest {month}",
+            "interest",
+        ]
+    )
 
 
 def _draw_rates(con: duckdb.DuckDBPyConnection, rnd: random.Random, days: int) -> None:
@@ -593,8 +654,13 @@ def _draw_contract(
             "valid_from": valid_from,
             "recorded_at": recorded_at,
         }
+        late = _aside(rnd, f"{contract_id} {amendment_id} late")
+        paid = {
+            "late_rate": Decimal(late.choice(["0", "0.08", "0.125"])),
+            "payment_terms_days": late.choice([0, 10, 30]),
+        }
         for share_id in share_ids:
-            terms = _share_terms(rnd)
+            terms = _share_terms(rnd) | paid
             own = random.Random(f"{contract_id} {amendment_id} {share_id}")
             if own.random() < 0.25:
                 terms["base_measure"] = "ebitda"
@@ -644,6 +710,10 @@ def _draw_contract(
                 **keys,
                 **_backstop_terms(rnd),
                 **_settlement(contract_id, amendment_id, _aside(rnd, f"{contract_id} {amendment_id} settlement")),
+                set_off_scope=late.choice(["none", "revenue_share_only", "all_sums"]),
+                set_off_enforceable=late.random() < 0.8,
+                claim_notice_days=late.choice([0, 10]),
+                claim_payment_days=late.choice([0, 10, 45]),
             )
             _draw_ends(con, _aside(rnd, f"{contract_id} {amendment_id} ends"), contract_id, amendment_id)
 

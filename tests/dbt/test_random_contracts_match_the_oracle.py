@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 from against_the_oracle import (
+    applied_cash,
+    differing_cash,
     differing_claims,
     differing_exposures,
     differing_lease_lines,
@@ -108,3 +111,16 @@ def test_what_may_still_be_claimed_is_the_oracle_s(warehouse: duckdb.DuckDBPyCon
 
 def test_each_close_posted_what_was_known_then(warehouse: duckdb.DuckDBPyConnection) -> None:
     assert differing_postings(warehouse) == {}
+
+
+def test_cash_and_interest_are_the_oracle_s_at_every_close(warehouse: duckdb.DuckDBPyConnection) -> None:
+    assert differing_cash(warehouse) == {}
+
+
+def test_cash_and_interest_beside_true_ups_and_advances_are_the_oracle_s_at_every_close(
+    shares: duckdb.DuckDBPyConnection, request: pytest.FixtureRequest
+) -> None:
+    assert differing_cash(shares) == {}
+    laid = applied_cash(shares)["credit.fct_cash_application"]
+    rules = set(laid.filter(pl.col("item_id").str.contains(":invoice_interest:", literal=True))["rule"])
+    assert {"named_item", "interest"} <= rules or request.node.callspec.params["shares"] != RICH_SEED, rules

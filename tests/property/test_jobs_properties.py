@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from jobs_home import CONTRACT, close_time, event, home, invoice, month_list, payment
+from jobs_home import CONTRACT, LATE_TERMS, close_time, event, home, invoice, month_list, payment
 
 from orchestration.polars_jobs import backstop_paths as paths
 from orchestration.polars_jobs import lifetime_ecl as engine
@@ -21,7 +21,7 @@ from orchestration.polars_jobs.ageing import absorption
 from orchestration.polars_jobs.default_curves import cds_curve
 from orchestration.polars_jobs.frames import known_at, known_rows
 from orchestration.polars_jobs.money import largest_remainder, round_money
-from orchestration.polars_jobs.programme import run_all
+from orchestration.polars_jobs.programme import receivables_group, run_all
 
 MONTHS = month_list(date(2027, 1, 1), 5)
 unit = st.floats(0.0, 1.0, allow_nan=False)
@@ -296,10 +296,15 @@ def facts(draw):
     return documents, payments, events
 
 
+def books(*found, months=MONTHS):
+    """A home of these facts, under terms with interest on what is late."""
+    return {**home(months, *found), "raw.share_terms": LATE_TERMS}
+
+
 @settings(max_examples=30, deadline=None)
 @given(facts())
 def test_sub_ledger_and_allowance_equal_their_accounts_at_every_close(found):
-    out = run_all(home(MONTHS, *found))
+    out = run_all(books(*found))
     roll = out["credit.fct_receivable_rollforward_month"]
     assert roll.filter(pl.col("closing_amount") != pl.col("control_account_amount")).is_empty()
     assert roll.filter(pl.col("unapplied_closing_amount") != pl.col("unapplied_control_account_amount")).is_empty()
@@ -318,15 +323,41 @@ def test_sub_ledger_and_allowance_equal_their_accounts_at_every_close(found):
     assert out["credit.fct_receivable_item"].filter((c("kind") == "invoice") & (c("open_amount") < 0)).is_empty()
 
 
+@settings(max_examples=30, deadline=None)
+@given(facts())
+def test_interest_accrued_is_paid_credited_set_off_given_up_or_outstanding_at_every_close(found):
+    out = receivables_group(books(*found))
+    lines = out["credit.fct_credit_journal_lines"].filter(pl.col("line_no") == 1)
+    notes = out["credit.fct_receivable_item"].filter(pl.col("kind") == "interest_note")
+    for month in MONTHS:
+        posted = lines.filter(pl.col("posting_month") <= month)
+        accrued, billed = (
+            sum(posted.filter(pl.col("event") == event)["amount"], Decimal(0))
+            for event in ("late_interest", "invoice_interest")
+        )
+        own = notes.filter(pl.col("as_of_month") == month)
+        settled = [sum(own[f"{how}_amount"], Decimal(0)) for how in ("applied", "credited", "set_off", "written_off")]
+        assert accrued == billed == sum(settled, sum(own["open_amount"], Decimal(0)))
+        # Each note is the entry that bills it.
+        names, amounts = own.sort("item_id")["item_id"].to_list(), own.sort("item_id")["original_amount"].to_list()
+        entries = posted.filter(pl.col("event") == "invoice_interest").sort("entry_id")
+        assert (names, amounts) == (entries["entry_id"].to_list(), entries["amount"].to_list())
+    cash = out["credit.fct_cash_application"]
+    on_interest = cash.filter(pl.col("item_id").str.contains(":invoice_interest:", literal=True))["applied_amount"]
+    assert sum(on_interest, Decimal(0)) == sum(
+        notes.filter(pl.col("as_of_month") == MONTHS[-1])["applied_amount"], Decimal(0)
+    )
+
+
 @settings(max_examples=15, deadline=None)
 @given(facts(), st.randoms())
 def test_any_order_of_arrival_gives_the_same_books(found, random):
     documents, payments, events = found
-    first = run_all(home(MONTHS, documents, payments, events))
+    first = run_all(books(documents, payments, events))
     shuffled = [list(rows) for rows in found]
     for rows in shuffled:
         random.shuffle(rows)
-    second = run_all(home(MONTHS, *shuffled))
+    second = run_all(books(*shuffled))
     for name, frame in first.items():
         assert frame.equals(second[name]), name
 
@@ -337,8 +368,9 @@ def test_closed_months_are_a_function_of_what_was_known_at_their_close(found, nu
     documents, payments, events = found
     knowledge = close_time(MONTHS[number])
     before = [[row for row in rows if row["recorded_at"] <= knowledge] for rows in (payments, events)]
-    early = run_all(home(MONTHS[: number + 1], [d for d in documents if d["posting_month"] <= MONTHS[number]], *before))
-    late = run_all(home(MONTHS, documents, payments, events))
+    posted = [d for d in documents if d["posting_month"] <= MONTHS[number]]
+    early = run_all(books(posted, *before, months=MONTHS[: number + 1]))
+    late = run_all(books(documents, payments, events))
     for name, column in (
         ("credit.fct_receivable_item", "as_of_month"),
         ("credit.fct_receivable_rollforward_month", "month"),

@@ -104,6 +104,78 @@ def test_a_share_of_two_blocks_states_the_terms_of_both_and_adds_up_what_is_due(
     assert both.amount_due == both.steps[-1].amount
 
 
+def test_interest_is_stated_as_billed_paid_and_outstanding_by_what_was_known(
+    published: duckdb.DuckDBPyConnection,
+) -> None:
+    frames = {name: published.sql(f"FROM {name}").pl() for name in TABLES}
+    about = {"title": "Test", "prepared_by": "Test", "simulation_note": None}
+    then = Asked("revenue_share", CONTRACT, FEBRUARY, datetime(2027, 4, 15, tzinfo=UTC))
+    without = draw_statement(frames, about, then)
+    assert without.interest == []
+    item = frames["credit.fct_receivable_item"].filter(contract_id=CONTRACT).head(1)
+    amounts = {
+        "original_amount": "80.00",
+        "applied_amount": "30.00",
+        "written_off_amount": "10.00",
+        "open_amount": "40.00",
+    }
+    zero = dict.fromkeys((name for name in item.columns if name.endswith("_amount")), "0.00")
+    march = dict.fromkeys(("service_month", "posting_month", "as_of_month"), date(2027, 3, 1))
+    note = item.with_columns(
+        kind=pl.lit("interest_note"),
+        item_id=pl.lit(f"{CONTRACT}:2027-03:invoice_interest:2027-03"),
+        **{name: pl.lit(month) for name, month in march.items()},
+        **{name: pl.lit(Decimal(value)).cast(pl.Decimal(18, 2)) for name, value in (zero | amounts).items()},
+    )
+    frames["credit.fct_receivable_item"] = pl.concat([frames["credit.fct_receivable_item"], note])
+    span = {
+        "contract_id": CONTRACT,
+        "as_of_month": date(2027, 3, 1),
+        "event": "late_interest",
+        "service_month": FEBRUARY,
+        "first_date": date(2027, 2, 9),
+        "last_date": date(2027, 2, 28),
+        "day_count": 20,
+        "overdue_amount": Decimal("20000.00"),
+        "rate": Decimal("0.073"),
+        "interest_amount": Decimal("80"),
+        "currency_code": "USD",
+    }
+    schema = frames["credit.fct_interest_span"].schema
+    frames["credit.fct_interest_span"] = pl.concat(
+        [frames["credit.fct_interest_span"], pl.DataFrame([span], schema=schema)]
+    )
+    line = frames["ledger.fct_journal_lines"].filter(contract_id=CONTRACT, posting_month=date(2027, 3, 1)).head(1)
+    billed = line.with_columns(
+        pl.lit("invoice_interest").alias("event"),
+        pl.lit("trade_receivable").alias("account"),
+        pl.lit(Decimal("80.00")).cast(pl.Decimal(18, 2)).alias("amount"),
+    )
+    frames["ledger.fct_journal_lines"] = pl.concat([frames["ledger.fct_journal_lines"], billed])
+    drawn = draw_statement(frames, about, then)
+    [shown] = drawn.interest
+    assert shown.days_of == "March 2027"
+    assert (shown.amount, shown.paid, shown.otherwise_settled, shown.outstanding) == (
+        "80.00",
+        "30.00",
+        "10.00",
+        "40.00",
+    )
+    assert drawn.figures[-2:] == [("Interest billed, life to date", "80.00"), ("Of it outstanding", "40.00")]
+    assert drawn.amount_due == without.amount_due
+    assert ("20", "20,000.00", "7.3 %", "80.000000") in [
+        (d.days, d.overdue, d.rate, d.interest) for d in drawn.interest_days
+    ]
+    assert "Interest billed" in WRITERS["html"](drawn).decode()
+    pages = "".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(WRITERS["pdf"](drawn))).pages)
+    assert "settled otherwise" in pages
+    sheet = openpyxl.load_workbook(io.BytesIO(WRITERS["xlsx"](drawn)))["Interest"]
+    assert [cell.value for cell in sheet[2]][-4:] == [80, 30, 10, 40]
+    # In March nobody knew of it.
+    early = draw_statement(frames, about, replace(then, known_at=datetime(2027, 4, 5, tzinfo=UTC)))
+    assert (early.interest, early.interest_days) == ([], [])
+
+
 def test_text_from_outside_is_neither_markup_nor_formula(finished: Path) -> None:
     drawn = read_statement(Settings(home=finished), "revenue_share", CONTRACT, FEBRUARY, "close")
     hostile = '=HYPERLINK("http://x")<script>alert(1)</script>#eval("1")日'

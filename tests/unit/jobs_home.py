@@ -384,6 +384,23 @@ def month_list(first: date, count: int) -> list[date]:
     return [add_months(first, number) for number in range(count)]
 
 
+# Terms with interest on what is late: 7.3 % a year, a day's interest on 10,000.00 is 2.00.
+LATE_TERMS = pl.DataFrame(
+    [
+        {
+            "contract_id": CONTRACT,
+            "share_id": "share",
+            "amendment_id": "original",
+            "valid_from": date(2026, 1, 1),
+            "recorded_at": close_time(date(2025, 12, 1)),
+            "late_rate": D("0.073"),
+            "statement_due_days": 15,
+            "payment_terms_days": 30,
+        }
+    ]
+)
+
+
 def backstop(frames: dict[str, pl.DataFrame], **terms: Any) -> dict[str, pl.DataFrame]:
     """The home with a tranche of 2,000 GPUs and a backstop on it; terms of the shipped example unless given."""
     row = {

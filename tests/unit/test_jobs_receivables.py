@@ -12,12 +12,13 @@ from jobs_home import CONTRACT, backstop, close_time, event, home, invoice, mont
 from orchestration.polars_jobs.ageing import BUCKET_NAMES, bucket_of
 from orchestration.polars_jobs.collections import collection_effectiveness, countback_dso, dso_simple
 from orchestration.polars_jobs.errors import CreditInputError
-from orchestration.polars_jobs.expected_loss import collection_days, macro_scenarios
+from orchestration.polars_jobs.expected_loss import macro_scenarios
 from orchestration.polars_jobs.frames import RowsBy
 from orchestration.polars_jobs.issuer import fiscal_quarter, fiscal_year_end, issuer_quarters
 from orchestration.polars_jobs.journal import union_lines
 from orchestration.polars_jobs.programme import receivables_group, run_all
 from orchestration.polars_jobs.receivables import read_closes
+from orchestration.polars_jobs.terms_at_close import collection_days
 
 D = Decimal
 JAN, FEB, MAR, APR, MAY, JUN = month_list(date(2027, 1, 1), 6)
