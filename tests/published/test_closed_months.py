@@ -300,12 +300,13 @@ def test_many_runs_with_their_closes_and_one_late_run_give_the_same_books(tmp_pa
     run(once, "run")
     whole = "SELECT * EXCLUDE (run_id) FROM {} ORDER BY ALL"
     for table in ("ledger.fct_journal_lines", "ledger.fct_period_close", "ledger.fct_trial_balance_month", "credit.fct_receivable_item",
-                  "credit.fct_allowance_rollforward_month", "credit.fct_receivable_rollforward_month"):  # fmt: skip
+                  "credit.fct_allowance_rollforward_month", "credit.fct_receivable_rollforward_month",
+                  "credit.fct_interest_span"):  # fmt: skip
         query = whole.format(table) if table == "ledger.fct_journal_lines" else f"FROM {table} ORDER BY ALL"
         assert ask(often, query) == ask(once, query), table
     events = {row[0] for row in ask(once, "SELECT DISTINCT event FROM ledger.fct_journal_lines")}
     assert events >= {"accrue_share", "invoice_share", "credit_note", "receive_cash", "apply_cash", "write_off", "reinstatement",
-                      "recovery", "resale", "manual_journal", "provision", "late_interest"}  # fmt: skip
+                      "recovery", "resale", "manual_journal", "provision", "late_interest", "invoice_interest"}  # fmt: skip
     assert ask(once, "SELECT closed_by FROM ledger.fct_period_close WHERE posting_month = '2027-06-01'") == [("C1",)]
     # Without the warehouse and the rest of the lake, the sealed books come back.
     before = ask(often, whole.format("ledger.fct_journal_lines"))

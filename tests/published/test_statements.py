@@ -176,6 +176,32 @@ def test_interest_is_stated_as_billed_paid_and_outstanding_by_what_was_known(
     assert (early.interest, early.interest_days) == ([], [])
 
 
+def test_a_claim_statement_says_what_interest_the_vendor_owes_for_paying_late(
+    published: duckdb.DuckDBPyConnection,
+) -> None:
+    frames = {name: published.sql(f"FROM {name}").pl() for name in TABLES}
+    line = frames["ledger.fct_journal_lines"].filter(contract_id=CONTRACT, posting_month=date(2027, 3, 1)).head(1)
+    posted = [
+        ("late_interest_on_claims", "late_interest_cost", "12.00"),
+        ("pay_claim_interest", "interest_payable", "5.00"),
+    ]
+    frames["ledger.fct_journal_lines"] = pl.concat(
+        [
+            frames["ledger.fct_journal_lines"],
+            *(
+                line.with_columns(
+                    event=pl.lit(event), account=pl.lit(account), amount=pl.lit(Decimal(amount)).cast(pl.Decimal(18, 2))
+                )
+                for event, account, amount in posted
+            ),
+        ]
+    )
+    asked = Asked("backstop", CONTRACT, FEBRUARY, datetime(2027, 4, 15, tzinfo=UTC))
+    drawn = draw_statement(frames, {"title": "Test", "prepared_by": "Test", "simulation_note": None}, asked)
+    assert drawn.figures[-2:] == [("Interest on late claims, life to date", "12.00"), ("Of it outstanding", "7.00")]
+    assert drawn.interest == []
+
+
 def test_text_from_outside_is_neither_markup_nor_formula(finished: Path) -> None:
     drawn = read_statement(Settings(home=finished), "revenue_share", CONTRACT, FEBRUARY, "close")
     hostile = '=HYPERLINK("http://x")<script>alert(1)</script>#eval("1")日'
