@@ -25,7 +25,7 @@ from typing import Any
 
 from ingest.contracts import CONTRACTS, LINEAGE, RECORDED_AT, RULES, Column, FeedContract
 from ingest.formats.registry import FORMATS
-from ingest.terms.computed import COMPUTED, NOT_COMPUTED_YET
+from ingest.terms.computed import COMPUTED
 from ingest.terms.policy import Policies
 from orchestration import polars_jobs
 from orchestration.dependencies import locked, write_bill_of_materials
@@ -175,10 +175,6 @@ def feeds_page() -> str:
 
 def terms_page() -> str:
     """Which optional contract terms are computed, and every policy with its default."""
-    listed = [
-        (name, "computed" if name in COMPUTED else f"not yet: {NOT_COMPUTED_YET[name]}")
-        for name in sorted(COMPUTED | NOT_COMPUTED_YET.keys())
-    ]
     policies = (
         (
             f"`{name}`",
@@ -188,8 +184,9 @@ def terms_page() -> str:
         for name, field in Policies.model_fields.items()
     )
     return (
-        "# Terms and policies\n\nA contract that uses a term that is not computed yet is left out, and the run says so.\n\n"
-        + text_table(("term", "state"), ((f"`{name}`", state) for name, state in listed))
+        "# Terms and policies\n\nThe optional terms of a contract. All of them are computed, each beside every other "
+        "that its checks let stand.\n\n"
+        + text_table(("term",), ((f"`{name}`",) for name in sorted(COMPUTED)))
         + "\n## Policies\n\nThe user's choices, in `policies/*.yaml`; no contract's terms.\n\n"
         + text_table(("policy", "default", "what it is"), policies)
     )

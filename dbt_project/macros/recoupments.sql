@@ -6,6 +6,8 @@
     used_after(used, recouped, is_month_end, digits) list of {advance_id, used_amount}: what has been recouped of each to date, rounded to the
                                                      currency's minor unit at the end of each month, as it is booked
 
+    used_by_then(used, is_month_end, digits)         the same, each rounded where the month ends
+
     advances is a list of {advance_id, recoup_order, principal_amount, recoupment_rate}; used is what used_after gave before.
 #}
 {% macro create_recoupments() %}
@@ -33,5 +35,14 @@ create or replace macro main.used_after(used, recouped, is_month_end, digits) as
             end as decimal(38, 18))
         })
     )
+);
+create or replace macro main.used_by_then(used, is_month_end, digits) as (
+    case
+        when is_month_end
+            then list_transform(used, lambda one: {
+                'advance_id': one.advance_id, 'used_amount': cast(main.rounded_money(one.used_amount, digits) as decimal(38, 18))
+            })
+        else used
+    end
 )
 {% endmacro %}

@@ -11,7 +11,9 @@
     other_base    what the other slices add up to: the base, or what it is before a breakpoint is taken off
     combine       'min' or 'max' of the two rates, null without a second axis
 
-    Gives a list of {tier_no, rate, slice_amount, share_amount}; the slices add up to the base. A tier holds base for (its upper bound less what is
+    share_earned(slices)  what slices of {tier_no, rate, slice_amount} earn: {tier_no, rate, slice_amount, share_amount}, without empty ones
+
+    Gives a list as share_earned does; the slices add up to the base. A tier holds base for (its upper bound less what is
     paid) ÷ rate; a negative base unwinds the last slices first. Where the rate is zero the share never moves: the tier takes all that is left.
 #}
 {% macro create_share_paid_cuts() %}
@@ -71,30 +73,32 @@ create or replace macro main.share_paid_crossed(slices, other_slices, other_base
         })))
     end
 );
-create or replace macro main.share_paid_cuts(base, paid, application, tiers, other_slices, other_base, combine) as (
+create or replace macro main.share_earned(slices) as (
     list_transform(
-        list_filter(
-            main.share_paid_crossed(
-                case
-                    when application = 'cliff' then main.share_paid_cliff(base, paid, tiers)
-                    else main.share_paid_marginal(
-                        base,
-                        list_transform(tiers, lambda tier, tier_index: main.share_paid_room(base, paid, tier, tier_index = 1)),
-                        tiers
-                    )
-                end,
-                other_slices,
-                other_base,
-                combine
-            ),
-            lambda cut: cut.slice_amount != 0
-        ),
+        list_filter(slices, lambda cut: cut.slice_amount != 0),
         lambda cut: {
             'tier_no': cut.tier_no,
             'rate': cut.rate,
             'slice_amount': cut.slice_amount,
             'share_amount': main.exact_product(cut.slice_amount, cut.rate)
         }
+    )
+);
+create or replace macro main.share_paid_cuts(base, paid, application, tiers, other_slices, other_base, combine) as (
+    main.share_earned(
+        main.share_paid_crossed(
+            case
+                when application = 'cliff' then main.share_paid_cliff(base, paid, tiers)
+                else main.share_paid_marginal(
+                    base,
+                    list_transform(tiers, lambda tier, tier_index: main.share_paid_room(base, paid, tier, tier_index = 1)),
+                    tiers
+                )
+            end,
+            other_slices,
+            other_base,
+            combine
+        )
     )
 )
 {% endmacro %}

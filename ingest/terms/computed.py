@@ -1,7 +1,7 @@
-"""Which optional terms the ledger computes. A contract that uses another one is left out, and said so.
+"""Which optional terms the ledger computes: all that change an amount, each beside every other that the checks let stand.
 
-A feature is a term, or one value of a term, outside the core that every contract needs. To say that a feature is now
-computed, move its name from NOT_COMPUTED_YET to COMPUTED; a test keeps the two apart and complete.
+A feature is a term, or one value of a term, outside the core that every contract needs. A new one is listed here once the
+ledger computes it; a test holds every contract's features to the list.
 """
 
 from collections.abc import Iterator
@@ -83,8 +83,6 @@ COMPUTED: frozenset[str] = frozenset(
         "resale.operator",
         "make_up",
         "instrument.ended",
-        "natural_breakpoint.cumulative_share_paid.alone",
-        "natural_breakpoint.cumulative_share_paid.second_axis",
         "exclusions.storage_network_resale",
         "exclusions.breakage_fees",
         "accrual_period.quarter",
@@ -106,11 +104,6 @@ COMPUTED: frozenset[str] = frozenset(
         "residual_value_support_pct",
     }
 )
-
-# Each with what stands in the way, in the words that its user reads.
-NOT_COMPUTED_YET: dict[str, str] = {
-    "natural_breakpoint.cumulative_share_paid.beside_others": "breakpoint and share would each hang on the other",
-}
 
 # Stated in fct_contract_terms and compared between deals; they change no amount, so they need no computation:
 # audit_right, seniority, availability_measure and availability_sla, consideration, early_termination without a payment,
@@ -136,41 +129,6 @@ def _share_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
         yield "combine", (*at, "combine")
     for position, criterion in enumerate(share.activation):
         yield f"activation.{criterion.metric}", (*at, "activation", position, "metric")
-
-
-def _breakpoints_of_share_paid(contract: Contract) -> Iterator[Feature]:
-    """Natural breakpoints over tiers on the share paid. They hang on the share, and the share on them month by month; beside a
-    true-up, advances from the base, an activation on the base, tiers on the cumulative base, or on the month's price as a whole
-    they would hang on more than that.
-    """
-    blocks = [
-        (("versions", number, "revenue_share", place), share)
-        for number, version in enumerate(contract.versions)
-        for place, share in enumerate(version.revenue_share or [])
-    ]
-    for path, share in blocks:
-        axes = {tier.axis: position for position, tier in reversed(list(enumerate(share.tiers)))}
-        if (
-            share.share_basis != "pct_above_breakpoint"
-            or share.breakpoint_amount is not None
-            or "cumulative_share_paid" not in axes
-        ):
-            continue
-        own = [other for _, other in blocks if other.share_id == share.share_id]
-        orders = {advance.recoup_order for version in contract.versions for advance in version.token_advances}
-        follows_month_by_month = (
-            orders <= {"from_share"}
-            and not any(tier.axis == "price_per_gpu_hour" and tier.application == "cliff" for tier in share.tiers)
-            and not any(other.true_up for other in own)
-            and not any(criterion.metric == "base" for other in own for criterion in other.activation)
-            and not any(tier.axis == "cumulative_base" for other in own for tier in other.tiers)
-        )
-        computed = "alone" if len(axes) == 1 else "second_axis"
-        name = computed if follows_month_by_month else "beside_others"
-        yield (
-            f"natural_breakpoint.cumulative_share_paid.{name}",
-            (*path, "tiers", axes["cumulative_share_paid"], "axis"),
-        )
 
 
 def _limit_features(share: RevenueShare, at: KeyPath) -> Iterator[Feature]:
@@ -248,9 +206,3 @@ def features(contract: Contract) -> Iterator[Feature]:
     """Every optional feature that a contract uses, with the path of the key that asks for it."""
     for position, version in enumerate(contract.versions):
         yield from _version_features(version, ("versions", position))
-    yield from _breakpoints_of_share_paid(contract)
-
-
-def not_computed(contract: Contract) -> list[Feature]:
-    """The features of a contract that the ledger does not compute yet."""
-    return [(name, path) for name, path in features(contract) if name not in COMPUTED]

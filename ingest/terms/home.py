@@ -23,7 +23,6 @@ from ingest.terms import scenario as scenario_module
 from ingest.terms import vendor as vendor_module
 from ingest.terms.alert import RULE_KINDS, Alerts
 from ingest.terms.checks import check_contract, check_park, check_references
-from ingest.terms.computed import NOT_COMPUTED_YET, not_computed
 from ingest.terms.contract import Contract
 from ingest.terms.errors import Problem, TermsError
 from ingest.terms.flatten import contract_terms, is_identity, version_terms
@@ -299,15 +298,6 @@ def _contracts(
         has_findings |= _findings(source, check_references(contract, parks, vendors), loaded)
         if evidence_required:
             has_findings |= _findings(source, _ungraded_contract(contract), loaded)
-        uncomputed = (
-            (
-                path,
-                f"{name} is not computed yet: {NOT_COMPUTED_YET[name]}",
-                "leave the term away, or wait for the version that computes it",
-            )
-            for name, path in not_computed(contract)
-        )
-        has_findings |= _findings(source, uncomputed, loaded)
         if not has_findings:
             _add(contracts, contract.contract_id, "contract_id", contract, loaded)
     return {key: contract for key, contract in contracts.items() if key not in taken}, known

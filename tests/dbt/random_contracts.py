@@ -20,6 +20,8 @@ FIRST, CLOCK = date(2027, 2, 1), "2027-06-20T00:00:00Z"
 LAST = date(2027, 5, 31)
 # Metrics of activation and what each is tested against: of the meters and of the base; of capacity, and of the operator's statements.
 MEASURED = [("occupancy", "0.4"), ("availability", "0.9"), ("revenue", "60000"), ("base", "30000")]
+# Contracts of `draw_shares` with a natural breakpoint over tiers on the share paid; the first has no second axis.
+NATURAL = (8, 9, 10, 11)
 TOLD_OR_COUNTED = [("installed_gpu_hours", "90000"), ("leased_gpu_hours", "40000"), ("dscr", "1.2")]
 
 
@@ -71,20 +73,10 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                 "recorded_at": recorded_at,
             }
             terms = _share_terms(rnd)
-            # Two of them have a natural breakpoint over tiers on the share paid, which stands beside less than others;
-            # one of the two beside a second axis.
-            is_natural = number in (8, 9)
+            # Some have a natural breakpoint over tiers on the share paid, beside whatever else a share can have.
+            is_natural = number in NATURAL
             if is_natural:
-                terms |= {
-                    "share_basis": "pct_above_breakpoint",
-                    "breakpoint_amount": None,
-                    "minimum_amount": rnd.randrange(2_000, 15_000),
-                    "minimum_period": "month",
-                    "minimum_creditable": False,
-                    "floor_price_per_gpu_hour": None,
-                    "true_up_frequency": None,
-                    "true_up_carry_forward": None,
-                }
+                terms |= _natural_terms(_aside(rnd, f"{contract_id} {amendment_id} natural"))
             elif number in range(4, 8) or rnd.random() < 0.4:
                 terms |= {
                     "true_up_frequency": rnd.choice(["fiscal_year", "calendar_year"]),
@@ -94,11 +86,11 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
             tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
             while any(tier.get("axis") == "occupancy" for tier in tiers):
                 tiers, combine = _tiers(rnd, terms["share_basis"], terms.get("breakpoint_amount"))
-            if is_natural:
+            own = _aside(rnd, f"{contract_id} {amendment_id} second axis")
+            if terms.get("minimum_period") == "month" and is_natural and terms["share_basis"] == "pct_above_breakpoint":
                 tiers, combine = _paid_tiers(rnd), None
-            if number == 9:
-                own = random.Random(f"{seed} {contract_id} {amendment_id} second axis")
-                tiers, combine = tiers + _second_axis(own), own.choice(["min", "max"])
+                if number != NATURAL[0]:
+                    tiers, combine = tiers + _second_axis(own), own.choice(["min", "max"])
             put_share(con, tiers, combine=combine, **keys, **terms)
             if rnd.random() < 0.3:
                 put(
@@ -106,15 +98,18 @@ def draw_shares(con: duckdb.DuckDBPyConnection, *, seed: int, count: int) -> Non
                     "share_activation",
                     share_id="share",
                     criterion_no=1,
-                    metric="revenue" if is_natural else rnd.choice(["revenue", "base"]),
+                    metric=rnd.choice(["revenue", "base"]),
                     operator=">=",
                     value=Decimal(40_000),
                     test_window_months=2,
                     cure_months=1,
                     **{key: keys[key] for key in ("contract_id", "amendment_id")},
                 )
-            if number < 4 or rnd.random() < 0.5:
-                _draw_advances(con, rnd, "share", keys, most=1 if is_natural else 2)
+            has_advances = number < 4 or rnd.random() < 0.5
+            if has_advances:
+                _draw_advances(con, rnd, "share", keys)
+            if is_natural:
+                _draw_beside_natural(con, own, keys, has_advances=has_advances)
         if rnd.random() < 0.2:  # an amendment that ends the share
             put(
                 con,
@@ -369,11 +364,67 @@ def _paid_tiers(rnd: random.Random) -> list[dict[str, Any]]:
     ]
 
 
+def _natural_terms(own: random.Random) -> dict[str, Any]:
+    """A minimum that makes a natural breakpoint; now and then a version of the block that has none."""
+    if own.random() < 0.15:
+        return {}
+    frequency = own.choice([None, "contract_year", "fiscal_year", "calendar_year"])
+    return {
+        "share_basis": "pct_above_breakpoint",
+        "breakpoint_amount": None,
+        "minimum_amount": own.randrange(1_000, 9_000),
+        "minimum_period": "month",
+        "minimum_creditable": False,
+        "floor_price_per_gpu_hour": None,
+        "true_up_frequency": frequency,
+        "true_up_carry_forward": bool(frequency) and own.random() < 0.3,
+    }
+
+
+def _draw_beside_natural(
+    con: duckdb.DuckDBPyConnection, own: random.Random, keys: dict[str, Any], *, has_advances: bool
+) -> None:
+    """What would hang on a breakpoint that hangs on the share: a test of the base, and an advance that is recouped of it."""
+    if own.random() < 0.5:
+        put(
+            con,
+            "share_activation",
+            share_id="share",
+            criterion_no=2,
+            metric="base",
+            operator=own.choice([">=", ">=", "<"]),
+            value=Decimal(own.choice([10_000, 60_000])),
+            test_window_months=own.choice([1, 3]),
+            cure_months=own.choice([0, 1]),
+            **{key: keys[key] for key in ("contract_id", "amendment_id")},
+        )
+    if own.random() < 0.6:
+        if not has_advances:
+            put(con, "contract_version", instrument="token_advances", **keys)
+        put(
+            con,
+            "token_advance",
+            advance_id="natural",
+            share_id="share",
+            advance_type="cash",
+            unit="USD",
+            face_amount=Decimal(own.randrange(100_000, 3_000_000)).scaleb(-2),
+            grant_date=FIRST + timedelta(days=own.randrange(200)),
+            recoup_order=own.choice(["before_share", "parallel"]),
+            recoupment_rate=Decimal("0.1"),
+            interest=Decimal(0),
+            **keys,
+        )
+
+
 def _second_axis(rnd: random.Random) -> list[dict[str, Any]]:
-    """By month, by date or by band of price: what does not follow from the share."""
+    """Beside tiers on the share paid: by month, by date, by price or by the cumulative base."""
     low: dict[str, Any] = {"rate": _rate(rnd)}
     high: dict[str, Any] = {"rate": _rate(rnd)}
     cut = date(2027, rnd.randrange(3, 10), rnd.randrange(1, 28))
+    price = {"axis": "price_per_gpu_hour", "application": rnd.choice(["marginal", "cliff"])}
+    base = {"axis": "cumulative_base", "application": rnd.choice(["marginal", "cliff"])}
+    bound = rnd.randrange(150_000, 900_000)
     return rnd.choice(
         [
             [low | {"from_month": 1, "to_month": 5}, high | {"from_month": 6, "to_month": None}],
@@ -382,9 +433,10 @@ def _second_axis(rnd: random.Random) -> list[dict[str, Any]]:
                 high | {"axis": "date", "from_date": cut + timedelta(days=1), "to_date": None},
             ],
             [
-                low | {"axis": "price_per_gpu_hour", "application": "marginal", "from_value": 0, "to_value": "2.1"},
-                high | {"axis": "price_per_gpu_hour", "application": "marginal", "from_value": "2.1", "to_value": None},
+                low | price | {"from_value": 0, "to_value": "2.1"},
+                high | price | {"from_value": "2.1", "to_value": None},
             ],
+            [low | base | {"from_value": 0, "to_value": bound}, high | base | {"from_value": bound, "to_value": None}],
         ]
     )
 
@@ -787,12 +839,10 @@ def _draw_contract(
         )
 
 
-def _draw_advances(
-    con: duckdb.DuckDBPyConnection, rnd: random.Random, share_id: str, keys: dict[str, Any], *, most: int = 2
-) -> None:
+def _draw_advances(con: duckdb.DuckDBPyConnection, rnd: random.Random, share_id: str, keys: dict[str, Any]) -> None:
     put(con, "contract_version", instrument="token_advances", **keys)
     own = random.Random(str(keys))
-    for number in range(rnd.randrange(most + 1)):
+    for number in range(rnd.randrange(3)):
         put(
             con,
             "token_advance",

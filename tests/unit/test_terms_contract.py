@@ -1,12 +1,14 @@
-"""Checks across the fields of a contract: tiers, prices, versions, and terms that are not computed yet."""
+"""Checks across the fields of a contract: tiers, prices, versions, and that every term is computed."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 from small_home import CONTRACT_ID, make_home
 
-from ingest.terms.computed import COMPUTED, NOT_COMPUTED_YET, features
+from ingest.terms import contract as schema
+from ingest.terms.computed import COMPUTED, features
 from ingest.terms.home import load_home
 
 TIERS = """\
@@ -350,9 +352,7 @@ def test_an_advance_that_cannot_be_recouped_is_refused(
     assert (not found) if says is None else any(says in message for message in found), found
 
 
-def test_a_natural_breakpoint_over_tiers_on_the_share_paid_stands_beside_nothing_that_would_hang_on_it(
-    tmp_path: Path,
-) -> None:
+def test_a_natural_breakpoint_over_tiers_on_the_share_paid_stands_beside_all_that_hangs_on_it(tmp_path: Path) -> None:
     def natural(also: str, *second_axis: str) -> Callable[[str], str]:
         tiers = with_tiers(
             "axis: cumulative_share_paid, from: 0, to: 100, rate: 0.2",
@@ -381,8 +381,7 @@ def test_a_natural_breakpoint_over_tiers_on_the_share_paid_stands_beside_nothing
         ("e", both, prices),
         ("f", both, bases),
     ):
-        [found] = messages(tmp_path / name, natural(also, *second_axis))
-        assert "natural_breakpoint.cumulative_share_paid.beside_others is not computed yet" in found
+        assert messages(tmp_path / name, natural(also, *second_axis)) == []
 
 
 def test_an_advance_recouped_from_the_share_is_not_turned_to_the_base_by_an_amendment(tmp_path: Path) -> None:
@@ -398,8 +397,38 @@ def test_an_advance_recouped_from_the_share_is_not_turned_to_the_base_by_an_amen
     assert messages(tmp_path / "b", amended("from_share")) == []
 
 
-def test_every_feature_is_either_computed_or_not_yet(tmp_path: Path) -> None:
-    assert not COMPUTED & NOT_COMPUTED_YET.keys()
+def test_every_value_of_the_schema_that_changes_an_amount_is_computed(tmp_path: Path) -> None:
     home = load_home(make_home(tmp_path))
     used = {name for name, _ in features(home.contracts[CONTRACT_ID])}
     assert used <= COMPUTED
+    for model, field, named in (
+        (schema.Tier, "axis", "tier_axis"),
+        (schema.RevenueShare, "share_basis", "share_basis"),
+        (schema.RevenueShare, "base_measure", "base_measure"),
+        (schema.RevenueShare, "base_scope", "base_scope"),
+        (schema.RevenueShare, "negative_base", "negative_base"),
+        (schema.RevenueShare, "accrual_period", "accrual_period"),
+        (schema.ActivationCriterion, "metric", "activation"),
+        (schema.MinimumGuarantee, "period", "minimum_guarantee"),
+        (schema.PeriodCap, "period", "share.period_cap"),
+        (schema.PeriodCap, "period", "backstop.period_cap"),
+        (schema.TokenAdvance, "recoup_order", "token_advances"),
+        (schema.Backstop, "settlement_type", "settlement_type"),
+        (schema.Backstop, "excluded_causes", "excluded_causes"),
+        (schema.EffectiveCondition, "event", "effective_condition"),
+        (schema.BackstopLifetimeCap, "reduces_with", "lifetime_cap"),
+        (schema.BackstopLifetimeCap, "cap_basis", "cap_basis"),
+        (schema.SetOff, "scope", "set_off"),
+        (schema.Resale, "proceeds_to", "resale"),
+    ):
+        values = literals(model.model_fields[field].annotation)
+        assert values, (model, field)
+        assert {f"{named}.{value}" for value in values} <= COMPUTED, (model, field)
+
+
+def literals(annotation: object) -> set[str]:
+    """The values of the Literal in a type, whatever it stands in."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return set(parts)
+    return {value for part in parts for value in literals(part)}

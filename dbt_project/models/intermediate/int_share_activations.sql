@@ -8,6 +8,7 @@ with month_segments as (
         segments.share_id,
         months.service_month,
         segments.amendment_id,
+        coalesce(segments.base_follows_share, false) as base_follows_share,
         sum(segments.days_in_force) over month_rows < segments.days_in_month as is_cut_short,
         row_number() over (
             partition by months.contract_id, months.point_no, segments.share_id, months.service_month order by segments.segment_no desc
@@ -36,6 +37,7 @@ month_criteria as (
         months.state_point_no,
         months.share_id,
         months.service_month,
+        months.base_follows_share,
         criteria.criterion_no,
         criteria.metric,
         criteria.operator,
@@ -155,14 +157,19 @@ windowed as (
         share_id,
         service_month,
         point_no = state_point_no as is_changed,
+        base_follows_share,
         criterion_no,
+        metric,
         operator,
         value,
+        test_window_months,
         cure_months,
         sum(month_value) as value_sum,
         count(month_value) as value_count
     from history
-    group by contract_id, point_no, state_point_no, share_id, service_month, criterion_no, operator, value, cure_months
+    group by
+        contract_id, point_no, state_point_no, share_id, service_month, base_follows_share, criterion_no, metric, operator, value, test_window_months,
+        cure_months
 ),
 
 -- The mean meets the test where the sum meets count times the value: nothing is divided.
@@ -196,13 +203,22 @@ failures as (
     from runs
 )
 
--- Several criteria must all hold.
+-- Several criteria must all hold. Where the base hangs on the share, a test of it can be made where both are known: there each test stands by
+-- itself, and what holds here is what the others say.
 select
     contract_id,
     point_no,
     share_id,
     service_month,
-    bool_and(passes or failed_in_a_row <= cure_months) as is_active
+    coalesce(bool_and(passes or failed_in_a_row <= cure_months) filter (where not (base_follows_share and metric = 'base')), true) as is_active,
+    list({
+        'criterion_no': criterion_no,
+        'passes': case when metric != 'base' then passes end,
+        'operator': operator,
+        'value': value,
+        'oldest_month': cast(service_month - to_months(test_window_months - 1) as date),
+        'cure_months': cure_months
+    } order by criterion_no) filter (where base_follows_share) as tests
 from failures
 where is_changed
 group by contract_id, point_no, share_id, service_month

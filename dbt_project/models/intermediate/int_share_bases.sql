@@ -111,7 +111,8 @@ inputs as (
         coalesce(cumulative_tiers.tiers, []) as cumulative_tiers,
         coalesce(known_rates.rates, []) as known_rates,
         segments.combine,
-        coalesce(advances.advances, []) as advances,
+        -- Where the base hangs on the share, what is recouped of it does.
+        case when coalesce(segments.base_follows_share, false) then [] else coalesce(advances.advances, []) end as advances,
         segments.minor_unit_digits,
         coalesce(segments.service_month != lead(segments.service_month) over (
             partition by segments.contract_id, segments.point_no, segments.share_id order by segments.sequence_no

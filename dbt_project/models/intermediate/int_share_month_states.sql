@@ -1,9 +1,14 @@
 -- From the tiers to the amount: minimum, caps, true-up, advances, gross-up and rounding, segment after segment, per block and as known at each
 -- point that knows otherwise of the month than the one before. A month ends with its last segment; one that closes a year with a true-up ends with
 -- the parts of that year. The first month that a point knows otherwise follows from where the one before it stands.
+-- Where a natural breakpoint hangs on the share paid, the base hangs on it too, and with it what advances take of the base, the cumulative base, a
+-- price of the month as a whole, tests of the base and a year's true-up: of such blocks (base_follows_share) all of that is worked out here, by the
+-- same rules. Where a month as a whole is looked at, its segments' bases are made before the share of the first of them is (steps that look ahead),
+-- so their breakpoints take what was paid before the month.
 {% set state_amounts = [
     'tier_share', 'earned', 'credited', 'credit_left', 'month_tier_share', 'month_earned', 'month_top_up', 'month_credited', 'month_share',
-    'month_capped', 'parts_share', 'parts_capped', 'period_capped', 'cumulative_share', 'shared_base', 'true_up', 'true_up_carried', 'offset', 'top_up', 'cap_reduction', 'limited', 'unrounded_share'
+    'month_capped', 'parts_share', 'parts_capped', 'period_capped', 'cumulative_share', 'shared_base', 'true_up', 'true_up_carried', 'offset', 'top_up', 'cap_reduction', 'limited', 'unrounded_share',
+    'breakpoint', 'recouped_before', 'month_base', 'cumulative_base', 'ahead_base', 'ahead_cumulative', 'parts_base'
 ] %}
 with recursive
 segments as (
@@ -15,11 +20,12 @@ segments as (
         {{ contract_year_from('segments') }} as contract_year_from_date,
         coalesce(segments.service_month != lead(segments.service_month) over (
             partition by segments.contract_id, segments.point_no, segments.share_id order by segments.service_month, segments.segment_no
-        ), true) as is_last_segment
+        ), true) as is_last_segment,
+        sum(segments.days_in_force) over whole_month < segments.days_in_month as is_cut_short
     from {{ ref('int_share_segments') }} as segments
     window month_segments as (
         partition by segments.contract_id, segments.point_no, segments.share_id, segments.service_month order by segments.segment_no
-    )
+    ), whole_month as (partition by segments.contract_id, segments.point_no, segments.share_id, segments.service_month)
 ),
 
 -- What a month as a whole is ruled by: the terms of its last segment.
@@ -39,7 +45,16 @@ tier_shares as (
         sum(share_amount) as tier_share_amount,
         list(
             struct_pack(tier_no := tier_no, rate := rate, slice_amount := cast(slice_amount as decimal(38, 18))) order by tier_no, rate
-        ) as slices
+        ) as slices,
+        list(
+            struct_pack(
+                axis := axis,
+                tier_no := tier_no,
+                rate := rate,
+                weight_amount := cast(weight_amount as decimal(38, 18)),
+                takes_all := takes_all
+            ) order by axis, tier_no
+        ) filter (where axis is not null) as weights
     from {{ ref('int_share_tiers') }}
     group by contract_id, point_no, share_id, service_month, segment_no
 ),
@@ -57,6 +72,44 @@ paid_tiers as (
     from {{ ref('stg_share_tier') }}
     where axis = 'cumulative_share_paid'
     group by contract_id, share_id, amendment_id
+),
+
+-- Tiers that follow from a base which hangs on the share, and all axes of a version but the share paid.
+following_tiers as (
+    select
+        contract_id,
+        share_id,
+        amendment_id,
+        list(distinct axis order by axis) filter (where axis != 'cumulative_share_paid') as axes,
+        any_value(application) filter (where axis = 'cumulative_base') as cumulative_application,
+        {% for axis, condition in [
+            ('cumulative', "axis = 'cumulative_base'"), ('price', "axis = 'price_per_gpu_hour' and application = 'cliff'")
+        ] -%}
+        list(
+            struct_pack(tier_no := tier_no, from_value := from_value, to_value := to_value, rate := rate) order by coalesce(from_value, 0), tier_no
+        ) filter (where {{ condition }}) as {{ axis }}_tiers,
+        {% endfor -%}
+        bool_or(axis in ('cumulative_base', 'price_per_gpu_hour') and application = 'cliff') as has_cliff_of_base
+    from {{ ref('stg_share_tier') }}
+    group by contract_id, share_id, amendment_id
+),
+
+base_advances as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        list({
+            'advance_id': advance_id,
+            'recoup_order': recoup_order,
+            'principal_amount': principal_amount,
+            'recoupment_rate': recoupment_rate
+        } order by grant_date, advance_id) as advances
+    from {{ ref('int_share_advances') }}
+    where recoup_order in ('before_share', 'parallel')
+    group by contract_id, point_no, share_id, service_month, segment_no
 ),
 
 advances as (
@@ -99,14 +152,22 @@ month_steps as (
         segments.share_basis,
         segments.combine,
         false as is_true_up,
-        coalesce(activations.is_active, true) as is_active,
+        segments.is_cut_short,
+        coalesce(segments.base_follows_share, false) as base_follows_share,
+        coalesce(activations.is_active, true) or coalesce(segments.base_follows_share, false) as is_active,
+        case when segments.base_follows_share then coalesce(activations.tests, []) else [] end as tests,
         cast(bases.base_amount as decimal(38, 18)) as base_amount,
+        cast(bases.revenue_amount + bases.carried_in_amount - bases.carried_out_amount as decimal(38, 18)) as earned_revenue_amount,
+        cast(bases.floor_amount as decimal(38, 18)) as floor_amount,
+        cast(bases.breakpoint_amount as decimal(38, 18)) as known_breakpoint_amount,
+        cast(bases.gpu_hours as decimal(38, 18)) as gpu_hours,
         case
             when coalesce(segments.has_breakpoint_of_share_paid, false) then {{ prorated('segments.minimum_amount', 'segments') }}
         end as breakpoint_minimum_amount,
         bases.known_rates,
         case
-            when coalesce(activations.is_active, true) and segments.minimum_period = 'month'
+            when
+                (coalesce(activations.is_active, true) or coalesce(segments.base_follows_share, false)) and segments.minimum_period = 'month'
                 then {{ prorated('segments.minimum_amount', 'segments') }}
         end as minimum_amount,
         coalesce(segments.minimum_creditable, false) and segments.share_basis != 'pct_above_breakpoint' as is_creditable,
@@ -138,6 +199,8 @@ true_up_steps as (
         share_basis,
         combine,
         true as is_true_up,
+        false as is_cut_short,
+        coalesce(base_follows_share, false) as base_follows_share,
         true as is_active,
         base_amount,
         null::decimal(38, 18) as breakpoint_minimum_amount,
@@ -148,10 +211,47 @@ true_up_steps as (
     from {{ ref('int_share_true_up_parts') }}
 ),
 
+-- Months in which the share asks for the month as a whole: its price, its cumulative base, or, by the terms of its end, a test of its base.
+looked_at_months as (
+    select
+        month_steps.contract_id,
+        month_steps.point_no,
+        month_steps.share_id,
+        month_steps.service_month
+    from month_steps
+    left join following_tiers
+        on
+            month_steps.contract_id = following_tiers.contract_id
+            and month_steps.share_id = following_tiers.share_id
+            and month_steps.amendment_id = following_tiers.amendment_id
+    where month_steps.base_follows_share
+    group by month_steps.contract_id, month_steps.point_no, month_steps.share_id, month_steps.service_month
+    having
+        bool_or(following_tiers.has_cliff_of_base)
+        or bool_or(len(list_filter(month_steps.tests, lambda test: test.passes is null)) > 0)
+),
+
 all_steps as (
-    select * from month_steps
+    select
+        *,
+        false as is_ahead
+    from month_steps
     union all by name
-    select * from true_up_steps
+    select
+        *,
+        false as is_ahead
+    from true_up_steps
+    union all by name
+    select
+        month_steps.* replace (month_steps.segment_no - 1000 as segment_no, null as minimum_amount, null as cap_amount),
+        true as is_ahead
+    from month_steps
+    inner join looked_at_months
+        on
+            month_steps.contract_id = looked_at_months.contract_id
+            and month_steps.point_no = looked_at_months.point_no
+            and month_steps.share_id = looked_at_months.share_id
+            and month_steps.service_month = looked_at_months.service_month
 ),
 
 -- Quarters are the calendar's, years the contract's unless the true-up names another; an amount of either is that of the terms at its end.
@@ -242,9 +342,22 @@ period_terms as (
 
 inputs as (
     select
-        all_steps.*,
+        all_steps.* exclude (is_cut_short),
         tier_shares.tier_share_amount,
         tier_shares.slices,
+        tier_shares.weights,
+        following_tiers.axes,
+        following_tiers.cumulative_application,
+        following_tiers.cumulative_tiers,
+        following_tiers.price_tiers,
+        bool_or(all_steps.is_ahead) over month_steps as looks_at_month,
+        bool_or(all_steps.is_cut_short) over month_steps as is_cut_short,
+        not all_steps.is_true_up
+        and all_steps.segment_no = max(all_steps.segment_no) filter (where not all_steps.is_true_up) over month_steps as is_last_of_segments,
+        sum(all_steps.gpu_hours) filter (where not all_steps.is_ahead) over month_steps as month_gpu_hours,
+        case
+            when all_steps.base_follows_share and not all_steps.is_true_up then coalesce(base_advances.advances, []) else []
+        end as base_advances,
         paid_tiers.tiers as paid_tiers,
         paid_tiers.application as paid_application,
         month_ends.minor_unit_digits,
@@ -304,6 +417,19 @@ inputs as (
             and all_steps.share_id = tier_shares.share_id
             and all_steps.service_month = tier_shares.service_month
             and all_steps.segment_no = tier_shares.segment_no
+    left join following_tiers
+        on
+            all_steps.base_follows_share
+            and all_steps.contract_id = following_tiers.contract_id
+            and all_steps.share_id = following_tiers.share_id
+            and all_steps.amendment_id = following_tiers.amendment_id
+    left join base_advances
+        on
+            all_steps.contract_id = base_advances.contract_id
+            and all_steps.point_no = base_advances.point_no
+            and all_steps.share_id = base_advances.share_id
+            and all_steps.service_month = base_advances.service_month
+            and base_advances.segment_no = case when all_steps.is_ahead then all_steps.segment_no + 1000 else all_steps.segment_no end
     left join paid_tiers
         on
             all_steps.contract_id = paid_tiers.contract_id
@@ -343,15 +469,57 @@ steps as (
         {% endfor -%}
         cast([] as struct(tier_no integer, rate decimal(18, 9), slice_amount decimal(38, 18), share_amount decimal(38, 18))[]) as paid_cuts,
         cast([] as struct(advance_id varchar, recoup_order varchar, recouped_amount decimal(38, 18))[]) as recoupments,
-        cast([] as struct(advance_id varchar, used_amount decimal(38, 18))[]) as used_advances
+        cast([] as struct(advance_id varchar, used_amount decimal(38, 18))[]) as used_advances,
+        cast([] as struct(advance_id varchar, recoup_order varchar, recouped_amount decimal(38, 18))[]) as base_recoupments,
+        cast([] as struct(advance_id varchar, used_amount decimal(38, 18))[]) as ahead_used_advances,
+        true as is_active,
+        cast([] as struct(criterion_no integer, failed_in_a_row integer)[]) as failures,
+        cast([] as struct(service_month date, base_amount decimal(38, 18))[]) as measures,
+        cast([] as struct(
+            service_month date, amendment_id varchar, share_basis varchar, is_active boolean, earned_amount decimal(38, 18),
+            floor_amount decimal(38, 18), breakpoint_amount decimal(38, 18), recouped_amount decimal(38, 18), gpu_hours decimal(38, 18),
+            minimum_amount decimal(38, 18), cap_amount decimal(38, 18), cumulative_before_amount decimal(38, 18),
+            weights struct(axis varchar, tier_no integer, rate decimal(18, 9), weight_amount decimal(38, 18), takes_all boolean)[]
+        )[]) as members
     from inputs
     where previous_month = date '0001-01-01'
     union all
     (
         with drawn as (
             select
-                inputs.*,
+                inputs.* exclude (is_active),
+                inputs.is_active as is_active_by_itself,
+                steps.is_active as was_active,
                 steps.used_advances,
+                steps.failures,
+                steps.measures,
+                steps.members,
+                -- What the true-up of a base that hangs on the share takes together: its year's segments, and of those the ones that earned.
+                case
+                    when inputs.base_follows_share and inputs.has_true_up
+                        then list_filter(steps.members, lambda one: one.service_month >= inputs.year_from_date)
+                    else []
+                end as year_members,
+                list_filter(year_members, lambda one: one.is_active) as earning_members,
+                inputs.base_follows_share and inputs.is_true_up as is_following_part,
+                case
+                    when is_following_part then list_filter(earning_members, lambda one: one.amendment_id = inputs.amendment_id) else []
+                end as part_members,
+                case
+                    when inputs.is_ahead and not steps.is_month_end then steps.ahead_used_advances else steps.used_advances
+                end as used_before_advances,
+                case
+                    when is_following_part
+                        then year_members[1].cumulative_before_amount + case when steps.is_month_end then 0 else steps.parts_base_amount end
+                    when inputs.is_ahead and not steps.is_month_end then steps.ahead_cumulative_amount
+                    else steps.cumulative_base_amount
+                end as cumulative_base_before_amount,
+                case when steps.is_month_end then 0 else steps.month_base_amount end as month_base_before_amount,
+                case when steps.is_month_end then 0 else steps.ahead_base_amount end as ahead_base_before_amount,
+                case when steps.is_month_end then 0 else steps.parts_base_amount end as parts_base_before_amount,
+                steps.cumulative_base_amount as cumulative_base_so_far_amount,
+                case when steps.is_month_end then steps.cumulative_base_amount else steps.ahead_cumulative_amount end
+                    as ahead_cumulative_before_amount,
                 steps.cumulative_share_amount,
                 steps.true_up_carried_amount,
                 -- Sums begin anew with each month, quarter and year.
@@ -387,16 +555,137 @@ steps as (
         paid as (
             select
                 *,
-                list_append(known_rates, main.share_paid_cliff(
-                    base_amount, cast(cumulative_share_amount + month_share_before_amount as decimal(38, 18)), paid_tiers
-                )[1].rate) as axis_rates,
+                list_concat(
+                    known_rates,
+                    list_transform(
+                        main.share_paid_cliff(
+                            base_amount,
+                            cast(cumulative_share_amount + case when looks_at_month then 0 else month_share_before_amount end as decimal(38, 18)),
+                            paid_tiers
+                        ),
+                        lambda tier: tier.rate
+                    ),
+                    list_transform(
+                        main.share_paid_cliff(base_amount, cumulative_base_before_amount, cumulative_tiers), lambda tier: tier.rate
+                    )
+                ) as axis_rates,
                 case when combine = 'max' then list_max(axis_rates) else list_min(axis_rates) end as breakpoint_rate,
                 cast(case
-                    when breakpoint_minimum_amount is null then base_amount
-                    when breakpoint_rate = 0 then 0
-                    else greatest(0, base_amount - main.exact_ratio(breakpoint_minimum_amount, 1, breakpoint_rate))
-                end as decimal(38, 18)) as shared_base_amount
+                    when breakpoint_minimum_amount is null then 0
+                    when breakpoint_rate = 0 then greatest(0, base_amount)
+                    else main.exact_ratio(breakpoint_minimum_amount, 1, breakpoint_rate)
+                end as decimal(38, 18)) as natural_breakpoint_amount,
+                case
+                    when breakpoint_minimum_amount is null then base_amount else greatest(0, base_amount - natural_breakpoint_amount)
+                end as unrecouped_base_amount,
+                cast(base_amount - unrecouped_base_amount as decimal(38, 18)) as breakpoint_amount
             from drawn
+        ),
+
+        -- What advances take of a base that hangs on the share; what is recouped before the share leaves it.
+        based as (
+            select
+                *,
+                main.recoupments(base_advances, used_before_advances, unrecouped_base_amount) as base_recoupments,
+                cast(coalesce(list_sum(list_transform(
+                    list_filter(base_recoupments, lambda one: one.recoup_order = 'before_share'), lambda one: one.recouped_amount
+                )), 0) as decimal(38, 18)) as recouped_before_amount,
+                cast(case
+                    when is_following_part then main.share_part_base(part_members) else unrecouped_base_amount - recouped_before_amount
+                end as decimal(38, 18)) as shared_base_amount
+            from paid
+        ),
+
+        -- Each test of the month and how often it has failed in a row: those of the base beside those that pass or fail by themselves. A first
+        -- month cut short is no test and no history.
+        tested as (
+            select
+                *,
+                is_cut_short and len(members) = len(list_filter(members, lambda one: one.service_month = service_month)) as is_no_test,
+                case
+                    when is_ahead or is_true_up or len(tests) = 0 then []
+                    else list_transform(tests, lambda test: {
+                        'criterion_no': test.criterion_no,
+                        'cure_months': test.cure_months,
+                        'failed_in_a_row': cast(case
+                            when
+                                coalesce(
+                                    test.passes,
+                                    main.share_base_passes(
+                                        test,
+                                        list_append(
+                                            list_filter(measures, lambda one: one.service_month < service_month),
+                                            struct_pack(service_month := service_month, base_amount := ahead_base_before_amount)
+                                        )
+                                    )
+                                )
+                                then 0
+                            else coalesce(
+                                list_filter(failures, lambda one: one.criterion_no = test.criterion_no)[1].failed_in_a_row, 0
+                            ) + 1
+                        end as integer)
+                    })
+                end as test_results
+            from based
+        ),
+
+        -- Whether the month earns, and what bounds it where it does.
+        decided as (
+            select
+                * exclude (minimum_amount, cap_amount, quarter_minimum_amount, year_minimum_amount, true_up_cap_amount, has_true_up),
+                case
+                    when is_true_up then was_active
+                    when not base_follows_share then is_active_by_itself
+                    else coalesce(list_bool_and(list_transform(test_results, lambda one: one.failed_in_a_row <= one.cure_months)), true)
+                end as is_active,
+                is_active or is_true_up as earns,
+                cast(case
+                    when is_following_part then list_sum(list_transform(part_members, lambda one: one.minimum_amount))
+                    when is_active or is_true_up then minimum_amount
+                end as decimal(38, 18)) as minimum_amount,
+                cast(case
+                    when is_following_part then list_sum(list_transform(part_members, lambda one: one.cap_amount)) else cap_amount
+                end as decimal(38, 18)) as cap_amount,
+                case when is_active then quarter_minimum_amount end as quarter_minimum_amount,
+                case when is_active then year_minimum_amount end as year_minimum_amount,
+                case
+                    when base_follows_share then list_sum(list_transform(earning_members, lambda one: one.cap_amount)) else true_up_cap_amount
+                end as true_up_cap_amount,
+                has_true_up and (not base_follows_share or len(earning_members) > 0) as has_true_up
+            from tested
+        ),
+
+        -- A base that hangs on the share over all axes but the share paid.
+        laid_out as (
+            select
+                *,
+                case
+                    when not base_follows_share or is_ahead or shared_base_amount = 0 then []
+                    else list_transform(coalesce(axes, []), lambda axis: main.share_axis_slices(
+                        axis,
+                        shared_base_amount,
+                        cumulative_base_before_amount,
+                        cast(case
+                            when is_following_part then year_members[1].cumulative_before_amount + main.share_year_base(earning_members)
+                            else ahead_cumulative_before_amount
+                        end as decimal(38, 18)),
+                        cast(case
+                            when is_following_part then main.share_year_base(earning_members) else ahead_base_before_amount
+                        end as decimal(38, 18)),
+                        cast(case
+                            when is_following_part then list_sum(list_transform(earning_members, lambda one: one.gpu_hours))
+                            else month_gpu_hours
+                        end as decimal(38, 18)),
+                        cumulative_application,
+                        cumulative_tiers,
+                        price_tiers,
+                        list_concat(
+                            coalesce(weights, []),
+                            flatten(list_transform(part_members, lambda one: list_filter(one.weights, lambda weight: weight.axis != 'occupancy')))
+                        )
+                    ))
+                end as axis_slices
+            from decided
         ),
 
         -- Tiers on the share paid: what was accrued before the month, and for marginal ones what its segments have been worth since, minima
@@ -405,6 +694,11 @@ steps as (
             select
                 *,
                 case
+                    when is_ahead or (base_follows_share and shared_base_amount = 0) then []
+                    when base_follows_share and paid_tiers is null
+                        then main.share_earned(
+                            main.share_paid_crossed(axis_slices[1], coalesce(axis_slices[2], []), shared_base_amount, combine)
+                        )
                     when paid_tiers is null then []
                     else
                         main.share_paid_cuts(
@@ -421,19 +715,19 @@ steps as (
                             ),
                             paid_application,
                             paid_tiers,
-                            coalesce(slices, []),
-                            base_amount,
+                            case when base_follows_share then coalesce(axis_slices[1], []) else coalesce(slices, []) end,
+                            shared_base_amount,
                             combine
                         )
                 end as paid_cuts
-            from paid
+            from laid_out
         ),
 
         tiered as (
             select
                 * exclude (tier_share_amount),
                 cast(case
-                    when paid_tiers is null then coalesce(tier_share_amount, 0)
+                    when paid_tiers is null and not base_follows_share then coalesce(tier_share_amount, 0)
                     else coalesce(list_sum(list_transform(paid_cuts, lambda cut: cut.share_amount)), 0)
                 end as decimal(38, 18)) as tier_share_amount
             from climbed
@@ -442,7 +736,7 @@ steps as (
         activated as (
             select
                 *,
-                case when is_active then tier_share_amount else 0 end as earned_amount
+                case when earns then tier_share_amount else 0 end as earned_amount
             from tiered
         ),
 
@@ -585,8 +879,63 @@ steps as (
 
         handed_on as (
             select
-                * exclude (accruals, cumulative_share_amount, true_up_carried_amount, used_advances),
-                main.used_after(used_advances, recoupments, is_month_end, minor_unit_digits) as used_advances,
+                * exclude (accruals, cumulative_share_amount, true_up_carried_amount, used_advances, failures, measures, members),
+                case
+                    when is_ahead then used_advances
+                    when not base_follows_share then main.used_after(used_advances, recoupments, is_month_end, minor_unit_digits)
+                    else main.used_by_then(
+                        main.used_after(used_advances, list_concat(base_recoupments, recoupments), false, minor_unit_digits),
+                        is_month_end,
+                        minor_unit_digits
+                    )
+                end as used_advances,
+                case
+                    when is_ahead then main.used_after(used_before_advances, base_recoupments, false, minor_unit_digits) else []
+                end as ahead_used_advances,
+                case when is_ahead or is_true_up then 0 else shared_base_amount end + month_base_before_amount as month_base_amount,
+                cumulative_base_so_far_amount
+                + case when base_follows_share and not is_ahead and not is_true_up then shared_base_amount else 0 end as cumulative_base_amount,
+                ahead_base_before_amount + case when is_ahead then shared_base_amount else 0 end as ahead_base_amount,
+                ahead_cumulative_before_amount + case when is_ahead then shared_base_amount else 0 end as ahead_cumulative_amount,
+                parts_base_before_amount + case when is_following_part then shared_base_amount else 0 end as parts_base_amount,
+                case
+                    when is_last_of_segments and len(test_results) > 0
+                        then list_concat(
+                            list_filter(failures, lambda one: not list_contains(
+                                list_transform(test_results, lambda result: result.criterion_no), one.criterion_no
+                            )),
+                            list_transform(test_results, lambda result: {
+                                'criterion_no': result.criterion_no, 'failed_in_a_row': result.failed_in_a_row
+                            })
+                        )
+                    else failures
+                end as failures,
+                case
+                    when base_follows_share and is_last_of_segments and not is_no_test
+                        then list_append(
+                            measures, struct_pack(service_month := service_month, base_amount := cast(month_base_amount as decimal(38, 18)))
+                        )
+                    else measures
+                end as measures,
+                case
+                    when base_follows_share and not is_ahead and not is_true_up
+                        then list_append(members, {
+                            'service_month': service_month,
+                            'amendment_id': amendment_id,
+                            'share_basis': share_basis,
+                            'is_active': is_active,
+                            'earned_amount': earned_revenue_amount,
+                            'floor_amount': floor_amount,
+                            'breakpoint_amount': cast(known_breakpoint_amount + natural_breakpoint_amount as decimal(38, 18)),
+                            'recouped_amount': recouped_before_amount,
+                            'gpu_hours': gpu_hours,
+                            'minimum_amount': minimum_amount,
+                            'cap_amount': cap_amount,
+                            'cumulative_before_amount': cumulative_base_before_amount,
+                            'weights': coalesce(weights, [])
+                        })
+                    else members
+                end as members,
                 case
                     when is_month_end
                         then list_append(accruals, {
@@ -622,7 +971,13 @@ steps as (
             {% endfor -%}
             paid_cuts,
             recoupments,
-            used_advances
+            used_advances,
+            base_recoupments,
+            ahead_used_advances,
+            is_active,
+            failures,
+            measures,
+            members
         from handed_on
     )
 ),
@@ -634,9 +989,7 @@ month_bases as (
         point_no,
         share_id,
         service_month,
-        sum(base_amount) filter (where not is_true_up) as base_amount,
         sum(minimum_amount) filter (where not is_true_up) as minimum_amount,
-        bool_and(is_active) as is_active,
         max(quarter_minimum_amount) as quarter_minimum_amount,
         max(year_minimum_amount) as year_minimum_amount
     from inputs
@@ -650,6 +1003,9 @@ paid_cuts as (
         share_id,
         service_month,
         flatten(list(paid_cuts order by segment_no)) as paid_cuts,
+        flatten(list(base_recoupments order by segment_no)) as base_recoupments,
+        sum(breakpoint_amount) as breakpoint_amount,
+        sum(recouped_before_amount) as recouped_before_amount,
         sum(shared_base_amount) as base_amount
     from steps
     where segment_no between 1 and 999
@@ -688,15 +1044,19 @@ select
     month_ends.contractual_invoice_date,
     month_ends.payment_terms_days,
     paid_cuts.base_amount,
-    cast(month_bases.base_amount - paid_cuts.base_amount as decimal(38, 18)) as breakpoint_of_share_paid_amount,
+    cast(paid_cuts.breakpoint_amount as decimal(38, 18)) as breakpoint_of_share_paid_amount,
+    cast(paid_cuts.recouped_before_amount as decimal(38, 18)) as recouped_of_following_base_amount,
     steps.month_tier_share_amount as tier_share_amount,
-    month_bases.is_active,
+    steps.is_active,
     steps.month_earned_amount as earned_amount,
     steps.month_credited_amount as credited_amount,
-    cast(
-        coalesce(month_bases.minimum_amount, 0) + coalesce(month_bases.quarter_minimum_amount, 0) + coalesce(month_bases.year_minimum_amount, 0)
-        as decimal(38, 18)
-    ) as minimum_amount,
+    cast(case
+        when steps.is_active
+            then
+                coalesce(month_bases.minimum_amount, 0) + coalesce(month_bases.quarter_minimum_amount, 0)
+                + coalesce(month_bases.year_minimum_amount, 0)
+        else 0
+    end as decimal(38, 18)) as minimum_amount,
     steps.top_up_amount,
     steps.cap_reduction_amount,
     steps.period_capped_amount,
@@ -715,7 +1075,7 @@ select
         else amounts.share_amount
     end as invoiced_amount,
     month_ends.withholding_tax_rate,
-    steps.recoupments,
+    list_concat(paid_cuts.base_recoupments, steps.recoupments) as recoupments,
     paid_cuts.paid_cuts
 from month_ends
 inner join steps

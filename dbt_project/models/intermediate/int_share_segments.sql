@@ -86,7 +86,23 @@ changed_blocks as (
 with_terms as (
     select
         changed_blocks.*,
-        share_terms.* exclude (contract_id, share_id, amendment_id, valid_from, recorded_at, declining, late_rate)
+        share_terms.* exclude (contract_id, share_id, amendment_id, valid_from, recorded_at, declining, late_rate),
+        -- A natural breakpoint over tiers on the share paid hangs on the share, and with it all that follows from the base of such a block:
+        -- int_share_month_states works it out, segment by segment.
+        (changed_blocks.contract_id, changed_blocks.share_id) in (
+            select (terms.contract_id, terms.share_id)
+            from {{ ref('stg_share_terms') }} as terms
+            inner join {{ ref('stg_share_tier') }} as paid_tiers
+                on
+                    terms.contract_id = paid_tiers.contract_id
+                    and terms.share_id = paid_tiers.share_id
+                    and terms.amendment_id = paid_tiers.amendment_id
+            where
+                paid_tiers.axis = 'cumulative_share_paid'
+                and terms.share_basis = 'pct_above_breakpoint'
+                and terms.breakpoint_amount is null
+                and terms.minimum_period = 'month'
+        ) as base_follows_share
     from changed_blocks
     inner join {{ ref('stg_share_terms') }} as share_terms
         on
@@ -99,14 +115,14 @@ select
     blocks.*,
     contracts.currency_code,
     contracts.minor_unit_digits,
-    -- A natural breakpoint over tiers on the share paid hangs on the share: int_share_month_states takes it off.
-    blocks.share_basis = 'pct_above_breakpoint'
+    blocks.base_follows_share
+    and blocks.share_basis = 'pct_above_breakpoint'
     and blocks.breakpoint_amount is null
     and coalesce(blocks.minimum_period = 'month', false)
     and (blocks.contract_id, blocks.share_id, blocks.amendment_id) in (
-        select (paid_tiers.contract_id, paid_tiers.share_id, paid_tiers.amendment_id)
-        from {{ ref('stg_share_tier') }} as paid_tiers
-        where paid_tiers.axis = 'cumulative_share_paid'
+        select (moving_tiers.contract_id, moving_tiers.share_id, moving_tiers.amendment_id)
+        from {{ ref('stg_share_tier') }} as moving_tiers
+        where moving_tiers.axis in ('cumulative_share_paid', 'cumulative_base')
     ) as has_breakpoint_of_share_paid,
     timezone(blocks.time_zone, cast(blocks.from_date as timestamp)) as from_at,
     timezone(blocks.time_zone, cast(blocks.to_date + 1 as timestamp)) as to_at,

@@ -6,7 +6,9 @@
 ) }}
 
 -- The base of each segment, and of each part of a true-up's year, laid over the tiers, and what each slice earns. Slices of one axis add up to
--- the base. Tiers on the share paid so far hang on the months before: int_share_months lays the base over them, and cuts by them what stands here.
+-- the base. Tiers on the share paid so far hang on the months before: int_share_month_states lays the base over them, and cuts by them what stands
+-- here. Where the base itself hangs on the share, it lays the base over all axes, by the weights that stand here for those that do not follow from
+-- it: of each axis a row for each tier with the revenue, or the bands of price, that fall under it.
 with month_segments as (
     select
         segments.contract_id,
@@ -17,7 +19,9 @@ with month_segments as (
         segments.amendment_id,
         segments.contract_month,
         segments.combine,
+        coalesce(segments.base_follows_share, false) as base_follows_share,
         bases.revenue_amount,
+        cast(bases.revenue_amount + bases.carried_in_amount - bases.carried_out_amount as decimal(38, 18)) as earned_revenue_amount,
         bases.base_amount,
         bases.cumulative_base_before_amount,
         bases.cumulative_base_after_amount,
@@ -51,7 +55,9 @@ year_parts as (
         amendment_id,
         null::integer as contract_month,
         combine,
+        base_follows_share,
         revenue_amount,
+        revenue_amount as earned_revenue_amount,
         base_amount,
         cumulative_base_before_amount,
         cumulative_base_after_amount,
@@ -129,7 +135,9 @@ segment_tiers as (
 month_slices as (
     select
         *,
-        base_amount as slice_amount
+        base_amount as slice_amount,
+        earned_revenue_amount as weight_amount,
+        true as takes_all
     from segment_tiers
     where axis = 'contract_month' and contract_month between first_month and last_month
 ),
@@ -219,15 +227,25 @@ date_revenue as (
 date_slices as (
     select
         segment_tiers.*,
+        segment_tiers.tier_no = coalesce(first_date_tiers.first_tier_no, segment_tiers.first_tier_no) as takes_all,
         case
             when segment_tiers.base_amount = segment_tiers.revenue_amount then coalesce(date_revenue.tier_revenue_amount, 0)
             when segment_tiers.revenue_amount != 0
                 then main.exact_ratio(
                     segment_tiers.base_amount, coalesce(date_revenue.tier_revenue_amount, 0), segment_tiers.revenue_amount
                 )
-            when segment_tiers.tier_no = coalesce(first_date_tiers.first_tier_no, segment_tiers.first_tier_no) then segment_tiers.base_amount
+            when takes_all then segment_tiers.base_amount
             else 0
-        end as slice_amount
+        end as slice_amount,
+        case
+            when not segment_tiers.base_follows_share then 0
+            when segment_tiers.revenue_amount != 0
+                then main.exact_ratio(
+                    segment_tiers.earned_revenue_amount, coalesce(date_revenue.tier_revenue_amount, 0), segment_tiers.revenue_amount
+                )
+            when takes_all then segment_tiers.earned_revenue_amount
+            else 0
+        end as weight_amount
     from segment_tiers
     left join date_revenue
         on
@@ -351,7 +369,9 @@ price_slices as (
                 then main.exact_ratio(segment_tiers.base_amount, coalesce(price_bands.band_amount, 0), totals.total_amount)
             when segment_tiers.is_first then segment_tiers.base_amount
             else 0
-        end as slice_amount
+        end as slice_amount,
+        coalesce(price_bands.band_amount, 0) as weight_amount,
+        segment_tiers.is_first as takes_all
     from segment_tiers
     left join price_bands
         on
@@ -418,7 +438,9 @@ supplies as (
 occupancy_cliffs as (
     select
         segment_tiers.*,
-        segment_tiers.base_amount as slice_amount
+        segment_tiers.base_amount as slice_amount,
+        1 as weight_amount,
+        true as takes_all
     from segment_tiers
     left join supplies as supply
         on
@@ -491,7 +513,7 @@ cuts as (
             and first_axis.service_month = second_axis.service_month
             and first_axis.segment_no = second_axis.segment_no
             and second_axis.axis_no = 2
-    where first_axis.axis_no = 1
+    where first_axis.axis_no = 1 and not first_axis.base_follows_share
 )
 
 select
@@ -504,8 +526,30 @@ select
     is_cut_by_share_paid,
     tier_no,
     rate,
+    cast(null as varchar) as axis,
     sum(slice_amount) as slice_amount,
-    sum(main.exact_product(slice_amount, rate)) as share_amount
+    sum(main.exact_product(slice_amount, rate)) as share_amount,
+    cast(null as decimal(38, 18)) as weight_amount,
+    cast(null as boolean) as takes_all
 from cuts
 where slice_amount != 0
 group by contract_id, point_no, share_id, service_month, segment_no, is_true_up, is_cut_by_share_paid, tier_no, rate
+union all by name
+-- Of a year's part only its occupancy: what its months earned is put together where it is known which of them earned.
+select
+    contract_id,
+    point_no,
+    share_id,
+    service_month,
+    segment_no,
+    is_true_up,
+    true as is_cut_by_share_paid,
+    tier_no,
+    rate,
+    axis,
+    cast(null as decimal(38, 18)) as slice_amount,
+    cast(null as decimal(38, 18)) as share_amount,
+    cast(weight_amount as decimal(38, 18)) as weight_amount,
+    takes_all
+from axis_slices
+where base_follows_share and (weight_amount != 0 or takes_all) and (axis = 'occupancy' or not is_true_up)

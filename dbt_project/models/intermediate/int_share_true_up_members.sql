@@ -39,6 +39,7 @@ select
     segments.contract_month,
     segments.share_basis,
     segments.combine,
+    coalesce(segments.base_follows_share, false) as base_follows_share,
     -- Parts are numbered apart from the segments of a month.
     cast(1000 + dense_rank() over (
         partition by closing_months.contract_id, closing_months.point_no, closing_months.share_id, closing_months.true_up_month
@@ -50,6 +51,7 @@ select
     bases.floor_amount,
     bases.breakpoint_amount,
     bases.recouped_before_share_amount,
+    -- From where the year began, also where its first months earned nothing.
     first_value(bases.cumulative_base_before_amount) over (
         partition by closing_months.contract_id, closing_months.point_no, closing_months.share_id, closing_months.true_up_month
         order by segments.sequence_no
@@ -81,4 +83,4 @@ left join {{ ref('int_share_activations') }} as activations
         and segments.point_no = activations.point_no
         and segments.share_id = activations.share_id
         and segments.service_month = activations.service_month
-where coalesce(activations.is_active, true)
+qualify coalesce(activations.is_active, true)

@@ -10,6 +10,7 @@ with sums as (
         any_value(amendment_id) as amendment_id,
         any_value(share_basis) as share_basis,
         any_value(combine) as combine,
+        bool_or(base_follows_share) as base_follows_share,
         any_value(cumulative_base_before_amount) as year_cumulative_base_amount,
         sum(gpu_hours) as gpu_hours,
         sum(earned_revenue_amount) as revenue_amount,

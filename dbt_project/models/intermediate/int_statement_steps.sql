@@ -111,19 +111,19 @@ bases_by_segment as (
             and bases.service_month = segments.service_month
             and bases.segment_no = segments.segment_no
     union all
-    -- A breakpoint that hangs on the share paid is taken off where that is known.
+    -- A breakpoint that hangs on the share paid is taken off where that is known, and so is what advances take of such a base.
     select
         contract_id,
         point_no,
         share_id as part_id,
         service_month,
         'pct_above_breakpoint' as share_basis,
-        -breakpoint_of_share_paid_amount as base_amount,
+        -breakpoint_of_share_paid_amount - recouped_of_following_base_amount as base_amount,
         0 as carried_amount,
-        0 as recouped_amount,
+        -recouped_of_following_base_amount as recouped_amount,
         -breakpoint_of_share_paid_amount as deduction_amount
     from known_share_month_states
-    where breakpoint_of_share_paid_amount != 0
+    where breakpoint_of_share_paid_amount != 0 or recouped_of_following_base_amount != 0
 ),
 
 bases as (

@@ -26,11 +26,13 @@ bases as (
         bases.contract_id,
         bases.share_id,
         bases.service_month,
-        sum(bases.base_amount) - coalesce(any_value(months.breakpoint_of_share_paid_amount), 0) as base_amount,
+        sum(bases.base_amount)
+        - coalesce(any_value(months.breakpoint_of_share_paid_amount + months.recouped_of_following_base_amount), 0) as base_amount,
         -- A carry from one segment to the next within the month leaves nothing here.
         sum(bases.carried_in_amount) as carried_in_amount,
         sum(bases.carried_out_amount) as carried_out_amount,
-        sum(bases.recouped_before_share_amount) as recouped_before_share_amount,
+        sum(bases.recouped_before_share_amount)
+        + coalesce(any_value(months.recouped_of_following_base_amount), 0) as recouped_before_share_amount,
         sum(deductions.deduction_amount) filter (where segments.share_basis = 'pct_above_floor') as floor_amount,
         sum(deductions.deduction_amount) filter (where segments.share_basis = 'pct_above_breakpoint')
         - coalesce(any_value(months.breakpoint_of_share_paid_amount), 0) as breakpoint_amount
