@@ -336,22 +336,6 @@ def _advances(contract: Contract, version: Version, at: KeyPath) -> Iterator[Fin
             )
 
 
-def _advance_orders(contract: Contract) -> Iterator[Finding]:
-    """An advance may move between before_share and parallel, but not to from_share or away from it: what it has got back
-    from the base and what from the share are counted apart.
-    """
-    orders: dict[str, str] = {}
-    for position, version in sorted(enumerate(contract.versions), key=lambda item: item[1].valid_from):
-        for place, advance in enumerate(version.token_advances):
-            before = orders.setdefault(advance.advance_id, advance.recoup_order)
-            if (before == "from_share") != (advance.recoup_order == "from_share"):
-                yield (
-                    ("versions", position, "token_advances", place, "recoup_order"),
-                    f"{advance.advance_id} is recouped {before.replace('_', ' ')} in an earlier version",
-                    "leave it out, and grant what is left of it under a new advance_id",
-                )
-
-
 def _evidence(version: Version, at: KeyPath) -> Iterator[Finding]:
     shares = {share.share_id for share in version.revenue_share or []}
     for key in version.evidence:
@@ -431,7 +415,6 @@ def check_contract(contract: Contract) -> Iterator[Finding]:
             "settle the contract in another currency",
         )
     yield from _versions(contract)
-    yield from _advance_orders(contract)
     for position, version in enumerate(contract.versions):
         at: KeyPath = ("versions", position)
         first = max(version.valid_from, contract.service_commencement_date)

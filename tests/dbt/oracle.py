@@ -627,16 +627,14 @@ class Books:
         state["accrued"][month] = block.accrued
         state["share"] += block.accrued
         gross = total
+        block.share = block.accrued
         for advance in self._advances(contract, last_terms["share_id"], segments[-1][1]):
             if advance["recoup_order"] == "from_share":
                 amount = self._recoup(state, advance, gross)
                 block.recouped += amount
                 total -= amount
+                block.share -= half_away(amount, digits)
         advances = state.setdefault("advances", {})
-        of_share = {a["advance_id"] for a in self.tables["token_advance"] if a["recoup_order"] == "from_share"}
-        block.share = block.accrued - sum(
-            (half_away(running, digits) for key, (_, running) in advances.items() if key in of_share), Fraction(0)
-        )
         block.recouped = Fraction(0)
         for key, (booked, running) in advances.items():
             block.recouped += half_away(running, digits)

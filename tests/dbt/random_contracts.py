@@ -842,6 +842,11 @@ def _draw_contract(
 def _draw_advances(con: duckdb.DuckDBPyConnection, rnd: random.Random, share_id: str, keys: dict[str, Any]) -> None:
     put(con, "contract_version", instrument="token_advances", **keys)
     own = random.Random(str(keys))
+    # Some amendments turn the first from the share to the base; its rate leaves the others theirs.
+    turn = _aside(rnd, f"{keys} turned")
+    turned: dict[str, Any] = {}
+    if turn.random() < 0.25:
+        turned = {"recoup_order": turn.choice(["before_share", "parallel"]), "recoupment_rate": Decimal("0.3")}
     for number in range(rnd.randrange(3)):
         put(
             con,
@@ -854,10 +859,12 @@ def _draw_advances(con: duckdb.DuckDBPyConnection, rnd: random.Random, share_id:
             conversion_price=Decimal(1),
             grant_date=FIRST + timedelta(days=rnd.randrange(60)),
             expiry_date=rnd.choice([None, None, date(2027, 4, 15)]),
-            # An advance that is recouped from the share stays so.
-            recoup_order=rnd.choice(["before_share", "parallel"]) if number else "from_share",
-            recoupment_rate=Decimal(rnd.choice(["0.1", "0.333333333", "0.5"])),
-            interest=Decimal(own.choice(["0", "0.08"])),
+            **{
+                "recoup_order": rnd.choice(["before_share", "parallel"]) if number else "from_share",
+                "recoupment_rate": Decimal(rnd.choice(["0.1", "0.333333333", "0.5"])),
+                "interest": Decimal(own.choice(["0", "0.08"])),
+                **(turned if number == 0 else {}),
+            },
             **keys,
         )
 

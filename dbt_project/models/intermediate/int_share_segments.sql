@@ -87,8 +87,9 @@ with_terms as (
     select
         changed_blocks.*,
         share_terms.* exclude (contract_id, share_id, amendment_id, valid_from, recorded_at, declining, late_rate),
-        -- A natural breakpoint over tiers on the share paid hangs on the share, and with it all that follows from the base of such a block:
-        -- int_share_month_states works it out, segment by segment.
+        -- A natural breakpoint over tiers on the share paid hangs on the share, and so does what an advance takes of the base where an amendment
+        -- turns it from the share to the base or back; with it all that follows from the base of such a block. int_share_month_states works it
+        -- out, segment by segment.
         (changed_blocks.contract_id, changed_blocks.share_id) in (
             select (terms.contract_id, terms.share_id)
             from {{ ref('stg_share_terms') }} as terms
@@ -102,6 +103,11 @@ with_terms as (
                 and terms.share_basis = 'pct_above_breakpoint'
                 and terms.breakpoint_amount is null
                 and terms.minimum_period = 'month'
+            union all
+            select (turned.contract_id, turned.share_id)
+            from {{ ref('stg_token_advance') }} as turned
+            group by turned.contract_id, turned.share_id, turned.advance_id
+            having count(distinct turned.recoup_order = 'from_share') > 1
         ) as base_follows_share
     from changed_blocks
     inner join {{ ref('stg_share_terms') }} as share_terms
