@@ -9,6 +9,7 @@
     rounded_quotient(a, b)  HUGEINT a / b to the nearest integer, halves away from zero
     exact_product(a, rate)  DECIMAL(38, 18) a × DECIMAL(…, 9) rate, rounded at the 18th decimal
     exact_quotient(a, n)    DECIMAL(38, 18) a ÷ whole number n, rounded at the 18th decimal
+    whole_quotient(a, n)    the same of a whole number a, in a quarter of the time
     exact_ratio(a, b, c)    a × b ÷ c of three DECIMAL(38, 18), |a|, |c| < 8e15, |b| < 1e18: long division in limbs of b, cut at the 18th decimal;
                             limbs of nine digits where |c| < 8e10, so that a remainder times a limb fits into 128 bits, else of four
     settled(x)              x at 12 decimals, DECIMAL(38, 12): takes back the last digits of the divisions above, so that an exact half of a cent is
@@ -22,7 +23,7 @@ create or replace macro main.atto(x) as (
 );
 create or replace macro main.from_atto(n) as (cast(n as decimal(38, 0)) * 0.000000000000000001::decimal(18, 18));
 create or replace macro main.rounded_quotient(a, b) as (
-    sign(a) * sign(b) * ((abs(a) // abs(b)) + case when abs(a) % abs(b) >= abs(b) - abs(a) % abs(b) then 1 else 0 end)
+    sign(a) * sign(b) * ((abs(a) + abs(b) // 2) // abs(b))
 );
 create or replace macro main.exact_product(a, rate) as (
     cast(cast(trunc(cast(a as decimal(38, 18))) as decimal(20, 0)) * rate as decimal(38, 18))
@@ -30,6 +31,9 @@ create or replace macro main.exact_product(a, rate) as (
 );
 create or replace macro main.exact_quotient(a, n) as (
     main.from_atto(main.rounded_quotient(main.atto(cast(a as decimal(38, 18))), cast(n as hugeint)))
+);
+create or replace macro main.whole_quotient(a, n) as (
+    main.from_atto(main.rounded_quotient(cast(a as hugeint) * 1000000000000000000::hugeint, cast(n as hugeint)))
 );
 create or replace macro main.divided_on(done, limb) as ({
     'a': done.a,
@@ -39,9 +43,9 @@ create or replace macro main.divided_on(done, limb) as ({
     'quotient': done.quotient * 1000000000::hugeint + (done.remainder * 1000000000::hugeint + done.a * limb) // done.c,
     'remainder': (done.remainder * 1000000000::hugeint + done.a * limb) % done.c
 });
-create or replace macro main.ratio_by_thousand_millions(a, b, c) as (
+create or replace macro main.ratio_by_thousand_millions(parts) as (
     list_transform(list_transform(list_transform(list_transform(list_transform(
-        [{'a': a, 'b': b, 'c': c}],
+        [parts],
         lambda x: {'a': x.a % x.c, 'b': x.b, 'c': x.c, 'whole': x.a // x.c * x.b, 'quotient': 0::hugeint, 'remainder': 0::hugeint}),
         lambda x: main.divided_on(x, x.b // 1000000000000000000000000000::hugeint)),
         lambda x: main.divided_on(x, x.b // 1000000000000000000::hugeint % 1000000000::hugeint)),
@@ -62,17 +66,18 @@ create or replace macro main.ratio_by_ten_thousands(a, b, c) as (
         {'quotient': 0::hugeint, 'remainder': 0::hugeint}
     ).quotient
 );
+-- Arguments are handed on as one value: written out wherever they are named, they would be worked out again for each limb.
 create or replace macro main.exact_ratio(a, b, c) as (
-    main.from_atto(sign(a) * sign(b) * sign(c) * case
-        when abs(c) < 80000000000
-            then main.ratio_by_thousand_millions(
-                abs(main.atto(cast(a as decimal(38, 18)))), abs(main.atto(cast(b as decimal(38, 18)))), abs(main.atto(cast(c as decimal(38, 18))))
-            )
-        else
-            main.ratio_by_ten_thousands(
-                abs(main.atto(cast(a as decimal(38, 18)))), abs(main.atto(cast(b as decimal(38, 18)))), abs(main.atto(cast(c as decimal(38, 18))))
-            )
-    end)
+    list_transform(
+        [{
+            'a': main.atto(cast(a as decimal(38, 18))), 'b': main.atto(cast(b as decimal(38, 18))), 'c': main.atto(cast(c as decimal(38, 18)))
+        }],
+        lambda x: main.from_atto(sign(x.a) * sign(x.b) * sign(x.c) * case
+            when abs(x.c) < 80000000000000000000000000000::hugeint
+                then main.ratio_by_thousand_millions({'a': abs(x.a), 'b': abs(x.b), 'c': abs(x.c)})
+            else main.ratio_by_ten_thousands(abs(x.a), abs(x.b), abs(x.c))
+        end)
+    )[1]
 );
 create or replace macro main.settled(x) as (cast(x as decimal(38, 12)));
 create or replace macro main.floored_money(x, d) as (

@@ -8,12 +8,12 @@ cast({{ gpu_count }} as hugeint)
 {%- endmacro %}
 
 {% macro gpu_hours_of_overlap(gpu_count, from_a, to_a, from_b, to_b) -%}
-main.exact_quotient(
-            cast({{ gpu_microseconds_of_overlap(gpu_count, from_a, to_a, from_b, to_b) }} as decimal(38, 0)), 3600000000
+main.whole_quotient(
+            {{ gpu_microseconds_of_overlap(gpu_count, from_a, to_a, from_b, to_b) }}, 3600000000
         )
 {%- endmacro %}
 
 {# GPU-microseconds (whole number) as published GPU-hours, DECIMAL(28, 9). #}
 {% macro as_hours(gpu_microseconds) -%}
-cast(main.exact_quotient({{ gpu_microseconds }}, 3600000000) as decimal(28, 9))
+cast(main.whole_quotient({{ gpu_microseconds }}, 3600000000) as decimal(28, 9))
 {%- endmacro %}

@@ -16,17 +16,15 @@ select
         greatest(feed.recorded_at, late.known_not_before_at) as visible_from_at
     from {{ relation }} as feed
     left join {{ ref('stg_late_file') }} as late on feed.park_id = late.park_id and feed.file_id = late.file_id
-    where
-        feed.recorded_at <= (select home.clock_at from {{ source('raw', 'home') }} as home)
-        {%- if day %}
-        and not exists (
-            select 1
-            from {{ ref('stg_held_file') }} as held
-            where
-                held.feed = '{{ relation.identifier }}' and held.park_id = feed.park_id and held.file_id = feed.file_id
-                and held.service_date = {{ day }}
-        )
-        {%- endif %}
+    {%- if day %}
+    anti join {{ ref('stg_held_file') }} as held
+        on
+            held.feed = '{{ relation.identifier }}'
+            and feed.park_id = held.park_id
+            and feed.file_id = held.file_id
+            and held.service_date = {{ day }}
+    {%- endif %}
+    where feed.recorded_at <= (select home.clock_at from {{ source('raw', 'home') }} as home)
 {%- endmacro %}
 
 {% macro knowledge_interval(natural_key, version_column=none) %}

@@ -60,9 +60,10 @@ create or replace macro main.share_paid_cliff(base, paid, tiers) as (
     )
 );
 create or replace macro main.share_paid_crossed(slices, other_slices, other_base, combine) as (
-    case
-        when len(other_slices) = 0 then slices
-        else flatten(list_transform(slices, lambda slice: list_transform(other_slices, lambda other: {
+    -- Bound once: an argument of a macro is written out wherever it is named.
+    list_transform([slices], lambda own_slices: case
+        when len(other_slices) = 0 then own_slices
+        else flatten(list_transform(own_slices, lambda slice: list_transform(other_slices, lambda other: {
             'tier_no': case
                 when combine = 'min' and other.rate < slice.rate then other.tier_no
                 when combine = 'max' and other.rate > slice.rate then other.tier_no
@@ -71,7 +72,7 @@ create or replace macro main.share_paid_crossed(slices, other_slices, other_base
             'rate': case when combine = 'min' then least(slice.rate, other.rate) else greatest(slice.rate, other.rate) end,
             'slice_amount': main.exact_ratio(slice.slice_amount, other.slice_amount, other_base)
         })))
-    end
+    end)[1]
 );
 create or replace macro main.share_earned(slices) as (
     list_transform(

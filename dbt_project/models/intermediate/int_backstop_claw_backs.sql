@@ -64,7 +64,7 @@ claimed_months as (
         claims.point_no,
         claims.tranche_id,
         claims.service_month,
-        sum(main.exact_quotient(epoch_us(segments.to_at) - epoch_us(segments.from_at), 3600000000)) as month_hours,
+        sum(main.whole_quotient(epoch_us(segments.to_at) - epoch_us(segments.from_at), 3600000000)) as month_hours,
         sum(claims.installed_gpu_hours) as installed_gpu_hours,
         main.exact_ratio(
             sum(claims.claim_before_caps_amount), any_value(months.claim_amount), any_value(months.before_caps_amount)

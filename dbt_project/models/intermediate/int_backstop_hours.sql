@@ -76,19 +76,27 @@ supply as (
         tranche_id,
         service_month,
         segment_no,
-        main.exact_quotient(sum(installed), 3600000000) as installed_gpu_hours,
-        main.exact_quotient(sum(coalesce(declared_maintenance, 0)), 3600000000) as maintenance_gpu_hours,
-        main.exact_quotient(sum(
+        main.whole_quotient(sum(installed), 3600000000) as installed_gpu_hours,
+        main.whole_quotient(sum(coalesce(declared_maintenance, 0)), 3600000000) as maintenance_gpu_hours,
+        main.whole_quotient(sum(
             coalesce(declared_fault, 0) + coalesce(undeclared_fault, 0)
             -- What was withdrawn need not report: of an hour's silent GPUs it is the first.
             + coalesce(list_sum(list_transform(undeclared_no_sample_hours, lambda silent: greatest(0, silent - withdrawn_in_hour))), 0)
         ), 3600000000) as fault_gpu_hours,
-        main.exact_quotient(sum(coalesce(declared_curtailment, 0)), 3600000000) as curtailment_gpu_hours,
-        main.exact_quotient(sum(coalesce(declared_delivery, 0)), 3600000000) as delivery_gpu_hours,
-        main.exact_quotient(sum(coalesce(declared_force_majeure, 0)), 3600000000) as force_majeure_gpu_hours,
-        main.exact_quotient(sum(coalesce(declared_acceptance_failed, 0)), 3600000000) as acceptance_failed_gpu_hours
+        main.whole_quotient(sum(coalesce(declared_curtailment, 0)), 3600000000) as curtailment_gpu_hours,
+        main.whole_quotient(sum(coalesce(declared_delivery, 0)), 3600000000) as delivery_gpu_hours,
+        main.whole_quotient(sum(coalesce(declared_force_majeure, 0)), 3600000000) as force_majeure_gpu_hours,
+        main.whole_quotient(sum(coalesce(declared_acceptance_failed, 0)), 3600000000) as acceptance_failed_gpu_hours
     from day_hours
     group by contract_id, point_no, tranche_id, service_month, segment_no
+),
+
+-- Of the entries those in the months of the segments alone.
+segment_months as (
+    select distinct
+        park_id,
+        service_month
+    from segments
 ),
 
 billed as (
@@ -133,6 +141,8 @@ billed as (
                 and entries.lease_id = leases.lease_id
                 and entries.version = leases.version
                 and {{ known_at('leases', 'entries.known_from_at') }}
+        semi join segment_months
+            on entries.park_id = segment_months.park_id and date_trunc('month', entries.service_date) = segment_months.service_month
         where leases.is_billing and leases.pricing = 'metered' and entries.component = 'metered_use'
     ) as entries
         on

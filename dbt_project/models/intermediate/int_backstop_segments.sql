@@ -7,22 +7,25 @@ with points as (
 
 months as (
     select
-        terms.*,
+        contract_id,
+        point_no,
+        amendment_id,
+        from_date,
+        to_date,
         cast(unnest(generate_series(
-            date_trunc('month', terms.from_date), least(terms.posting_month, date_trunc('month', terms.to_date)), interval 1 month
+            date_trunc('month', from_date), least(posting_month, date_trunc('month', to_date)), interval 1 month
         )) as date) as service_month
-    from {{ ref('int_terms_in_force') }} as terms
-    where terms.instrument = 'backstop'
+    from {{ ref('int_terms_in_force') }}
+    where instrument = 'backstop'
 ),
 
-tranche_months as (
+all_segments as (
     select
-        months.* exclude (from_date, to_date),
+        months.contract_id,
+        months.point_no,
+        months.amendment_id,
         tranches.tranche_id,
-        tranches.gpu_count,
-        tranches.energised_date,
-        backstop_terms.* exclude (contract_id, amendment_id, valid_from, recorded_at, expiry_date),
-        least(backstop_terms.expiry_date, months.contract_expiry_date) as backstop_expiry_date,
+        months.service_month,
         greatest(months.from_date, months.service_month, tranches.energised_date, effective_dates.effective_date) as from_date,
         least(months.to_date, last_day(months.service_month)) as to_date
     from months
@@ -46,17 +49,13 @@ tranche_months as (
         )
 ),
 
-all_segments as (
+ordered_segments as (
     select
-        contract_id,
-        point_no,
-        tranche_id,
-        service_month,
-        from_date,
+        *,
         max(service_month) over (
             partition by contract_id, point_no order by service_month range between unbounded preceding and interval 1 day preceding
         ) as previous_month
-    from tranche_months
+    from all_segments
     where from_date <= to_date
 ),
 
@@ -64,45 +63,54 @@ all_segments as (
 -- stands.
 changed_segments as (
     select
-        all_segments.*,
+        ordered_segments.*,
         previous.state_point_no as previous_point_no
-    from all_segments
+    from ordered_segments
     inner join {{ ref('int_known_months') }} as months
         on
-            all_segments.contract_id = months.contract_id
-            and all_segments.point_no = months.point_no
-            and all_segments.service_month = months.service_month
-            and all_segments.point_no = months.state_point_no
+            ordered_segments.contract_id = months.contract_id
+            and ordered_segments.point_no = months.point_no
+            and ordered_segments.service_month = months.service_month
+            and ordered_segments.point_no = months.state_point_no
     left join {{ ref('int_known_months') }} as previous
         on
-            all_segments.contract_id = previous.contract_id
-            and all_segments.point_no = previous.point_no
-            and all_segments.previous_month = previous.service_month
+            ordered_segments.contract_id = previous.contract_id
+            and ordered_segments.point_no = previous.point_no
+            and ordered_segments.previous_month = previous.service_month
 ),
 
 segments as (
     select
-        tranche_months.*,
+        terms.* exclude (from_date, to_date),
+        changed_segments.service_month,
+        tranches.tranche_id,
+        tranches.gpu_count,
+        tranches.energised_date,
+        backstop_terms.* exclude (contract_id, amendment_id, valid_from, recorded_at, expiry_date),
+        least(backstop_terms.expiry_date, terms.contract_expiry_date) as backstop_expiry_date,
+        changed_segments.from_date,
+        changed_segments.to_date,
         changed_segments.previous_month,
         changed_segments.previous_point_no,
         contracts.currency_code,
         contracts.minor_unit_digits,
-        tranche_months.to_date - tranche_months.from_date + 1 as days_in_force,
-        day(last_day(tranche_months.service_month)) as days_in_month,
-        date_diff('month', date_trunc('month', tranche_months.service_commencement_date), tranche_months.service_month) + 1 as contract_month,
-        date_diff('month', date_trunc('month', tranche_months.energised_date), tranche_months.service_month) + 1 as tranche_month,
-        timezone(tranche_months.time_zone, cast(tranche_months.from_date as timestamp)) as from_at,
-        timezone(tranche_months.time_zone, cast(tranche_months.to_date + 1 as timestamp)) as to_at
+        changed_segments.to_date - changed_segments.from_date + 1 as days_in_force,
+        day(last_day(changed_segments.service_month)) as days_in_month,
+        date_diff('month', date_trunc('month', terms.service_commencement_date), changed_segments.service_month) + 1 as contract_month,
+        date_diff('month', date_trunc('month', tranches.energised_date), changed_segments.service_month) + 1 as tranche_month,
+        timezone(terms.time_zone, cast(changed_segments.from_date as timestamp)) as from_at,
+        timezone(terms.time_zone, cast(changed_segments.to_date + 1 as timestamp)) as to_at
     from changed_segments
-    inner join tranche_months
+    inner join {{ ref('int_terms_in_force') }} as terms
         on
-            changed_segments.contract_id = tranche_months.contract_id
-            and changed_segments.point_no = tranche_months.point_no
-            and changed_segments.tranche_id = tranche_months.tranche_id
-            and changed_segments.service_month = tranche_months.service_month
-            and changed_segments.from_date = tranche_months.from_date
-    inner join {{ ref('stg_contract') }} as contracts on tranche_months.contract_id = contracts.contract_id
-    where tranche_months.from_date <= tranche_months.to_date
+            changed_segments.contract_id = terms.contract_id
+            and changed_segments.point_no = terms.point_no
+            and changed_segments.from_date between terms.from_date and terms.to_date
+            and terms.instrument = 'backstop'
+    inner join {{ ref('stg_backstop_terms') }} as backstop_terms
+        on terms.contract_id = backstop_terms.contract_id and terms.amendment_id = backstop_terms.amendment_id
+    inner join {{ ref('stg_tranche') }} as tranches on changed_segments.tranche_id = tranches.tranche_id
+    inner join {{ ref('stg_contract') }} as contracts on changed_segments.contract_id = contracts.contract_id
 ),
 
 price_index_levels as (

@@ -62,14 +62,14 @@ moved_contracts as (
         )
 ),
 
--- What a lease's bill, use and receipts are worth, and when that was known.
+-- What a lease's bill, use and receipts are worth, and when that came to be known otherwise. Use that is corrected stays with its lease and day, so
+-- that a row ends when another of them begins.
 dated_facts as (
     select
         usage_rows.park_id,
         usage_rows.lease_id,
         cast(timezone(parks.time_zone, usage_rows.interval_start_at) as date) as service_date,
-        usage_rows.known_from_at,
-        usage_rows.known_until_at,
+        usage_rows.known_from_at as changed_at,
         false as is_amount
     from {{ ref('stg_lease_usage') }} as usage_rows
     inner join {{ ref('stg_park') }} as parks on usage_rows.park_id = parks.park_id
@@ -78,8 +78,7 @@ dated_facts as (
         park_id,
         lease_id,
         service_date,
-        known_from_at,
-        known_until_at,
+        unnest([known_from_at, known_until_at]) as changed_at,
         true as is_amount
     from {{ ref('stg_lease_adjustments') }}
     union all
@@ -87,8 +86,7 @@ dated_facts as (
         receipts.park_id,
         receipts.lease_id,
         cast(timezone(parks.time_zone, receipts.received_at) as date) as service_date,
-        receipts.known_from_at,
-        receipts.known_until_at,
+        unnest([receipts.known_from_at, receipts.known_until_at]) as changed_at,
         true as is_amount
     from {{ ref('stg_payments') }} as receipts
     inner join {{ ref('stg_park') }} as parks on receipts.park_id = parks.park_id
@@ -159,7 +157,7 @@ changes as (
     union all
     select
         moved_contracts.contract_id,
-        unnest([dated_facts.known_from_at, dated_facts.known_until_at]) as changed_at,
+        dated_facts.changed_at,
         dated_facts.service_date as from_date
     from dated_facts
     inner join moved_contracts on dated_facts.park_id = moved_contracts.park_id and dated_facts.lease_id = moved_contracts.lease_id

@@ -115,28 +115,43 @@ changes as (
     from days
 ),
 
+-- What is known when a day is first seen is seen with it; what comes later, by the first that sees that.
 seen_changes as (
     select
         seen_days.tranche_id,
         seen_days.park_id,
         seen_days.service_date,
         changes.changed_at,
-        greatest(changes.changed_at, seen_days.first_seen_at) as seen_from_at
+        seen_days.first_seen_at
     from changes
     inner join seen_days on changes.tranche_id = seen_days.tranche_id and changes.service_date = seen_days.service_date
+),
+
+known_changes as (
+    select
+        * exclude (first_seen_at),
+        first_seen_at as known_from_at
+    from seen_changes
+    where changed_at <= first_seen_at
+    union all by name
+    select
+        seen_changes.* exclude (first_seen_at),
+        instants.known_at as known_from_at
+    from seen_changes
+    asof join instants on seen_changes.tranche_id = instants.tranche_id and seen_changes.changed_at <= instants.known_at
+    where seen_changes.changed_at > seen_changes.first_seen_at
 ),
 
 -- Of the changes that one close sees at once the last one names the state.
 states as (
     select
-        seen_changes.tranche_id,
-        seen_changes.park_id,
-        seen_changes.service_date,
-        instants.known_at as known_from_at,
-        max(seen_changes.changed_at) as state_at
-    from seen_changes
-    asof join instants on seen_changes.tranche_id = instants.tranche_id and seen_changes.seen_from_at <= instants.known_at
-    group by seen_changes.tranche_id, seen_changes.park_id, seen_changes.service_date, instants.known_at
+        tranche_id,
+        park_id,
+        service_date,
+        known_from_at,
+        max(changed_at) as state_at
+    from known_changes
+    group by tranche_id, park_id, service_date, known_from_at
 )
 
 select

@@ -25,12 +25,13 @@ first_sights as (
     group by months.contract_id, months.service_month, points.time_zone
 ),
 
+-- What a state of a tranche's day and a version of a lease hold of a month, from when it is known so until it is known otherwise.
 day_states as (
     select
         tranches.contract_id,
-        tranches.tranche_id,
-        states.service_date,
+        cast(date_trunc('month', states.service_date) as date) as service_month,
         states.known_from_at,
+        states.known_until_at,
         outages.installed,
         outages.installed - outages.maintenance - outages.fault - outages.no_sample as available,
         outages.busy_milli_pct_seconds
@@ -43,20 +44,6 @@ day_states as (
             and states.state_at = outages.state_at
 ),
 
-day_changes as (
-    select
-        contract_id,
-        cast(date_trunc('month', service_date) as date) as service_month,
-        known_from_at as changed_at,
-        cast(0 as hugeint) as leased,
-        {% for column in ['installed', 'available', 'busy_milli_pct_seconds'] -%}
-        {{ column }} - coalesce(lag({{ column }}) over (partition by tranche_id, service_date order by known_from_at), 0)
-            as {{ column }}{{ ',' if not loop.last }}
-        {% endfor %}
-    from day_states
-),
-
--- What a version of a lease holds of a month, from when it is known so, and taken back from when it is known otherwise.
 leased_months as (
     select
         first_sights.contract_id,
@@ -76,32 +63,45 @@ leased_months as (
     where leases.is_billing
 ),
 
-changes as (
-    select * from day_changes
+held as (
+    select * from day_states
     union all by name
+    select * from leased_months
+),
+
+changes as (
     select
-        contract_id,
-        service_month,
-        known_from_at as changed_at,
-        leased
-    from leased_months
+        * exclude (known_from_at, known_until_at),
+        known_from_at as changed_at
+    from held
     union all by name
     select
         contract_id,
         service_month,
         known_until_at as changed_at,
-        -leased as leased
-    from leased_months
+        {% for column in ['installed', 'available', 'busy_milli_pct_seconds', 'leased'] -%}
+        -{{ column }} as {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from held
     where known_until_at is not null
 ),
 
 seen_changes as (
     select
-        changes.* exclude (changed_at),
+        changes.contract_id,
+        changes.service_month,
         first_sights.point_no as first_point_no,
-        greatest(changes.changed_at, first_sights.known_at) as seen_from_at
+        greatest(changes.changed_at, first_sights.known_at) as seen_from_at,
+        {% for column in ['installed', 'available', 'busy_milli_pct_seconds', 'leased'] -%}
+        sum(changes.{{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
     from changes
     inner join first_sights on changes.contract_id = first_sights.contract_id and changes.service_month = first_sights.service_month
+    group by
+        changes.contract_id,
+        changes.service_month,
+        first_sights.point_no,
+        greatest(changes.changed_at, first_sights.known_at)
 ),
 
 changes_by_point as (
@@ -109,10 +109,9 @@ changes_by_point as (
         seen_changes.contract_id,
         seen_changes.service_month,
         greatest(instants.point_no, seen_changes.first_point_no) as point_no,
-        sum(seen_changes.installed) as installed,
-        sum(seen_changes.available) as available,
-        sum(seen_changes.busy_milli_pct_seconds) as busy_milli_pct_seconds,
-        sum(seen_changes.leased) as leased
+        {% for column in ['installed', 'available', 'busy_milli_pct_seconds', 'leased'] -%}
+        sum(seen_changes.{{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {% endfor %}
     from seen_changes
     asof join {{ first_points(ref('int_knowledge_points')) }} as instants
         on seen_changes.contract_id = instants.contract_id and seen_changes.seen_from_at <= instants.known_at
@@ -140,9 +139,9 @@ select
     contract_id,
     point_no,
     service_month,
-    main.exact_quotient(installed, 3600000000) as installed_gpu_hours,
-    main.exact_quotient(available, 3600000000) as available_gpu_hours,
+    main.whole_quotient(installed, 3600000000) as installed_gpu_hours,
+    main.whole_quotient(available, 3600000000) as available_gpu_hours,
     -- Busy time is measured in 1e-5 second.
-    main.exact_quotient(busy_milli_pct_seconds, 360000000) as busy_gpu_hours,
-    main.exact_quotient(leased, 3600000000) as leased_gpu_hours
+    main.whole_quotient(busy_milli_pct_seconds, 360000000) as busy_gpu_hours,
+    main.whole_quotient(leased, 3600000000) as leased_gpu_hours
 from accumulated

@@ -64,10 +64,10 @@ select
     - {{ as_hours('hours.maintenance') }} as decimal(28, 9)) as available_gpu_hours,
     {{ as_hours('coalesce(leased.leased, 0)') }} as leased_gpu_hours,
     {{ as_hours('hours.busy_milli_pct_seconds * 10') }} as busy_gpu_hours,
-    cast(main.exact_quotient(hours.energy_microjoule, 3600000000000) as decimal(28, 9)) as it_energy_kwh,
-    -- Both sides are whole microseconds, so one exact quotient does: the long division of exact_ratio costs a thousand times as much a row.
+    cast(main.whole_quotient(hours.energy_microjoule, 3600000000000) as decimal(28, 9)) as it_energy_kwh,
+    -- Both sides are whole microseconds, so one quotient does: the long division of exact_ratio costs a thousand times as much a row.
     cast(
-        least(1, main.exact_quotient(hours.observed_gpu_milliseconds * 1000, nullif(hours.installed, 0))) as decimal(18, 9)
+        least(1, main.whole_quotient(hours.observed_gpu_milliseconds * 1000, nullif(hours.installed, 0))) as decimal(18, 9)
     ) as coverage_fraction
 from hours
 left join leased on hours.tranche_id = leased.tranche_id and hours.interval_start_at = leased.interval_start_at
