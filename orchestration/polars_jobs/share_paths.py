@@ -164,11 +164,12 @@ def _block(rule: ShareRule, sales: Sales) -> Array:
         in_minimum=np.full(paths, rule.minimum.used if rule.minimum else 0.0),
         in_cap=np.full(paths, rule.cap.used if rule.cap else 0.0),
     )
-    base = np.zeros((paths, months), order="F")
+    base, taken_off = (np.zeros((paths, months), order="F") for _ in range(2))
     year_start, at_year_start = 0, (state.base.copy(), state.share.copy())
     for month in range(months):
         span = slice(month, month + 1)
-        base[:, month] = _base(rule, sales.of(span), span, state.share)
+        taken_off[:, month] = _taken_off(rule, sales, month, before=(state.base, state.share))
+        base[:, month] = np.maximum(sales.revenue[:, month] - taken_off[:, month], 0.0)
         share = _tiered(rule, sales.of(span), span, base=base[:, month], before=(state.base, state.share))
         _activate(rule, state, sales, base, month=month)
         share = np.where(state.active, share, 0.0)
@@ -180,7 +181,10 @@ def _block(rule: ShareRule, sales: Sales) -> Array:
             if month + 1 == months or rule.true_up[month + 1] != rule.true_up[month]:
                 year = slice(year_start, month + 1)
                 accrued = np.concatenate([out[:, year_start:month], share[:, None]], axis=1)
-                share = share + _year_end(rule, state, sales.of(year), year, accrued=accrued, before=at_year_start)
+                of_year = np.maximum(sales.revenue[:, year].sum(axis=1) - taken_off[:, year].sum(axis=1), 0.0)
+                share = share + _year_end(
+                    rule, state, sales.of(year), year, base=of_year, accrued=accrued, before=at_year_start
+                )
         if rule.lifetime_cap is not None:
             share = np.minimum(share, np.maximum(rule.lifetime_cap - state.share, 0.0))
         out[:, month] = share
@@ -190,32 +194,34 @@ def _block(rule: ShareRule, sales: Sales) -> Array:
     return out
 
 
-def _base(rule: ShareRule, sales: Sales, span: slice, paid: Array) -> Array:
-    """The base of some months together after floor and breakpoint, (P,)."""
-    total = np.asarray(sales.revenue.sum(axis=1), dtype=np.float64)
-    taken_off = np.zeros_like(total)
+def _taken_off(rule: ShareRule, sales: Sales, month: int, *, before: tuple[Array, Array]) -> Array:
+    """What floor or breakpoint takes off a month's revenue, (P,)."""
     if rule.basis == "pct_above_floor":
-        taken_off = rule.floor_price * sales.hours.sum(axis=1)
-    elif rule.basis == "pct_above_breakpoint" and rule.breakpoint is not None:
-        taken_off = np.full_like(total, rule.breakpoint[span].sum())
-    elif rule.basis == "pct_above_breakpoint" and rule.monthly_minimum is not None:
-        taken_off = _natural_breakpoint(rule, span, paid)
-    return np.asarray(np.maximum(total - taken_off, 0.0), dtype=np.float64)
+        return np.asarray(rule.floor_price * sales.hours[:, month], dtype=np.float64)
+    if rule.basis == "pct_above_breakpoint" and rule.breakpoint is not None:
+        return np.full(len(sales.revenue), rule.breakpoint[month])
+    if rule.basis == "pct_above_breakpoint" and rule.monthly_minimum is not None:
+        return _natural_breakpoint(rule, sales, month, before=before)
+    return np.zeros(len(sales.revenue))
 
 
-def _natural_breakpoint(rule: ShareRule, span: slice, paid: Array) -> Array:
-    """Minimum ÷ rate: of the month on a calendar axis, at the share paid so far, else of the first tier; at a rate of
-    nought it is never reached.
+def _natural_breakpoint(rule: ShareRule, sales: Sales, month: int, *, before: tuple[Array, Array]) -> Array:
+    """Minimum ÷ rate: of the month on a calendar axis, at what had come together before it on a cumulative one, else of the first
+    tier, and of two axes as they are combined; at a rate of nought all that is sold lies below it.
     """
     assert rule.monthly_minimum is not None  # noqa: S101  the caller looks
-    axis = rule.axes[0]
-    minimum = rule.monthly_minimum[span]
-    if axis.name in CALENDAR_AXES:
-        rates = axis.rates[span]
-        return np.full(len(paid), np.divide(minimum, rates, out=np.full(len(rates), np.inf), where=rates > 0).sum())
-    rate = axis.at(paid) @ axis.rates if axis.name == "cumulative_share_paid" else np.full(len(paid), axis.rates[0])
-    needed = np.full(len(paid), float(minimum.sum()))
-    return np.asarray(np.divide(needed, rate, out=np.full(len(paid), np.inf), where=rate > 0), dtype=np.float64)
+    base_before, share_before = before
+    rates = []
+    for axis in rule.axes:
+        if axis.name in CALENDAR_AXES:
+            rates.append(np.full(len(base_before), axis.rates[month]))
+        elif axis.name in {"cumulative_base", "cumulative_share_paid"}:
+            rates.append(axis.at(base_before if axis.name == "cumulative_base" else share_before) @ axis.rates)
+        else:
+            rates.append(np.full(len(base_before), axis.rates[0]))
+    rate = np.max(rates, axis=0) if rule.combine == "max" else np.min(rates, axis=0)
+    minimum = np.full(len(rate), rule.monthly_minimum[month])
+    return np.asarray(np.divide(minimum, rate, out=sales.revenue[:, month].copy(), where=rate > 0), dtype=np.float64)
 
 
 def _tiered(rule: ShareRule, sales: Sales, span: slice, *, base: Array, before: tuple[Array, Array]) -> Array:
@@ -329,13 +335,20 @@ def _at_most(rule: ShareRule, state: _State, share: Array, month: int) -> Array:
 
 
 def _year_end(
-    rule: ShareRule, state: _State, sales: Sales, span: slice, *, accrued: Array, before: tuple[Array, Array]
+    rule: ShareRule,
+    state: _State,
+    sales: Sales,
+    span: slice,
+    *,
+    base: Array,
+    accrued: Array,
+    before: tuple[Array, Array],
 ) -> Array:
-    """The true-up of the months of a year: its share on its own base, at least its minima and at most its caps, less what was
-    ``accrued`` (P, months); what is in the operator's favour is carried forward, if so agreed. A year with an inactive month
-    keeps what was accrued: such a month has no share to true up.
+    """The true-up of the months of a year: the share of its ``base`` (P,), which is their revenue less what their floors and
+    breakpoints took, at least its minima and at most its caps, less what was ``accrued`` (P, months); what is in the operator's
+    favour is carried forward, if so agreed. A year with an inactive month keeps what was accrued: such a month has no share to
+    true up.
     """
-    base = _base(rule, sales, span, before[1])
     whole = _tiered(rule, sales, span, base=base, before=before)
     if rule.monthly_minimum is not None:
         floor = float(rule.monthly_minimum[span].sum())

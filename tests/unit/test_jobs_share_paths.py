@@ -58,6 +58,37 @@ def test_a_natural_breakpoint_is_the_minimum_over_the_rate_and_the_minimum_is_pa
     assert shares([600.0, 200.0], **terms) == [150, 100], "25 % above 400, and 100"
 
 
+def test_a_natural_breakpoint_takes_both_rates_as_they_are_combined_and_that_of_a_cumulative_base_so_far():
+    terms = {"share_basis": "pct_above_breakpoint", "minimum_amount": D("50"), "minimum_period": "month"}
+    paid = [
+        tier(1, "0.25", "cumulative_share_paid", from_value=D(0), to_value=D(80)),
+        tier(2, "0.10", "cumulative_share_paid", from_value=D(80)),
+    ]
+    by_month = [tier(3, "0.20", to_month=1), tier(4, "0.05", from_month=2)]
+    assert shares([300.0], [*paid, *by_month], combine="min", **terms) == [60], "20 % of 50 above 250, and 50"
+    assert shares([300.0, 600.0], [*paid, *by_month], combine="max", **terms) == [75, 93], (
+        "25 % above 200; the next 400 above it fill the tier with 20"
+    )
+    base = [
+        tier(1, "0.25", "cumulative_base", from_value=D(0), to_value=D(150)),
+        tier(2, "0.10", "cumulative_base", from_value=D(150)),
+    ]
+    assert shares([400.0, 600.0], base, **terms) == [92.5, 60], "150 and 50 above 200; then 10 % above 500"
+
+
+def test_a_true_up_takes_the_breakpoints_that_its_months_had():
+    terms = {"share_basis": "pct_above_breakpoint", "minimum_amount": D("50"), "minimum_period": "month"}
+    paid = [
+        tier(1, "0.25", "cumulative_share_paid", from_value=D(0), to_value=D(100)),
+        tier(2, "0.10", "cumulative_share_paid", from_value=D(100)),
+    ]
+    trued = {"true_up_frequency": "contract_year", "true_up_carry_forward": False, "end": date(2027, 3, 31)}
+    assert shares([300.0, 300.0, 700.0], paid, **terms) == [75, 75, 70], "above 200, 200 and 500"
+    assert shares([300.0, 300.0, 700.0], paid, **terms, **trued) == [75, 75, 100], (
+        "400 of the year earn 100, beside 150"
+    )
+
+
 def test_slices_of_a_cumulative_base_and_the_cliff():
     tiers = [
         tier(1, "0.30", "cumulative_base", from_value=D(0), to_value=D(150)),

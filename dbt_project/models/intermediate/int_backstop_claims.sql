@@ -53,18 +53,22 @@ settled as (
 -- no claim.
 guaranteed_days as (
     select
-        settled.contract_id,
-        settled.point_no,
-        settled.service_month,
-        settled.settlement_type,
+        days.contract_id,
+        days.point_no,
+        days.service_month,
+        days.settlement_type,
         points.known_at,
-        main.exact_quotient(
-            cast(max(settled.to_date) - min(settled.from_date) + 1 as decimal(38, 18)), day(last_day(settled.service_month))
-        ) as part_of_month
-    from settled
-    inner join {{ ref('int_knowledge_points') }} as points on settled.contract_id = points.contract_id and settled.point_no = points.point_no
-    where settled.guarantees_payment
-    group by settled.contract_id, settled.point_no, settled.service_month, settled.settlement_type, points.known_at
+        -- Each day once, on which any tranche is covered.
+        main.exact_quotient(cast(count(distinct days.service_date) as decimal(38, 18)), day(last_day(days.service_month))) as part_of_month
+    from (
+        select
+            *,
+            unnest(range(from_date, to_date + 1, interval 1 day)) as service_date
+        from settled
+        where guarantees_payment
+    ) as days
+    inner join {{ ref('int_knowledge_points') }} as points on days.contract_id = points.contract_id and days.point_no = points.point_no
+    group by days.contract_id, days.point_no, days.service_month, days.settlement_type, points.known_at
 ),
 
 payments as (
