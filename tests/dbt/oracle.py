@@ -752,12 +752,14 @@ class Books:
             price = 1 if advance["unit"] == "USD" else Fraction(advance["conversion_price"])
             principal = Fraction(advance["face_amount"]) * price
             kind = "grant_cash_advance" if advance["advance_type"] == "cash" else "grant_advance"
-            entries[kind, month_of(min(a["grant_date"] for _, a in holders))] += principal
             ends = [max(advance["expiry_date"] + DAY, versions[number][0])] if advance["expiry_date"] else []
             ends += [day for day, _ in versions[number + 1 :]][:1]
+            granted = min(a["grant_date"] for _, a in holders)
+            if ends and min(ends) <= granted:
+                continue  # dropped by the day of its grant: never granted
+            entries[kind, month_of(granted)] += principal
             if ends and min(ends) <= end:
                 entries["give_up_advance", month_of(min(ends))] += principal - recouped[advance_id]
-            granted = min(a["grant_date"] for _, a in holders)
             digits = self.contract(contract_id)["minor_unit_digits"]
             for month in self._months(month_of(granted), last_month):
                 to = min([days_of(month)[-1], *(day - DAY for day in ends)])

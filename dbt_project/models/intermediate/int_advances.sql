@@ -64,3 +64,5 @@ inner join advances
         and versions.amendment_id = advances.amendment_id
 where advances.grant_date <= versions.month_end_date
 group by versions.contract_id, versions.point_no, advances.advance_id
+-- One that is dropped by the day of its grant is never granted.
+having coalesce(arg_max_null(advances.ended_date, versions.valid_from) > min(advances.grant_date), true)
