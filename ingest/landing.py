@@ -44,6 +44,8 @@ __all__ = ["LandedFile", "LandingFile", "create_raw_tables", "land", "pending", 
 # file.
 EXAMINERS = 2
 FILES_A_TRANSACTION = 64
+# Documents are far smaller: so many land together, however few rows they hold.
+DOCUMENTS_A_TRANSACTION = 5_000
 
 # Called with the path of a file, files done and files in all.
 Progress = Callable[[str, int, int], None]
@@ -141,7 +143,7 @@ def _land_documents(
             continue
         landing.append((same, cells))
         row_count += cells.row_count if isinstance(cells, Cells) else 0
-        if row_count >= BATCH_ROWS:
+        if row_count >= BATCH_ROWS or len(landing) >= DOCUMENTS_A_TRANSACTION:
             _write_documents(con, home, contract, park, landing)
             landing, row_count = [], 0
     if landing:

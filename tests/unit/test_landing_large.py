@@ -7,13 +7,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
 import pytest
 from small_home import LEASE_HEADER, PARK_ID, Books, drop, lease_row, make_home
 
-from ingest import reading, spool
+from ingest import landing, reading, spool
 from ingest.formats import opening
 from ingest.terms.home import load_home
 
@@ -153,6 +154,36 @@ def test_of_a_small_file_fewer_cells_stay_in_memory_and_a_small_parquet_stays_pa
     monkeypatch.setattr(reading, "BATCH_ROWS", 10)
     assert [frame.height for frame in packed][:2] == [10, 10]
     assert pl.concat(packed).equals(pl.concat(whole))
+
+
+def test_many_small_documents_land_in_several_transactions_as_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def landed(name: str) -> list[tuple[object, ...]]:
+        home = make_home(tmp_path / name)
+        for number in range(7):
+            # Each lease is told twice, in files that stand apart.
+            drop(home, "leases", f"{number}.csv", LEASE_HEADER + f"{lease_row(f'L{number % 4}')}\n" + "torn\n" * number)
+        books = Books(home)
+        books.land()
+        return [
+            row
+            for table in ("leases", "landed_file", "quarantined_row")
+            for row in books.rows(f"FROM raw.{table} ORDER BY ALL")
+        ]
+
+    in_one = landed("one")
+    written: list[int] = []
+    write = landing._write_documents
+
+    def counted(*arguments: Any) -> None:
+        written.append(len(arguments[-1]))
+        write(*arguments)
+
+    monkeypatch.setattr(landing, "_write_documents", counted)
+    monkeypatch.setattr(landing, "DOCUMENTS_A_TRANSACTION", 3)
+    assert landed("several") == in_one
+    assert written == [3, 3, 1]
 
 
 @pytest.mark.slow
