@@ -110,7 +110,7 @@ def interest_spans(
             and spans[-1] == replace(span, first_date=spans[-1].first_date, last_date=start - _ONE_DAY)
         ):
             spans[-1] = replace(span, first_date=spans[-1].first_date)
-        elif span.interest:
+        elif span.overdue_amount and span.rate:
             spans.append(span)
     return spans
 
@@ -278,18 +278,20 @@ def _at_closes(
     """
     contract_id, currency_code = contract["contract_id"], contract["currency_code"]
     digits = contract.get("minor_unit_digits", 2)
+    issued = books.issued(contract_id, currency_code) if bears else []
     billed, on_claims = (_Posted(books.sealed_of(contract_id, event, currency_code)) for event in EVENTS[1:])
     for close in closes:
         late: list[Span] = []
         owed: list[Span] = []
         if bears:
             rates = books.rates(close)
-            events = books.events(close, currency_code, notes)
+            claims = books.claims(close, currency_code)
+            events = books.events(close, currency_code, issued, claims, notes)
             late = share_spans(events, rates, close.month_end_date)
-            claims = [(claim.due_date, claim.amount) for claim in books.claims(close, currency_code)]
             if claims:
                 settled = books.settled(close, events, currency_code)
-                owed = claim_spans(claims, settled, rates, close.month_end_date)
+                due = [(claim.due_date, claim.amount) for claim in claims]
+                owed = claim_spans(due, settled, rates, close.month_end_date)
         on_share, on_backstop = interest_by_month(late, digits), interest_by_month(owed, digits)
         standing = dict(on_share)
         for month, amount in books.booked_interest(close, currency_code).items():
@@ -367,16 +369,27 @@ class _Books:
         order = sorted(known, key=lambda row: (row["valid_from"], row["recorded_at"], row["amendment_id"]))
         return list({row["valid_from"]: row["late_rate"] for row in order}.items())
 
-    def events(self, close: Close, currency_code: str, notes: InterestNotes) -> list[Event]:
+    def issued(self, contract_id: str, currency_code: str) -> list[Document]:
+        """The documents of a contract's own books."""
+        own = (pl.col("contract_id") == contract_id) & (pl.col("currency_code") == currency_code)
+        return documents_of(self._documents.filter(own))
+
+    def events(
+        self,
+        close: Close,
+        currency_code: str,
+        documents: Sequence[Document],
+        claims: Sequence[ClaimDue],
+        notes: InterestNotes,
+    ) -> list[Event]:
         """The sub-ledger's events at a close, with the notes of the closes before it."""
-        own = (pl.col("contract_id") == close.contract_id) & (pl.col("currency_code") == currency_code)
         return events_at(
             close,
-            [*documents_of(self._documents.filter(own)), *notes.documents],
+            [*documents, *notes.documents],
             self._payments.of(close.contract_id),
             self._events.of(close.contract_id),
             currency_code,
-            claims=self.claims(close, currency_code),
+            claims=claims,
             claim_interest=notes.on_claims,
         )
 
