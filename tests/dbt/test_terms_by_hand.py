@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from against_the_oracle import applied_cash
 from raw_fixture import put
 from scenarios import put_backstop, put_contract, put_home, put_lease, put_park, put_share, put_tranche
 
@@ -100,6 +101,9 @@ def advance_with_interest(con: duckdb.DuckDBPyConnection) -> None:
     recouped = {"share_id": "share", "recoup_order": "from_share", "recoupment_rate": "0.5", "interest": "0.10"}
     put(con, "token_advance", advance_id="adv", **terms, **recouped, **keys)
     put_whole_months(con, deal, gpu_count=40, price_per_gpu_hour="1.50")
+    paid = {"direction": "received", "amount": "10260.00", "currency_code": "USD", "funded_by_claim": False}
+    when = {"received_at": "2027-03-20T05:00:00Z", "recorded_at": "2027-03-21T00:00:00Z"}
+    put(con, "payments", park_id="advanced", payment_id="p", contract_id="advanced", **paid, **when)
 
 
 def reserve(con: duckdb.DuckDBPyConnection) -> None:
@@ -373,6 +377,25 @@ def test_an_advance_bears_interest_on_what_is_unrecouped_and_is_recouped_all_the
     assert found["advance_interest", "advance_interest_income"] == Decimal("-267.19")
     shown = steps(books, "advanced", MARCH)
     assert (shown["amount_due"], shown["advance_interest"]) == (5580, Decimal("267.19"))
+
+
+def test_one_payment_settles_the_month_s_share_and_then_the_interest_on_its_advance(
+    books: duckdb.DuckDBPyConnection,
+) -> None:
+    # February's invoice of 15 March holds 5,040.00 of share and 5,040.00 recouped; its interest was noted on 28 February, due with what
+    # is stated 15 days and payable 60 days later. 10,260.00 come on 20 March. March's 267.19 stay open.
+    made = applied_cash(books)
+    cash = made["credit.fct_cash_application"].filter(contract_id="advanced")
+    invoiced, noted = "advanced:2027-02:invoice_share:2027-03", "advanced:2027-02:invoice_interest:2027-02"
+    assert cash.select("item_id", "applied_amount", "rule").rows() == [
+        (invoiced, Decimal("10080.00"), "oldest_undisputed"),
+        (noted, Decimal("180.00"), "interest"),
+    ]
+    items = made["credit.fct_receivable_item"].filter(contract_id="advanced", as_of_month=MARCH, kind="interest_note")
+    assert items.sort("service_month").select("invoice_date", "due_date", "original_amount", "open_amount").rows() == [
+        (date(2027, 2, 28), date(2027, 5, 14), Decimal("180.00"), Decimal("0.00")),
+        (date(2027, 3, 31), date(2027, 6, 14), Decimal("267.19"), Decimal("267.19")),
+    ]
 
 
 def test_a_reserve_leaves_the_invoice_and_is_invoiced_when_it_is_released(books: duckdb.DuckDBPyConnection) -> None:
