@@ -1,4 +1,4 @@
-# ruff: noqa: PLR0917 - a day is read from top to bottom, as it happens
+# ruff: noqa: PLR0912, PLR0917 - a day is read from top to bottom, as it happens
 """The application of cash and interest once more, in Fractions and day by day, straight from what was billed, claimed and paid.
 
 Written from the rules (DOMAIN.md, 7; CREDIT.md, 3.1; decisions 19, 24, 57), not from the sub-ledger: it walks every day of a
@@ -127,6 +127,9 @@ def _at_close(
         noted.on_claims[of] += change
         noted.claims_by_day[end] += change
     walk.happen(end)
+    # What is posted is owed, though its date (of several blocks the latest) is still to come.
+    for later in sorted(day for day in walk.papers if day > end):
+        walk.issue(later)
     should = {("late_interest", of): amount for of, amount in late.items()}
     should |= {("invoice_interest", of): amount for of, amount in standing.items()}
     should |= {("late_interest_on_claims", of): amount for of, amount in on_claims.items()}
@@ -197,12 +200,7 @@ class _Walk:
         """What happens on a day, in its order."""
         month = month_of(day)
         self._disputes(day)
-        new = sorted(self.papers.get(day, []), key=lambda p: (p.left < 0, p.item_id))
-        for paper in new:
-            self.seen[paper.item_id] = paper
-            self._credit()
-            for payment_id in self._in_order():
-                self._lay(payment_id)
+        self.issue(day)
         for payment in sorted(self.payments.get(("received", day), []), key=lambda p: p["payment_id"]):
             self.waiting[payment["payment_id"]] = (payment, Fraction(payment["amount"]))
             self._lay(payment["payment_id"])
@@ -221,6 +219,15 @@ class _Walk:
             self.payable += paid
             if paid:
                 self.moved["pay_claim_interest"][month] += paid
+
+    def issue(self, day: date) -> None:
+        """The documents of a day: credits settle, and cash that waits is laid on them."""
+        new = sorted(self.papers.get(day, []), key=lambda p: (p.left < 0, p.item_id))
+        for paper in new:
+            self.seen[paper.item_id] = paper
+            self._credit()
+            for payment_id in self._in_order():
+                self._lay(payment_id)
 
     def _disputes(self, day: date) -> None:
         for event in sorted(
