@@ -10,6 +10,21 @@
 {{ parts_to_build(alias, of, 'int_point_fingerprints', ['contract_id', 'point_no']) }}
 {%- endmacro %}
 
+{# Whether a model that goes on from its own rows has any that stand. After a change of code none do, and rows of before may lack a column. #}
+{% macro has_points_that_stand() -%}
+{%- if not (execute and is_incremental()) -%}{{ return(false) }}{%- endif -%}
+{%- set standing -%}
+select count(*)
+from {{ standing_parts(this) }} as standing
+inner join {{ ref('int_point_fingerprints') }} as points
+    on
+        standing.contract_id = points.contract_id
+        and standing.point_no = points.point_no
+        and standing.fingerprint = points.point_fingerprint
+{%- endset -%}
+{{ return(run_query(standing).columns[0][0] > 0) }}
+{%- endmacro %}
+
 {% macro statements_to_build(alias) -%}
 {{ parts_to_build(alias, 'statement', 'int_statement_fingerprints', ['contract_id', 'known_at']) }}
 {%- endmacro %}
@@ -36,8 +51,8 @@
 
 {% macro kept_by_point() -%}
 {{ return([
-    'int_share_components', 'int_share_revenue', 'int_share_tiers', 'int_backstop_hours', 'int_statement_steps', 'int_journal_stands',
-    'int_journal_entries'
+    'int_share_components', 'int_share_revenue', 'int_share_bases', 'int_share_tiers', 'int_share_month_states', 'int_backstop_hours',
+    'int_statement_steps', 'int_journal_stands', 'int_journal_entries'
 ]) }}
 {%- endmacro %}
 

@@ -20,7 +20,9 @@ from test_metering_is_rebuilt_by_day import TABLES as BY_DAY
 KEPT = {
     "int_share_components": ("point_no", "gpu_hours"),
     "int_share_revenue": ("point_no", "gpu_hours"),
+    "int_share_bases": ("point_no", "gpu_hours"),
     "int_share_tiers": ("point_no", "share_amount"),
+    "int_share_month_states": ("point_no", "share_amount"),
     "int_backstop_hours": ("point_no", "excluded_raw_gpu_hours"),
     "int_statement_steps": ("point_no", "gpu_hours"),
     "int_journal_stands": ("point_no", "amount"),

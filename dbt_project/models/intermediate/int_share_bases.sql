@@ -1,17 +1,25 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points() }}"
+) }}
+
 -- The base of each segment, one after the other: a negative one may be carried into the next. The first that a point knows otherwise follows from
 -- where the one before it stands.
 with recursive
 revenue as (
     select
-        contract_id,
-        point_no,
-        share_id,
-        service_month,
-        segment_no,
-        sum(measured_amount + excluded_amount) as revenue_amount,
-        sum(gpu_hours) as gpu_hours
-    from {{ ref('int_share_revenue') }}
-    group by contract_id, point_no, share_id, service_month, segment_no
+        components.contract_id,
+        components.point_no,
+        components.share_id,
+        components.service_month,
+        components.segment_no,
+        sum(components.measured_amount + components.excluded_amount) as revenue_amount,
+        sum(components.gpu_hours) as gpu_hours
+    from {{ ref('int_share_revenue') }} as components
+    {{ points_to_build('components') }}
+    group by components.contract_id, components.point_no, components.share_id, components.service_month, components.segment_no
 ),
 
 -- A natural breakpoint is the minimum over a rate: on each axis that of the contract month, of the segment's first day, at the cumulative
@@ -118,6 +126,7 @@ inputs as (
             partition by segments.contract_id, segments.point_no, segments.share_id order by segments.sequence_no
         ), true) as is_month_end
     from {{ ref('int_share_segments') }} as segments
+    {{ points_to_build('segments') }}
     left join revenue
         on
             segments.contract_id = revenue.contract_id
@@ -169,6 +178,18 @@ started as (
         0::decimal(38, 18) as cumulative_base_after_amount
     from inputs
     where sequence_no = 1
+    {%- if has_points_that_stand() %}
+    union all by name
+    select kept.*
+    from {{ this }} as kept
+    semi join inputs
+        on
+            kept.contract_id = inputs.contract_id
+            and kept.point_no = inputs.previous_point_no
+            and kept.share_id = inputs.share_id
+            and kept.sequence_no + 1 = inputs.sequence_no
+    anti join inputs as built on kept.contract_id = built.contract_id and kept.point_no = built.point_no
+    {%- endif %}
 ),
 
 steps as (
@@ -277,6 +298,7 @@ steps as (
     ) as computed
 )
 
-select * exclude (used_advances)
+select *
 from steps
+semi join inputs on steps.contract_id = inputs.contract_id and steps.point_no = inputs.point_no
 where sequence_no > 0

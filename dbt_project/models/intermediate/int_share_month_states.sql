@@ -1,6 +1,13 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points() }}"
+) }}
+
 -- From the tiers to the amount: minimum, caps, true-up, advances, gross-up and rounding, segment after segment, per block and as known at each
 -- point that knows otherwise of the month than the one before. A month ends with its last segment; one that closes a year with a true-up ends with
--- the parts of that year. The first month that a point knows otherwise follows from where the one before it stands.
+-- the parts of that year. The first month that a point knows otherwise follows from where the one before it stands: a row keeps what it hands on.
 -- Where a natural breakpoint hangs on the share paid, the base hangs on it too, and with it what advances take of the base, the cumulative base, a
 -- price of the month as a whole, tests of the base and a year's true-up: of such blocks (base_follows_share) all of that is worked out here, by the
 -- same rules. Where a month as a whole is looked at, its segments' bases are made before the share of the first of them is (steps that look ahead),
@@ -23,6 +30,7 @@ segments as (
         ), true) as is_last_segment,
         sum(segments.days_in_force) over whole_month < segments.days_in_month as is_cut_short
     from {{ ref('int_share_segments') }} as segments
+    {{ points_to_build('segments') }}
     window month_segments as (
         partition by segments.contract_id, segments.point_no, segments.share_id, segments.service_month order by segments.segment_no
     ), whole_month as (partition by segments.contract_id, segments.point_no, segments.share_id, segments.service_month)
@@ -483,6 +491,18 @@ steps as (
         )[]) as members
     from inputs
     where previous_month = date '0001-01-01'
+    {%- if has_points_that_stand() %}
+    union all
+    select unnest(kept.step)
+    from {{ this }} as kept
+    semi join inputs
+        on
+            kept.contract_id = inputs.contract_id
+            and kept.point_no = inputs.previous_point_no
+            and kept.share_id = inputs.share_id
+            and kept.service_month = inputs.previous_month
+    anti join segments on kept.contract_id = segments.contract_id and kept.point_no = segments.point_no
+    {%- endif %}
     union all
     (
         with drawn as (
@@ -1076,7 +1096,8 @@ select
     end as invoiced_amount,
     month_ends.withholding_tax_rate,
     list_concat(paid_cuts.base_recoupments, steps.recoupments) as recoupments,
-    paid_cuts.paid_cuts
+    paid_cuts.paid_cuts,
+    steps as step
 from month_ends
 inner join steps
     on
