@@ -112,19 +112,23 @@ def change(home: Path, *changes: Callable[[duckdb.DuckDBPyConnection], None]) ->
             one(con)
 
 
-@pytest.fixture
-def books(tmp_path: Path) -> Path:
-    """Random contracts as known in May."""
-    home = tmp_path / "books"
+def as_known_in_may(home: Path, count: int, *changes: Callable[[duckdb.DuckDBPyConnection], None]) -> Path:
+    """Random contracts, changed in some way."""
     home.mkdir()
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
         create_raw(con)
-        draw(con, home, seed=4, count=3)
+        draw(con, home, seed=4, count=count)
+    change(home, *changes)
     at(home, CLOCKS[0])
     seeded = run_dbt(home, "seed")
     assert seeded.returncode == 0, seeded.stdout[-4000:]
     run(home)
     return home
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Path:
+    return as_known_in_may(tmp_path / "books", 3)
 
 
 def refreshed(home: Path) -> None:
@@ -175,6 +179,53 @@ def test_whatever_is_learnt_late_history_equals_a_full_refresh(
     change(books, what)
     run(books)
     refreshed(books)
+
+
+def a_year_made_up_by_price_in_may(con: duckdb.DuckDBPyConnection) -> None:
+    """Prices move with the rate of exchange, so that no two months share alike, and little is learnt of a month after its close."""
+    for feed in ("leases", "lease_adjustments", "credit_events"):
+        con.execute(f"DELETE FROM raw.{feed} WHERE recorded_at > '2027-05-10'")
+    con.execute("DELETE FROM raw.lease_usage WHERE recorded_at > '2027-05-10' AND interval_end_at < '2027-05-02'")
+    for terms in ("contract_version", "share_terms"):
+        con.execute(f"UPDATE raw.{terms} SET recorded_at = '2027-01-01'")
+    con.execute("UPDATE raw.leases SET currency_code = 'AUD'")
+    con.execute("UPDATE raw.contract SET expiry_date = '2027-05-31'")
+    con.execute("DELETE FROM raw.share_activation")
+    con.execute("DELETE FROM raw.share_tier")
+    con.execute(
+        "UPDATE raw.share_terms SET true_up_frequency = 'calendar_year', share_basis = 'pct_of_base', base_measure = 'gross_billed',"
+        " floor_price_per_gpu_hour = NULL, breakpoint_amount = NULL, minimum_amount = NULL, minimum_period = NULL"
+    )
+    con.execute(
+        "INSERT INTO raw.share_tier BY NAME SELECT contract_id, share_id, amendment_id, 1 AS tier_no, 'price_per_gpu_hour' AS axis,"
+        " 0 AS from_value, 1 AS to_value, 0.25 AS rate, 'marginal' AS application FROM raw.share_terms"
+    )
+    con.execute(
+        "INSERT INTO raw.share_tier BY NAME SELECT * REPLACE (2 AS tier_no, 1 AS from_value, NULL AS to_value, 0.1 AS rate)"
+        " FROM raw.share_tier"
+    )
+
+
+@pytest.mark.slow
+def test_a_year_made_up_at_a_later_close_takes_the_prices_of_the_months_that_stand(tmp_path: Path) -> None:
+    home = as_known_in_may(tmp_path / "books", 1, a_year_made_up_by_price_in_may)
+    at(home, CLOCKS[1])
+    run(home)
+    whole = sql(home, "FROM intermediate.int_share_tiers ORDER BY ALL")
+    [(last, standing)] = sql(
+        home,
+        "SELECT max(point_no), count(*) FILTER (segment_point_no < point_no) FROM intermediate.int_share_true_up_members",
+    )
+    assert standing
+    [(years,)] = sql(
+        home,
+        "SELECT count(*) FROM intermediate.int_share_tiers WHERE is_true_up AND slice_amount <> 0 AND point_no = ?",
+        last,
+    )
+    assert years >= 2
+    sql(home, "DELETE FROM intermediate.standing__int_share_tiers WHERE point_no = ?", last)
+    run(home, "--select", "int_share_tiers")
+    assert sql(home, "FROM intermediate.int_share_tiers ORDER BY ALL") == whole
 
 
 def test_every_model_that_is_kept_from_run_to_run_is_held_against_a_full_refresh() -> None:

@@ -296,34 +296,67 @@ cumulative_cliffs as (
         and (to_value is null or month_cumulative_base_amount < to_value)
 ),
 
+-- The segments of the months, and those that a true-up takes together, which may stand as an earlier point knows them.
+priced_segments as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        amendment_id
+    from segments
+    where not is_true_up
+    union
+    select
+        members.contract_id,
+        members.segment_point_no as point_no,
+        members.share_id,
+        members.service_month,
+        members.segment_no,
+        members.amendment_id
+    from members
+    inner join segments
+        on
+            members.contract_id = segments.contract_id
+            and members.point_no = segments.point_no
+            and members.share_id = segments.share_id
+            and members.true_up_month = segments.service_month
+            and members.part_no = segments.segment_no
+),
+
 -- Prices, marginal: hours times the part of each lease's price inside the tier, scaled to the base so that adjustments follow.
 segment_price_bands as (
     select
-        segment_tiers.contract_id,
-        segment_tiers.point_no,
-        segment_tiers.share_id,
-        segment_tiers.service_month,
-        segment_tiers.segment_no,
-        segment_tiers.tier_no,
+        priced_segments.contract_id,
+        priced_segments.point_no,
+        priced_segments.share_id,
+        priced_segments.service_month,
+        priced_segments.segment_no,
+        tiers.tier_no,
         sum(main.exact_ratio(
             revenue.gpu_hours,
             greatest(
                 0,
-                least(
-                    revenue.translated_price_per_gpu_hour, coalesce(segment_tiers.to_value, revenue.translated_price_per_gpu_hour)
-                ) - case when segment_tiers.is_first then 0 else segment_tiers.from_value end
+                least(revenue.translated_price_per_gpu_hour, coalesce(tiers.to_value, revenue.translated_price_per_gpu_hour))
+                - case when tiers.is_first then 0 else tiers.from_value end
             ),
             1
         )) as band_amount
-    from segment_tiers
+    from priced_segments
+    inner join tiers
+        on
+            priced_segments.contract_id = tiers.contract_id
+            and priced_segments.share_id = tiers.share_id
+            and priced_segments.amendment_id = tiers.amendment_id
     inner join {{ ref('int_share_revenue') }} as revenue
         on
-            segment_tiers.contract_id = revenue.contract_id
-            and segment_tiers.point_no = revenue.point_no
-            and segment_tiers.share_id = revenue.share_id
-            and segment_tiers.service_month = revenue.service_month
-            and segment_tiers.segment_no = revenue.segment_no
-    where segment_tiers.axis = 'price_per_gpu_hour' and segment_tiers.application = 'marginal' and revenue.component = 'gross'
+            priced_segments.contract_id = revenue.contract_id
+            and priced_segments.point_no = revenue.point_no
+            and priced_segments.share_id = revenue.share_id
+            and priced_segments.service_month = revenue.service_month
+            and priced_segments.segment_no = revenue.segment_no
+    where tiers.axis = 'price_per_gpu_hour' and tiers.application = 'marginal' and revenue.component = 'gross'
     group by all
 ),
 
