@@ -553,7 +553,7 @@ def statement(
     for path in written:
         out.print(path, highlight=False, markup=False, soft_wrap=True)
     if not written:
-        for message in missing:
+        for message in dict.fromkeys(missing):  # both kinds may lack the same
             err.print(message, style="red", highlight=False, markup=False)
         raise typer.Exit(EXIT_BAD_INPUT)
 

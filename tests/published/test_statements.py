@@ -226,5 +226,7 @@ def test_what_there_is_not_is_said_with_what_there_is(finished: Path) -> None:
         read_statement(settings, "revenue_share", CONTRACT, date(2031, 2, 1), "close")
     with pytest.raises(ValueError, match="write close, now, 2027-04-30"):
         read_statement(settings, "revenue_share", CONTRACT, FEBRUARY, "yesterday")
+    done = parkledger(finished, "statement", "nobody", "2027-01")  # said once, though both kinds lack it
+    assert " ".join(done.stderr.split()).count("nobody is no contract of these books") == 1
     done = parkledger(finished, "statement", CONTRACT, "2031-02")
     assert done.returncode == 3
