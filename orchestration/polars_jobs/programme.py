@@ -105,7 +105,7 @@ from orchestration.polars_jobs.journal import (
     trial_balance,
     union_lines,
 )
-from orchestration.polars_jobs.late_interest import late_interest
+from orchestration.polars_jobs.late_interest import SPAN_SCHEMA, late_interest
 from orchestration.polars_jobs.lease_book import in_contract_currency
 from orchestration.polars_jobs.lock_in import LOCK_IN_SCHEMA, lock_in_watch
 from orchestration.polars_jobs.loss_pools import POOL_SCHEMA, Members, companions, pool_losses, pool_members
@@ -371,6 +371,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "credit.fct_receivable_rollforward_month": ROLLFORWARD_SCHEMA,
     "credit.fct_ageing_month": AGEING_SCHEMA,
     "credit.fct_roll_rate_month": ROLL_SCHEMA,
+    "credit.fct_interest_span": SPAN_SCHEMA,
     "credit.fct_credit_journal_lines": JOURNAL_SCHEMA,
     "credit.fct_collection_metrics_month": METRICS_SCHEMA,
     "credit.fct_provision_matrix_month": MATRIX_SCHEMA,
@@ -407,6 +408,7 @@ TABLES_OF: Mapping[str, tuple[str, ...]] = {
         "credit.fct_receivable_rollforward_month",
         "credit.fct_ageing_month",
         "credit.fct_roll_rate_month",
+        "credit.fct_interest_span",
     ),
     "collections": ("credit.fct_collection_metrics_month",),
     "credit_loss": (

@@ -10,7 +10,20 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from jobs_home import CONTRACT, UTC_TIME, D, backstop, economics, event, home, invoice, lease, month_list, payment
+from jobs_home import (
+    CONTRACT,
+    LATE_TERMS,
+    UTC_TIME,
+    D,
+    backstop,
+    economics,
+    event,
+    home,
+    invoice,
+    lease,
+    month_list,
+    payment,
+)
 from ruamel.yaml import YAML
 
 from ingest import holding, manifest, mending, quarantine
@@ -26,8 +39,8 @@ INTERNAL = {"reading_hash", "row_key", "known_at"}
 
 
 def _frames():
-    """A home in which every table gets rows: two macro scenarios and a stress, a backstop, cash early, late and left
-    over, a write-off, a dispute, a loan and two quarters of filings.
+    """A home in which every table gets rows: two macro scenarios and a stress, a backstop, cash early, late (with interest)
+    and left over, a write-off, a dispute, a loan and two quarters of filings.
     """
     documents = [invoice(date(2026, 12, 1), "100.00", due_days=10), invoice(date(2027, 1, 1), "200.00")]
     documents.append(invoice(date(2027, 1, 1), "-20.00", posted=MONTHS[2], invoice_date=date(2027, 3, 31)))
@@ -49,6 +62,7 @@ def _frames():
     issuer = frames["raw.issuer_fact"]
     return {
         **frames,
+        "raw.share_terms": LATE_TERMS,
         "raw.instrument_flow": pl.DataFrame(
             [
                 {"instrument_id": "loan", "contract_id": CONTRACT, "flow_date": day, "amount": D(amount), "currency_code": "USD"}
