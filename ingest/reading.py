@@ -1,9 +1,10 @@
 """Reads landing files into checked rows, or says why a whole file is rejected. No database."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 
@@ -26,8 +27,6 @@ from ingest.terms.park import Park
 BATCH_ROWS = 250_000
 # Parquet is read so many rows at once: a day of 2,000 GPUs by the minute is one piece.
 PIECE_ROWS = 3_000_000
-
-NO_ROWS = "the file has no rows"
 
 # Format, and names and types of the columns.
 Form = tuple[str, tuple[tuple[str, pl.DataType], ...]]
@@ -129,13 +128,16 @@ def _row_rules(feed: str, limits: Limits, broken: pl.DataFrame | None) -> RowRul
     return rules
 
 
+def _row_count(source: Path | bytes) -> int:
+    return int(pq.read_metadata(BytesIO(source) if isinstance(source, bytes) else source).num_rows)
+
+
 def _parquet(source: Path | bytes, contract: FeedContract, piece_rows: int = PIECE_ROWS) -> Iterator[pl.DataFrame]:
     """The feed's columns of a canonical Parquet file in large pieces: an order faster than in batches."""
     wanted = {column.name for column in (*contract.columns, RECORDED_AT)}
     scan = pl.scan_parquet(source, hive_partitioning=False, glob=False)
     columns = [name for name in scan.collect_schema().names() if name in wanted]
-    row_count = pq.read_metadata(BytesIO(source) if isinstance(source, bytes) else source).num_rows
-    for start in range(0, row_count, piece_rows):
+    for start in range(0, _row_count(source), piece_rows):
         piece = scan.select(columns).slice(start, piece_rows).collect()
         yield piece.with_columns(line_no=pl.int_range(start + 1, start + piece.height + 1, dtype=pl.Int64))
 
@@ -148,8 +150,12 @@ class Packed:
 
     content: bytes
     contract: FeedContract
-    row_count: int
     scratch: Path | None
+
+    @cached_property
+    def row_count(self) -> int:
+        """All rows of the file."""
+        return _row_count(self.content)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         yield from map(_with_texts, _parquet(self.content, self.contract, BATCH_ROWS))
@@ -203,18 +209,6 @@ def _unfit(cells: pl.DataFrame, contract: FeedContract) -> tuple[str, str] | Non
     return ("unreadable", f"the columns {', '.join(nested)} hold lists or structures") if nested else None
 
 
-def _packed(path: Path, contract: FeedContract, scratch: Path | None) -> Cells | Rejected:
-    content = path.read_bytes()
-    row_count = 0
-    for cells in Packed(content, contract, row_count, scratch):
-        if reason := _unfit(cells, contract):
-            return Rejected(*reason, "parquet")
-        row_count += cells.height
-    if not row_count:
-        return Rejected("unreadable", NO_ROWS, "parquet")
-    return Cells("parquet", Packed(content, contract, row_count, scratch))
-
-
 def read_cells(path: Path, feed: str, park: Park, scratch: Path | None = None) -> Cells | Rejected:
     """Read all cells of a file, to its end.
 
@@ -231,14 +225,15 @@ def read_cells(path: Path, feed: str, park: Park, scratch: Path | None = None) -
     format_name: str | None = None
     try:
         format_name = registry.detect(path, feed)
-        if format_name == "parquet" and path.stat().st_size <= SMALL_FILE_BYTES:
-            return _packed(path, contract, scratch)
-        frames = Spool(scratch, source=path)
+        is_packed = format_name == "parquet" and path.stat().st_size <= SMALL_FILE_BYTES
+        frames = Packed(path.read_bytes(), contract, scratch) if is_packed else Spool(scratch, source=path)
         with scratch_in(scratch):
-            for cells in _frames(format_name, path, contract, park):
+            # All of a packed file is read here, too: what cannot be decoded costs it now.
+            for cells in frames if isinstance(frames, Packed) else _frames(format_name, path, contract, park):
                 if reason := _unfit(cells, contract):
                     return Rejected(*reason, format_name)
-                frames.append(_with_texts(cells))
+                if isinstance(frames, Spool):
+                    frames.append(_with_texts(cells))
     except FormatError as error:
         return Rejected("unreadable", "; ".join(error.reasons), format_name)
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001
@@ -246,7 +241,7 @@ def read_cells(path: Path, feed: str, park: Park, scratch: Path | None = None) -
         # raising. Whatever it is, it costs this file, with its reason, and no other.
         return Rejected("unreadable", f"{type(error).__name__}: {error}".splitlines()[0], format_name)
     if not frames.row_count:
-        return Rejected("unreadable", NO_ROWS, format_name)
+        return Rejected("unreadable", "the file has no rows", format_name)
     return Cells(format_name, frames)
 
 
@@ -315,13 +310,16 @@ def check_cells(files: Sequence[tuple[int, Cells]], feed: str, limits: Limits) -
         neither on the files beside it nor on the pieces.
     """
     waiting: dict[Form, list[pl.DataFrame]] = {}
+    waiting_rows: Counter[Form] = Counter()
     for number, cells in files:
         if cells.row_count > BATCH_ROWS:
             yield from _in_pieces(number, cells, feed, limits)
             continue
         for form, frame in _numbered(number, cells):
             waiting.setdefault(form, []).append(frame)
-        for form in [form for form, parts in waiting.items() if sum(part.height for part in parts) >= BATCH_ROWS]:
+            waiting_rows[form] += frame.height
+        for form in [form for form, rows in waiting_rows.items() if rows >= BATCH_ROWS]:
+            del waiting_rows[form]
             yield _checked(form, waiting.pop(form), feed, limits, None)
     for form, parts in waiting.items():
         yield _checked(form, parts, feed, limits, None)

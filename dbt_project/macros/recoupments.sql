@@ -46,3 +46,22 @@ create or replace macro main.used_by_then(used, is_month_end, digits) as (
     end
 )
 {% endmacro %}
+
+{# What a segment recoups from the base, one list a segment. #}
+{% macro base_advances(advances) -%}
+select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        list({
+            'advance_id': advance_id,
+            'recoup_order': recoup_order,
+            'principal_amount': principal_amount,
+            'recoupment_rate': recoupment_rate
+        } order by grant_date, advance_id) as advances
+    from {{ advances }}
+    where recoup_order in ('before_share', 'parallel')
+    group by contract_id, point_no, share_id, service_month, segment_no
+{%- endmacro %}

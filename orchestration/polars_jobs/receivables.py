@@ -760,8 +760,8 @@ def sub_ledger(frames: Frames, interest: Mapping[str, InterestNotes] | None = No
 
     Reads ``ledger.fct_receivable_document``, ``intermediate.int_closes``, ``staging.stg_payments`` and
     ``staging.stg_credit_events`` (all known versions, with recorded_at), ``core.dim_contract``; for set-off
-    ``raw.backstop_terms`` and ``ledger.fct_journal_lines``. ``interest``: by contract, what
-    ``late_interest.interest_notes`` gives. The roll-forward's two control-account columns are null here: :func:`tie_out`
+    ``raw.backstop_terms`` and ``ledger.fct_journal_lines``. ``interest``: the notes of
+    ``late_interest.Interest``, by contract. The roll-forward's two control-account columns are null here: :func:`tie_out`
     fills them from the journal.
     """
     documents = need(

@@ -103,21 +103,7 @@ following_tiers as (
 ),
 
 base_advances as (
-    select
-        contract_id,
-        point_no,
-        share_id,
-        service_month,
-        segment_no,
-        list({
-            'advance_id': advance_id,
-            'recoup_order': recoup_order,
-            'principal_amount': principal_amount,
-            'recoupment_rate': recoupment_rate
-        } order by grant_date, advance_id) as advances
-    from {{ ref('int_share_advances') }}
-    where recoup_order in ('before_share', 'parallel')
-    group by contract_id, point_no, share_id, service_month, segment_no
+    {{ base_advances(ref('int_share_advances')) }}
 ),
 
 advances as (
