@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -114,6 +115,29 @@ def test_a_second_run_changes_no_table(home: Path) -> None:
     before = state()
     build(home)
     assert state() == before
+
+
+def test_what_cannot_be_made_anew_stands_as_it_was_and_a_view_gives_way_to_a_table(home: Path, tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    shutil.copy(home / "warehouse.duckdb", warehouse)
+
+    def days() -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(warehouse), read_only=True) as con:
+            return con.execute("FROM intermediate.int_vendor_calendar ORDER BY ALL").fetchall()
+
+    before = days()
+    with duckdb.connect(str(warehouse)) as con:
+        con.execute("CREATE OR REPLACE VIEW staging.stg_vendor AS SELECT 'no calendar' AS vendor_id")
+    assert run_dbt(tmp_path, "run", "--select", "int_vendor_calendar", target=home.parent / "dbt-target").returncode
+    assert before
+    assert days() == before
+
+    with duckdb.connect(str(warehouse)) as con:
+        con.execute("DROP TABLE intermediate.int_vendor_calendar")
+        con.execute("CREATE VIEW intermediate.int_vendor_calendar AS SELECT 'no calendar' AS vendor_id")
+    done = run_dbt(tmp_path, "run", "--select", "stg_vendor int_vendor_calendar", target=home.parent / "dbt-target")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert days() == before
 
 
 @pytest.mark.slow
