@@ -40,6 +40,9 @@ create schema if not exists intermediate;
 {% for name in kept_by_park_day() -%}
 create table if not exists intermediate.standing__{{ name }} (park_id varchar, service_date date, fingerprint varchar);
 {% endfor %}
+{%- for name in kept_by_park_month() -%}
+create table if not exists intermediate.standing__{{ name }} (park_id varchar, service_month date, fingerprint varchar);
+{% endfor %}
 {%- for name in kept_by_point() -%}
 create table if not exists intermediate.standing__{{ name }} (contract_id varchar, point_no integer, fingerprint varchar);
 {% endfor %}

@@ -112,7 +112,7 @@ inner join {{ ref('int_point_fingerprints') }} as points
 {{ code_of(names | sort, [
     create_exact_arithmetic(), create_withdrawn_gpu_count(), create_share_paid_cuts(), create_share_following_base(), create_recoupments(), base_advances('a'), create_indexed_price(),
     translated('a'), prorated('a', 'b'), worn_by_time('a', 'b', 'c'), room_under('a', 'b'), accrued_since('a', 'b', 'c'),
-    share_year_from('a'), contract_year_from('a'), known_at('a', 'b'), known_together('a', 'b'), first_day_from('a'),
+    share_year_from('a'), contract_year_from('a'), known_at('a', 'b'), known_together('a', 'b'), is_used_under('a', 'b'), first_day_from('a'),
     gpu_hours_of_overlap('a', 'b', 'c', 'd', 'e'), withdrawal_acts_at('a', 'b'), is_withdrawal_or_recall('a', 'b'), billed_kinds(),
     largest_remainder('a', 'b', 'c', 'd', 'e', 'f'), price_index_levels('a', 'b', 'c'),
     posted_differences('a', 'b', 'c', ['d']), withdrawn_days('a', ['b'], 'c')

@@ -25,6 +25,7 @@
 {% macro metering_code() -%}
 {{ code_of(
     kept_by_park_day(),
-    [create_exact_arithmetic(), as_hours('x'), gpu_microseconds_of_overlap('n', 'a', 'b', 'c', 'd'), fraction_of('a', 'b'), billed_kinds()]
+    [create_exact_arithmetic(), as_hours('x'), gpu_microseconds_of_overlap('n', 'a', 'b', 'c', 'd'), fraction_of('a', 'b'), billed_kinds(),
+        is_used_under('a', 'b')]
 ) }}
 {%- endmacro %}

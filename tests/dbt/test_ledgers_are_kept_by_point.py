@@ -15,6 +15,7 @@ from random_contracts import draw
 from raw_fixture import create_raw, put
 from test_metering_is_rebuilt_by_day import HOURS as BY_FILE
 from test_metering_is_rebuilt_by_day import TABLES as BY_DAY
+from test_use_is_kept_by_month import TABLE as BY_MONTH
 
 # What each table is kept by, and a column that is spoilt to see which parts are built anew.
 KEPT = {
@@ -97,6 +98,16 @@ def later_plan(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def corrected_use(con: duckdb.DuckDBPyConnection) -> None:
+    """The first that was told of each park, as it came to be known after April had closed."""
+    [(told,)] = con.execute(
+        "INSERT INTO raw.lease_usage BY NAME SELECT * REPLACE (gpu_hours + 1 AS gpu_hours, content_hash || 'x' AS content_hash,"
+        " TIMESTAMPTZ '2027-05-20 00:00:00+00' AS recorded_at) FROM raw.lease_usage WHERE recorded_at < '2027-04-01'"
+        " QUALIFY row_number() OVER (PARTITION BY park_id ORDER BY interval_start_at, lease_id) = 1"
+    ).fetchall()
+    assert told
+
+
 def another_lease(con: duckdb.DuckDBPyConnection) -> None:
     """One that had been known in April, under a version that turns it to another contract."""
     con.execute(
@@ -170,7 +181,7 @@ def test_a_month_more_computes_its_own_points_and_history_equals_a_full_refresh(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", [late_bill, amendment, restated_rate, later_plan, another_lease])
+@pytest.mark.parametrize("what", [late_bill, amendment, restated_rate, later_plan, another_lease, corrected_use])
 def test_whatever_is_learnt_late_history_equals_a_full_refresh(
     books: Path, what: Callable[[duckdb.DuckDBPyConnection], None]
 ) -> None:
@@ -234,4 +245,4 @@ def test_every_model_that_is_kept_from_run_to_run_is_held_against_a_full_refresh
         for path in (PROJECT / "models").rglob("*.sql")
         if re.search(r"materialized\s*=\s*(['\"]incremental|incremental_)", path.read_text(encoding="utf-8"))
     }
-    assert kept == {*(table.split(".")[1] for table in (*BY_DAY, BY_FILE)), *KEPT}
+    assert kept == {*(table.split(".")[1] for table in (*BY_DAY, BY_FILE, BY_MONTH)), *KEPT}

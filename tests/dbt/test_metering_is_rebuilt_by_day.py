@@ -139,6 +139,19 @@ def credit(con: duckdb.DuckDBPyConnection, _home: Path) -> None:
     )
 
 
+def late_use(con: duckdb.DuckDBPyConnection, _home: Path) -> None:
+    put(
+        con,
+        "lease_usage",
+        park_id="park",
+        lease_id="l",
+        interval_start_at="2027-02-06T10:00:00Z",
+        interval_end_at="2027-02-06T11:00:00Z",
+        gpu_hours=1,
+        recorded_at=LATER,
+    )
+
+
 def other_fatal_codes(con: duckdb.DuckDBPyConnection, _home: Path) -> None:
     con.execute("UPDATE raw.policy SET value_text = '[31]' WHERE policy = 'fatal_xid_codes'")
 
@@ -220,7 +233,7 @@ def metered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_late_rows_and_changed_documents_rebuild_their_own_days_and_history_equals_a_full_refresh(
     metered: Path,
 ) -> None:
-    before, after = changed(metered, late_telemetry, outage, dearer_lease, corrected_meter, credit)
+    before, after = changed(metered, late_telemetry, outage, dearer_lease, corrected_meter, credit, late_use)
     for table in OUTAGES:
         assert rebuilt(after, table) == {3, 4, 5}, table
     for table in CAPACITY:
@@ -228,7 +241,7 @@ def test_late_rows_and_changed_documents_rebuild_their_own_days_and_history_equa
     for table in POWER:
         assert rebuilt(after, table) == {3, 4, 5, 7}, table
     for table in REVENUE:
-        assert rebuilt(after, table) == {2, 8, 9, 10}, table
+        assert rebuilt(after, table) == {2, 6, 8, 9, 10}, table
     history = mended(metered, before, after)
     run(metered, "--full-refresh")
     refreshed = rows(metered)
@@ -250,6 +263,7 @@ def test_each_kind_of_change_rebuilds_exactly_its_days(metered: Path) -> None:
         (dearer_lease, [set(), {8, 9, 10}, set(), {8, 9, 10}]),
         (corrected_meter, [set(), set(), {7}, set()]),
         (credit, [set(), set(), set(), {2}]),
+        (late_use, [set(), set(), set(), {6}]),
         (a_file_taken_back, [{6}, {6}, {6}, set()]),
         # The day that had not ended, and the new one; no meter has told of either.
         (a_day_later, [{10, 11}, {10, 11}, set(), {10, 11}]),

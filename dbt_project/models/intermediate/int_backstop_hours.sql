@@ -91,12 +91,31 @@ supply as (
     group by contract_id, point_no, tranche_id, service_month, segment_no
 ),
 
--- Of the entries those in the months of the segments alone.
+-- Of metered use that in the months of the segments alone.
 segment_months as (
     select distinct
         park_id,
         service_month
     from segments
+),
+
+metered as (
+    select
+        leases.park_id,
+        leases.tranche_id,
+        leases.customer_type = 'vendor_own_use' as is_vendor,
+        used.service_month,
+        used.service_date,
+        used.gpu_hours,
+        greatest(leases.known_from_at, used.known_from_at) as known_from_at,
+        least(leases.known_until_at, used.known_until_at) as known_until_at
+    from {{ ref('int_lease_use') }} as used
+    semi join segment_months on used.park_id = segment_months.park_id and used.service_month = segment_months.service_month
+    inner join {{ ref('int_lease_intervals') }} as leases
+        on
+            {{ is_used_under('used', 'leases') }}
+            and {{ known_together('leases', 'used') }}
+    where leases.is_billing and leases.pricing = 'metered'
 ),
 
 billed as (
@@ -125,32 +144,16 @@ billed as (
         segments.tranche_id,
         segments.service_month,
         segments.segment_no,
-        entries.is_vendor,
-        entries.gpu_hours
+        metered.is_vendor,
+        metered.gpu_hours
     from segments
-    inner join (
-        select
-            entries.*,
-            leases.tranche_id,
-            leases.customer_type = 'vendor_own_use' as is_vendor,
-            cast(date_trunc('month', entries.service_date) as date) as service_month
-        from {{ ref('int_lease_entries') }} as entries
-        inner join {{ ref('int_lease_intervals') }} as leases
-            on
-                entries.park_id = leases.park_id
-                and entries.lease_id = leases.lease_id
-                and entries.version = leases.version
-                and {{ known_at('leases', 'entries.known_from_at') }}
-        semi join segment_months
-            on entries.park_id = segment_months.park_id and date_trunc('month', entries.service_date) = segment_months.service_month
-        where leases.is_billing and leases.pricing = 'metered' and entries.component = 'metered_use'
-    ) as entries
+    inner join metered
         on
-            segments.park_id = entries.park_id
-            and segments.tranche_id = entries.tranche_id
-            and segments.service_month = entries.service_month
-            and entries.service_date between segments.from_date and segments.to_date
-            and {{ known_at('entries', 'segments.known_at') }}
+            segments.park_id = metered.park_id
+            and segments.tranche_id = metered.tranche_id
+            and segments.service_month = metered.service_month
+            and metered.service_date between segments.from_date and segments.to_date
+            and {{ known_at('metered', 'segments.known_at') }}
 ),
 
 used as (

@@ -33,16 +33,15 @@ billed as (
     union all
     select
         leases.*,
-        entries.gpu_hours as billed_gpu_hours
+        used.gpu_hours as billed_gpu_hours
     from leases
-    inner join {{ ref('int_lease_entries') }} as entries
+    inner join {{ ref('int_lease_use') }} as used
         on
-            leases.park_id = entries.park_id
-            and {{ known_at('entries', 'leases.known_at') }}
-            and leases.lease_id = entries.lease_id
-            and leases.version = entries.version
-            and entries.service_date between leases.from_date and leases.to_date
-    where leases.pricing = 'metered' and entries.component = 'metered_use'
+            {{ is_used_under('used', 'leases') }}
+            and leases.service_month = used.service_month
+            and used.service_date between leases.from_date and leases.to_date
+            and {{ known_at('used', 'leases.known_at') }}
+    where leases.pricing = 'metered'
 )
 
 select

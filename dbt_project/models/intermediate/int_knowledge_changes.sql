@@ -66,13 +66,12 @@ moved_contracts as (
 -- that a row ends when another of them begins.
 dated_facts as (
     select
-        usage_rows.park_id,
-        usage_rows.lease_id,
-        cast(timezone(parks.time_zone, usage_rows.interval_start_at) as date) as service_date,
-        usage_rows.known_from_at as changed_at,
+        park_id,
+        lease_id,
+        service_date,
+        known_from_at as changed_at,
         false as is_amount
-    from {{ ref('stg_lease_usage') }} as usage_rows
-    inner join {{ ref('stg_park') }} as parks on usage_rows.park_id = parks.park_id
+    from {{ ref('int_lease_use') }}
     union all
     select
         park_id,

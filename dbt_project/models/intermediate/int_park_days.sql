@@ -118,17 +118,29 @@ lease_facts as (
     {%- endfor %}
 ),
 
-entry_facts as (
+use_facts as (
     select
-        entries.park_id,
+        used.park_id,
         'revenue' as part,
-        entries.service_date as from_date,
-        entries.service_date as to_date,
-        {{ fact_number(['leases.revenue_number', 'entries.component', 'entries.gpu_hours', 'entries.amount', 'entries.currency_code']) }} as number
-    from {{ ref('int_lease_entries') }} as entries
-    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('entries', 'stg_home.clock_at') }}
+        used.service_date as from_date,
+        used.service_date as to_date,
+        {{ fact_number(['leases.revenue_number', 'used.gpu_hours']) }} as number
+    from {{ ref('int_lease_use') }} as used
+    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('used', 'stg_home.clock_at') }}
+    inner join leases on {{ is_used_under('used', 'leases') }}
+),
+
+amount_facts as (
+    select
+        amounts.park_id,
+        'revenue' as part,
+        amounts.service_date as from_date,
+        amounts.service_date as to_date,
+        {{ fact_number(['leases.revenue_number', 'amounts.component', 'amounts.amount', 'amounts.currency_code']) }} as number
+    from {{ ref('int_lease_amounts') }} as amounts
+    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('amounts', 'stg_home.clock_at') }}
     inner join leases
-        on entries.park_id = leases.park_id and entries.lease_id = leases.lease_id and entries.version = leases.version
+        on amounts.park_id = leases.park_id and amounts.lease_id = leases.lease_id and amounts.version = leases.version
 ),
 
 meters as (
@@ -175,7 +187,7 @@ sale_facts as (
 ),
 
 facts as (
-    {%- for kind in ['tranche', 'clock', 'telemetry', 'state', 'event', 'lease', 'entry', 'meter', 'sale'] %}
+    {%- for kind in ['tranche', 'clock', 'telemetry', 'state', 'event', 'lease', 'use', 'amount', 'meter', 'sale'] %}
     select * from {{ kind }}_facts
     {{ 'union all' if not loop.last }}
     {%- endfor %}

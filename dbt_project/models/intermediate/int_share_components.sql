@@ -14,6 +14,15 @@
             or (facts.customer_type = 'vendor_own_use' and slices.customer_scope = 'incl_vendor_own_use')
         )
 {%- endset %}
+{% set of_lease -%}
+leases.park_id,
+        leases.supported_contract_id,
+        leases.customer_type,
+        leases.lease_id,
+        leases.version,
+        leases.price_per_gpu_hour,
+        leases.currency_code
+{%- endset %}
 with leases as (
     select
         leases.*,
@@ -101,7 +110,7 @@ operating_costs as (
     ) = 1
 ),
 
--- Of the entries those in the months of the slices alone.
+-- Of use and amounts those in the months of the slices alone.
 sliced_months as (
     select distinct
         park_id,
@@ -111,32 +120,42 @@ sliced_months as (
 
 entries as (
     select
-        leases.park_id,
-        leases.supported_contract_id,
-        leases.customer_type,
-        leases.lease_id,
-        leases.version,
-        leases.pricing,
-        leases.is_billing,
-        leases.price_per_gpu_hour,
-        leases.currency_code,
-        entries.known_from_at,
-        entries.known_until_at,
-        entries.component,
-        entries.service_date,
-        cast(date_trunc('month', entries.service_date) as date) as service_month,
-        entries.gpu_hours as entry_gpu_hours,
-        entries.amount as entry_amount,
-        entries.currency_code as entry_currency_code
-    from {{ ref('int_lease_entries') }} as entries
+        {{ of_lease }},
+        greatest(leases.known_from_at, used.known_from_at) as known_from_at,
+        least(leases.known_until_at, used.known_until_at) as known_until_at,
+        'metered_use' as component,
+        used.service_date,
+        used.service_month,
+        used.gpu_hours as entry_gpu_hours,
+        cast(null as decimal(18, 2)) as entry_amount,
+        cast(null as varchar) as entry_currency_code
+    from {{ ref('int_lease_use') }} as used
+    semi join sliced_months on used.park_id = sliced_months.park_id and used.service_month = sliced_months.service_month
     inner join leases
         on
-            entries.park_id = leases.park_id
-            and entries.lease_id = leases.lease_id
-            and entries.version = leases.version
-            and {{ known_at('leases', 'entries.known_from_at') }}
+            {{ is_used_under('used', 'leases') }}
+            and {{ known_together('leases', 'used') }}
+    where leases.is_billing and leases.pricing = 'metered'
+    union all
+    select
+        {{ of_lease }},
+        amounts.known_from_at,
+        amounts.known_until_at,
+        amounts.component,
+        amounts.service_date,
+        cast(date_trunc('month', amounts.service_date) as date) as service_month,
+        cast(null as decimal(18, 6)) as entry_gpu_hours,
+        amounts.amount as entry_amount,
+        amounts.currency_code as entry_currency_code
+    from {{ ref('int_lease_amounts') }} as amounts
+    inner join leases
+        on
+            amounts.park_id = leases.park_id
+            and amounts.lease_id = leases.lease_id
+            and amounts.version = leases.version
+            and {{ known_at('leases', 'amounts.known_from_at') }}
     semi join sliced_months
-        on entries.park_id = sliced_months.park_id and date_trunc('month', entries.service_date) = sliced_months.service_month
+        on amounts.park_id = sliced_months.park_id and date_trunc('month', amounts.service_date) = sliced_months.service_month
 ),
 
 -- Reserved hours are those of the lease's own clock, whatever telemetry says.
@@ -218,7 +237,7 @@ select
     main.exact_product(entry_gpu_hours, price_per_gpu_hour) as component_amount,
     currency_code as component_currency_code
 from summed_entries
-where is_billing and pricing = 'metered' and component = 'metered_use'
+where component = 'metered_use'
 union all
 select
     contract_id,

@@ -45,29 +45,56 @@ day_hours as (
     {{ days_to_build('lease_days', 'revenue') }}
 ),
 
+known_use as (
+    select used.*
+    from {{ ref('int_lease_use') }} as used
+    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('used', 'stg_home.clock_at') }}
+    {{ days_to_build('used', 'revenue') }}
+),
+
 entries as (
     select
-        entries.lease_id,
-        entries.version,
-        entries.park_id,
-        entries.service_date,
-        sum(entries.gpu_hours) as metered_gpu_hours,
-        sum(entries.amount) filter (where entries.component in (
-            {{ billed_kinds() }}, 'credit', 'refund', 'sla_penalty'
-        ) and entries.currency_code = leases.currency_code) as adjustment_amount,
-        sum(entries.amount) filter (where entries.component = 'bad_debt' and entries.currency_code = leases.currency_code)
-            as bad_debt_amount,
-        sum(entries.amount) filter (where entries.component = 'cash_collected' and entries.currency_code = leases.currency_code)
-            as collected_amount
-    from {{ ref('int_lease_entries') }} as entries
-    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('entries', 'stg_home.clock_at') }}
+        leases.park_id,
+        leases.lease_id,
+        leases.version,
+        used.service_date,
+        'metered_use' as component,
+        used.gpu_hours,
+        cast(null as decimal(18, 2)) as amount
+    from known_use as used
+    inner join leases on {{ is_used_under('used', 'leases') }}
+    union all
+    -- Amounts in another currency than the lease's are exceptions.
+    select
+        amounts.park_id,
+        amounts.lease_id,
+        amounts.version,
+        amounts.service_date,
+        amounts.component,
+        cast(null as decimal(18, 6)) as gpu_hours,
+        case when amounts.currency_code = leases.currency_code then amounts.amount end as amount
+    from {{ ref('int_lease_amounts') }} as amounts
+    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('amounts', 'stg_home.clock_at') }}
     inner join leases
         on
-            entries.park_id = leases.park_id
-            and entries.lease_id = leases.lease_id
-            and entries.version = leases.version
-    {{ days_to_build('entries', 'revenue') }}
-    group by entries.lease_id, entries.version, entries.park_id, entries.service_date
+            amounts.park_id = leases.park_id
+            and amounts.lease_id = leases.lease_id
+            and amounts.version = leases.version
+    {{ days_to_build('amounts', 'revenue') }}
+),
+
+day_entries as (
+    select
+        park_id,
+        lease_id,
+        version,
+        service_date,
+        sum(gpu_hours) as metered_gpu_hours,
+        sum(amount) filter (where component in ({{ billed_kinds() }}, 'credit', 'refund', 'sla_penalty')) as adjustment_amount,
+        sum(amount) filter (where component = 'bad_debt') as bad_debt_amount,
+        sum(amount) filter (where component = 'cash_collected') as collected_amount
+    from entries
+    group by park_id, lease_id, version, service_date
 ),
 
 version_days as (
@@ -83,7 +110,7 @@ version_days as (
         lease_id,
         version,
         service_date
-    from entries
+    from day_entries
 ),
 
 amounts as (
@@ -99,14 +126,14 @@ amounts as (
         case
             when not leases.is_billing then 0
             -- Both branches with 18 decimals: DuckDB would cut the mixture to six.
-            when leases.pricing = 'metered' then cast(coalesce(entries.metered_gpu_hours, 0) as decimal(38, 18))
+            when leases.pricing = 'metered' then cast(coalesce(day_entries.metered_gpu_hours, 0) as decimal(38, 18))
             else coalesce(day_hours.reserved_gpu_hours, 0)
         end as billed_gpu_hours,
         leases.price_per_gpu_hour,
-        entries.metered_gpu_hours,
-        coalesce(entries.adjustment_amount, 0) as adjustment_amount,
-        coalesce(entries.bad_debt_amount, 0) as bad_debt_amount,
-        coalesce(entries.collected_amount, 0) as collected_amount
+        day_entries.metered_gpu_hours,
+        coalesce(day_entries.adjustment_amount, 0) as adjustment_amount,
+        coalesce(day_entries.bad_debt_amount, 0) as bad_debt_amount,
+        coalesce(day_entries.collected_amount, 0) as collected_amount
     from version_days
     inner join leases
         on
@@ -119,12 +146,12 @@ amounts as (
             and version_days.lease_id = day_hours.lease_id
             and version_days.version = day_hours.version
             and version_days.service_date = day_hours.service_date
-    left join entries
+    left join day_entries
         on
-            version_days.park_id = entries.park_id
-            and version_days.lease_id = entries.lease_id
-            and version_days.version = entries.version
-            and version_days.service_date = entries.service_date
+            version_days.park_id = day_entries.park_id
+            and version_days.lease_id = day_entries.lease_id
+            and version_days.version = day_entries.version
+            and version_days.service_date = day_entries.service_date
 )
 
 -- Where a version ends within a day, the day carries the attributes of the last one.

@@ -101,22 +101,22 @@ meter_exceptions as (
 currency_exceptions as (
     select
         'adjustment_in_other_currency' as kind,
-        entries.park_id,
+        amounts.park_id,
         leases.tranche_id,
-        entries.lease_id || '/' || entries.currency_code as lease_id,
-        entries.service_date,
-        sum(entries.amount) as quantity,
-        entries.currency_code as unit
-    from {{ ref('int_lease_entries') }} as entries
-    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('entries', 'stg_home.clock_at') }}
+        amounts.lease_id || '/' || amounts.currency_code as lease_id,
+        amounts.service_date,
+        sum(amounts.amount) as quantity,
+        amounts.currency_code as unit
+    from {{ ref('int_lease_amounts') }} as amounts
+    inner join {{ ref('stg_home') }} as stg_home on {{ known_at('amounts', 'stg_home.clock_at') }}
     inner join {{ ref('int_lease_intervals') }} as leases
         on
-            entries.park_id = leases.park_id
+            amounts.park_id = leases.park_id
             and leases.known_until_at is null
-            and entries.lease_id = leases.lease_id
-            and entries.version = leases.version
-    where entries.component != 'metered_use' and entries.currency_code != leases.currency_code
-    group by entries.park_id, leases.tranche_id, entries.lease_id, entries.currency_code, entries.service_date
+            and amounts.lease_id = leases.lease_id
+            and amounts.version = leases.version
+    where amounts.currency_code != leases.currency_code
+    group by amounts.park_id, leases.tranche_id, amounts.lease_id, amounts.currency_code, amounts.service_date
 ),
 
 -- Days of a feed that a blocking rule holds back: what it told of them is in no table.
