@@ -3,6 +3,12 @@
 with points as (
     select *
     from {{ ref('int_knowledge_points') }}
+    where
+        contract_id in (
+            select indexed.contract_id
+            from {{ ref('stg_backstop_price') }} as indexed
+            where indexed.index_id is not null
+        )
 ),
 
 months as (
@@ -64,7 +70,11 @@ ordered_segments as (
 changed_segments as (
     select
         ordered_segments.*,
-        previous.state_point_no as previous_point_no
+        previous.state_point_no as previous_point_no,
+        cast(row_number() over (
+            partition by ordered_segments.contract_id, ordered_segments.point_no, ordered_segments.tranche_id, ordered_segments.service_month
+            order by ordered_segments.from_date
+        ) as integer) as segment_no
     from ordered_segments
     inner join {{ ref('int_known_months') }} as months
         on
@@ -83,6 +93,7 @@ segments as (
     select
         terms.* exclude (from_date, to_date),
         changed_segments.service_month,
+        changed_segments.segment_no,
         tranches.tranche_id,
         tranches.gpu_count,
         tranches.energised_date,
@@ -119,9 +130,6 @@ price_index_levels as (
 
 select
     segments.*,
-    cast(row_number() over (
-        partition by segments.contract_id, segments.point_no, segments.tranche_id, segments.service_month order by segments.from_date
-    ) as integer) as segment_no,
     coalesce(ramps.fraction, 1) as ramp_fraction,
     main.indexed_price(
         prices.price_per_gpu_hour, levels.levels, segments.service_commencement_date, segments.service_month

@@ -9,7 +9,6 @@ with parks as (
 dated_amounts as (
     select
         adjustments.park_id,
-        adjustments.adjustment_id as entry_id,
         adjustments.lease_id,
         adjustments.kind as component,
         adjustments.service_date,
@@ -21,7 +20,6 @@ dated_amounts as (
     union all
     select
         receipts.park_id,
-        receipts.payment_id as entry_id,
         receipts.lease_id,
         'cash_collected' as component,
         cast(timezone(parks.time_zone, receipts.received_at) as date) as service_date,
@@ -32,33 +30,47 @@ dated_amounts as (
     from {{ ref('stg_payments') }} as receipts
     inner join parks on receipts.park_id = parks.park_id
     where receipts.direction = 'tenant_received'
-)
+),
+
+amounts as (
+    select
+        dated_amounts.*,
+        timezone(parks.time_zone, cast(dated_amounts.service_date + 1 as timestamp)) as day_ends_at
+    from dated_amounts
+    inner join parks on dated_amounts.park_id = parks.park_id
+),
 
 -- An amount belongs to the version in force at the end of its day; after the lease to its last version, before it to its first.
+versions as (
+    select
+        park_id,
+        lease_id,
+        version,
+        known_from_at,
+        known_until_at,
+        case
+            when row_number() over by_start = 1 then timestamptz '0001-01-01 00:00:00+00' else holds_from_at
+        end as takes_after_at,
+        coalesce(lead(holds_from_at) over by_start, timestamptz '9999-12-31 00:00:00+00') as takes_until_at
+    from {{ ref('int_lease_intervals') }}
+    window by_start as (partition by park_id, lease_id, known_from_at order by holds_from_at)
+)
+
 select
     amounts.park_id,
-    greatest(leases.known_from_at, amounts.known_from_at) as known_from_at,
-    least(leases.known_until_at, amounts.known_until_at) as known_until_at,
-    leases.lease_id,
-    leases.version,
+    greatest(versions.known_from_at, amounts.known_from_at) as known_from_at,
+    least(versions.known_until_at, amounts.known_until_at) as known_until_at,
+    versions.lease_id,
+    versions.version,
     amounts.component,
     amounts.service_date,
     amounts.amount,
     amounts.currency_code
-from dated_amounts as amounts
-inner join parks on amounts.park_id = parks.park_id
-inner join {{ ref('int_lease_intervals') }} as leases
+from amounts
+inner join versions
     on
-        amounts.park_id = leases.park_id
-        and amounts.lease_id = leases.lease_id
-        and {{ known_together('leases', 'amounts') }}
-qualify row_number() over (
-    partition by amounts.park_id, amounts.component, amounts.entry_id, amounts.known_from_at, leases.known_from_at
-    order by
-        leases.holds_from_at < timezone(parks.time_zone, cast(amounts.service_date + 1 as timestamp)) desc,
-        case
-            when leases.holds_from_at < timezone(parks.time_zone, cast(amounts.service_date + 1 as timestamp))
-                then -epoch_us(leases.holds_from_at)
-            else epoch_us(leases.holds_from_at)
-        end
-) = 1
+        amounts.park_id = versions.park_id
+        and amounts.lease_id = versions.lease_id
+        and amounts.day_ends_at > versions.takes_after_at
+        and amounts.day_ends_at <= versions.takes_until_at
+        and {{ known_together('versions', 'amounts') }}

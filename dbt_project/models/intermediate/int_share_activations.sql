@@ -88,23 +88,36 @@ coverages as (
     group by months.contract_id, months.point_no, months.service_month
 ),
 
--- What each full month measured, whichever metric its own terms tested: an amendment may ask for another one, over months that have passed.
+tested_metrics as (
+    select distinct
+        contract_id,
+        share_id,
+        metric
+    from {{ ref('stg_share_activation') }}
+),
+
+-- What each full month measured, by each metric that any terms of the share test: an amendment may ask for another one, over months that have passed.
 measured_months as (
     select
         months.contract_id,
         months.point_no,
         months.share_id,
         months.service_month,
-        main.exact_ratio(supply.leased_gpu_hours, 1, nullif(supply.available_gpu_hours, 0)) as occupancy_value,
-        main.exact_ratio(supply.available_gpu_hours, 1, nullif(supply.installed_gpu_hours, 0)) as availability_value,
-        main.exact_ratio(supply.busy_gpu_hours, 1, nullif(supply.leased_gpu_hours, 0)) as utilization_value,
-        supply.installed_gpu_hours as installed_value,
-        supply.leased_gpu_hours as leased_value,
-        coverages.dscr_value,
-        bases.revenue_amount as revenue_value,
-        bases.base_amount as base_value,
-        main.exact_ratio(bases.revenue_amount, 1, nullif(bases.gpu_hours, 0)) as price_value
+        tested_metrics.metric,
+        case tested_metrics.metric
+            when 'occupancy' then main.exact_ratio(supply.leased_gpu_hours, 1, nullif(supply.available_gpu_hours, 0))
+            when 'availability' then main.exact_ratio(supply.available_gpu_hours, 1, nullif(supply.installed_gpu_hours, 0))
+            when 'utilization' then main.exact_ratio(supply.busy_gpu_hours, 1, nullif(supply.leased_gpu_hours, 0))
+            when 'revenue' then bases.revenue_amount
+            when 'base' then bases.base_amount
+            when 'price_per_gpu_hour' then main.exact_ratio(bases.revenue_amount, 1, nullif(bases.gpu_hours, 0))
+            when 'installed_gpu_hours' then supply.installed_gpu_hours
+            when 'leased_gpu_hours' then supply.leased_gpu_hours
+            when 'dscr' then coverages.dscr_value
+            else error('contract ' || months.contract_id || ': no activation metric ' || tested_metrics.metric)
+        end as month_value
     from month_segments as months
+    inner join tested_metrics on months.contract_id = tested_metrics.contract_id and months.share_id = tested_metrics.share_id
     inner join bases
         on
             months.contract_id = bases.contract_id
@@ -127,24 +140,14 @@ measured_months as (
 history as (
     select
         tested.*,
-        case tested.metric
-            when 'occupancy' then measured.occupancy_value
-            when 'availability' then measured.availability_value
-            when 'utilization' then measured.utilization_value
-            when 'revenue' then measured.revenue_value
-            when 'base' then measured.base_value
-            when 'price_per_gpu_hour' then measured.price_value
-            when 'installed_gpu_hours' then measured.installed_value
-            when 'leased_gpu_hours' then measured.leased_value
-            when 'dscr' then measured.dscr_value
-            else error('contract ' || tested.contract_id || ': no activation metric ' || tested.metric)
-        end as month_value
+        measured.month_value
     from month_criteria as tested
     inner join measured_months as measured
         on
             tested.contract_id = measured.contract_id
             and tested.point_no = measured.point_no
             and tested.share_id = measured.share_id
+            and tested.metric = measured.metric
             and measured.service_month > tested.service_month - to_months(tested.test_window_months)
             and tested.service_month >= measured.service_month
 ),

@@ -4,7 +4,8 @@ with versions as (
     select
         terms.* exclude (contract_end_date),
         -- A version that ends the share has no terms: the share then ends with the version before.
-        max(terms.to_date) over (partition by terms.contract_id, terms.point_no) as contract_end_date
+        max(terms.to_date) over (partition by terms.contract_id, terms.point_no) as contract_end_date,
+        min(terms.from_date) over (partition by terms.contract_id, terms.point_no, terms.amendment_id) as version_from_date
     from {{ ref('int_terms_in_force') }} as terms
     where
         terms.instrument = 'revenue_share'
@@ -41,14 +42,8 @@ blocks as (
         segments.from_date,
         segments.amendment_id,
         share_terms.share_id,
-        cast(row_number() over (
-            partition by segments.contract_id, segments.point_no, share_terms.share_id, segments.service_month order by segments.from_date
-        ) as integer) as segment_no,
         cast(row_number() over block_order as integer) as sequence_no,
-        lag(segments.service_month) over block_order as previous_month,
-        min(segments.from_date) over (
-            partition by segments.contract_id, segments.point_no, share_terms.share_id, segments.amendment_id
-        ) as version_from_date
+        lag(segments.service_month) over block_order as previous_month
     from segments
     inner join {{ ref('stg_share_terms') }} as share_terms
         on segments.contract_id = share_terms.contract_id and segments.amendment_id = share_terms.amendment_id
@@ -60,6 +55,9 @@ blocks as (
 changed_blocks as (
     select
         blocks.* exclude (from_date, amendment_id),
+        cast(row_number() over (
+            partition by blocks.contract_id, blocks.point_no, blocks.share_id, blocks.service_month order by blocks.from_date
+        ) as integer) as segment_no,
         segments.* exclude (contract_id, point_no, service_month),
         previous.state_point_no as previous_point_no,
         segments.to_date - segments.from_date + 1 as days_in_force

@@ -1,12 +1,8 @@
-with clock_months as (
-    select *
-    from {{ ref('int_known_months') }}
-    where is_clock
-),
-
-tranche_months as (
+-- Each month as known at the clock, from the point at which it stands.
+with tranche_months as (
     select
         hours.contract_id,
+        hours.point_no,
         hours.tranche_id,
         hours.service_month,
         {% for column in [
@@ -23,12 +19,19 @@ tranche_months as (
         max(hours.buyback_price_per_gpu_hour) as highest_price,
         sum(hours.to_date - hours.from_date + 1) as days_in_force
     from {{ ref('int_backstop_claims') }} as hours
-    inner join clock_months
+    semi join (
+        select
+            contract_id,
+            state_point_no,
+            service_month
+        from {{ ref('int_known_months') }}
+        where is_clock
+    ) as clock_months
         on
             hours.contract_id = clock_months.contract_id
             and hours.point_no = clock_months.state_point_no
             and hours.service_month = clock_months.service_month
-    group by hours.contract_id, hours.tranche_id, hours.service_month
+    group by hours.contract_id, hours.point_no, hours.tranche_id, hours.service_month
 ),
 
 with_months as (
@@ -41,13 +44,11 @@ with_months as (
         months.claim_amount as contract_claim_amount,
         months.before_caps_amount as contract_before_caps_amount
     from tranche_months
-    inner join clock_months
-        on tranche_months.contract_id = clock_months.contract_id and tranche_months.service_month = clock_months.service_month
     inner join {{ ref('int_backstop_month_states') }} as months
         on
             tranche_months.contract_id = months.contract_id
             and tranche_months.service_month = months.service_month
-            and clock_months.state_point_no = months.point_no
+            and tranche_months.point_no = months.point_no
 ),
 
 capped_claims as (

@@ -16,6 +16,15 @@ months as (
     from {{ ref('int_closes') }}
 ),
 
+park_months as (
+    select distinct
+        park_id,
+        service_month,
+        from_at,
+        to_at
+    from months
+),
+
 -- What happens on a day or at an instant belongs to its month.
 dated_rows as (
     select
@@ -56,54 +65,46 @@ dated_rows as (
 
 files as (
     select
-        months.contract_id,
-        months.service_month,
-        dated.feed,
-        dated.file_id,
-        months.park_id,
-        dated.recorded_at
-    from (
-        select
-            park_id,
-            feed,
-            file_id,
-            service_month,
-            min(recorded_at) as recorded_at
-        from dated_rows
-        group by park_id, feed, file_id, service_month
-    ) as dated
-    inner join months on dated.park_id = months.park_id and dated.service_month = months.service_month
+        park_id,
+        feed,
+        file_id,
+        service_month,
+        min(recorded_at) as recorded_at
+    from dated_rows
+    group by park_id, feed, file_id, service_month
     union all
     -- A lease counts in every month that it touches, an event in its month and those after it.
     select
-        months.contract_id,
-        months.service_month,
+        leases.park_id,
         'leases' as feed,
         leases.file_id,
-        months.park_id,
+        park_months.service_month,
         min(leases.recorded_at) as recorded_at
     from {{ source('raw', 'leases') }} as leases
-    inner join months
-        on leases.park_id = months.park_id and leases.starts_at < months.to_at and coalesce(leases.ends_at > months.from_at, true)
-    group by months.contract_id, months.service_month, leases.file_id, months.park_id
+    inner join park_months
+        on
+            leases.park_id = park_months.park_id
+            and leases.starts_at < park_months.to_at
+            and coalesce(leases.ends_at > park_months.from_at, true)
+    group by leases.park_id, leases.file_id, park_months.service_month
     union all
     select
-        months.contract_id,
-        months.service_month,
+        events.park_id,
         'credit_events' as feed,
         events.file_id,
-        months.park_id,
+        park_months.service_month,
         min(events.recorded_at) as recorded_at
     from {{ source('raw', 'credit_events') }} as events
-    inner join months on events.park_id = months.park_id and events.effective_at < months.to_at
-    group by months.contract_id, months.service_month, events.file_id, months.park_id
+    inner join park_months on events.park_id = park_months.park_id and events.effective_at < park_months.to_at
+    group by events.park_id, events.file_id, park_months.service_month
 )
 
 select
-    files.contract_id,
-    files.service_month,
+    months.contract_id,
+    months.service_month,
     files.feed,
     files.file_id,
     greatest(files.recorded_at, late.known_not_before_at) as known_from_at
 from files
+inner join months on files.park_id = months.park_id and files.service_month = months.service_month
 left join {{ ref('stg_late_file') }} as late on files.park_id = late.park_id and files.file_id = late.file_id
