@@ -67,6 +67,7 @@ test: $(VENV)/.dev $(VENV)/.spark ## Fast tests: rules, identities, dbt unit tes
 test-full: $(VENV)/.dev $(VENV)/.spark $(VENV)/.object-store ## All tests, the heavy ones too
 	@bash tests/install_browser.sh
 	@bash tests/install_java.sh
+	-@$(MAKE) --silent .faults/atheris/.done
 	$(BIN)/pytest $(BESIDE_EACH_OTHER)
 
 real: $(VENV)/.dev ## Run the whole job over a home of real files (PARKLEDGER_REAL_DATA) and print their facts beside those found
@@ -74,14 +75,15 @@ real: $(VENV)/.dev ## Run the whole job over a home of real files (PARKLEDGER_RE
 	CI=true $(BIN)/pytest tests/real
 
 faults: $(VENV)/.dev ## Break it on purpose (SECTIONS="crashes damage", SHARE=0.1): print what was injected, survived, lost, doubled, wrong; keep it under .faults/, with KEEP=yes for the documentation too
+	-@$(MAKE) --silent .faults/atheris/.done
 	$(BIN)/python -m tests.faults $(SECTIONS) --share $(or $(SHARE),1)
 
-# The fuzzer is a library for some Pythons on Linux alone: it stands beside the environment.
+# The fuzzer is a library for some Pythons on Linux alone: it stands beside the environment, and where it is missing, what needs it says so.
 .faults/atheris/.done: requirements-fuzz.lock | $(BIN)/python
 	$(BIN)/pip install --quiet --require-hashes -r requirements-fuzz.lock --target .faults/atheris
 	@touch $@
 
-fuzz: $(VENV)/.dev .faults/atheris/.done ## Fuzz a reader by coverage (READER=nem12, or another format, or yaml; SECONDS=60)
+fuzz: $(VENV)/.dev .faults/atheris/.done ## Fuzz a reader by coverage (READER=nem12, parquet, zip, yaml, reference …; SECONDS=60)
 	PYTHONPATH=.faults/atheris $(BIN)/python tests/faults/fuzz.py $(or $(READER),nem12) --seconds $(or $(SECONDS),60)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import rules, sqlfluff

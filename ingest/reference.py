@@ -448,7 +448,11 @@ def _read_table(path: Path, table: ReferenceTable, problems: list[ReferenceProbl
         problems.append(ReferenceProblem(path.name, 0, "file", f"{error.strerror}", "Make it a readable file."))
         return []
     reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
-    heads = {column.name: _head(column, reader.fieldnames or []) for column in expected}
+    try:
+        heads = {column.name: _head(column, reader.fieldnames or []) for column in expected}
+    except csv.Error as error:
+        problems.append(ReferenceProblem(path.name, reader.line_num, "line", str(error), "Mend the quotes."))
+        return []
     missing = [column for column in expected if heads[column.name] is None and not column.optional]
     for column in missing:
         names = " or ".join((column.name, *column.source_names))

@@ -657,7 +657,8 @@ def diff(
     _manifest(settings)
     from orchestration.diff_command import difference_data, print_differences  # noqa: PLC0415
     from orchestration.publishing.differences import NoSuchSnapshotError, differences, find_snapshot  # noqa: PLC0415
-    from orchestration.publishing.snapshot import earlier_snapshots, manifest_of  # noqa: PLC0415
+    from orchestration.publishing.manifest import manifest_of  # noqa: PLC0415
+    from orchestration.publishing.snapshot import earlier_snapshots  # noqa: PLC0415
 
     if list_kept:
         kept = [manifest_of(f) for f in (*earlier_snapshots(settings.published_folder), settings.published_folder)]
@@ -722,6 +723,7 @@ def report(
     _manifest(settings)
     from datetime import date  # noqa: PLC0415
 
+    from orchestration.publishing.manifest import manifest_of  # noqa: PLC0415
     from orchestration.publishing.report import write_monitor, write_sheets  # noqa: PLC0415
     from orchestration.publishing.sheets import NobodyKnownError  # noqa: PLC0415
 
@@ -750,7 +752,7 @@ def report(
         raise typer.BadParameter(str(error), param_hint="--as-of") from None
     for path in written:
         out.print(path, highlight=False, markup=False, soft_wrap=True)
-    manifest = json.loads((published / "manifest.json").read_text(encoding="utf-8"))
+    manifest = manifest_of(published)
     if manifest["is_simulated"]:
         out.print(f"Simulated: {manifest['simulation_note']}", style="yellow", highlight=False, markup=False)
 
@@ -893,7 +895,7 @@ def verify(
     """
     settings = _state_settings()
     if not repair:
-        _manifest(settings)
+        _need_published(settings)
     elif yes:
         _repair(settings)
     import duckdb  # noqa: PLC0415
@@ -1290,12 +1292,16 @@ def _check_reference(settings: Settings) -> None:
 
 
 def _manifest(settings: Settings) -> dict[str, Any]:
-    path = settings.published_folder / "manifest.json"
-    if not path.exists():
+    from orchestration.publishing.manifest import manifest_of  # noqa: PLC0415
+
+    _need_published(settings)
+    return manifest_of(settings.published_folder)
+
+
+def _need_published(settings: Settings) -> None:
+    if not (settings.published_folder / "manifest.json").exists():
         err.print(f"Nothing is published in {settings.home} yet: parkledger --home {settings.home} run", style="red")
         raise typer.Exit(EXIT_NOTHING_PUBLISHED)
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return manifest
 
 
 def _monitor_path(settings: Settings, manifest: dict[str, Any]) -> Path:

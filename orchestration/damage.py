@@ -21,6 +21,7 @@ from orchestration.assets.close import state_close
 from orchestration.keeping import closed_lines
 from orchestration.polars_jobs.journal import state_hashes
 from orchestration.publishing import snapshot
+from orchestration.publishing.manifest import MANIFEST, DamagedManifestError, manifest_of
 from orchestration.settings import Settings
 
 Mend = Callable[[], None]
@@ -56,6 +57,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_working_database(settings),
         *_lake(settings),
         *_statements(settings),
+        *_earlier(settings),
         *_published(settings),
     ]
 
@@ -266,6 +268,8 @@ def _read_again(settings: Settings, damage: lake.Damage) -> None:
             "UPDATE raw.landed_file SET reading_hash = 'to be read again' WHERE park_id = ? AND feed = ? AND file_id = ?",
             [damage.park_id, damage.feed, damage.file_id],
         )
+        # Until the file has been read again no view may name it: other feeds land before.
+        connection.execute("DELETE FROM raw.lake_file WHERE path = ?", [damage.path])
     (settings.home / damage.path).unlink(missing_ok=True)
 
 
@@ -302,16 +306,37 @@ def _state_anew(settings: Settings, path: Path) -> None:
     state_close(settings, date.fromisoformat(f"{path.stem}-01").isoformat())
 
 
+def _earlier(settings: Settings) -> Iterator[Finding]:
+    """Manifests of earlier snapshots that nobody can read, so that the next publishing could not tell which to keep."""
+    for folder in snapshot.earlier_snapshots(settings.published_folder):
+        path = folder / MANIFEST
+        try:
+            manifest_of(folder)
+        except DamagedManifestError:
+            yield Finding(
+                path.relative_to(settings.home).as_posix(),
+                "cannot be read",
+                f"set it aside as {_aside(path).name}: the snapshot stays where it is, and no longer counts among the earlier ones",
+                lambda path=path: path.rename(_aside(path)),  # type: ignore[misc]
+            )
+
+
 def _published(settings: Settings) -> Iterator[Finding]:
     folder = settings.published_folder
-    if not (folder / snapshot.DATABASE).exists() and not (folder / snapshot.MANIFEST).exists():
+    if not (folder / snapshot.DATABASE).exists() and not (folder / MANIFEST).exists():
         return
     again = "run again and publish anew"
     try:
-        tables: dict[str, Any] = snapshot.manifest_of(folder)["tables"]
+        tables: dict[str, Any] = manifest_of(folder)["tables"]
         digests = {name: str(entry["sha256"]) for name, entry in tables.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        yield Finding(f"published/{snapshot.MANIFEST}", "cannot be read", again, _nothing, needs_run=True)
+    except (OSError, DamagedManifestError, KeyError, TypeError, AttributeError):
+        yield Finding(
+            f"published/{MANIFEST}",
+            "cannot be read",
+            f"remove it and {again}; what it told of is not kept among the earlier snapshots",
+            lambda: (folder / MANIFEST).resolve().unlink(missing_ok=True),
+            needs_run=True,
+        )
         return
     good, said = _rows_as_published(folder / snapshot.DATABASE, digests)
     if said:

@@ -70,6 +70,11 @@ REFUSALS = (
         f"See what would be done, then do it: parkledger --home {{home}} verify --repair. {STANDS}",
     ),
     _refusal(
+        "a manifest is damaged",
+        r"DamagedManifestError",
+        f"See what would be done, then do it: parkledger --home {{home}} verify --repair. {STANDS}",
+    ),
+    _refusal(
         "the working database is damaged",
         r"Corrupt database file|checksum|not a valid DuckDB database|Serialization Error|Failed to deserialize|"
         r"database has been invalidated|INTERNAL Error|FatalException|FATAL Error",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ingest.terms.home import Home, load_home, moment_of
 from orchestration.identity import input_state
+from orchestration.publishing.manifest import MANIFEST, manifest_of
 from orchestration.settings import Settings
 
 
@@ -33,12 +34,13 @@ def refuse_clock_set_back(home: Home) -> None:
 
     Raises:
         ClockSetBackError: names both instants and the ways on.
+        DamagedManifestError: what says when the last run was cannot be read, whether the home lives today or not.
     """
-    manifest = home.path / "published" / "manifest.json"
-    if not (home.is_live and manifest.exists()):
+    published = home.path / "published"
+    if not (published / MANIFEST).exists():
         return
-    before = datetime.fromisoformat(json.loads(manifest.read_text(encoding="utf-8"))["clock_at"])
-    if home.clock_at < before - CLOCK_TOLERANCE:
+    before = datetime.fromisoformat(manifest_of(published)["clock_at"])
+    if home.is_live and home.clock_at < before - CLOCK_TOLERANCE:
         raise ClockSetBackError(
             f"this computer's clock says {home.clock_at:%Y-%m-%d %H:%M} UTC, but the last run was published at "
             f"{before:%Y-%m-%d %H:%M}. Set the clock right and run again; if it is right, and the last run was made with "

@@ -1,12 +1,12 @@
 """Statements from the published snapshot: read the frames, choose the instant, write the file."""
 
-import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
+from orchestration.publishing.manifest import manifest_of
 from orchestration.publishing.statement import FORMATS, WRITERS, Asked, Statement, draw_statement
 from orchestration.settings import Settings
 
@@ -45,7 +45,7 @@ def read_statement(settings: Settings, statement: str, contract_id: str, month: 
         connection.execute("SET TimeZone = 'UTC'")
         frames = {name: _rows(connection, name, contract_id) for name in TABLES}
         clock_at = connection.sql("SELECT max(finished_at) FROM quality.fct_run").fetchall()[0][0]
-    about = json.loads((settings.published_folder / "manifest.json").read_text(encoding="utf-8"))
+    about = manifest_of(settings.published_folder)
     closed = frames["ledger.fct_period_close"].filter(
         (pl.col("contract_id") == contract_id) & (pl.col("posting_month") == month)
     )

@@ -4,7 +4,6 @@ It reads the published snapshot, the working tables where no run holds them, Dag
 Dagster itself is not imported, so the answer is there at once.
 """
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Collection
@@ -22,6 +21,7 @@ from ingest.terms.home import Home, computer_now
 from orchestration import timetable
 from orchestration.alerting import operation_alerts, waiting
 from orchestration.publishing.formats import clean, count_text
+from orchestration.publishing.manifest import MANIFEST, manifest_of
 from orchestration.settings import Settings
 from orchestration.state import is_current, load
 
@@ -121,8 +121,8 @@ def home_status(settings: Settings, park_id: str | None = None) -> dict[str, Any
     if park_id is not None and park_id not in home.parks:
         known = ", ".join(sorted(home.parks)) or "none is written"
         raise LookupError(f"{park_id!r} is no park of this home: {known}")
-    manifest_path = settings.published_folder / "manifest.json"
-    manifest = json.loads(manifest_path.read_text(encoding="utf-8")) if manifest_path.exists() else {}
+    is_published = (settings.published_folder / MANIFEST).exists()
+    manifest = manifest_of(settings.published_folder) if is_published else {}
     feeds, source = _feeds(settings, home)
     answer: dict[str, Any] = {
         "home": str(settings.home),

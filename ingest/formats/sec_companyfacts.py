@@ -93,7 +93,7 @@ def _cik(path: Path) -> int:
     document = _document(path)
     try:
         return int(document["cik"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(path, ["not the shape of companyfacts: no cik"]) from error
 
 
@@ -138,9 +138,9 @@ def read_companyfacts(path: Path) -> pl.DataFrame:
                         for fact in facts
                         if fact.get("val") is not None
                     )
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        return pl.DataFrame(rows, schema=FACT_SCHEMA)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, pl.exceptions.PolarsError) as error:
         raise FormatError(path, [f"not the shape of companyfacts: {type(error).__name__} {error}"]) from error
-    return pl.DataFrame(rows, schema=FACT_SCHEMA)
 
 
 @dataclass(frozen=True)

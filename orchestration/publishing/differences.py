@@ -18,7 +18,8 @@ from typing import Any
 import duckdb
 
 from orchestration.publishing.catalogue import QUALITY, TABLES
-from orchestration.publishing.snapshot import DATABASE, NOT_PUBLISHED, earlier_snapshots, manifest_of
+from orchestration.publishing.manifest import manifest_of
+from orchestration.publishing.snapshot import DATABASE, NOT_PUBLISHED, earlier_snapshots
 
 NUMERIC = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT")
 # Beside these, a table of reference data reaches every figure.

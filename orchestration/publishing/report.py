@@ -1,6 +1,5 @@
 """Read the published snapshot, draw a report in each of its forms, put it where readers look."""
 
-import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ import polars as pl
 
 from orchestration.publishing.document import Document
 from orchestration.publishing.html import render_html
+from orchestration.publishing.manifest import manifest_of
 from orchestration.publishing.monitor import make_monitor
 from orchestration.publishing.pdf import render_pdf
 from orchestration.publishing.sheets import KINDS, known_ids, make_sheet
-from orchestration.publishing.snapshot import DATABASE, MANIFEST
+from orchestration.publishing.snapshot import DATABASE
 from orchestration.publishing.workbook import render_workbook
 
 
@@ -78,7 +78,7 @@ def write_every_report(published: Path, reports: Path, as_of: date | None = None
 
 
 def _read(published: Path, as_of: date | None) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
-    manifest = json.loads((published / MANIFEST).read_text(encoding="utf-8"))
+    manifest = manifest_of(published)
     if as_of is not None:
         if as_of.isoformat() > str(manifest["as_of"]):
             raise ValueError(f"the snapshot ends on {manifest['as_of']}: nothing is known yet of {as_of.isoformat()}")

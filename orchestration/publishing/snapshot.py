@@ -21,9 +21,9 @@ from typing import Any
 import duckdb
 
 from orchestration.publishing.catalogue import TABLES
+from orchestration.publishing.manifest import MANIFEST, manifest_of
 
 DATABASE = "parkledger.duckdb"
-MANIFEST = "manifest.json"
 PARQUET = "parquet"
 # The oldest storage that analysts' tools are promised to open.
 STORAGE_VERSION = "v1.2.0"
@@ -222,12 +222,6 @@ def earlier_snapshots(published: Path) -> list[Path]:
     folder = published / EARLIER
     found = [f for f in folder.iterdir() if (f / MANIFEST).exists()] if folder.exists() else []
     return sorted(found, key=lambda f: int(f.name.split("-")[0]))
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    """The manifest of a published or an earlier snapshot."""
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return manifest
 
 
 def _keep(published: Path, next_run: str, kept: Kept) -> None:

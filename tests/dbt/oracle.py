@@ -1453,6 +1453,7 @@ class Books:
                     if room is not None and Fraction(room) < amount:  # never above the cap, not by a cent
                         amount = Fraction(Fraction(room) * 10**digits // 1, 10**digits)
                     owed["termination_cost", month_of(day)] = half_away(amount, digits)
+        lost: dict[date, Fraction] = defaultdict(Fraction)
         for terms in self.tables["backstop_terms"]:
             day = terms["rv_date"]
             if (
@@ -1461,7 +1462,7 @@ class Books:
                 and day <= end
                 and self._backstop_terms_on(contract, day) is terms
             ):
-                lost = sum(
+                lost[month_of(day)] += sum(
                     (
                         tranche["gpu_count"] * self._lost_value(contract, tranche["gpu_model"], terms, day)
                         for tranche in self.tables["tranche"]
@@ -1469,8 +1470,7 @@ class Books:
                     ),
                     Fraction(0),
                 )
-                owed["residual_value_support", month_of(day)] = half_away(lost, digits)
-        return owed
+        return owed | {("residual_value_support", month): half_away(amount, digits) for month, amount in lost.items()}
 
     def _lost_value(self, contract: Row, gpu_model: str, terms: Row, day: date) -> Fraction:
         """What one GPU is worth less than agreed by what a market had paid last by the day; nothing while none is known."""

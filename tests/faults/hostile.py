@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+from fuzz_seeds import SEEDS
 from homes import REPOSITORY, Bench, environment
 from small_home import make_home
 from tally import Tally, case
@@ -25,6 +27,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "property"))
 
 LIMIT_SECONDS, LIMIT_MIB = 5.0, 512.0
 MIB = 1024**2
+FUZZER = REPOSITORY / ".faults" / "atheris"
 FEEDS = (
     "gpu_telemetry",
     "power_meter",
@@ -326,3 +329,27 @@ def hostile_yaml(bench: Bench) -> Tally:
 @case("hostile")
 def large_files(bench: Bench) -> Tally:
     return _hostile(bench, "files of 10 MiB", large())
+
+
+@case("hostile")
+def fuzzed_by_coverage(bench: Bench) -> Tally:
+    """Bytes that atheris makes to reach ever other lines of each reader; one that is not survived is kept under ``.faults/``."""
+    seconds = bench.times(60)
+    tally = Tally(f"hostile input: {len(SEEDS)} readers fuzzed by coverage, {seconds} s each")
+    if not (FUZZER / ".done").exists():
+        tally.note("not injected: atheris is not installed; `make fuzz` does it (Linux, Python 3.11 to 3.13)")
+        return tally
+    with tally.timed():
+        for reader in SEEDS:
+            done = subprocess.run(
+                [sys.executable, str(Path(__file__).with_name("fuzz.py")), reader, "--seconds", str(seconds)],
+                env=environment(PYTHONPATH=f"{REPOSITORY}:{FUZZER}", RUST_BACKTRACE="0"),
+                capture_output=True, text=True, errors="replace", check=False, timeout=seconds + 300,
+            )  # fmt: skip
+            tried = re.search(r"^stat::number_of_executed_units: (\d+)$", done.stderr, re.MULTILINE)
+            inputs = int(tried[1]) if tried else 1
+            tally.injected += inputs
+            tally.survived += inputs - (done.returncode != 0)
+            if done.returncode != 0:
+                tally.note(f"{reader} ({done.returncode}): {done.stderr[-600:]}")
+    return tally

@@ -25,13 +25,23 @@ class SlowError(BaseException):
     """A case took longer than it may."""
 
 
+def _place(path: object, folder: object) -> str:
+    """Where a path lies, which may be one of an opened folder."""
+    within = Path(f"/proc/self/fd/{folder}").readlink() if isinstance(folder, int) and folder >= 0 else Path()
+    return str(within / os.fsdecode(path)) if isinstance(path, str | bytes) else ""
+
+
 def watch(home: str) -> None:
+    """Note each act that no reading does; in its home a reading keeps what does not fit into memory, and removes it."""
+
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, _, flags = arguments
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             if writes and isinstance(path, str | bytes) and not os.fsdecode(path).startswith(home):
                 ACTS.append(f"opened {os.fsdecode(path)} for writing")
+        elif event == "os.remove" and _place(*arguments).startswith(home):
+            return
         elif event in FORBIDDEN and not (event == "ctypes.dlopen" and arguments[0] in {None, "libc.so.6"}):
             ACTS.append(f"{event} {str(arguments)[:80]}")
 
@@ -48,10 +58,12 @@ def held_mib(line: str) -> float:
     return next(int(said.split()[1]) for said in status.splitlines() if said.startswith(line)) / 1024
 
 
-def read_file(path: Path, feed: str, park: Any, limits: Any) -> str:
+def read_file(path: Path, feed: str, home: Any, limits: Any) -> str:
+    from ingest import lake
     from ingest.reading import Rejected, check_cells, read_cells
 
-    cells = read_cells(path, feed, park)
+    park = next(iter(home.parks.values()))
+    cells = read_cells(path, feed, park, lake.temporary_folder(home.path))
     if isinstance(cells, Rejected):
         assert cells.reason
         return f"refused: {cells.rule}"
@@ -76,8 +88,7 @@ def main() -> None:
     from ingest.terms.home import load_home
 
     loaded = load_home(home)
-    park = next(iter(loaded.parks.values()))
-    limits = Limits(park)
+    limits = Limits(next(iter(loaded.parks.values())))
     signal.signal(signal.SIGALRM, _too_slow)
     peak = os.open("/proc/self/clear_refs", os.O_WRONLY)
     watch(str(home))
@@ -90,7 +101,7 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.alarm(60)  # of the clock, for a machine that others use too; the limit is of the processor
         try:
-            said = read_terms(path) if what == "yaml" else read_file(path, feed, park, limits)
+            said = read_terms(path) if what == "yaml" else read_file(path, feed, loaded, limits)
         except SlowError:
             said = "HANG"
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for

@@ -17,6 +17,7 @@ CASES = [
     hostile.hostile_yaml,
     hostile.hostile_archives,
     hostile.large_files,
+    hostile.fuzzed_by_coverage,
 ]
 
 

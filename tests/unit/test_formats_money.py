@@ -308,6 +308,12 @@ def test_a_quarter_without_its_revenue_has_no_days_of_sales(tmp_path: Path) -> N
             '{"facts": {"us-gaap": {"Assets": {"units": {"USD": [{"end": "2026-01-25", "val": 1e40}]}}}}}',
             "1E\\+40 is no amount",
         ),
+        (json.dumps({"facts": {"dei": {"Assets": {"units": {"USD": [BALANCE[0] | {"fy": "FY26"}]}}}}}), "FY26"),
+        (
+            json.dumps({"facts": {"dei": {"Assets": {"units": {"USD": [BALANCE[0] | {"accn": "\ud800"}]}}}}}),
+            "surrogates",
+        ),
+        (json.dumps({"facts": {"dei": {"Assets": {"units": {"USD": [BALANCE[0] | {"form": 10**40}]}}}}}), "too large"),
     ],
 )
 def test_json_of_another_shape_is_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -219,6 +219,11 @@ def test_a_file_that_is_not_utf_8_is_named(home: SimpleNamespace) -> None:
     assert faults(home)[0].startswith("fx.csv:0: file: not UTF-8")
 
 
+def test_a_header_with_an_open_quote_is_named(home: SimpleNamespace) -> None:
+    (home.path / "reference" / "fx.csv").write_text('rate_date,"from_currency\n')
+    assert faults(home)[0].startswith("fx.csv:0: line: unexpected end of data")
+
+
 def test_every_row_has_a_source(home: SimpleNamespace) -> None:
     con = land(home)
     for table in TABLES:

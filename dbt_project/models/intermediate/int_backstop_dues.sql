@@ -121,6 +121,7 @@ supported as (
         backstop_terms.residual_value_support_pct,
         coalesce(backstop_terms.attachment_pct, backstop_terms.residual_value_support_pct) as attachment_pct,
         backstop_terms.rv_hardware_price_per_gpu,
+        backstop_terms.rv_date,
         backstop_terms.claim_notice_days + backstop_terms.claim_payment_days as payment_terms_days,
         terms.amendment_id,
         arg_max(marks.price_per_gpu, (marks.observed_date, marks.park_id is not null)) as market_price_per_gpu
@@ -160,7 +161,7 @@ residual_values as (
             cast(gpu_count as decimal(18, 9))
         )) as unrounded_amount,
         max(payment_terms_days) as payment_terms_days,
-        any_value(amendment_id) as amendment_id
+        arg_max(amendment_id, rv_date) as amendment_id
     from supported
     group by contract_id, point_no, service_month
 ),
