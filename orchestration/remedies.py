@@ -103,4 +103,4 @@ def explained(text: str, settings: Settings) -> str | None:
 
 
 def _short(text: str, home: Path) -> str:
-    return text.replace(f"{home}/", "")[:400]
+    return re.sub(r"^\w+Error: ", "", text).replace(f"{home}/", "")[:400]

@@ -22,5 +22,5 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DamagedManifestError(f"DamagedManifestError: {path} cannot be read: {error}") from error
+        raise DamagedManifestError(f"{path} cannot be read: {error}") from error
     return manifest

@@ -201,7 +201,7 @@ def _published_database(home: Path) -> str:
     return "published/parkledger.duckdb"
 
 
-def _manifest(home: Path) -> str:
+def manifest(home: Path) -> str:
     (home / "published" / "manifest.json").resolve().write_text("{")
     return "published/manifest.json"
 
@@ -218,7 +218,7 @@ def _statement(home: Path) -> str:
 
 
 # The first four need no run, or the most of one.
-DAMAGES = (_journal_bit, _working, _published_bit, _lake_bit, _statement, _published_database, _manifest)
+DAMAGES = (_journal_bit, _working, _published_bit, _lake_bit, _statement, _published_database, manifest)
 
 
 @case("damage")
