@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ingest.terms.home import Home, load_home, moment_of
 from orchestration.identity import input_state
@@ -19,7 +20,7 @@ def is_current(settings: Settings) -> bool:
     """Whether the published snapshot was made from exactly what is there now."""
     if not (settings.state_path.exists() and settings.published_path.exists()):
         return False
-    return bool(json.loads(settings.state_path.read_text(encoding="utf-8")) == input_state(load(settings)))
+    return _read(settings.state_path) == input_state(load(settings))
 
 
 CLOCK_TOLERANCE = timedelta(minutes=10)
@@ -52,8 +53,7 @@ def landing_is_published(settings: Settings, home: Home) -> bool:
     """Whether the published snapshot was made from the landing files that are there now, whatever else is new."""
     if not (settings.state_path.exists() and settings.published_path.exists()):
         return False
-    known = json.loads(settings.state_path.read_text(encoding="utf-8"))
-    return bool(known["landing"] == input_state(home)["landing"])
+    return bool(_read(settings.state_path).get("landing") == input_state(home)["landing"])
 
 
 def note_what_is_read(home: Home, run_id: str, *, landing_too: bool = False) -> None:
@@ -65,7 +65,7 @@ def note_what_is_read(home: Home, run_id: str, *, landing_too: bool = False) -> 
         landing_too: whether the landing files are read from here on.
     """
     path = _noted(home)
-    noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    noted = _read(path)
     if noted.get("run") != run_id:
         noted = {"run": run_id}
     found = input_state(home)
@@ -78,13 +78,22 @@ def note_what_is_read(home: Home, run_id: str, *, landing_too: bool = False) -> 
 def remember(home: Home, run_id: str) -> None:
     """The published snapshot was made from what this run has noted; a run that read only a part says nothing."""
     path = _noted(home)
-    noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    noted = _read(path)
     if noted.pop("run", None) == run_id and "landing" in noted:
         _write(Settings(home=home.path).state_path, noted)
 
 
 def _noted(home: Home) -> Path:
     return home.path / ".parkledger" / "read_by_run.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What was noted; nothing where that is gone or cannot be read: then all counts as new, and a run notes it again."""
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}
 
 
 def _write(path: Path, data: dict[str, object]) -> None:

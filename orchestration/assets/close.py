@@ -102,7 +102,12 @@ def state_close(settings: Settings, month: str) -> dict[str, str | int]:
     }
     path = close_statement_path(settings, date.fromisoformat(month))
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ClosedMonthChangedError(
+                f"{path} cannot be read ({error}): parkledger verify --repair sets it aside and states {month[:7]} anew"
+            ) from error
         if before != statement:
             raise ClosedMonthChangedError(
                 f"{month[:7]} was closed with other figures: compare {path} with the published snapshot"

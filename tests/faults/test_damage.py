@@ -11,6 +11,7 @@ from tally import CASES, Case, Tally
 
 from orchestration.damage import examine
 from orchestration.settings import Settings
+from orchestration.state import is_current, landing_is_published, load
 
 HEAVY = {
     damage.mended_from_what_remains,
@@ -34,6 +35,17 @@ def test_a_manifest_that_cannot_be_read_is_named_with_the_way_back(few: Bench, c
     assert done.returncode == damage.REFUSED
     assert done.stderr.startswith("A manifest is damaged: published/manifest.json cannot be read")
     assert f"parkledger --home {home} verify --repair" in done.stderr
+
+
+def test_a_note_of_what_was_read_that_cannot_be_read_counts_for_nothing(few: Bench) -> None:
+    settings = Settings(home=few.home())
+    noted = settings.state_path.read_text()
+    for said in ("{", "[]", noted[:-9]):
+        settings.state_path.write_text(said)
+        assert not is_current(settings)
+        assert not landing_is_published(settings, load(settings))
+    settings.state_path.write_text(noted)
+    assert landing_is_published(settings, load(settings))
 
 
 def test_a_repair_removes_a_manifest_that_cannot_be_read_and_sets_one_of_an_earlier_snapshot_aside(few: Bench) -> None:
