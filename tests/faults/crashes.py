@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -261,26 +262,33 @@ def killed_while_dbt_builds(bench: Bench) -> Tally:
 
 @case("crashes")
 def killed_whole_runs(bench: Bench) -> Tally:
-    """`parkledger run` by the command line: the process alone, which leaves its dbt behind, or all that it has started."""
+    """`parkledger run` by the command line: the process alone, which leaves its dbt behind, or all that it has started.
+
+    Killed in the middle of a step, whichever takes long the more often: that is hit on a machine that others slow down, too.
+    """
     tally = Tally("SIGKILL of `parkledger run`")
     draw = random.Random(6)
     with tally.timed():
         undisturbed = _renamed(bench.home())
-        begun = time.monotonic()
-        assert parkledger(undisturbed, "run").returncode == 0
-        duration = time.monotonic() - begun
+        whole = parkledger(undisturbed, "run")
+        assert whole.returncode == 0, whole.stderr
+        steps = [float(seconds) for seconds in re.findall(r": ([\d.]+) s$", whole.stderr, re.MULTILINE)]
         expected = published_tables(undisturbed)
         for number in range(bench.times(8)):
             home = _renamed(bench.home())
-            process = subprocess.Popen(
-                [sys.executable, "-m", "orchestration.cli", "--home", str(home), "run"],
-                env=environment(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-            )
-            time.sleep(duration * draw.uniform(0.1, 0.95))
+            said = home.parent / "said"
+            with said.open("wb") as stream:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "orchestration.cli", "--home", str(home), "run"],
+                    env=environment(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=stream,
+                    start_new_session=True,
+                )
+            [step] = draw.choices(range(len(steps)), weights=steps)
+            while process.poll() is None and said.read_bytes().count(b"\n") < step:
+                time.sleep(0.02)
+            time.sleep(steps[step] * draw.uniform(0, 0.5))
             hit = process.poll() is None
             if number % 2:
                 process.send_signal(signal.SIGKILL)
