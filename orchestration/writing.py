@@ -64,7 +64,7 @@ def only_writer(
 
 
 def _await_orphans(database: Path) -> None:
-    """Wait until nobody has the working database open: the dbt of a run that was killed writes on for some seconds."""
+    """Wait until nobody has the working database open: a client, or, but for Linux, the dbt of a run that was killed."""
     import duckdb  # noqa: PLC0415 - a run that finds nothing new needs none
 
     until = time.monotonic() + ORPHAN_SECONDS

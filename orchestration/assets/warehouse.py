@@ -151,6 +151,7 @@ def warehouse_assets(settings: Settings, project: DbtProject) -> dg.AssetsDefini
             (settings.dbt_target_folder / PARSE_CACHE).unlink()
         # By the environment, for changed vars would make dbt parse the whole project anew.
         os.environ["PARKLEDGER_RUN_ID"] = run
+        os.environ["PARKLEDGER_RUN_PROCESS"] = str(os.getpid())
         if settings.lake_url:
             progress.step("Copying the lake to its object store")
             with warehouse.writer() as connection:
