@@ -40,8 +40,11 @@ def refuse_clock_set_back(home: Home) -> None:
     published = home.path / "published"
     if not (published / MANIFEST).exists():
         return
-    before = datetime.fromisoformat(manifest_of(published)["clock_at"])
-    if home.is_live and home.clock_at < before - CLOCK_TOLERANCE:
+    manifest = manifest_of(published)
+    if not home.is_live:
+        return
+    before = datetime.fromisoformat(manifest["clock_at"])
+    if home.clock_at < before - CLOCK_TOLERANCE:
         raise ClockSetBackError(
             f"this computer's clock says {home.clock_at:%Y-%m-%d %H:%M} UTC, but the last run was published at "
             f"{before:%Y-%m-%d %H:%M}. Set the clock right and run again; if it is right, and the last run was made with "

@@ -20,7 +20,9 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DamagedManifestError(f"{path} cannot be read: {error}") from error
+    if not isinstance(manifest, dict):
+        raise DamagedManifestError(f"{path} cannot be read: it is no manifest")
     return manifest

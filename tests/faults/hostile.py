@@ -347,9 +347,9 @@ def fuzzed_by_coverage(bench: Bench) -> Tally:
                 capture_output=True, text=True, errors="replace", check=False, timeout=seconds + 300,
             )  # fmt: skip
             tried = re.search(r"^stat::number_of_executed_units: (\d+)$", done.stderr, re.MULTILINE)
-            inputs = int(tried[1]) if tried else 1
+            inputs, is_good = int(tried[1]) if tried else 1, done.returncode == 0 and tried is not None
             tally.injected += inputs
-            tally.survived += inputs - (done.returncode != 0)
-            if done.returncode != 0:
+            tally.survived += inputs - (not is_good)
+            if not is_good:
                 tally.note(f"{reader} ({done.returncode}): {done.stderr[-600:]}")
     return tally

@@ -31,8 +31,8 @@ def _place(path: object, folder: object) -> str:
     return str(within / os.fsdecode(path)) if isinstance(path, str | bytes) else ""
 
 
-def watch(home: str) -> None:
-    """Note each act that no reading does; in its home a reading keeps what does not fit into memory, and removes it."""
+def watch(home: str, scratch: str) -> None:
+    """Note each act that no reading does; under `scratch` a reading keeps what does not fit into memory, and removes it."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -40,7 +40,7 @@ def watch(home: str) -> None:
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             if writes and isinstance(path, str | bytes) and not os.fsdecode(path).startswith(home):
                 ACTS.append(f"opened {os.fsdecode(path)} for writing")
-        elif event == "os.remove" and _place(*arguments).startswith(home):
+        elif event == "os.remove" and _place(*arguments).startswith(f"{scratch}/"):
             return
         elif event in FORBIDDEN and not (event == "ctypes.dlopen" and arguments[0] in {None, "libc.so.6"}):
             ACTS.append(f"{event} {str(arguments)[:80]}")
@@ -58,12 +58,10 @@ def held_mib(line: str) -> float:
     return next(int(said.split()[1]) for said in status.splitlines() if said.startswith(line)) / 1024
 
 
-def read_file(path: Path, feed: str, home: Any, limits: Any) -> str:
-    from ingest import lake
+def read_file(path: Path, feed: str, limits: Any, scratch: Path) -> str:
     from ingest.reading import Rejected, check_cells, read_cells
 
-    park = next(iter(home.parks.values()))
-    cells = read_cells(path, feed, park, lake.temporary_folder(home.path))
+    cells = read_cells(path, feed, limits.park, scratch)
     if isinstance(cells, Rejected):
         assert cells.reason
         return f"refused: {cells.rule}"
@@ -84,6 +82,7 @@ def read_terms(path: Path) -> str:
 
 def main() -> None:
     home, folder = map(Path, sys.argv[1:])
+    from ingest import lake
     from ingest.feeds.limits import Limits
     from ingest.terms.home import load_home
 
@@ -91,7 +90,8 @@ def main() -> None:
     limits = Limits(next(iter(loaded.parks.values())))
     signal.signal(signal.SIGALRM, _too_slow)
     peak = os.open("/proc/self/clear_refs", os.O_WRONLY)
-    watch(str(home))
+    scratch = lake.temporary_folder(home)
+    watch(str(home), str(scratch))
     for path in sorted(folder.iterdir()):
         _, what, feed = path.name.split("~")
         ACTS.clear()
@@ -101,7 +101,7 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.alarm(60)  # of the clock, for a machine that others use too; the limit is of the processor
         try:
-            said = read_terms(path) if what == "yaml" else read_file(path, feed, loaded, limits)
+            said = read_terms(path) if what == "yaml" else read_file(path, feed, limits, scratch)
         except SlowError:
             said = "HANG"
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for
