@@ -174,11 +174,55 @@ runs as (
     from paid_years as fiscal_years
     inner join {{ ref('int_backstop_caps_left') }} as caps_left
         on fiscal_years.contract_id = caps_left.contract_id and fiscal_years.as_of_month = caps_left.service_month
+),
+
+exposures as (
+    select
+        contract_id,
+        as_of_month,
+        vendor_fiscal_year,
+        cast(least(running_amount, cap_left_amount) - least(running_amount - amount, cap_left_amount) as decimal(38, 18)) as exposure_amount
+    from runs
+),
+
+contract_exposures as (
+    select
+        exposures.contract_id,
+        exposures.as_of_month,
+        exposures.vendor_fiscal_year,
+        -- Sums of parts that are cut at 18 decimals: years that are equal are so to fewer.
+        cast(round(exposures.exposure_amount, 12) as decimal(38, 18)) as exact_amount,
+        contracts.currency_code,
+        contracts.minor_unit_digits,
+        main.rounded_money(
+            sum(exposures.exposure_amount) over (partition by exposures.contract_id, exposures.as_of_month), contracts.minor_unit_digits
+        ) as contract_amount
+    from exposures
+    inner join {{ ref('stg_contract') }} as contracts on exposures.contract_id = contracts.contract_id
+),
+
+open_exposures as (
+    select *
+    from contract_exposures
+    where contract_amount > 0
+),
+
+-- The contract's amount is rounded once, so that it stays within the cap; the years add up to it.
+parts as (
+    {{ largest_remainder(
+        'open_exposures', 'contract_id, as_of_month', 'contract_amount', 'exact_amount', 'minor_unit_digits', 'vendor_fiscal_year'
+    ) }}
 )
 
 select
-    contract_id,
-    as_of_month,
-    vendor_fiscal_year,
-    cast(least(running_amount, cap_left_amount) - least(running_amount - amount, cap_left_amount) as decimal(38, 18)) as max_exposure_amount
-from runs
+    contract_exposures.contract_id,
+    contract_exposures.as_of_month,
+    contract_exposures.vendor_fiscal_year,
+    coalesce(parts.part_amount, cast(0 as decimal(18, 2))) as max_exposure_amount,
+    contract_exposures.currency_code
+from contract_exposures
+left join parts
+    on
+        contract_exposures.contract_id = parts.contract_id
+        and contract_exposures.as_of_month = parts.as_of_month
+        and contract_exposures.vendor_fiscal_year = parts.vendor_fiscal_year

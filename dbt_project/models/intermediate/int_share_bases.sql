@@ -8,6 +8,16 @@
 -- The base of each segment, one after the other: a negative one may be carried into the next. The first that a point knows otherwise follows from
 -- where the one before it stands.
 with recursive
+segments as (
+    select
+        segments.*,
+        coalesce(segments.service_month != lead(segments.service_month) over (
+            partition by segments.contract_id, segments.point_no, segments.share_id order by segments.sequence_no
+        ), true) as is_month_end
+    from {{ ref('int_share_segments') }} as segments
+    {{ points_to_build('segments') }}
+),
+
 revenue as (
     select
         components.contract_id,
@@ -54,7 +64,7 @@ known_rates as (
         segments.service_month,
         segments.segment_no,
         list(tiers.rate) as rates
-    from {{ ref('int_share_segments') }} as segments
+    from segments
     inner join tiers
         on
             segments.contract_id = tiers.contract_id
@@ -108,11 +118,8 @@ inputs as (
         -- Where the base hangs on the share, what is recouped of it does.
         case when coalesce(segments.base_follows_share, false) then [] else coalesce(advances.advances, []) end as advances,
         segments.minor_unit_digits,
-        coalesce(segments.service_month != lead(segments.service_month) over (
-            partition by segments.contract_id, segments.point_no, segments.share_id order by segments.sequence_no
-        ), true) as is_month_end
-    from {{ ref('int_share_segments') }} as segments
-    {{ points_to_build('segments') }}
+        segments.is_month_end
+    from segments
     left join revenue
         on
             segments.contract_id = revenue.contract_id

@@ -45,26 +45,28 @@ month_ends as (
 
 tier_shares as (
     select
-        contract_id,
-        point_no,
-        share_id,
-        service_month,
-        segment_no,
-        sum(share_amount) as tier_share_amount,
+        tiers.contract_id,
+        tiers.point_no,
+        tiers.share_id,
+        tiers.service_month,
+        tiers.segment_no,
+        sum(tiers.share_amount) as tier_share_amount,
         list(
-            struct_pack(tier_no := tier_no, rate := rate, slice_amount := cast(slice_amount as decimal(38, 18))) order by tier_no, rate
+            struct_pack(tier_no := tiers.tier_no, rate := tiers.rate, slice_amount := cast(tiers.slice_amount as decimal(38, 18)))
+            order by tiers.tier_no, tiers.rate
         ) as slices,
         list(
             struct_pack(
-                axis := axis,
-                tier_no := tier_no,
-                rate := rate,
-                weight_amount := cast(weight_amount as decimal(38, 18)),
-                takes_all := takes_all
-            ) order by axis, tier_no
-        ) filter (where axis is not null) as weights
-    from {{ ref('int_share_tiers') }}
-    group by contract_id, point_no, share_id, service_month, segment_no
+                axis := tiers.axis,
+                tier_no := tiers.tier_no,
+                rate := tiers.rate,
+                weight_amount := cast(tiers.weight_amount as decimal(38, 18)),
+                takes_all := tiers.takes_all
+            ) order by tiers.axis, tiers.tier_no
+        ) filter (where tiers.axis is not null) as weights
+    from {{ ref('int_share_tiers') }} as tiers
+    semi join month_ends on tiers.contract_id = month_ends.contract_id and tiers.point_no = month_ends.point_no
+    group by tiers.contract_id, tiers.point_no, tiers.share_id, tiers.service_month, tiers.segment_no
 ),
 
 -- Tiers on the share paid so far are climbed here, where what was paid before is known.
@@ -334,9 +336,40 @@ period_terms as (
             )
 ),
 
+-- The steps in their order, each with the one before it.
+ordered_steps as (
+    select
+        *,
+        lag(struct_pack(service_month := service_month, segment_no := segment_no)) over (
+            partition by contract_id, point_no, share_id order by service_month, segment_no
+        ) as step_before
+    from all_steps
+),
+
+-- Grouped, where a window would carry along all that a step holds.
+month_sums as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        bool_or(is_ahead) as looks_at_month,
+        bool_or(is_cut_short) as is_cut_short,
+        bool_or(is_true_up) as has_true_up,
+        -- Parts of a true-up's year are active, whatever the month that closes it.
+        bool_and(is_active) as is_active,
+        max(segment_no) as last_step_no,
+        max(segment_no) filter (where not is_true_up) as last_segment_no,
+        sum(gpu_hours) filter (where not is_ahead) as gpu_hours,
+        sum(cap_amount) filter (where not is_true_up) as cap_amount,
+        sum(cap_amount) filter (where is_true_up) as true_up_cap_amount
+    from all_steps
+    group by contract_id, point_no, share_id, service_month
+),
+
 inputs as (
     select
-        all_steps.* exclude (is_cut_short),
+        ordered_steps.* exclude (is_cut_short, step_before),
         tier_shares.tier_share_amount,
         tier_shares.slices,
         tier_shares.weights,
@@ -344,13 +377,12 @@ inputs as (
         following_tiers.cumulative_application,
         following_tiers.cumulative_tiers,
         following_tiers.price_tiers,
-        bool_or(all_steps.is_ahead) over month_steps as looks_at_month,
-        bool_or(all_steps.is_cut_short) over month_steps as is_cut_short,
-        not all_steps.is_true_up
-        and all_steps.segment_no = max(all_steps.segment_no) filter (where not all_steps.is_true_up) over month_steps as is_last_of_segments,
-        sum(all_steps.gpu_hours) filter (where not all_steps.is_ahead) over month_steps as month_gpu_hours,
+        month_sums.looks_at_month,
+        month_sums.is_cut_short,
+        not ordered_steps.is_true_up and ordered_steps.segment_no = month_sums.last_segment_no as is_last_of_segments,
+        month_sums.gpu_hours as month_gpu_hours,
         case
-            when all_steps.base_follows_share and not all_steps.is_true_up then coalesce(base_advances.advances, []) else []
+            when ordered_steps.base_follows_share and not ordered_steps.is_true_up then coalesce(base_advances.advances, []) else []
         end as base_advances,
         paid_tiers.tiers as paid_tiers,
         paid_tiers.application as paid_application,
@@ -358,17 +390,13 @@ inputs as (
         month_ends.year_from_date,
         month_ends.contract_year_from_date,
         coalesce(month_ends.true_up_carry_forward, false) as carries_true_up,
-        bool_or(all_steps.is_true_up) over month_steps as has_true_up,
-        row_number() over (
-            partition by all_steps.contract_id, all_steps.point_no, all_steps.share_id, all_steps.service_month order by all_steps.segment_no desc
-        ) = 1 as is_month_end,
-        sum(all_steps.cap_amount) filter (where not all_steps.is_true_up) over month_steps as month_cap_amount,
-        sum(all_steps.cap_amount) filter (where all_steps.is_true_up) over month_steps as true_up_cap_amount,
+        month_sums.has_true_up,
+        ordered_steps.segment_no = month_sums.last_step_no as is_month_end,
+        month_sums.cap_amount as month_cap_amount,
+        month_sums.true_up_cap_amount,
         quarters.period_from_date as quarter_from_date,
-        -- Parts of a true-up's year are active, whatever the month that closes it.
-        case when quarters.is_last_month and bool_and(all_steps.is_active) over month_steps then quarters.minimum_amount end
-            as quarter_minimum_amount,
-        case when years.is_last_month and bool_and(all_steps.is_active) over month_steps then years.minimum_amount end as year_minimum_amount,
+        case when quarters.is_last_month and month_sums.is_active then quarters.minimum_amount end as quarter_minimum_amount,
+        case when years.is_last_month and month_sums.is_active then years.minimum_amount end as year_minimum_amount,
         quarters.cap_amount as quarter_cap_amount,
         case when quarters.is_last_month then quarters.cap_amount end as ending_quarter_cap_amount,
         years.cap_amount as year_cap_amount,
@@ -378,68 +406,68 @@ inputs as (
         ) as lifetime_limit_amount,
         coalesce(advances.advances, []) as advances,
         -- A month's last step is its step 0, which the first of the next month follows; before the first of all is nothing.
-        coalesce(case when lag(all_steps.service_month) over step_order is null then month_ends.previous_point_no end, all_steps.point_no)
-            as previous_point_no,
-        coalesce(lag(all_steps.service_month) over step_order, month_ends.previous_month, date '0001-01-01') as previous_month,
-        case when lag(all_steps.service_month) over step_order = all_steps.service_month then lag(all_steps.segment_no) over step_order else 0 end
+        coalesce(case when ordered_steps.step_before is null then month_ends.previous_point_no end, ordered_steps.point_no) as previous_point_no,
+        coalesce(ordered_steps.step_before.service_month, month_ends.previous_month, date '0001-01-01') as previous_month,
+        case when ordered_steps.step_before.service_month = ordered_steps.service_month then ordered_steps.step_before.segment_no else 0 end
             as previous_step_no
-    from all_steps
+    from ordered_steps
+    inner join month_sums
+        on
+            ordered_steps.contract_id = month_sums.contract_id
+            and ordered_steps.point_no = month_sums.point_no
+            and ordered_steps.share_id = month_sums.share_id
+            and ordered_steps.service_month = month_sums.service_month
     inner join month_ends
         on
-            all_steps.contract_id = month_ends.contract_id
-            and all_steps.point_no = month_ends.point_no
-            and all_steps.share_id = month_ends.share_id
-            and all_steps.service_month = month_ends.service_month
+            ordered_steps.contract_id = month_ends.contract_id
+            and ordered_steps.point_no = month_ends.point_no
+            and ordered_steps.share_id = month_ends.share_id
+            and ordered_steps.service_month = month_ends.service_month
     inner join period_terms as quarters
         on
             quarters.period = 'quarter'
-            and all_steps.contract_id = quarters.contract_id
-            and all_steps.point_no = quarters.point_no
-            and all_steps.share_id = quarters.share_id
-            and all_steps.service_month = quarters.service_month
+            and ordered_steps.contract_id = quarters.contract_id
+            and ordered_steps.point_no = quarters.point_no
+            and ordered_steps.share_id = quarters.share_id
+            and ordered_steps.service_month = quarters.service_month
     inner join period_terms as years
         on
             years.period = 'year'
-            and all_steps.contract_id = years.contract_id
-            and all_steps.point_no = years.point_no
-            and all_steps.share_id = years.share_id
-            and all_steps.service_month = years.service_month
+            and ordered_steps.contract_id = years.contract_id
+            and ordered_steps.point_no = years.point_no
+            and ordered_steps.share_id = years.share_id
+            and ordered_steps.service_month = years.service_month
     left join tier_shares
         on
-            all_steps.contract_id = tier_shares.contract_id
-            and all_steps.point_no = tier_shares.point_no
-            and all_steps.share_id = tier_shares.share_id
-            and all_steps.service_month = tier_shares.service_month
-            and all_steps.segment_no = tier_shares.segment_no
+            ordered_steps.contract_id = tier_shares.contract_id
+            and ordered_steps.point_no = tier_shares.point_no
+            and ordered_steps.share_id = tier_shares.share_id
+            and ordered_steps.service_month = tier_shares.service_month
+            and ordered_steps.segment_no = tier_shares.segment_no
     left join following_tiers
         on
-            all_steps.base_follows_share
-            and all_steps.contract_id = following_tiers.contract_id
-            and all_steps.share_id = following_tiers.share_id
-            and all_steps.amendment_id = following_tiers.amendment_id
+            ordered_steps.base_follows_share
+            and ordered_steps.contract_id = following_tiers.contract_id
+            and ordered_steps.share_id = following_tiers.share_id
+            and ordered_steps.amendment_id = following_tiers.amendment_id
     left join base_advances
         on
-            all_steps.contract_id = base_advances.contract_id
-            and all_steps.point_no = base_advances.point_no
-            and all_steps.share_id = base_advances.share_id
-            and all_steps.service_month = base_advances.service_month
-            and base_advances.segment_no = case when all_steps.is_ahead then all_steps.segment_no + 1000 else all_steps.segment_no end
+            ordered_steps.contract_id = base_advances.contract_id
+            and ordered_steps.point_no = base_advances.point_no
+            and ordered_steps.share_id = base_advances.share_id
+            and ordered_steps.service_month = base_advances.service_month
+            and base_advances.segment_no = case when ordered_steps.is_ahead then ordered_steps.segment_no + 1000 else ordered_steps.segment_no end
     left join paid_tiers
         on
-            all_steps.contract_id = paid_tiers.contract_id
-            and all_steps.share_id = paid_tiers.share_id
-            and all_steps.amendment_id = paid_tiers.amendment_id
+            ordered_steps.contract_id = paid_tiers.contract_id
+            and ordered_steps.share_id = paid_tiers.share_id
+            and ordered_steps.amendment_id = paid_tiers.amendment_id
     left join advances
         on
-            all_steps.contract_id = advances.contract_id
-            and all_steps.point_no = advances.point_no
-            and all_steps.share_id = advances.share_id
-            and all_steps.service_month = advances.service_month
-    window
-        month_steps as (partition by all_steps.contract_id, all_steps.point_no, all_steps.share_id, all_steps.service_month),
-        step_order as (
-            partition by all_steps.contract_id, all_steps.point_no, all_steps.share_id order by all_steps.service_month, all_steps.segment_no
-        )
+            ordered_steps.contract_id = advances.contract_id
+            and ordered_steps.point_no = advances.point_no
+            and ordered_steps.share_id = advances.share_id
+            and ordered_steps.service_month = advances.service_month
 ),
 
 -- The state that one step hands to the next. What has been accrued in the quarter, in the year and in all counts rounded, as it was posted, and

@@ -149,6 +149,48 @@ members as (
     from {{ ref('int_share_true_up_members') }} as members
 ),
 
+-- The segments of the months, and those that a true-up takes together, which may stand as an earlier point knows them: what they earned is
+-- picked out first, of all that was earned ever.
+priced_segments as (
+    select
+        contract_id,
+        point_no,
+        share_id,
+        service_month,
+        segment_no,
+        amendment_id
+    from segments
+    where not is_true_up
+    union
+    select
+        members.contract_id,
+        members.segment_point_no as point_no,
+        members.share_id,
+        members.service_month,
+        members.segment_no,
+        members.amendment_id
+    from members
+    inner join segments
+        on
+            members.contract_id = segments.contract_id
+            and members.point_no = segments.point_no
+            and members.share_id = segments.share_id
+            and members.true_up_month = segments.service_month
+            and members.part_no = segments.segment_no
+),
+
+revenue as (
+    select revenue.*
+    from {{ ref('int_share_revenue') }} as revenue
+    semi join priced_segments
+        on
+            revenue.contract_id = priced_segments.contract_id
+            and revenue.point_no = priced_segments.point_no
+            and revenue.share_id = priced_segments.share_id
+            and revenue.service_month = priced_segments.service_month
+            and revenue.segment_no = priced_segments.segment_no
+),
+
 -- Dates: the rate of each day. After a floor or breakpoint the base lies over the days as the revenue does.
 segment_date_revenue as (
     select
@@ -159,7 +201,7 @@ segment_date_revenue as (
         segment_no,
         date_tier_no,
         sum(measured_amount + excluded_amount) as tier_revenue_amount
-    from {{ ref('int_share_revenue') }}
+    from revenue
     where date_tier_no is not null
     group by contract_id, point_no, share_id, service_month, segment_no, date_tier_no
 ),
@@ -296,35 +338,6 @@ cumulative_cliffs as (
         and (to_value is null or month_cumulative_base_amount < to_value)
 ),
 
--- The segments of the months, and those that a true-up takes together, which may stand as an earlier point knows them.
-priced_segments as (
-    select
-        contract_id,
-        point_no,
-        share_id,
-        service_month,
-        segment_no,
-        amendment_id
-    from segments
-    where not is_true_up
-    union
-    select
-        members.contract_id,
-        members.segment_point_no as point_no,
-        members.share_id,
-        members.service_month,
-        members.segment_no,
-        members.amendment_id
-    from members
-    inner join segments
-        on
-            members.contract_id = segments.contract_id
-            and members.point_no = segments.point_no
-            and members.share_id = segments.share_id
-            and members.true_up_month = segments.service_month
-            and members.part_no = segments.segment_no
-),
-
 -- Prices, marginal: hours times the part of each lease's price inside the tier, scaled to the base so that adjustments follow.
 segment_price_bands as (
     select
@@ -349,7 +362,7 @@ segment_price_bands as (
             priced_segments.contract_id = tiers.contract_id
             and priced_segments.share_id = tiers.share_id
             and priced_segments.amendment_id = tiers.amendment_id
-    inner join {{ ref('int_share_revenue') }} as revenue
+    inner join revenue
         on
             priced_segments.contract_id = revenue.contract_id
             and priced_segments.point_no = revenue.point_no
