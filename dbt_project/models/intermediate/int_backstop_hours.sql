@@ -91,12 +91,18 @@ supply as (
     group by contract_id, point_no, tranche_id, service_month, segment_no
 ),
 
--- Of metered use that in the months of the segments alone.
+-- Of metered use that in the months of the segments alone, picked out before its leases are looked up.
 segment_months as (
     select distinct
         park_id,
         service_month
     from segments
+),
+
+use_of_months as materialized (
+    select used.*
+    from {{ ref('int_lease_use') }} as used
+    semi join segment_months on used.park_id = segment_months.park_id and used.service_month = segment_months.service_month
 ),
 
 metered as (
@@ -109,8 +115,7 @@ metered as (
         used.gpu_hours,
         greatest(leases.known_from_at, used.known_from_at) as known_from_at,
         least(leases.known_until_at, used.known_until_at) as known_until_at
-    from {{ ref('int_lease_use') }} as used
-    semi join segment_months on used.park_id = segment_months.park_id and used.service_month = segment_months.service_month
+    from use_of_months as used
     inner join {{ ref('int_lease_intervals') }} as leases
         on
             {{ is_used_under('used', 'leases') }}

@@ -12,22 +12,32 @@ with months as (
     group by contract_id, as_of_month
 ),
 
-seen_facts as (
+-- Contracts of a park see the same facts: those that a month's end sees first, and with them all that were seen before.
+month_ends as (
+    select distinct
+        park_id,
+        ended_at
+    from months
+),
+
+new_facts as (
     select
-        months.contract_id,
-        months.as_of_month,
+        month_ends.park_id,
+        month_ends.ended_at,
         sum(facts.exposure_number) as number
     from {{ ref('int_known_facts') }} as facts
-    inner join (
-        select distinct
-            asked.contract_id,
-            asked.park_id
-        from months as asked
-    ) as contracts
-        on facts.park_id = contracts.park_id
-    asof join months
-        on contracts.contract_id = months.contract_id and facts.known_from_at <= months.ended_at
-    group by months.contract_id, months.as_of_month
+    asof join month_ends
+        on facts.park_id = month_ends.park_id and facts.known_from_at <= month_ends.ended_at
+    group by month_ends.park_id, month_ends.ended_at
+),
+
+seen_facts as (
+    select
+        month_ends.park_id,
+        month_ends.ended_at,
+        sum(coalesce(new_facts.number, 0)) over (partition by month_ends.park_id order by month_ends.ended_at) as number
+    from month_ends
+    left join new_facts on month_ends.park_id = new_facts.park_id and month_ends.ended_at = new_facts.ended_at
 ),
 
 capacity as (
@@ -49,11 +59,10 @@ select
     months.contract_id,
     months.as_of_month,
     md5(concat_ws(
-        '|', '{{ ledger_code() }}', agreed.number, months.number,
-        sum(coalesce(seen_facts.number, 0)) over (partition by months.contract_id order by months.as_of_month)
+        '|', '{{ ledger_code() }}', agreed.number, months.number, seen_facts.number
     )) as exposure_fingerprint
 from months
-left join seen_facts on months.contract_id = seen_facts.contract_id and months.as_of_month = seen_facts.as_of_month
+inner join seen_facts on months.park_id = seen_facts.park_id and months.ended_at = seen_facts.ended_at
 left join (
     select
         contract_id,

@@ -83,7 +83,7 @@ named as (
     where amount != 0
 ),
 
-entries as (
+built_entries as (
     select
         concat_ws(
             ':', contract_id, strftime(service_month, '%Y-%m'), posted_event, strftime(posting_month, '%Y-%m'),
@@ -124,10 +124,20 @@ entries as (
         terms_version
     from sealed_lines
     semi join built_points on sealed_lines.contract_id = built_points.contract_id and sealed_lines.point_no = built_points.point_no
+),
+
+-- With what the closes before have posted of the same months and families.
+entries as (
+    select * from built_entries
     {%- if is_incremental() %}
     union all by name
     select entries.* exclude (corrects_entry_id, currency_no)
     from {{ this }} as entries
+    semi join built_entries
+        on
+            entries.contract_id = built_entries.contract_id
+            and entries.service_month = built_entries.service_month
+            and entries.event_family = built_entries.event_family
     anti join built_points on entries.contract_id = built_points.contract_id and entries.point_no >= built_points.point_no
     {%- endif %}
 ),

@@ -110,12 +110,18 @@ operating_costs as (
     ) = 1
 ),
 
--- Of use and amounts those in the months of the slices alone.
+-- Of use and amounts those in the months of the slices alone; use is picked out before its leases are looked up.
 sliced_months as (
     select distinct
         park_id,
         service_month
     from slices
+),
+
+use_of_months as materialized (
+    select used.*
+    from {{ ref('int_lease_use') }} as used
+    semi join sliced_months on used.park_id = sliced_months.park_id and used.service_month = sliced_months.service_month
 ),
 
 entries as (
@@ -129,8 +135,7 @@ entries as (
         used.gpu_hours as entry_gpu_hours,
         cast(null as decimal(18, 2)) as entry_amount,
         cast(null as varchar) as entry_currency_code
-    from {{ ref('int_lease_use') }} as used
-    semi join sliced_months on used.park_id = sliced_months.park_id and used.service_month = sliced_months.service_month
+    from use_of_months as used
     inner join leases
         on
             {{ is_used_under('used', 'leases') }}
