@@ -1,35 +1,42 @@
--- depends_on: {{ ref('stg_credit_events') }}
--- What the ledgers of each contract follow from at each point, as one fingerprint: the terms, the stretches of months that the point knows otherwise,
--- and all that it and the points before it have come to know. What a point says beside the ones before it, a difference, follows from its history:
--- its own fingerprint, theirs, and what their sealed closes keep.
+-- What the ledgers of each contract follow from at each point, as one fingerprint: the terms, and of the point and the points before it when they
+-- know, of which months they know otherwise, and all that they have come to know. What a point says beside the ones before it, a difference, follows
+-- from its history: its own fingerprint, theirs, and what their sealed closes keep.
 with points as (
     select
-        contract_id,
-        point_no,
-        park_id,
-        time_zone,
-        known_at
-    from {{ ref('int_knowledge_points') }}
+        points.contract_id,
+        points.point_no,
+        points.posting_month,
+        points.known_at,
+        changes.first_changed_month
+    from {{ ref('int_knowledge_points') }} as points
+    inner join {{ ref('int_knowledge_changes') }} as changes on points.contract_id = changes.contract_id and points.point_no = changes.point_no
 ),
 
--- A share of all cloud looks at each park of the operator.
+-- The contract's own park, and any in which it has tranches; a share of all cloud looks at each park of the operator.
 contract_parks as (
+    select
+        contract_id,
+        park_id
+    from {{ ref('stg_contract') }}
+    union
+    select
+        contract_id,
+        park_id
+    from {{ ref('stg_tranche') }}
+    where contract_id is not null
+    union
     select
         contracts.contract_id,
         parks.park_id
     from {{ ref('stg_contract') }} as contracts
     inner join {{ ref('stg_park') }} as own_park on contracts.park_id = own_park.park_id
-    inner join {{ ref('stg_park') }} as parks
-        on
-            contracts.park_id = parks.park_id
-            or (
-                own_park.operator_id = parks.operator_id
-                and contracts.contract_id in (
-                    select share_terms.contract_id
-                    from {{ ref('stg_share_terms') }} as share_terms
-                    where share_terms.base_scope = 'all_cloud'
-                )
-            )
+    inner join {{ ref('stg_park') }} as parks on parks.operator_id in (own_park.operator_id, contracts.operator_id)
+    where
+        contracts.contract_id in (
+            select share_terms.contract_id
+            from {{ ref('stg_share_terms') }} as share_terms
+            where share_terms.base_scope = 'all_cloud'
+        )
 ),
 
 dated_facts as (
@@ -40,11 +47,32 @@ dated_facts as (
     from contract_parks
     inner join {{ ref('int_known_facts') }} as facts on contract_parks.park_id = facts.park_id
     union all
+    -- An event that names the contract, whichever park's file tells of it.
+    select
+        events.contract_id,
+        events.known_from_at,
+        {{ fact_number(['events.park_id', 'events.event_id', 'events.recorded_at', 'events.content_hash']) }} as number
+    from {{ ref('stg_credit_events') }} as events
+    where events.contract_id is not null
+    union all
+    -- A tranche is nothing to the ledgers before it is energised.
+    select
+        contract_parks.contract_id,
+        timezone(parks.time_zone, cast(tranches.energised_date as timestamp)) as known_from_at,
+        {{ fact_number(['tranches']) }} as number
+    from contract_parks
+    inner join {{ ref('stg_tranche') }} as tranches on contract_parks.park_id = tranches.park_id
+    inner join {{ ref('stg_park') }} as parks on tranches.park_id = parks.park_id
+    union all
     select
         facts.contract_id,
         facts.known_from_at,
         {{ fact_number(['facts']) }} as number
-    from {{ ref('int_contract_facts') }} as facts
+    from (
+        -- What is stated anew is a fact of its own.
+        select * exclude (known_until_at)
+        from {{ ref('int_contract_facts') }}
+    ) as facts
     union all
     select
         contracts.contract_id,
@@ -83,39 +111,15 @@ seen_facts as (
     group by dated_facts.contract_id, first_points.point_no
 ),
 
-stretches as (
-    {%- for model in ['int_share_segments', 'int_backstop_segments', 'int_supply_months'] %}
-    select
-        rows_of.contract_id,
-        rows_of.point_no,
-        {{ fact_number(['rows_of']) }} as number
-    from {{ ref(model) }} as rows_of
-    union all
-    {%- endfor %}
-    select
-        contract_id,
-        point_no,
-        number
-    from seen_facts
-),
-
 numbers as (
     select
         points.contract_id,
-        points.park_id,
         points.point_no,
-        points.known_at,
-        sum(coalesce(by_point.number, 0)) over (partition by points.contract_id order by points.point_no) as number
+        sum({{ fact_number(['points']) }} + coalesce(seen_facts.number, 0)) over (
+            partition by points.contract_id order by points.point_no
+        ) as number
     from points
-    left join (
-        select
-            contract_id,
-            point_no,
-            sum(number) as number
-        from stretches
-        group by contract_id, point_no
-    ) as by_point
-        on points.contract_id = by_point.contract_id and points.point_no = by_point.point_no
+    left join seen_facts on points.contract_id = seen_facts.contract_id and points.point_no = seen_facts.point_no
 ),
 
 -- What holds whenever it is known: terms as they are written, whose capacity is whose, and which sources quote which pairs.
@@ -174,7 +178,7 @@ fingerprints as (
     select
         numbers.contract_id,
         numbers.point_no,
-        md5(concat_ws('|', '{{ ledger_code() }}', agreed.number, numbers.known_at, numbers.number)) as point_fingerprint
+        md5(concat_ws('|', '{{ ledger_code() }}', agreed.number, numbers.number)) as point_fingerprint
     from numbers
     inner join (
         select
