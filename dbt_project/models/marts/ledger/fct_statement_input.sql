@@ -25,16 +25,27 @@ park_months as (
     from months
 ),
 
+-- Many leases use an hour.
+used_hours as (
+    select
+        park_id,
+        file_id,
+        interval_start_at,
+        min(recorded_at) as recorded_at
+    from {{ source('raw', 'lease_usage') }}
+    group by park_id, file_id, interval_start_at
+),
+
 -- What happens on a day or at an instant belongs to its month.
 dated_rows as (
     select
-        usage_rows.park_id,
+        used_hours.park_id,
         'lease_usage' as feed,
-        usage_rows.file_id,
-        cast(date_trunc('month', timezone(parks.time_zone, usage_rows.interval_start_at)) as date) as service_month,
-        usage_rows.recorded_at
-    from {{ source('raw', 'lease_usage') }} as usage_rows
-    inner join parks on usage_rows.park_id = parks.park_id
+        used_hours.file_id,
+        cast(date_trunc('month', timezone(parks.time_zone, used_hours.interval_start_at)) as date) as service_month,
+        used_hours.recorded_at
+    from used_hours
+    inner join parks on used_hours.park_id = parks.park_id
     union all
     select
         park_id,
