@@ -19,13 +19,6 @@ tranches as (
     where tranches.energised_date <= cast(timezone(parks.time_zone, clock.clock_at) as date)
 ),
 
-days as (
-    select
-        *,
-        cast(unnest(generate_series(energised_date, clock_date, interval 1 day)) as date) as service_date
-    from tranches
-),
-
 -- A close sees the days of its own month and of those before; the clock sees all. Closes come in the order of their months.
 instants as (
     select
@@ -58,14 +51,26 @@ first_sights as (
     group by tranche_id, seen_to_date
 ),
 
-seen_days as (
+months as (
     select
-        days.tranche_id,
-        days.park_id,
-        days.service_date,
-        first_sights.known_at as first_seen_at
-    from days
-    asof join first_sights on days.tranche_id = first_sights.tranche_id and days.service_date <= first_sights.seen_to_date
+        *,
+        cast(unnest(generate_series(date_trunc('month', energised_date), clock_date, interval 1 month)) as date) as service_month
+    from tranches
+),
+
+-- All days of a month are first seen together.
+days as (
+    select
+        months.tranche_id,
+        months.park_id,
+        first_sights.known_at as first_seen_at,
+        cast(unnest(generate_series(
+            greatest(months.energised_date, months.service_month),
+            least(months.clock_date, last_day(months.service_month)),
+            interval 1 day
+        )) as date) as service_date
+    from months
+    asof join first_sights on months.tranche_id = first_sights.tranche_id and last_day(months.service_month) <= first_sights.seen_to_date
 ),
 
 telemetry_changes as (
@@ -90,56 +95,42 @@ event_changes as (
     where events.kind in ('maintenance', 'operator_fault', 'power_curtailment', 'delivery', 'force_majeure', 'acceptance_failed')
 ),
 
+-- Before the first change there is a state, too: nothing is known.
 changes as (
     select
-        days.tranche_id,
-        days.service_date,
+        days.*,
+        timestamptz '0001-01-01 00:00:00+00' as changed_at
+    from days
+    union all
+    select
+        days.*,
         telemetry_changes.changed_at
     from days
     inner join telemetry_changes on days.park_id = telemetry_changes.park_id and days.service_date = telemetry_changes.service_date
-    union
+    union all
     select
-        days.tranche_id,
-        days.service_date,
+        days.*,
         event_changes.changed_at
     from days
     inner join event_changes
         on days.tranche_id = event_changes.tranche_id and days.service_date between event_changes.from_date and event_changes.to_date
     where event_changes.changed_at is not null
-    union all
-    -- Before the first change there is a state, too: nothing is known.
-    select
-        tranche_id,
-        service_date,
-        timestamptz '0001-01-01 00:00:00+00' as changed_at
-    from days
 ),
 
 -- What is known when a day is first seen is seen with it; what comes later, by the first that sees that.
-seen_changes as (
-    select
-        seen_days.tranche_id,
-        seen_days.park_id,
-        seen_days.service_date,
-        changes.changed_at,
-        seen_days.first_seen_at
-    from changes
-    inner join seen_days on changes.tranche_id = seen_days.tranche_id and changes.service_date = seen_days.service_date
-),
-
 known_changes as (
     select
         * exclude (first_seen_at),
         first_seen_at as known_from_at
-    from seen_changes
+    from changes
     where changed_at <= first_seen_at
     union all by name
     select
-        seen_changes.* exclude (first_seen_at),
+        changes.* exclude (first_seen_at),
         instants.known_at as known_from_at
-    from seen_changes
-    asof join instants on seen_changes.tranche_id = instants.tranche_id and seen_changes.changed_at <= instants.known_at
-    where seen_changes.changed_at > seen_changes.first_seen_at
+    from changes
+    asof join instants on changes.tranche_id = instants.tranche_id and changes.changed_at <= instants.known_at
+    where changes.changed_at > changes.first_seen_at
 ),
 
 -- Of the changes that one close sees at once the last one names the state.
