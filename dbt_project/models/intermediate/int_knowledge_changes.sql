@@ -68,6 +68,7 @@ dated_facts as (
     select
         park_id,
         lease_id,
+        service_month,
         service_date,
         known_from_at as changed_at,
         false as is_amount
@@ -76,6 +77,7 @@ dated_facts as (
     select
         park_id,
         lease_id,
+        cast(date_trunc('month', service_date) as date) as service_month,
         service_date,
         unnest([known_from_at, known_until_at]) as changed_at,
         true as is_amount
@@ -84,6 +86,7 @@ dated_facts as (
     select
         receipts.park_id,
         receipts.lease_id,
+        cast(date_trunc('month', timezone(parks.time_zone, receipts.received_at)) as date) as service_month,
         cast(timezone(parks.time_zone, receipts.received_at) as date) as service_date,
         unnest([receipts.known_from_at, receipts.known_until_at]) as changed_at,
         true as is_amount
@@ -160,13 +163,17 @@ changes as (
         dated_facts.service_date as from_date
     from dated_facts
     inner join moved_contracts on dated_facts.park_id = moved_contracts.park_id and dated_facts.lease_id = moved_contracts.lease_id
+    -- What is told before its month ends, the point of that month sees with the month. Twenty-seven days on, UTC, none has ended in any zone.
+    where epoch_us(dated_facts.changed_at) >= epoch_us(dated_facts.service_month + interval 27 day)
     union all
+    -- And so with a day's first state.
     select
         tranches.contract_id,
-        states.known_from_at as changed_at,
+        states.known_until_at as changed_at,
         states.service_date as from_date
     from {{ ref('int_outage_states') }} as states
     inner join {{ ref('stg_tranche') }} as tranches on states.tranche_id = tranches.tranche_id
+    where states.known_until_at is not null
     union all
     -- An ending moves the last months of periods that began before it.
     select

@@ -4,6 +4,8 @@ with months as (
     select
         points.contract_id,
         points.point_no,
+        points.known_at,
+        points.time_zone,
         cast(unnest(generate_series(
             date_trunc('month', contracts.service_commencement_date), points.posting_month, interval 1 month
         )) as date) as service_month
@@ -14,15 +16,14 @@ with months as (
 -- Points know more and more, and see the months up to their own.
 first_sights as (
     select
-        months.contract_id,
-        months.service_month,
-        timezone(points.time_zone, cast(months.service_month as timestamp)) as from_at,
-        timezone(points.time_zone, cast(last_day(months.service_month) + 1 as timestamp)) as to_at,
-        min(months.point_no) as point_no,
-        min(points.known_at) as known_at
+        contract_id,
+        service_month,
+        timezone(time_zone, cast(service_month as timestamp)) as from_at,
+        timezone(time_zone, cast(last_day(service_month) + 1 as timestamp)) as to_at,
+        min(point_no) as point_no,
+        min(known_at) as known_at
     from months
-    inner join {{ ref('int_knowledge_points') }} as points on months.contract_id = points.contract_id and months.point_no = points.point_no
-    group by months.contract_id, months.service_month, points.time_zone
+    group by contract_id, service_month, time_zone
 ),
 
 -- What a state of a tranche's day and a version of a lease hold of a month, from when it is known so until it is known otherwise.
@@ -120,28 +121,37 @@ changes_by_point as (
 
 accumulated as (
     select
-        months.contract_id,
-        months.point_no,
-        months.service_month,
+        contract_id,
+        service_month,
+        point_no,
         {% for column in ['installed', 'available', 'busy_milli_pct_seconds', 'leased'] -%}
-        cast(coalesce(sum(changes.{{ column }}) over up_to_point, 0) as hugeint) as {{ column }}{{ ',' if not loop.last }}
+        cast(sum({{ column }}) over up_to_point as hugeint) as {{ column }}{{ ',' if not loop.last }}
         {% endfor %}
-    from months
-    left join changes_by_point as changes
-        on
-            months.contract_id = changes.contract_id
-            and months.point_no = changes.point_no
-            and months.service_month = changes.service_month
-    window up_to_point as (partition by months.contract_id, months.service_month order by months.point_no)
+    from changes_by_point
+    window up_to_point as (partition by contract_id, service_month order by point_no)
+),
+
+-- Divided where they change, not once more at each point.
+stands as (
+    select
+        contract_id,
+        service_month,
+        point_no,
+        main.whole_quotient(installed, 3600000000) as installed_gpu_hours,
+        main.whole_quotient(available, 3600000000) as available_gpu_hours,
+        -- Busy time is measured in 1e-5 second.
+        main.whole_quotient(busy_milli_pct_seconds, 360000000) as busy_gpu_hours,
+        main.whole_quotient(leased, 3600000000) as leased_gpu_hours
+    from accumulated
 )
 
 select
-    contract_id,
-    point_no,
-    service_month,
-    main.whole_quotient(installed, 3600000000) as installed_gpu_hours,
-    main.whole_quotient(available, 3600000000) as available_gpu_hours,
-    -- Busy time is measured in 1e-5 second.
-    main.whole_quotient(busy_milli_pct_seconds, 360000000) as busy_gpu_hours,
-    main.whole_quotient(leased, 3600000000) as leased_gpu_hours
-from accumulated
+    months.contract_id,
+    months.point_no,
+    months.service_month,
+    {% for column in ['installed_gpu_hours', 'available_gpu_hours', 'busy_gpu_hours', 'leased_gpu_hours'] -%}
+    coalesce(stands.{{ column }}, 0) as {{ column }}{{ ',' if not loop.last }}
+    {% endfor %}
+from months
+asof left join stands
+    on months.contract_id = stands.contract_id and months.service_month = stands.service_month and months.point_no >= stands.point_no
