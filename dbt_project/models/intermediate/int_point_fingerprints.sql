@@ -39,87 +39,99 @@ contract_parks as (
         )
 ),
 
-dated_facts as (
+-- A sum of what has come to be known by each instant: a point looks up its own.
+park_facts as (
     select
-        contract_parks.contract_id,
-        facts.known_from_at,
-        facts.number
-    from contract_parks
-    inner join {{ ref('int_known_facts') }} as facts on contract_parks.park_id = facts.park_id
-    union all
-    -- An event that names the contract, whichever park's file tells of it.
-    select
-        events.contract_id,
-        events.known_from_at,
-        {{ fact_number(['events.park_id', 'events.event_id', 'events.recorded_at', 'events.content_hash']) }} as number
-    from {{ ref('stg_credit_events') }} as events
-    where events.contract_id is not null
-    union all
-    -- A tranche is nothing to the ledgers before it is energised.
-    select
-        contract_parks.contract_id,
-        timezone(parks.time_zone, cast(tranches.energised_date as timestamp)) as known_from_at,
-        {{ fact_number(['tranches']) }} as number
-    from contract_parks
-    inner join {{ ref('stg_tranche') }} as tranches on contract_parks.park_id = tranches.park_id
-    inner join {{ ref('stg_park') }} as parks on tranches.park_id = parks.park_id
-    union all
-    select
-        facts.contract_id,
-        facts.known_from_at,
-        {{ fact_number(['facts']) }} as number
+        park_id,
+        known_from_at,
+        sum(number) over (partition by park_id order by known_from_at) as number
     from (
-        -- What is stated anew is a fact of its own.
-        select * exclude (known_until_at)
-        from {{ ref('int_contract_facts') }}
-    ) as facts
-    union all
-    select
-        contracts.contract_id,
-        timezone(parks.time_zone, cast(marks.observed_date + 1 as timestamp)) as known_from_at,
-        {{ fact_number(['marks']) }} as number
-    from {{ ref('stg_contract') }} as contracts
-    inner join {{ ref('stg_park') }} as parks on contracts.park_id = parks.park_id
-    inner join {{ ref('stg_backstop_terms') }} as backstop_terms on contracts.contract_id = backstop_terms.contract_id
-    inner join {{ ref('stg_hardware_value') }} as marks on backstop_terms.rv_date >= marks.observed_date
-    union all
-    -- A rate is known once its day has ended.
-    select
-        contracts.contract_id,
-        timezone(parks.time_zone, cast(rates.rate_date + 1 as timestamp)) as known_from_at,
-        rates.number
-    from {{ ref('stg_contract') }} as contracts
-    inner join {{ ref('stg_park') }} as parks on contracts.park_id = parks.park_id
-    cross join (
         select
-            rate_date,
-            sum({{ fact_number(['from_currency', 'to_currency', 'rate', 'source']) }}) as number
-        from {{ ref('stg_fx_rate') }}
-        group by rate_date
-    ) as rates
+            park_id,
+            known_from_at,
+            number
+        from {{ ref('int_known_facts') }}
+        union all
+        -- A tranche is nothing to the ledgers before it is energised.
+        select
+            parks.park_id,
+            timezone(parks.time_zone, cast(tranches.energised_date as timestamp)) as known_from_at,
+            {{ fact_number(['tranches']) }} as number
+        from {{ ref('stg_tranche') }} as tranches
+        inner join {{ ref('stg_park') }} as parks on tranches.park_id = parks.park_id
+        where tranches.energised_date is not null
+        union all
+        -- A rate is known once its day has ended.
+        select
+            parks.park_id,
+            timezone(parks.time_zone, cast(rates.rate_date + 1 as timestamp)) as known_from_at,
+            rates.number
+        from {{ ref('stg_park') }} as parks
+        cross join (
+            select
+                rate_date,
+                sum({{ fact_number(['from_currency', 'to_currency', 'rate', 'source']) }}) as number
+            from {{ ref('stg_fx_rate') }}
+            group by rate_date
+        ) as rates
+    ) as facts
 ),
 
--- A fact belongs to the first point that sees it.
-seen_facts as (
+contract_facts as (
     select
-        dated_facts.contract_id,
-        first_points.point_no,
-        sum(dated_facts.number) as number
-    from dated_facts
-    asof join {{ first_points('points') }} as first_points
-        on dated_facts.contract_id = first_points.contract_id and dated_facts.known_from_at <= first_points.known_at
-    group by dated_facts.contract_id, first_points.point_no
+        contract_id,
+        known_from_at,
+        sum(number) over (partition by contract_id order by known_from_at) as number
+    from (
+        -- An event that names the contract, whichever park's file tells of it.
+        select
+            events.contract_id,
+            events.known_from_at,
+            {{ fact_number(['events.park_id', 'events.event_id', 'events.recorded_at', 'events.content_hash']) }} as number
+        from {{ ref('stg_credit_events') }} as events
+        where events.contract_id is not null
+        union all
+        select
+            facts.contract_id,
+            facts.known_from_at,
+            {{ fact_number(['facts']) }} as number
+        from (
+            -- What is stated anew is a fact of its own.
+            select * exclude (known_until_at)
+            from {{ ref('int_contract_facts') }}
+        ) as facts
+        union all
+        select
+            contracts.contract_id,
+            timezone(parks.time_zone, cast(marks.observed_date + 1 as timestamp)) as known_from_at,
+            {{ fact_number(['marks']) }} as number
+        from {{ ref('stg_contract') }} as contracts
+        inner join {{ ref('stg_park') }} as parks on contracts.park_id = parks.park_id
+        inner join {{ ref('stg_backstop_terms') }} as backstop_terms on contracts.contract_id = backstop_terms.contract_id
+        inner join {{ ref('stg_hardware_value') }} as marks on backstop_terms.rv_date >= marks.observed_date
+    ) as facts
+),
+
+facts_of_parks as (
+    select
+        points.contract_id,
+        points.point_no,
+        sum(park_facts.number) as number
+    from points
+    inner join contract_parks on points.contract_id = contract_parks.contract_id
+    asof join park_facts on contract_parks.park_id = park_facts.park_id and points.known_at >= park_facts.known_from_at
+    group by points.contract_id, points.point_no
 ),
 
 numbers as (
     select
         points.contract_id,
         points.point_no,
-        sum({{ fact_number(['points']) }} + coalesce(seen_facts.number, 0)) over (
-            partition by points.contract_id order by points.point_no
-        ) as number
+        sum({{ fact_number(['points']) }}) over (partition by points.contract_id order by points.point_no)
+        + coalesce(contract_facts.number, 0) + coalesce(facts_of_parks.number, 0) as number
     from points
-    left join seen_facts on points.contract_id = seen_facts.contract_id and points.point_no = seen_facts.point_no
+    left join facts_of_parks on points.contract_id = facts_of_parks.contract_id and points.point_no = facts_of_parks.point_no
+    asof left join contract_facts on points.contract_id = contract_facts.contract_id and points.known_at >= contract_facts.known_from_at
 ),
 
 -- What holds whenever it is known: terms as they are written, whose capacity is whose, and which sources quote which pairs.
