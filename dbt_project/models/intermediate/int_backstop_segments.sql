@@ -1,10 +1,18 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points() }}"
+) }}
+
 -- Whole days of one service month of a tranche under the same backstop terms, as known at each point that knows otherwise of the month than the one
 -- before.
 with points as (
-    select *
-    from {{ ref('int_knowledge_points') }}
+    select points.*
+    from {{ ref('int_knowledge_points') }} as points
+    {{ points_to_build('points') }}
     where
-        contract_id in (
+        points.contract_id in (
             select indexed.contract_id
             from {{ ref('stg_backstop_price') }} as indexed
             where indexed.index_id is not null
@@ -13,16 +21,17 @@ with points as (
 
 months as (
     select
-        contract_id,
-        point_no,
-        amendment_id,
-        from_date,
-        to_date,
+        terms.contract_id,
+        terms.point_no,
+        terms.amendment_id,
+        terms.from_date,
+        terms.to_date,
         cast(unnest(generate_series(
-            date_trunc('month', from_date), least(posting_month, date_trunc('month', to_date)), interval 1 month
+            date_trunc('month', terms.from_date), least(terms.posting_month, date_trunc('month', terms.to_date)), interval 1 month
         )) as date) as service_month
-    from {{ ref('int_terms_in_force') }}
-    where instrument = 'backstop'
+    from {{ ref('int_terms_in_force') }} as terms
+    {{ points_to_build('terms') }}
+    where terms.instrument = 'backstop'
 ),
 
 all_segments as (
