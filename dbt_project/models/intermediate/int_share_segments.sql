@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='known_points',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_points() }}"
+) }}
+
 -- Whole days of one service month under the same terms, per block of the share, as known at each point that knows otherwise of the month than the one
 -- before.
 with versions as (
@@ -7,6 +14,7 @@ with versions as (
         max(terms.to_date) over (partition by terms.contract_id, terms.point_no) as contract_end_date,
         min(terms.from_date) over (partition by terms.contract_id, terms.point_no, terms.amendment_id) as version_from_date
     from {{ ref('int_terms_in_force') }} as terms
+    {{ points_to_build('terms') }}
     where
         terms.instrument = 'revenue_share'
         and (terms.contract_id, terms.amendment_id) in (
