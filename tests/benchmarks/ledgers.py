@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 CONTRACTS: dict[Size, int] = {"small": 20, "seed": 200}
 MONTHS: dict[Size, int] = {"small": 12, "seed": 36}
 LEAST_MONTHS = 2
+# The young home has lived for a third of the months.
+YOUNG_PART = 3
 # What metering makes; everything else is built here.
 METERED = (
     "int_gpu_hours__by_tranche_hour int_outages__by_tranche_hour int_outages__by_tranche_day int_capacity_contradictions int_park_days "
@@ -29,11 +31,14 @@ METERED = (
 
 
 def _dbt(home: Path, *arguments: str) -> None:
-    """Dbt as the pipeline starts it, in a process of its own, on the two threads of its profile."""
+    """Dbt as the pipeline starts it, in a process of its own, on the two threads of its profile.
+
+    Each home has its own target folder: dbt parses the whole project anew where the warehouse is another than the last time.
+    """
     project = str(ROOT / "dbt_project")
-    folders = ("--project-dir", project, "--profiles-dir", project, "--target-path", str(home.parent / "target"))
+    folders = ("--project-dir", project, "--profiles-dir", project, "--target-path", str(home / "target"))
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("dbt")), *arguments, *folders, "--log-path", str(home.parent / "logs")],
+        [str(Path(sys.executable).with_name("dbt")), *arguments, *folders, "--log-path", str(home / "logs")],
         env={
             **os.environ,
             "PARKLEDGER_WAREHOUSE": str(home / "warehouse.duckdb"),
@@ -80,15 +85,17 @@ def prepare(folder: Path, size: Size) -> None:
     """The homes, metered as known at the end and halfway; the least has nothing to count but what dbt takes whatever a home holds."""
     for name, contracts in (("whole", CONTRACTS[size]), ("tenth", CONTRACTS[size] // 10)):
         _metered_home(folder / name, contracts, MONTHS[size])
-    _metered_home(folder / "least", 1, LEAST_MONTHS)
+    if size in _MONTH_MORE["count"]:
+        _metered_home(folder / "young", CONTRACTS[size], MONTHS[size] // YOUNG_PART)
+        _metered_home(folder / "least", 1, LEAST_MONTHS)
 
 
 def _built(name: str, part: int, folder: Path, size: Size) -> Run:
     return _noted(folder, f"{name}_by_{part}", lambda: build(folder / name, MONTHS[size] // part, "--full-refresh"))
 
 
-def _month_more(folder: Path, size: Size) -> Run:
-    return _noted(folder, "a_month_more", lambda: build(folder / "whole", MONTHS[size]))
+def _month_more(name: str, part: int, folder: Path, size: Size) -> Run:
+    return _noted(folder, f"a_month_more_of_{name}", lambda: build(folder / name, MONTHS[size] // part))
 
 
 def _noted(folder: Path, what: str, run: Callable[[], float]) -> Callable[[], float]:
@@ -108,10 +115,10 @@ def _noted(folder: Path, what: str, run: Callable[[], float]) -> Callable[[], fl
 def month_more_facts(folder: Path, size: Size) -> dict[str, float]:
     """Seconds of the processor: both sides, a run in which nothing is new, and dbt alone; and the ratio of both sides without that."""
     _noted(folder, "nothing_new", lambda: build(folder / "whole", MONTHS[size]))()
-    _noted(folder, "dbt_alone", lambda: build(folder / "least", LEAST_MONTHS, "--full-refresh"))()
-    month_more, all_months, nothing_new, alone = (
-        float((folder / f"{what}.seconds").read_text(encoding="ascii"))
-        for what in ("a_month_more", "whole_by_1", "nothing_new", "dbt_alone")
+    build(folder / "least", LEAST_MONTHS, "--full-refresh")
+    _noted(folder, "dbt_alone", lambda: build(folder / "least", LEAST_MONTHS))()
+    month_more, all_months, nothing_new, alone = _seconds(
+        folder, "a_month_more_of_whole", "whole_by_1", "nothing_new", "dbt_alone"
     )
     return {
         "month_more_processor_seconds": month_more,
@@ -122,19 +129,30 @@ def month_more_facts(folder: Path, size: Size) -> dict[str, float]:
     }
 
 
-def _without_the_last_month(folder: Path, side: Side) -> None:
+def growth_facts(folder: Path, _size: Size) -> dict[str, float]:
+    """Seconds of the processor that a month more takes after all others and after the first third of them, and their ratio."""
+    late, early = _seconds(folder, "a_month_more_of_whole", "a_month_more_of_young")
+    return {"late_processor_seconds": late, "early_processor_seconds": early, "processor_ratio": late / early}
+
+
+def _seconds(folder: Path, *whats: str) -> list[float]:
+    return [float((folder / f"{what}.seconds").read_text(encoding="ascii")) for what in whats]
+
+
+def _without_the_last_month(names: dict[Side, tuple[str, int]], folder: Path, side: Side) -> None:
     """Before the month is added, what a run a month ago had left."""
-    if side == "project":
-        with connect(folder / "whole") as con:
+    if side in names:
+        name, part = names[side]
+        with connect(folder / name) as con:
             [(contracts,)] = con.execute("SELECT count(*) FROM raw.contract").fetchall()
         size = next(size for size, count in CONTRACTS.items() if count == contracts)
-        build(folder / "whole", MONTHS[size] - 1, "--full-refresh")
+        build(folder / name, MONTHS[size] // part - 1, "--full-refresh")
 
 
 def profile(folder: Path, size: Size) -> list[str]:
     """The models that take longest in a run."""
     _built("whole", 1, folder, size)()
-    results = json.loads((folder / "target" / "run_results.json").read_text(encoding="utf-8"))["results"]
+    results = json.loads((folder / "whole" / "target" / "run_results.json").read_text(encoding="utf-8"))["results"]
     longest = sorted(results, key=lambda result: -result["execution_time"])[:15]
     return [f"{result['execution_time']:8.2f} s  {result['unique_id'].rpartition('.')[2]}" for result in longest]
 
@@ -148,6 +166,12 @@ _SHARED: dict[str, Any] = {
     "inputs": "ledgers",
     "profile": profile,
 }
+# What a close a month later knows, where the months before stand. In a small home nearly all of it is dbt's own: to start,
+# to plan and to write some hundred tables, whatever they hold. The facts say how much, and the ratio without it.
+_MONTH_MORE: dict[str, Any] = _SHARED | {
+    "count": {"seed": CONTRACTS["seed"]},
+    "project": partial(_month_more, "whole", 1),
+}
 CASES = (
     Case(
         name="the ledgers from metering to statements",
@@ -157,17 +181,27 @@ CASES = (
         seconds_at_most=60,
         **_SHARED,
     ),
-    # What a close a month later knows, where the months before stand: not all that they know once more. Part of either side's time is dbt's
-    # own, whatever a home holds (to start, to plan and to write some hundred tables): the facts say how much, and the ratio without it.
+    # Not all that the months before know once more.
     Case(
         name="a month more of the ledgers",
         baseline_name="all months from the beginning",
         unit="contracts",
         baseline=partial(_built, "whole", 1),
         at_most=0.6,
-        fresh=_without_the_last_month,
+        fresh=partial(_without_the_last_month, {"project": ("whole", 1)}),
         facts=month_more_facts,
-        **(_SHARED | {"project": _month_more}),
+        **_MONTH_MORE,
+    ),
+    # And it hardly matters how many they are.
+    Case(
+        name="a month more of the ledgers after all others",
+        baseline_name="after the first third of them",
+        unit="contracts",
+        baseline=partial(_month_more, "young", YOUNG_PART),
+        at_most=1.4,
+        fresh=partial(_without_the_last_month, {"project": ("whole", 1), "baseline": ("young", YOUNG_PART)}),
+        facts=growth_facts,
+        **_MONTH_MORE,
     ),
     # Twice the months at twice the time: what another month costs is its own work, not that of all before it once more.
     Case(
