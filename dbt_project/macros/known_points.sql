@@ -52,8 +52,7 @@ inner join {{ ref('int_point_fingerprints') }} as points
 {% macro kept_by_point() -%}
 {{ return([
     'int_share_components', 'int_share_revenue', 'int_share_bases', 'int_share_tiers', 'int_share_month_states', 'int_backstop_hours',
-    'int_statement_steps', 'int_journal_stands', 'int_journal_entries', 'int_share_segments', 'int_backstop_segments',
-    'int_share_activations'
+    'int_statement_steps', 'int_journal_stands', 'int_journal_entries', 'int_share_segments', 'int_backstop_segments'
 ]) }}
 {%- endmacro %}
 

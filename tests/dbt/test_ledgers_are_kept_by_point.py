@@ -19,6 +19,8 @@ from test_use_is_kept_by_month import TABLE as BY_MONTH
 
 # What each table is kept by, and a column that is spoilt to see which parts are built anew.
 KEPT = {
+    "int_share_segments": ("point_no", "days_in_force"),
+    "int_backstop_segments": ("point_no", "gpu_count"),
     "int_share_components": ("point_no", "gpu_hours"),
     "int_share_revenue": ("point_no", "gpu_hours"),
     "int_share_bases": ("point_no", "gpu_hours"),

@@ -1,10 +1,3 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='known_points',
-    on_schema_change='sync_all_columns',
-    post_hook="{{ keep_points() }}"
-) }}
-
 -- Whether the share of a month is active: each criterion's mean over its window against its test, with the months that may fail in a row.
 -- A test looks back: where there is one, the months before it stand beside each point.
 with month_segments as (
@@ -28,7 +21,6 @@ with month_segments as (
             months.contract_id = segments.contract_id
             and months.state_point_no = segments.point_no
             and months.service_month = segments.service_month
-    {{ points_to_build('months') }}
     where
         months.contract_id in (
             select tested.contract_id
