@@ -405,6 +405,24 @@ def moment_of(text: str) -> date | datetime:
     return instant.astimezone(UTC)
 
 
+def _of_own_contracts(park: Park, contracts: dict[str, Contract], booked_ids: set[str], loaded: _Loaded) -> Park:
+    """The park with each tranche's contract checked; a tranche that names another park's contract has none."""
+    tranches = list(park.tranches)
+    for position, tranche in enumerate(park.tranches):
+        contract = contracts.get(tranche.contract_id or "")
+        if contract is not None and contract.park_id != park.park_id:
+            fault = f"contract {contract.contract_id} is of park {contract.park_id}"
+            remedy = f"name a contract whose park_id is {park.park_id}, or write contract_id: null"
+            tranches[position] = tranche.model_copy(update={"contract_id": None})
+        elif tranche.contract_id is not None and tranche.contract_id not in booked_ids:
+            fault = f"there is no contract {tranche.contract_id}"
+            remedy = "add contracts/<contract_id>.yaml, or write contract_id: null"
+        else:
+            continue
+        loaded.problems.append(loaded.source(park).problem(("tranches", position, "contract_id"), fault, remedy))
+    return park.model_copy(update={"tranches": tranches})
+
+
 def _clock(as_of: date | Literal["today"], override: date | None) -> tuple[date, datetime, bool]:
     if isinstance(override, datetime):
         instant = override.astimezone(UTC)
@@ -452,16 +470,7 @@ def load_home(path: Path, as_of: date | None = None) -> Home:
     deals, deal_ids = _contracts(
         path, "deals", loaded, taken=contracts, parks=parks, vendors=vendors, evidence_required=graded_terms
     )
-    for park in parks.values():
-        for position, tranche in enumerate(park.tranches):
-            if tranche.contract_id is not None and tranche.contract_id not in booked_ids:
-                loaded.problems.append(
-                    loaded.source(park).problem(
-                        ("tranches", position, "contract_id"),
-                        f"there is no contract {tranche.contract_id}",
-                        "add contracts/<contract_id>.yaml, or write contract_id: null",
-                    )
-                )
+    parks = {park_id: _of_own_contracts(park, contracts, booked_ids, loaded) for park_id, park in parks.items()}
     for position, park_id in enumerate(home_file.simulation.parks if home_file.simulation else []):
         if park_id not in parks:
             loaded.problems.append(

@@ -213,6 +213,21 @@ def test_a_tranche_of_a_contract_that_does_not_exist_is_a_problem_of_the_park(tm
     assert set(load_home(tmp_path).parks) == {PARK_ID}
 
 
+def test_a_tranche_that_names_another_park_s_contract_is_a_problem_and_has_none(tmp_path: Path) -> None:
+    make_home(tmp_path)
+    park = (tmp_path / "parks" / f"{PARK_ID}.yaml").read_text()
+    other = park.replace(f"park_id: {PARK_ID}", "park_id: other").replace("tranche_id: ", "tranche_id: other-")
+    (tmp_path / "parks" / "other.yaml").write_text(other)
+    home = load_home(tmp_path)
+    assert {(p.file, p.key, p.message) for p in home.problems} == {
+        ("parks/other.yaml", f"tranches.{position}.contract_id", f"contract {CONTRACT_ID} is of park {PARK_ID}")
+        for position in range(len(home.parks["other"].tranches))
+    }
+    assert "contract_id: null" in home.problems[0].remedy
+    assert home.parks["other"].contract_ids() == set()
+    assert home.parks[PARK_ID].contract_ids() == {CONTRACT_ID}
+
+
 def test_a_zone_that_iana_does_not_know_is_refused(tmp_path: Path) -> None:
     make_home(tmp_path, park=lambda text: text.replace("Australia/Sydney", "Australia/Atlantis"))
     with pytest.raises(TermsError, match="IANA"):

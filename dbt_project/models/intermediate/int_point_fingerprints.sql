@@ -12,18 +12,12 @@ with points as (
     inner join {{ ref('int_knowledge_changes') }} as changes on points.contract_id = changes.contract_id and points.point_no = changes.point_no
 ),
 
--- The contract's own park, and any in which it has tranches; a share of all cloud looks at each park of the operator.
+-- A share of all cloud looks at each park of the operator.
 contract_parks as (
     select
         contract_id,
         park_id
     from {{ ref('stg_contract') }}
-    union
-    select
-        contract_id,
-        park_id
-    from {{ ref('stg_tranche') }}
-    where contract_id is not null
     union
     select
         contracts.contract_id,
