@@ -61,7 +61,7 @@ inner join {{ ref('int_point_fingerprints') }} as points
 {%- endmacro %}
 
 {% macro kept_by_month() -%}
-{{ return(['int_share_lines']) }}
+{{ return(['fct_share_line']) }}
 {%- endmacro %}
 
 {% macro kept_by_as_of_month() -%}
@@ -105,7 +105,7 @@ inner join {{ ref('int_point_fingerprints') }} as points
    built anew. #}
 {% macro ledger_code() -%}
 {%- if execute -%}
-{%- set names = kept_by_known_at() | list -%}
+{%- set names = kept_by_known_at() + kept_by_month() -%}
 {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.fqn[1] == 'intermediate' -%}
 {%- do names.append(node.name) -%}
 {%- endfor -%}

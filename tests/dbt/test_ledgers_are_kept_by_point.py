@@ -30,7 +30,7 @@ KEPT = {
     "int_statement_steps": ("point_no", "gpu_hours"),
     "int_journal_stands": ("point_no", "amount"),
     "int_journal_entries": ("point_no", "amount"),
-    "int_share_lines": ("service_month", "share_amount"),
+    "fct_share_line": ("service_month", "share_amount"),
     "int_exposure_periods": ("as_of_month", "annual_cap_amount"),
     "int_max_exposure": ("as_of_month", "max_exposure_amount"),
     "fct_statement_step": ("known_at", "amount"),
@@ -46,7 +46,7 @@ def sql(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def schema(table: str) -> str:
-    return "ledger" if table.startswith("fct_") else "intermediate"
+    return {"fct_statement_step": "ledger", "fct_share_line": "revenue_share"}.get(table, "intermediate")
 
 
 def run(home: Path, *arguments: str) -> None:
